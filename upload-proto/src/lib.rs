@@ -1,0 +1,1 @@
+//! Frames and messages of the chunked upload protocol: a zero-copy codec.

@@ -1,0 +1,2 @@
+//! The ready upload server.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Where resume records live: memory, an embedded database, Redis.

@@ -1,0 +1,1 @@
+//! Accept rules, safe names, active content and content sniffing for uploaded files.

@@ -1,0 +1,1 @@
+//! Where uploaded bytes are kept: the writer contract, a durable file writer, buffered parts.

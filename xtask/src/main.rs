@@ -1,0 +1,2 @@
+//! Everything a developer of this workspace runs.
+fn main() {}
