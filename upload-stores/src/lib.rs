@@ -1,1 +1,30 @@
 //! Where resume records live: memory, an embedded database, Redis.
+//!
+//! A record is opaque bytes under an [`UploadKey`], guarded by a [`Version`] and a time to live.
+//! Three conditional operations are all a store needs: leases, epochs and phases stand inside the
+//! record, so every store fences the same way. A holder that was overtaken finds its next
+//! [`put`](UploadStateStore::put) answered by [`PutError::Conflict`] and stops.
+//!
+//! | store | feature | survives | shared between processes |
+//! |---|---|---|---|
+//! | [`MemoryStore`] | | nothing | no |
+#![cfg_attr(
+    feature = "redb",
+    doc = "| [`RedbStore`] | `redb` | restart, `kill -9`; power loss with [`RedbDurability::Disk`] | no |"
+)]
+#![cfg_attr(
+    feature = "redis",
+    doc = "| [`RedisStore`] | `redis` | whatever the Redis server survives | yes |"
+)]
+//!
+//! Payload bytes never come here; they belong to writers.
+
+mod error;
+mod key;
+mod memory;
+mod store;
+
+pub use error::{PutError, StoreError, StoreErrorKind};
+pub use key::{KeyError, OWNER_BYTES_MAX, UploadKey};
+pub use memory::{MEMORY_BYTES_MAX, MEMORY_RECORDS_MAX, MemoryStore};
+pub use store::{Expect, RECORD_BYTES_MAX, TTL_MAX, UploadStateStore, Version, Versioned};
