@@ -1,1 +1,49 @@
-//! The sans-IO core of resumable uploads: one connection, one upload, one sender, as state machines.
+//! The sans-IO core of chunked, validated, resumable uploads.
+//!
+//! [`Session`] is one connection and the uploads it carries; [`Sender`] is its
+//! mirror on the client's side. Both are fed inputs and drained of outputs:
+//! they never wait, read no clock, draw no random number and touch no socket.
+//! A host (a tokio server, a simulator, a test) owns the socket, the writers
+//! and the store, carries out each [`Output`] and reports what became of it.
+//!
+//! The host's whole duty:
+//!
+//! 1. call one `handle_…` method with what happened and the time it happened;
+//! 2. carry out every [`Output`] that [`Session::poll_output`] returns, in order;
+//! 3. call [`Session::handle_timeout`] when [`Session::poll_timeout`] says so;
+//! 4. repeat until [`Session::is_finished`].
+//!
+//! Start reading in `state.rs`: the life of one upload, as a table.
+
+mod config;
+mod crc;
+mod endings;
+mod entry;
+mod intake;
+mod lookup;
+mod output;
+mod pulse;
+mod record;
+mod saver;
+mod sender;
+mod session;
+mod state;
+mod tally;
+mod time;
+mod upload;
+mod window;
+
+pub use config::{Holder, Screen, SessionConfig, SessionLimits, SlotRules};
+pub use entry::{Entry, EntryStatus};
+pub use output::{
+    AbortReason, CallId, CallOutcome, DisconnectReason, EntryId, Event, Output, Parked,
+    RecordExpect, RecordVersion, StorageFault, StoreEvent, Verdict, WriterEvent,
+};
+pub use record::{Lease, Record, RecordError, RecordPhase, RECORD_BYTES_MAX};
+pub use sender::{
+    FileFacts, Outcome, Progress, Sender, SenderConfig, SenderOutput, SenderPhase,
+};
+pub use session::Session;
+pub use state::{Phase, Step};
+pub use tally::{OwnerTally, OwnerToken};
+pub use time::Now;
