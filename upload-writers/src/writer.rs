@@ -1,0 +1,200 @@
+//! The contract: what keeps an upload's bytes, and what makes such writers.
+
+use std::{collections::VecDeque, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::{AbortReason, WriteError};
+
+/// How many bytes a [`Checkpoint`] may have as JSON text.
+///
+/// It is stored in the upload's record, which has at most 16 KiB (PROTOCOL RESUME-1).
+pub const CHECKPOINT_BYTES_MAX: usize = 8 * 1024;
+
+/// A writer behind its trait.
+pub type BoxWriter = Box<dyn UploadWriter>;
+
+/// Keeps the bytes of one upload.
+///
+/// # Contract
+///
+/// - One instance serves one upload, and one task calls it, one call at a time.
+/// - [`open`](Self::open) comes first and once. A writer that came from
+///   [`WriterFactory::reopen`] is open already.
+/// - No bytes before `open` succeeded.
+/// - After any call answered an error, or its future was dropped half way, only
+///   [`abort`](Self::abort) or dropping the writer may follow; everything else answers an error.
+///   (A call that was merely not allowed where it was made changes nothing.)
+/// - After [`close`](Self::close) answered `Ok`, closing again answers the same result and changes
+///   nothing. Nothing else may follow; a late `abort` leaves the finished upload alone.
+/// - After `abort` returned, nothing may follow.
+/// - Dropping a writer without `close` or `abort` *releases* it: what was stored is kept, and if the
+///   factory [can reopen](WriterFactory::can_reopen) it goes on from the checkpoint, here or in
+///   another process.
+/// - A call that breaks the contract answers [`WriteErrorKind::Failed`], never a panic.
+///
+/// [`WriteErrorKind::Failed`]: crate::WriteErrorKind::Failed
+#[async_trait]
+pub trait UploadWriter: Send {
+    /// Prepares storage; once, before any chunk.
+    ///
+    /// # Errors
+    ///
+    /// When storage refuses or has no room. Nothing is left behind then.
+    async fn open(&mut self) -> Result<(), WriteError>;
+
+    /// Takes all of `chunks`, front to back, and leaves it empty.
+    ///
+    /// Several chunks in one call are the batch that waited while the last call ran; a writer puts
+    /// them into one vectored write where it can. An empty batch is allowed.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails. What then is left in `chunks` is unspecified, and what is durable is what
+    /// the last successful call said.
+    async fn write_chunks(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<Written, WriteError>;
+
+    /// Makes everything taken so far durable, as far as this writer can before `close`.
+    ///
+    /// The driver calls it when the queue ran dry and bytes are not durable yet. A writer may still
+    /// answer `durable < received`: storage that takes parts cannot keep half a part.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails.
+    async fn flush(&mut self) -> Result<Written, WriteError>;
+
+    /// Ends the file and publishes it; answers the `result` clients and applications see.
+    ///
+    /// When it returns `Ok`, bytes and name are durable (PROTOCOL COMPLETE-3).
+    ///
+    /// # Errors
+    ///
+    /// When storage fails. The driver then calls `abort`, or drops the writer to keep what a
+    /// checkpoint holds.
+    async fn close(&mut self) -> Result<Value, WriteError>;
+
+    /// Throws the upload away and removes what was stored; the end of every failure path.
+    ///
+    /// It cannot fail: what could not be removed is left to [`WriterFactory::sweep`].
+    /// It is safe before `open` and after a failed call.
+    async fn abort(&mut self, reason: &AbortReason);
+
+    /// Tells what another process needs to go on with this upload; `None`: it cannot be reopened.
+    ///
+    /// Valid once open. It may change with each call that stores something, and has at most
+    /// [`CHECKPOINT_BYTES_MAX`] bytes.
+    fn checkpoint(&self) -> Option<Checkpoint>;
+}
+
+/// How far a writer has come; offsets are bytes from the start of the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Up to here the writer has taken the bytes.
+    pub received: u64,
+    /// Up to here they survive: the death of the process, or, for a writer that promises more,
+    /// the loss of power.
+    pub durable: u64,
+}
+
+/// A writer's own notes for reopening an upload, as JSON; opaque to everybody else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Checkpoint(pub Value);
+
+/// What a factory is told about an upload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UploadFacts {
+    /// Who the upload belongs to.
+    pub owner: String,
+    /// The client-made UUID of the upload, lower-case and hyphenated. Unique only within `owner`.
+    pub upload_id: String,
+    /// The slot the file was offered to.
+    pub slot: String,
+    /// The name as the client gave it: for display, never for a path or a key.
+    pub client_name: String,
+    /// The name made safe; the only one to use in a path or a key.
+    pub safe_client_name: String,
+    /// The media type the client declared.
+    pub client_type: String,
+    /// The declared size in bytes.
+    pub client_size: u64,
+    /// Whether the upload can be continued after its connection was lost.
+    pub resumable: bool,
+    /// The path inside the chosen directory, as the client gave it: for display only.
+    pub relative_path: Option<String>,
+    /// What the client sent along.
+    pub meta: Value,
+}
+
+/// Makes, reopens and sweeps writers of one kind of storage.
+#[async_trait]
+pub trait WriterFactory: Send + Sync {
+    /// Makes a writer. Does no I/O: [`UploadWriter::open`] does.
+    fn create(&self, facts: &UploadFacts) -> BoxWriter;
+
+    /// Goes on with an upload at `offset`, which is at most what was durable when `checkpoint` was
+    /// taken; anything stored past it is discarded.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails, or the checkpoint is not one of this factory.
+    async fn reopen(
+        &self,
+        facts: &UploadFacts,
+        checkpoint: &Checkpoint,
+        offset: u64,
+    ) -> Result<Reopened, WriteError>;
+
+    /// Says whether [`reopen`](Self::reopen) can ever succeed.
+    fn can_reopen(&self) -> bool;
+
+    /// Removes what nobody holds any more (PROTOCOL RESUME-8), and tells what that was.
+    ///
+    /// # Errors
+    ///
+    /// When storage cannot be listed. What cannot be removed is only left out of the answer.
+    async fn sweep(&self, _policy: &SweepPolicy) -> Result<Vec<Stray>, WriteError> {
+        Ok(Vec::new())
+    }
+}
+
+/// What became of a [`WriterFactory::reopen`].
+pub enum Reopened {
+    /// The upload goes on; the writer is open and stands at the asked offset.
+    Open(BoxWriter),
+    /// An earlier close had taken effect and only its answer was lost: this is it.
+    Closed {
+        /// What that close answered.
+        result: Value,
+    },
+    /// There is nothing to go on from.
+    Gone,
+}
+
+/// Which leftovers [`WriterFactory::sweep`] may remove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SweepPolicy {
+    /// How long a resumable upload must have rested. At least as long as its record lives.
+    pub resumable_older_than: Duration,
+    /// How long any other must have rested.
+    pub others_older_than: Duration,
+    /// Only tell, remove nothing.
+    pub dry_run: bool,
+}
+
+/// A leftover a sweep found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stray {
+    /// What it is called in storage; for the log.
+    pub what: String,
+    /// How many bytes it holds.
+    pub bytes: u64,
+    /// How long it has rested.
+    pub age: Duration,
+    /// Whether it belonged to a resumable upload.
+    pub resumable: bool,
+}
