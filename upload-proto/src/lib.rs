@@ -1,1 +1,42 @@
 //! Frames and messages of the chunked upload protocol: a zero-copy codec.
+//!
+//! This crate is the wire contract and nothing else: it reads and writes what PROTOCOL sections
+//! 1, 2, 5, 6 and 9 describe, and has no I/O, no clock and no state.
+//! Binary messages of the socket are [`Frame`]s, text messages are [`ClientMessage`]s in one
+//! direction and [`ServerMessage`]s in the other; every trouble has one [`Code`].
+//!
+//! ```
+//! use bytes::Bytes;
+//! use upload_proto::{Frame, UploadRef};
+//!
+//! let upload: UploadRef = "aabbccdd-eeff-0011-2233-445566778899".parse()?;
+//! let chunk = Frame::Chunk { upload, index: 5, data: Bytes::from_static(b"hello world") };
+//! assert_eq!(Frame::decode(chunk.encode()), Ok(chunk));
+//! # Ok::<(), upload_proto::RefError>(())
+//! ```
+//!
+//! Features only add: `codec` runs the same protocol over a plain byte stream with
+//! `tokio_util::codec`, `strategies` offers proptest generators to the tests of other crates.
+
+#[cfg(feature = "codec")]
+pub mod codec;
+pub mod limits;
+#[cfg(feature = "strategies")]
+pub mod strategies;
+
+mod codes;
+mod error;
+mod frame;
+mod ids;
+mod message;
+
+pub use codes::{Code, Retry, code_table};
+pub use error::{FrameError, FrameErrorKind, MessageAbout, MessageError, NameError, RefError};
+pub use frame::{CHUNK_HEADER_BYTES, Frame, chunk_header};
+pub use ids::UploadRef;
+pub use limits::close;
+pub use message::{
+    ClientMessage, Configs, ErrorMessage, EventCall, EventId, EventResult, Limits, Register,
+    Registered, Resume, ResumeAck, ResumeStatus, Resumed, ServerMessage, SlotConfig, Snapshot,
+    Status, crc32c_hex, parse_crc32c_hex,
+};

@@ -1,0 +1,14 @@
+//! Text messages: JSON objects with a `type` (PROTOCOL sections 5 and 6).
+//!
+//! `client` is what a client says, which `parse` reads with suspicion; `server` is what a server says.
+
+mod client;
+mod parse;
+mod scan;
+mod server;
+
+pub use client::{ClientMessage, EventCall, EventId, Register, Resume};
+pub use server::{
+    Configs, ErrorMessage, EventResult, Limits, Registered, ResumeAck, ResumeStatus, Resumed,
+    ServerMessage, SlotConfig, Snapshot, Status, crc32c_hex, parse_crc32c_hex,
+};

@@ -1,0 +1,191 @@
+//! How what a client says is read: strictly, and in the order of PROTOCOL MSG-1a.
+
+use serde_json::{Map, Value};
+
+use super::{
+    client::{ClientMessage, EventCall, EventId, Register, Resume},
+    scan::{Field, Fields, is_too_deep, read},
+};
+use crate::{
+    codes::Code,
+    error::{MessageAbout, MessageError},
+    ids::UploadRef,
+    limits::{
+        CLIENT_ID_BYTES_MAX, CLIENT_NAME_BYTES_MAX, CLIENT_TYPE_BYTES_MAX, EVENT_ID_BYTES_MAX,
+        EVENT_NAME_BYTES_MAX, META_BYTES_MAX, SIZE_MAX,
+    },
+};
+
+impl ClientMessage {
+    /// Reads one text message (PROTOCOL CTRL-1, CTRL-2).
+    ///
+    /// Each type of message looks at its own fields only; all others may hold any JSON.
+    /// A null where a field is optional is the same as no field.
+    ///
+    /// # Errors
+    ///
+    /// The first trouble in this order: the form of the message, its ref, name, size, meta.
+    /// The ref is reported with every trouble that leaves it readable.
+    pub fn parse(text: &str) -> Result<Self, MessageError> {
+        let Some(fields) = Fields::read(text) else {
+            return Err(MessageError {
+                code: Code::BadMessage,
+                upload: None,
+                about: MessageAbout::Unknown,
+            });
+        };
+        let kind: Option<String> = fields.kind.value();
+        let kind = kind.as_deref();
+        let message = match kind {
+            // Before any value is built, since building one recurses.
+            _ if is_too_deep(text) => Err(Code::BadMessage),
+            None => Err(Code::BadMessage),
+            Some("upload_register") => register(&fields).map(Self::Register),
+            Some("upload_resume") => resume(&fields).map(Self::Resume),
+            Some("event") => event(&fields).map(Self::Event),
+            Some("ping") => Ok(Self::Ping),
+            Some(_) => Err(Code::UnknownType),
+        };
+        message.map_err(|code| {
+            let (about, upload) = match kind {
+                Some("upload_register") => (MessageAbout::Register, fields.upload.upload()),
+                Some("upload_resume") => (MessageAbout::Resume, resumed(&fields)),
+                Some("event") => (MessageAbout::Event, None),
+                Some("ping") => (MessageAbout::Unknown, None),
+                _ => (MessageAbout::Unknown, fields.upload.upload()),
+            };
+            MessageError {
+                code,
+                upload,
+                about,
+            }
+        })
+    }
+}
+
+fn register(fields: &Fields<'_>) -> Result<Register, Code> {
+    sound(&[
+        fields.upload,
+        fields.upload_name,
+        fields.client_name,
+        fields.client_type,
+        fields.client_size,
+        fields.client_id,
+        fields.resumable,
+        fields.last_modified,
+        fields.relative_path,
+        fields.meta,
+    ])?;
+    let upload_name = fields.upload_name.value().ok_or(Code::BadMessage)?;
+    let client_type = optional(fields.client_type, text::<CLIENT_TYPE_BYTES_MAX>)?;
+    let resumable = optional(fields.resumable, read)?;
+    let client_id = optional(fields.client_id, text::<CLIENT_ID_BYTES_MAX>)?;
+    let last_modified = optional(fields.last_modified, integer)?;
+    let relative_path = optional(fields.relative_path, text::<CLIENT_NAME_BYTES_MAX>)?;
+
+    let upload = fields.upload.upload().ok_or(Code::BadRef)?;
+    let client_name = fields
+        .client_name
+        .raw()
+        .and_then(text::<CLIENT_NAME_BYTES_MAX>);
+    let client_name = client_name.ok_or(Code::BadName)?;
+    let client_size = fields.client_size.raw().and_then(integer);
+    let client_size = client_size
+        .filter(|size| *size <= SIZE_MAX)
+        .ok_or(Code::BadSize)?;
+    let meta = optional(fields.meta, |raw| {
+        if raw.len() > META_BYTES_MAX {
+            None
+        } else {
+            object(raw)
+        }
+    });
+
+    Ok(Register {
+        upload,
+        upload_name,
+        client_name,
+        client_type: client_type.unwrap_or_default(),
+        client_size,
+        resumable,
+        client_id,
+        last_modified,
+        relative_path,
+        meta: meta.map_err(|_| Code::BadMeta)?,
+    })
+}
+
+fn resume(fields: &Fields<'_>) -> Result<Resume, Code> {
+    sound(&[
+        fields.upload,
+        fields.upload_id,
+        fields.offset,
+        fields.client_id,
+    ])?;
+    let offset = optional(fields.offset, integer)?;
+    let client_id = optional(fields.client_id, text::<CLIENT_ID_BYTES_MAX>)?;
+    Ok(Resume {
+        upload: resumed(fields).ok_or(Code::BadRef)?,
+        by_upload_id: fields.upload.raw().is_none(),
+        offset,
+        client_id,
+    })
+}
+
+/// Returns which upload a resume means: `upload_id` counts only where there is no `ref`.
+fn resumed(fields: &Fields<'_>) -> Option<UploadRef> {
+    match fields.upload.raw() {
+        Some(_) => fields.upload.upload(),
+        None => fields.upload_id.upload(),
+    }
+}
+
+fn event(fields: &Fields<'_>) -> Result<EventCall, Code> {
+    sound(&[fields.event, fields.params, fields.id])?;
+    let event = fields.event.raw().and_then(text::<EVENT_NAME_BYTES_MAX>);
+    Ok(EventCall {
+        event: event.ok_or(Code::BadMessage)?,
+        params: optional(fields.params, object)?.unwrap_or_default(),
+        id: optional(fields.id, event_id)?,
+    })
+}
+
+/// Checks that no known field is repeated or holds half a character.
+fn sound(fields: &[Field<'_>]) -> Result<(), Code> {
+    let all = fields.iter().all(|field| field.is_sound());
+    if all { Ok(()) } else { Err(Code::BadMessage) }
+}
+
+/// Reads a field that may be absent or null; any other trouble with it is `bad_message`.
+fn optional<T>(field: Field<'_>, read: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Code> {
+    match field.raw() {
+        None => Ok(None),
+        Some(raw) => read(raw).map(Some).ok_or(Code::BadMessage),
+    }
+}
+
+fn text<const BYTES_MAX: usize>(raw: &str) -> Option<String> {
+    read::<String>(raw).filter(|text| text.len() <= BYTES_MAX)
+}
+
+/// Reads digits and nothing else: `-0`, `1e3` and `1.0` are not integers (PROTOCOL CTRL-2).
+fn integer(raw: &str) -> Option<u64> {
+    let digits = raw.bytes().all(|byte| byte.is_ascii_digit());
+    if digits { raw.parse().ok() } else { None }
+}
+
+fn object(raw: &str) -> Option<Map<String, Value>> {
+    read(raw)
+}
+
+fn event_id(raw: &str) -> Option<EventId> {
+    if raw.starts_with('"') {
+        return text::<EVENT_ID_BYTES_MAX>(raw).map(EventId::Text);
+    }
+    // `-0` would come back as `0`.
+    if raw == "-0" {
+        None
+    } else {
+        raw.parse().ok().map(EventId::Integer)
+    }
+}

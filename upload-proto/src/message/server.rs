@@ -1,0 +1,378 @@
+//! What a server says (PROTOCOL section 6).
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+use super::client::EventId;
+use crate::{
+    codes::{Code, Retry},
+    ids::UploadRef,
+};
+
+/// One text message of a server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum ServerMessage {
+    /// The first message on every connection.
+    #[serde(rename = "upload_configs")]
+    Configs(Configs),
+    /// An upload may send.
+    #[serde(rename = "upload_registered")]
+    Registered(Registered),
+    /// How an upload stands.
+    #[serde(rename = "upload_progress")]
+    Progress(Box<Snapshot>),
+    /// The answer to a resume.
+    #[serde(rename = "upload_resumed")]
+    Resumed(Resumed),
+    /// The second answer to a resume that named an `upload_id`.
+    #[serde(rename = "upload_resume_ack")]
+    ResumeAck(ResumeAck),
+    /// What the application's handler returned.
+    #[serde(rename = "event_result")]
+    EventResult(EventResult),
+    /// A trouble that is not about one live upload.
+    #[serde(rename = "error")]
+    Error(ErrorMessage),
+    /// The server is about to restart.
+    #[serde(rename = "draining")]
+    Draining {
+        /// How long to wait before connecting again, in milliseconds.
+        reconnect_after_ms: u64,
+    },
+    /// The answer to a ping.
+    #[serde(rename = "pong")]
+    Pong,
+}
+
+impl ServerMessage {
+    /// Writes the message as JSON text.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("every map of a message has string keys")
+    }
+
+    /// Reads a message; `None` is one whose `type` this version does not know.
+    ///
+    /// Unknown fields are ignored, so that a newer server can say more.
+    ///
+    /// # Errors
+    ///
+    /// The text is not a JSON object with a string `type`, or lacks what its type needs.
+    pub fn parse(text: &str) -> Result<Option<Self>, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Head<'a> {
+            #[serde(borrow, rename = "type")]
+            kind: Cow<'a, str>,
+        }
+
+        let head: Head<'_> = serde_json::from_str(text)?;
+        if !TYPES.contains(&&*head.kind) {
+            return Ok(None);
+        }
+        serde_json::from_str(text).map(Some)
+    }
+}
+
+/// The names of [`ServerMessage`]'s variants on the wire.
+const TYPES: [&str; 9] = [
+    "upload_configs",
+    "upload_registered",
+    "upload_progress",
+    "upload_resumed",
+    "upload_resume_ack",
+    "event_result",
+    "error",
+    "draining",
+    "pong",
+];
+
+/// `upload_configs`: what the connection may do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Configs {
+    /// Version of the protocol, [`PROTOCOL_VERSION`](crate::limits::PROTOCOL_VERSION).
+    pub protocol: u32,
+    /// The slots by name.
+    pub upload_configs: BTreeMap<String, SlotConfig>,
+    /// What holds for the whole connection.
+    pub limits: Limits,
+}
+
+/// The rules of one slot, as far as a client should know them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SlotConfig {
+    /// Name of the slot.
+    pub name: String,
+    /// Extensions and types that are taken, separated by commas; empty for all.
+    pub accept: String,
+    /// Entries at a time.
+    pub max_entries: u32,
+    /// Largest file, in bytes.
+    pub max_file_size: u64,
+    /// Largest data of a chunk, in bytes.
+    pub chunk_size: u32,
+    /// Whether a chosen file is sent at once.
+    pub auto_upload: bool,
+    /// Whether an upload outlives its connection.
+    pub resumable: bool,
+    /// Whether files that a browser would run are taken.
+    pub allow_active_content: bool,
+    /// Whether the bytes go straight to the storage, by a presigned request; absent when not.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub direct: bool,
+}
+
+/// What holds for the whole connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Uploads one owner may have under way over all connections.
+    pub max_uploads_per_owner: u32,
+    /// Largest message the server takes, in bytes (PROTOCOL FRAME-3).
+    pub message_bytes_max: u64,
+    /// Credit an upload has in front of it when there is room, in bytes (PROTOCOL CREDIT-2).
+    pub window_bytes: u64,
+    /// Seconds an upload may stand still while it has credit.
+    pub idle_upload_seconds: u64,
+    /// Seconds between the server's pings.
+    pub ping_seconds: u64,
+    /// Largest `meta`, in bytes.
+    pub meta_bytes_max: u32,
+    /// Largest `client_name`, in bytes.
+    pub name_bytes_max: u32,
+}
+
+/// `upload_registered`: the upload may send its chunks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Registered {
+    /// The upload.
+    #[serde(rename = "ref")]
+    pub upload: UploadRef,
+    /// The slot it is in.
+    pub upload_name: String,
+    /// Largest data of a chunk, in bytes.
+    pub chunk_size: u32,
+    /// Absolute offset up to which the client may send (PROTOCOL CREDIT-1).
+    pub credit: u64,
+    /// Whether it outlives the connection.
+    pub resumable: bool,
+    /// Seconds a resumable upload is kept without progress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<u64>,
+}
+
+/// `upload_progress`: how an upload stands (PROTOCOL MSG-2).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The upload.
+    #[serde(rename = "ref")]
+    pub upload: UploadRef,
+    /// Percent received, 0 to 100.
+    pub progress: u8,
+    /// Under way, or how it ended.
+    pub status: Status,
+    /// Bytes taken in order.
+    pub bytes_received: u64,
+    /// Bytes that survive the death of the server.
+    pub bytes_durable: u64,
+    /// Index the next chunk must have.
+    pub next_index: u64,
+    /// Absolute offset up to which the client may send (PROTOCOL CREDIT-1).
+    pub credit: u64,
+    /// The reason, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    /// Text for people; fixed for each code (PROTOCOL MSG-4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What the client may do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// How long to wait before that, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    /// Whether it outlives the connection, where that changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumable: Option<bool>,
+    /// `true`: this connection holds it no more, resume it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detached: Option<bool>,
+    /// What the writer returned on completion; any JSON, null included.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "present"
+    )]
+    pub result: Option<Value>,
+    /// CRC32C of the stored file, see [`crc32c_hex`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crc32c: Option<String>,
+}
+
+impl Snapshot {
+    /// Makes a snapshot with nothing received and no reason.
+    pub fn new(upload: UploadRef, status: Status) -> Self {
+        Self {
+            upload,
+            progress: 0,
+            status,
+            bytes_received: 0,
+            bytes_durable: 0,
+            next_index: 0,
+            credit: 0,
+            code: None,
+            error: None,
+            retry: None,
+            retry_after_ms: None,
+            resumable: None,
+            detached: None,
+            result: None,
+            crc32c: None,
+        }
+    }
+
+    /// Gives the snapshot a reason, with the text and the retry that belong to it.
+    #[must_use]
+    pub fn with_code(mut self, code: Code) -> Self {
+        self.code = Some(code);
+        self.error = Some(code.text().to_owned());
+        self.retry = Some(code.retry());
+        self
+    }
+}
+
+/// Whether an upload is under way, or how it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Under way.
+    Uploading,
+    /// Stored, durable, under its name (PROTOCOL COMPLETE-3).
+    Complete,
+    /// Failed or refused.
+    Error,
+    /// Given up by the client or the application.
+    Cancelled,
+}
+
+/// `upload_resumed`: the answer to a resume.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// The upload.
+    #[serde(rename = "ref")]
+    pub upload: UploadRef,
+    /// Whether, and why not.
+    pub status: ResumeStatus,
+    /// Offset at which the next chunk begins.
+    pub bytes_received: u64,
+    /// Index the next chunk must have (PROTOCOL CHUNK-4).
+    pub next_index: u64,
+    /// Inclusive ranges of received indices.
+    pub chunks_received: Vec<[u64; 2]>,
+    /// CRC32C of the first `bytes_received` bytes, see [`crc32c_hex`] (PROTOCOL RESUME-6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crc32c: Option<String>,
+    /// Largest data of a chunk, in bytes.
+    pub chunk_size: u32,
+    /// Absolute offset up to which the client may send (PROTOCOL CREDIT-1).
+    pub credit: u64,
+}
+
+/// How a resume went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResumeStatus {
+    /// It goes on.
+    Resumed,
+    /// It is already complete.
+    Complete,
+    /// Unknown, foreign or expired (PROTOCOL RESUME-5).
+    NotFound,
+    /// Another connection holds it (PROTOCOL RESUME-4).
+    Locked,
+}
+
+/// `upload_resume_ack`: the second answer to a resume that named an `upload_id`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResumeAck {
+    /// The upload.
+    pub upload_id: UploadRef,
+    /// Whether it goes on.
+    pub accepted: bool,
+    /// Offset at which the next chunk begins.
+    pub offset: u64,
+}
+
+/// `event_result`: what the application's handler returned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventResult {
+    /// The `id` of the call, as it was; absent when it had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<EventId>,
+    /// Name of the event.
+    pub event: String,
+    /// Whether the handler succeeded.
+    pub ok: bool,
+    /// What it returned; any JSON, null included.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "present"
+    )]
+    pub result: Option<Value>,
+    /// `unknown_event` or `event_failed`, if not `ok`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    /// Text for people, if not `ok`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// `error`: a trouble that is not about one upload, or about a ref that has no entry (PROTOCOL MSG-1).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ErrorMessage {
+    /// The reason.
+    pub code: Code,
+    /// Text for people; fixed for each code (PROTOCOL MSG-4).
+    pub error: String,
+    /// The ref of the request, if it had a valid one.
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<UploadRef>,
+    /// What the client may do about it.
+    pub retry: Retry,
+}
+
+impl ErrorMessage {
+    /// Makes an error with the text and the retry that belong to the code.
+    pub fn new(code: Code, upload: Option<UploadRef>) -> Self {
+        Self {
+            code,
+            error: code.text().to_owned(),
+            upload,
+            retry: code.retry(),
+        }
+    }
+}
+
+/// Writes a CRC32C as messages carry it: 8 lower-case hexadecimal digits.
+pub fn crc32c_hex(crc32c: u32) -> String {
+    format!("{crc32c:08x}")
+}
+
+/// Reads a CRC32C as messages carry it: exactly 8 hexadecimal digits of either case.
+pub fn parse_crc32c_hex(text: &str) -> Option<u32> {
+    // from_str_radix alone would take a sign and fewer digits.
+    if text.len() != 8 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    u32::from_str_radix(text, 16).ok()
+}
+
+/// Keeps a null that is there apart from a field that is not.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
