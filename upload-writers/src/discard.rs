@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     error::{AbortReason, WriteError},
+    life::Life,
     writer::{BoxWriter, Checkpoint, Reopened, UploadFacts, UploadWriter, WriterFactory, Written},
 };
 
@@ -37,65 +38,46 @@ impl WriterFactory for DiscardWriterFactory {
 
 #[derive(Default)]
 struct DiscardWriter {
-    phase: Phase,
+    life: Life,
     received: u64,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Phase {
-    #[default]
-    New,
-    Open,
-    Closed,
-    Aborted,
-}
-
-impl DiscardWriter {
-    fn written(&self) -> Result<Written, WriteError> {
-        if self.phase != Phase::Open {
-            return Err(WriteError::misuse("the writer is not open"));
-        }
-        Ok(Written {
-            received: self.received,
-            durable: self.received,
-        })
-    }
 }
 
 #[async_trait]
 impl UploadWriter for DiscardWriter {
     async fn open(&mut self) -> Result<(), WriteError> {
-        if self.phase != Phase::New {
-            return Err(WriteError::misuse("the writer was opened before"));
-        }
-        self.phase = Phase::Open;
+        self.life.begin_open()?;
+        self.life.ready();
         Ok(())
     }
 
     async fn write_chunks(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<Written, WriteError> {
-        self.written()?;
+        self.life.check()?;
         for chunk in chunks.drain(..) {
             self.received = self.received.saturating_add(chunk.len() as u64);
         }
-        self.written()
+        self.flush().await
     }
 
     async fn flush(&mut self) -> Result<Written, WriteError> {
-        self.written()
+        self.life.check()?;
+        Ok(Written {
+            received: self.received,
+            durable: self.received,
+        })
     }
 
     async fn close(&mut self) -> Result<Value, WriteError> {
-        if !matches!(self.phase, Phase::Open | Phase::Closed) {
-            return Err(WriteError::misuse("the writer is not open"));
+        if let Some(result) = self.life.result() {
+            return Ok(result);
         }
-        self.phase = Phase::Closed;
-        Ok(json!({ "size": self.received }))
+        self.life.check()?;
+        let result = json!({ "size": self.received });
+        self.life.closed(&result);
+        Ok(result)
     }
 
     async fn abort(&mut self, _reason: &AbortReason) {
-        if self.phase != Phase::Closed {
-            self.phase = Phase::Aborted;
-        }
+        self.life.begin_abort();
     }
 
     fn checkpoint(&self) -> Option<Checkpoint> {

@@ -1,11 +1,38 @@
 //! The file writer: one file per upload, published by one atomic rename.
+//!
+//! An upload is written to `<temp_dir>/<uuid>.<generation>.<kind>.part`, locked by its holder, and
+//! ends as `<data_dir>/<slot>/<uuid>-<safe name>`.
+//! The uuid is made here, so no client chooses or guesses a path.
+//!
+//! - `place`: where a finished file goes; `temp`: files under way and their locks.
+//! - `pace`: inline or blocking writes; `writer`: the writer itself.
+//! - `reopen`: going on after a restart or on another node; `sweep`: what nobody holds any more.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+mod notes;
+mod pace;
+mod place;
+mod reopen;
+mod sweep;
+mod temp;
+mod writer;
+
+use std::{
+    fs, io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
+use rustix::io::Errno;
+use thiserror::Error;
+use tokio::{sync::Semaphore, task::spawn_blocking};
+use uuid::Uuid;
 
+use self::{temp::TempName, writer::FileWriter};
 use crate::{
-    error::WriteError,
+    error::{WriteError, WriteErrorKind},
     writer::{BoxWriter, Checkpoint, Reopened, Stray, SweepPolicy, UploadFacts, WriterFactory},
 };
 
@@ -24,16 +51,21 @@ pub enum Durability {
 pub struct FileWriterConfig {
     /// Finished files, as `<data_dir>/<slot>/<uuid>-<safe name>`.
     pub data_dir: PathBuf,
-    /// Files under way. On the file system of `data_dir`.
+    /// Files under way. On the file system of `data_dir`, and used for nothing else.
     pub temp_dir: PathBuf,
     /// What it takes until bytes count as durable.
     pub durability: Durability,
-    /// Whether to reserve the declared size when an upload opens.
+    /// Whether to reserve the declared size when an upload opens. It saves processor time while
+    /// writing and finds a full disk early, but a client reserves what it only declares.
     pub preallocate: bool,
-    /// How long a write may hold up its task before writes go to a blocking thread for a while.
+    /// How long one call may hold up its task with writing before writes go to a blocking thread
+    /// for a while.
     pub inline_write_max: Duration,
-    /// How many syncs of all uploads of this factory run at once. At least 1.
+    /// How many syncs of all uploads of this factory run at once; 0 counts as 1.
     pub syncs_max: usize,
+    /// How long reopening waits for an earlier holder to let go of the file, before it copies what
+    /// is durable and goes on with the copy.
+    pub lock_wait: Duration,
 }
 
 impl FileWriterConfig {
@@ -47,57 +79,173 @@ impl FileWriterConfig {
             preallocate: true,
             inline_write_max: Duration::from_millis(20),
             syncs_max: 4,
+            lock_wait: Duration::from_secs(2),
         }
     }
 }
 
+/// Why the directories of a [`FileWriterConfig`] do not serve.
+#[derive(Debug, Error)]
+pub enum FileSetupError {
+    /// A directory cannot be made, or found.
+    #[error("cannot make the directory {path}")]
+    Directory {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No file can be made and locked in the directory for files under way.
+    #[error("cannot make and lock a file in {path}")]
+    Temp {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The two directories are on different file systems, so no rename can publish a file.
+    #[error("{temp_dir} and {data_dir} are not on the same file system")]
+    Apart {
+        /// The one for files under way.
+        temp_dir: PathBuf,
+        /// The one for finished files.
+        data_dir: PathBuf,
+    },
+    /// A file cannot be moved into the directory for finished files.
+    #[error("cannot move a file into {path}")]
+    Data {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
 /// Makes writers that keep each upload in a file of its own.
+///
+/// Their result is `{"path": "<slot>/<uuid>-<safe name>", "size": n}`, relative to the data
+/// directory. Cloning is cheap; clones share the limit on syncs.
+/// It needs a tokio runtime with time enabled.
 #[derive(Clone, Debug)]
 pub struct FileWriterFactory {
-    config: Arc<FileWriterConfig>,
+    shared: Arc<Shared>,
+}
+
+/// What all writers of a factory share.
+#[derive(Debug)]
+struct Shared {
+    config: FileWriterConfig,
+    syncs: Arc<Semaphore>,
 }
 
 impl FileWriterFactory {
     /// Makes the directories and proves that they serve; blocking, for the start of a program.
     ///
+    /// Their paths are made absolute.
+    ///
     /// # Errors
     ///
     /// When a directory cannot be made or written, does not lock files, or the two are on different
     /// file systems.
-    pub fn new(config: FileWriterConfig) -> io::Result<Self> {
-        std::fs::create_dir_all(&config.data_dir)?;
-        std::fs::create_dir_all(&config.temp_dir)?;
+    pub fn new(mut config: FileWriterConfig) -> Result<Self, FileSetupError> {
+        config.data_dir = make_dir(&config.data_dir, 0o777)?;
+        config.temp_dir = make_dir(&config.temp_dir, 0o700)?;
+        probe(&config)?;
+        let syncs = config.syncs_max.clamp(1, Semaphore::MAX_PERMITS);
         Ok(Self {
-            config: Arc::new(config),
+            shared: Arc::new(Shared {
+                config,
+                syncs: Arc::new(Semaphore::new(syncs)),
+            }),
         })
     }
 
-    /// Tells how the factory was configured.
+    /// Tells how the factory is configured, with absolute paths.
     pub fn config(&self) -> &FileWriterConfig {
-        &self.config
+        &self.shared.config
     }
 }
 
 #[async_trait]
 impl WriterFactory for FileWriterFactory {
     fn create(&self, facts: &UploadFacts) -> BoxWriter {
-        crate::DiscardWriterFactory.create(facts)
+        let uuid = Uuid::new_v4();
+        Box::new(FileWriter::new(Arc::clone(&self.shared), facts, uuid))
     }
 
     async fn reopen(
         &self,
-        _facts: &UploadFacts,
-        _checkpoint: &Checkpoint,
-        _offset: u64,
+        facts: &UploadFacts,
+        checkpoint: &Checkpoint,
+        offset: u64,
     ) -> Result<Reopened, WriteError> {
-        Ok(Reopened::Gone)
+        reopen::reopen(&self.shared, facts, checkpoint, offset).await
     }
 
     fn can_reopen(&self) -> bool {
         true
     }
 
-    async fn sweep(&self, _policy: &SweepPolicy) -> Result<Vec<Stray>, WriteError> {
-        Ok(Vec::new())
+    async fn sweep(&self, policy: &SweepPolicy) -> Result<Vec<Stray>, WriteError> {
+        let (shared, policy) = (Arc::clone(&self.shared), policy.clone());
+        blocking(move || Ok(sweep::sweep(&shared.config.temp_dir, &policy)?)).await
+    }
+}
+
+impl Shared {
+    fn temp_path(&self, name: TempName) -> PathBuf {
+        self.config.temp_dir.join(name.to_string())
+    }
+}
+
+/// Runs what may wait for the disk on a blocking thread.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, WriteError> + Send + 'static,
+) -> Result<T, WriteError> {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(WriteError::new(WriteErrorKind::Failed, error)),
+    }
+}
+
+fn make_dir(path: &Path, mode: u32) -> Result<PathBuf, FileSetupError> {
+    let mut builder = fs::DirBuilder::new();
+    let made = builder.recursive(true).mode(mode).create(path);
+    made.and_then(|()| fs::canonicalize(path))
+        .map_err(|source| FileSetupError::Directory {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+/// Makes, locks and moves a file as an upload would, and removes it.
+fn probe(config: &FileWriterConfig) -> Result<(), FileSetupError> {
+    let name = TempName {
+        uuid: Uuid::new_v4(),
+        generation: 0,
+        resumable: false,
+    };
+    let from = config.temp_dir.join(name.to_string());
+    let to = config.data_dir.join(format!(".probe-{}", name.uuid));
+    let _held = temp::create(&from).map_err(|source| FileSetupError::Temp {
+        path: config.temp_dir.clone(),
+        source,
+    })?;
+    let moved = place::rename_new(&from, &to);
+    // Whatever happened, both names are ours and neither may stay.
+    let _ = temp::remove(&from);
+    let removed = temp::remove(&to);
+    match moved.and(removed) {
+        Ok(_) => Ok(()),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::XDEV) => {
+            Err(FileSetupError::Apart {
+                temp_dir: config.temp_dir.clone(),
+                data_dir: config.data_dir.clone(),
+            })
+        }
+        Err(source) => Err(FileSetupError::Data {
+            path: config.data_dir.clone(),
+            source,
+        }),
     }
 }

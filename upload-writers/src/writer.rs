@@ -1,6 +1,6 @@
 //! The contract: what keeps an upload's bytes, and what makes such writers.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, fmt, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -173,6 +173,16 @@ pub enum Reopened {
     },
     /// There is nothing to go on from.
     Gone,
+}
+
+impl fmt::Debug for Reopened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(_) => f.write_str("Open"),
+            Self::Closed { result } => f.debug_struct("Closed").field("result", result).finish(),
+            Self::Gone => f.write_str("Gone"),
+        }
+    }
 }
 
 /// Which leftovers [`WriterFactory::sweep`] may remove.

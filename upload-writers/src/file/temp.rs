@@ -1,0 +1,202 @@
+//! Files under way: their names, how they are made, and the lock that keeps others away.
+
+use std::{
+    fmt,
+    fs::{self, File, TryLockError},
+    io,
+    os::unix::fs::MetadataExt,
+    path::Path,
+};
+
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+};
+use uuid::Uuid;
+
+/// How often making a file is tried when a sweep takes it away before it is locked.
+const CREATE_TRIES: u32 = 3;
+
+/// The name of a file under way: `<uuid>.<generation>.<resumable or once>.part`.
+///
+/// A generation begins when a file is taken over from a holder that does not let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TempName {
+    pub(super) uuid: Uuid,
+    pub(super) generation: u32,
+    pub(super) resumable: bool,
+}
+
+impl fmt::Display for TempName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.resumable { "resumable" } else { "once" };
+        write!(f, "{}.{}.{kind}.part", self.uuid, self.generation)
+    }
+}
+
+impl TempName {
+    /// Reads a name back; `None` unless it is exactly one this module writes.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut fields = text.split('.');
+        let name = Self {
+            uuid: Uuid::try_parse(fields.next()?).ok()?,
+            generation: fields.next()?.parse().ok()?,
+            resumable: fields.next()? == "resumable",
+        };
+        (name.to_string() == text).then_some(name)
+    }
+
+    /// The name some takeovers later.
+    pub(super) fn later(self, generations: u32) -> Self {
+        Self {
+            generation: self.generation.saturating_add(generations),
+            ..self
+        }
+    }
+}
+
+/// Makes a file that was not there before, for its owner's eyes only, and locks it.
+pub(super) fn create(path: &Path) -> io::Result<File> {
+    let flags = OFlags::CREATE | OFlags::EXCL | open_flags();
+    for _ in 0..CREATE_TRIES {
+        let file = File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?);
+        // Only a sweep can be holding it, and only for a moment.
+        file.lock()?;
+        if is_linked(&file)? {
+            return Ok(file);
+        }
+    }
+    Err(io::ErrorKind::NotFound.into())
+}
+
+/// Opens a file that is there; `None` if it is not.
+pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
+    let file = match rustix::fs::open(path, open_flags() | OFlags::NONBLOCK, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
+    };
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(Some(file))
+}
+
+/// Tries to lock a file; `false` if somebody holds it.
+pub(super) fn try_lock(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Says whether a file still has a name. Asked after locking: it may have been removed meanwhile.
+pub(super) fn is_linked(file: &File) -> io::Result<bool> {
+    Ok(file.metadata()?.nlink() > 0)
+}
+
+/// Removes a file; `false` if it was not there.
+pub(super) fn remove(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reserves `len` bytes without changing the file's length, where the file system can.
+pub(super) fn reserve(file: &File, len: u64) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    if len > 0 {
+        match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, len) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, len);
+    Ok(())
+}
+
+fn open_flags() -> OFlags {
+    OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn names_read_back() {
+        for resumable in [true, false] {
+            let name = TempName {
+                uuid: Uuid::max(),
+                generation: 7,
+                resumable,
+            };
+            assert_eq!(TempName::parse(&name.to_string()), Some(name));
+            assert_eq!(name.later(2).generation, 9);
+        }
+    }
+
+    #[test]
+    fn foreign_names_are_not_read() {
+        let uuid = Uuid::max();
+        for text in [
+            format!("{uuid}.0.once"),
+            format!("{uuid}.0.other.part"),
+            format!("{uuid}.00.once.part"),
+            format!("{uuid}.-1.once.part"),
+            format!("{uuid}.0.once.part.x"),
+            format!("../{uuid}.0.once.part"),
+            format!("{}.0.once.part", uuid.to_string().to_uppercase()),
+            format!("{}.0.once.part", uuid.simple()),
+            String::new(),
+        ] {
+            assert_eq!(TempName::parse(&text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn new_files_are_private_locked_and_new() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("a");
+        let file = create(&path).expect("creates");
+        let mode = file.metadata().expect("metadata").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let other = open(&path).expect("opens").expect("is there");
+        assert!(!try_lock(&other).expect("tries"));
+        drop(file);
+        assert!(try_lock(&other).expect("tries"));
+        let error = create(&path).expect_err("exists");
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert!(remove(&path).expect("removes"));
+        assert!(!remove(&path).expect("is gone"));
+        assert!(!is_linked(&other).expect("asks"));
+        assert!(open(&path).expect("asks").is_none());
+    }
+
+    #[test]
+    fn symlinks_are_not_followed() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (target, link) = (dir.path().join("target"), dir.path().join("link"));
+        symlink(&target, &link).expect("links");
+        create(&link).expect_err("does not create through a link");
+        assert!(!target.exists());
+        fs::write(&target, "x").expect("writes");
+        open(&link).expect_err("does not open through a link");
+        open(dir.path()).expect_err("a directory is no file");
+    }
+
+    /// The reserved length must not show, since the length of a file tells what it holds.
+    #[test]
+    fn reserving_keeps_the_length() {
+        let file = tempfile::tempfile().expect("temp file");
+        reserve(&file, 1 << 20).expect("reserves");
+        reserve(&file, 0).expect("nothing to do");
+        assert_eq!(file.metadata().expect("metadata").len(), 0);
+    }
+}

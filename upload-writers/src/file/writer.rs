@@ -1,0 +1,290 @@
+//! One upload's file.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io, mem,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    Durability, Shared, blocking,
+    notes::Notes,
+    pace::{Pace, write_front},
+    place::{self, Place},
+    temp::{self, TempName},
+};
+use crate::{
+    error::{AbortReason, WriteError, WriteErrorKind},
+    life::Life,
+    writer::{Checkpoint, UploadFacts, UploadWriter, Written},
+};
+
+/// Writes one file. The lock on it lasts as long as the file is open.
+pub(super) struct FileWriter {
+    shared: Arc<Shared>,
+    temp: TempName,
+    /// `None`: the slot cannot be a directory, which `open` reports.
+    place: Option<Place>,
+    client_size: u64,
+    life: Life,
+    file: Option<Arc<File>>,
+    written: Written,
+    pace: Pace,
+    /// A close was begun, so the file may stand under its final name.
+    closing: bool,
+}
+
+impl FileWriter {
+    /// Makes a writer for a new file.
+    pub(super) fn new(shared: Arc<Shared>, facts: &UploadFacts, uuid: Uuid) -> Self {
+        Self {
+            temp: TempName {
+                uuid,
+                generation: 0,
+                resumable: facts.resumable,
+            },
+            place: Place::new(&facts.slot, uuid, &facts.safe_client_name),
+            client_size: facts.client_size,
+            life: Life::New,
+            file: None,
+            written: Written::default(),
+            pace: Pace::new(shared.config.inline_write_max),
+            closing: false,
+            shared,
+        }
+    }
+
+    /// Makes a writer that goes on with `file`, which is locked, ends at `offset` and has its cursor
+    /// there.
+    pub(super) fn resume(
+        shared: Arc<Shared>,
+        facts: &UploadFacts,
+        notes: Notes,
+        file: File,
+        offset: u64,
+    ) -> Self {
+        Self {
+            temp: notes.temp,
+            place: Some(notes.place),
+            life: Life::Open,
+            file: Some(Arc::new(file)),
+            written: Written {
+                received: offset,
+                durable: offset,
+            },
+            ..Self::new(shared, facts, notes.temp.uuid)
+        }
+    }
+
+    fn temp_path(&self) -> PathBuf {
+        self.shared.temp_path(self.temp)
+    }
+
+    /// The open file. There is one in every life that lets a call through.
+    fn file(&self) -> Result<&Arc<File>, WriteError> {
+        self.file
+            .as_ref()
+            .ok_or_else(|| WriteError::misuse("no file is open"))
+    }
+
+    fn place(&self) -> Result<&Place, WriteError> {
+        self.place.as_ref().ok_or_else(|| {
+            WriteError::new(WriteErrorKind::Failed, "the slot cannot name a directory")
+        })
+    }
+
+    /// Writes a batch; what it answers is how many bytes and how long it took.
+    async fn write(&self, chunks: &mut VecDeque<Bytes>) -> Result<(u64, Duration), WriteError> {
+        let file = self.file()?;
+        let (mut bytes, mut time) = (0, Duration::ZERO);
+        if let Some(time_max) = self.pace.inline() {
+            (bytes, time) = write_front(file, chunks, Some(time_max))?;
+        }
+        if !chunks.is_empty() {
+            let (file, mut batch) = (Arc::clone(file), mem::take(chunks));
+            let (rest, rest_time, emptied) = blocking(move || {
+                let (bytes, time) = write_front(&file, &mut batch, None)?;
+                Ok((bytes, time, batch))
+            })
+            .await?;
+            // The caller keeps its queue's allocation.
+            *chunks = emptied;
+            bytes += rest;
+            time += rest_time;
+        }
+        Ok((bytes, time))
+    }
+
+    /// Runs work that syncs, bounded over all uploads of the factory.
+    async fn syncing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, WriteError> + Send + 'static,
+    ) -> Result<T, WriteError> {
+        let permit = Arc::clone(&self.shared.syncs).acquire_owned().await;
+        let permit = permit.map_err(|error| WriteError::new(WriteErrorKind::Failed, error))?;
+        // The permit goes along, so that it counts the work even if nobody waits for it any more.
+        blocking(move || {
+            let done = work();
+            drop(permit);
+            done
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl UploadWriter for FileWriter {
+    async fn open(&mut self) -> Result<(), WriteError> {
+        self.life.begin_open()?;
+        let (shared, place) = (Arc::clone(&self.shared), self.place()?.clone());
+        let (path, size) = (self.temp_path(), self.client_size);
+        let resumable = self.temp.resumable;
+        let file = blocking(move || {
+            let config = &shared.config;
+            place.make_dir(&config.data_dir)?;
+            let file = temp::create(&path)?;
+            let prepare = || -> io::Result<()> {
+                if config.preallocate {
+                    temp::reserve(&file, size)?;
+                }
+                if resumable && config.durability == Durability::Disk {
+                    place::sync_dir(&config.temp_dir)?;
+                }
+                Ok(())
+            };
+            if let Err(error) = prepare() {
+                let _ = temp::remove(&path);
+                return Err(error.into());
+            }
+            Ok(file)
+        })
+        .await?;
+        self.file = Some(Arc::new(file));
+        self.life.ready();
+        Ok(())
+    }
+
+    async fn write_chunks(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<Written, WriteError> {
+        self.life.begin()?;
+        let (bytes, time) = self.write(chunks).await?;
+        self.pace.took(time);
+        self.written.received += bytes;
+        if self.shared.config.durability == Durability::Process {
+            self.written.durable = self.written.received;
+        }
+        self.life.ready();
+        Ok(self.written)
+    }
+
+    async fn flush(&mut self) -> Result<Written, WriteError> {
+        self.life.begin()?;
+        if self.written.durable < self.written.received {
+            let file = Arc::clone(self.file()?);
+            // After a failed sync nobody can tell what is on the disk, so the writer stays broken.
+            self.syncing(move || Ok(file.sync_data()?)).await?;
+            self.written.durable = self.written.received;
+        }
+        self.life.ready();
+        Ok(self.written)
+    }
+
+    async fn close(&mut self) -> Result<Value, WriteError> {
+        if let Some(result) = self.life.result() {
+            return Ok(result);
+        }
+        self.life.begin()?;
+        self.closing = true;
+        let (shared, place) = (Arc::clone(&self.shared), self.place()?.clone());
+        let (file, path) = (Arc::clone(self.file()?), self.temp_path());
+        let (size, client_size) = (self.written.received, self.client_size);
+        let result = result(&place, size);
+        self.syncing(move || publish(&shared, &file, &path, &place, size, client_size))
+            .await?;
+        self.file = None;
+        self.life.closed(&result);
+        Ok(result)
+    }
+
+    async fn abort(&mut self, _reason: &AbortReason) {
+        if !self.life.begin_abort() {
+            return;
+        }
+        let (shared, path, file) = (Arc::clone(&self.shared), self.temp_path(), self.file.take());
+        let place = self.place.take().filter(|_| self.closing);
+        // It cannot fail: what stays is found by a sweep.
+        let _ = blocking(move || {
+            let removed = temp::remove(&path)?;
+            if let (false, Some(place), Some(file)) = (removed, place, &file) {
+                // A close came as far as the rename. Only our own file may go.
+                let published = place.path(&shared.config.data_dir);
+                if place::is_at(file, &published)? {
+                    temp::remove(&published)?;
+                }
+            }
+            // The file system frees the blocks when the file is closed, which takes its time; so
+            // that happens here.
+            drop(file);
+            Ok(())
+        })
+        .await;
+    }
+
+    fn checkpoint(&self) -> Option<Checkpoint> {
+        let place = self.place.as_ref()?;
+        (self.temp.resumable && self.life.has_stored()).then(|| {
+            Notes {
+                temp: self.temp,
+                place: place.clone(),
+            }
+            .checkpoint()
+        })
+    }
+}
+
+/// What clients and applications see of a finished file.
+pub(super) fn result(place: &Place, size: u64) -> Value {
+    json!({ "path": place.relative(), "size": size })
+}
+
+/// Makes the bytes durable, then gives them their final name, then makes that durable.
+fn publish(
+    shared: &Shared,
+    file: &File,
+    path: &Path,
+    place: &Place,
+    size: u64,
+    client_size: u64,
+) -> Result<(), WriteError> {
+    let config = &shared.config;
+    if file.metadata()?.len() != size {
+        return Err(WriteError::new(
+            WriteErrorKind::Failed,
+            "the file was changed by somebody else",
+        ));
+    }
+    if config.preallocate && size < client_size {
+        // Gives back what was reserved and not used.
+        file.set_len(size)?;
+    }
+    file.sync_all()?;
+    place.make_dir(&config.data_dir)?;
+    match place::rename_new(path, &place.path(&config.data_dir)) {
+        Ok(()) => {}
+        // An earlier close, or whoever took the upload over, was here first.
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound
+                && place.size(&config.data_dir)? == Some(size) => {}
+        Err(error) => return Err(error.into()),
+    }
+    place::sync_dir(&place.dir(&config.data_dir))?;
+    place::sync_dir(&config.temp_dir)?;
+    Ok(())
+}
