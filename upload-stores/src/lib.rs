@@ -22,8 +22,12 @@
 mod error;
 mod key;
 mod memory;
+#[cfg(feature = "redb")]
+mod redb;
 mod store;
 
+#[cfg(feature = "redb")]
+pub use self::redb::{REDB_CACHE_BYTES, REDB_RECORDS_MAX, RedbDurability, RedbOptions, RedbStore};
 pub use error::{PutError, StoreError, StoreErrorKind};
 pub use key::{KeyError, OWNER_BYTES_MAX, UploadKey};
 pub use memory::{MEMORY_BYTES_MAX, MEMORY_RECORDS_MAX, MemoryStore};

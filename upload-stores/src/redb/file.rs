@@ -1,0 +1,132 @@
+//! Opening the database file: the lock on its directory, repair, and setting a damaged file aside.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use redb::{Database, DatabaseError, StorageError};
+
+use super::backend::SyncedFile;
+use super::{RedbDurability, RedbOptions};
+use crate::error::{StoreError, StoreErrorKind};
+
+const FILE_NAME: &str = "uploads.redb";
+const LOCK_NAME: &str = "uploads.lock";
+const DAMAGED_NAME: &str = "uploads.redb.damaged";
+
+/// The only holder of a store's directory, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Home {
+    dir: PathBuf,
+    durability: RedbDurability,
+    cache_bytes: usize,
+    /// Keeps other processes out, and other stores of this one, also while the database is opened
+    /// anew or exchanged.
+    _lock: File,
+}
+
+impl Home {
+    /// Creates the directory where needed and locks it.
+    pub(super) fn lock(dir: PathBuf, options: &RedbOptions) -> Result<Self, StoreError> {
+        let unusable = |error| {
+            StoreError::new(
+                StoreErrorKind::Failed,
+                format!("the directory {} cannot be used", dir.display()),
+            )
+            .with_source(error)
+        };
+        fs::create_dir_all(&dir).map_err(unusable)?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(dir.join(LOCK_NAME))
+            .map_err(unusable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::new(
+                    StoreErrorKind::Failed,
+                    format!(
+                        "another process has the embedded database in {} open",
+                        dir.display()
+                    ),
+                ));
+            }
+            Err(TryLockError::Error(error)) => return Err(unusable(error)),
+        }
+        Ok(Self {
+            dir,
+            durability: options.durability,
+            cache_bytes: options.cache_bytes,
+            _lock: lock,
+        })
+    }
+
+    /// Opens the database, repairing it where its last process was killed.
+    ///
+    /// Returns with it the path of the damaged file it replaced, if it had to.
+    pub(super) fn open(&self) -> Result<(Database, Option<PathBuf>), StoreError> {
+        let path = self.dir.join(FILE_NAME);
+        match self.open_file(&path) {
+            Err(error)
+                if error.kind() == StoreErrorKind::Corrupt
+                    && self.durability == RedbDurability::Process =>
+            {
+                let damaged = self.dir.join(DAMAGED_NAME);
+                fs::rename(&path, &damaged).map_err(|error| failed(&path, error))?;
+                Ok((self.open_file(&path)?, Some(damaged)))
+            }
+            opened => Ok((opened?, None)),
+        }
+    }
+
+    fn open_file(&self, path: &Path) -> Result<Database, StoreError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(|error| failed(path, error))?;
+        let backend = SyncedFile::new(file, self.durability).map_err(|error| sort(path, error))?;
+        let mut builder = Database::builder();
+        builder.set_cache_size(self.cache_bytes);
+        // Without forced writes a power loss can damage pages of a file that says it is whole.
+        builder.set_check_integrity_on_open(self.durability == RedbDurability::Process);
+        // A damaged file may also show as a panic of the database.
+        catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(backend)))
+            .map_err(|_| corrupt(path))?
+            .map_err(|error| sort(path, error))
+    }
+}
+
+fn sort(path: &Path, error: DatabaseError) -> StoreError {
+    match error {
+        DatabaseError::Storage(StorageError::Corrupted(_)) => corrupt(path).with_source(error),
+        DatabaseError::Storage(StorageError::Io(ref io))
+            if matches!(
+                io.kind(),
+                std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
+            ) =>
+        {
+            corrupt(path).with_source(error)
+        }
+        error => failed(path, error),
+    }
+}
+
+fn corrupt(path: &Path) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Corrupt,
+        format!("the file {} is damaged", path.display()),
+    )
+}
+
+fn failed(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Failed,
+        format!("the file {} cannot be opened", path.display()),
+    )
+    .with_source(error)
+}
