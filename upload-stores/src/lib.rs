@@ -19,7 +19,11 @@
 //!
 //! Payload bytes never come here; they belong to writers.
 
+#[cfg(feature = "testing")]
+pub mod conformance;
 mod error;
+#[cfg(feature = "testing")]
+mod faulty;
 mod key;
 mod memory;
 #[cfg(feature = "redb")]
@@ -29,6 +33,8 @@ mod store;
 #[cfg(feature = "redb")]
 pub use self::redb::{REDB_CACHE_BYTES, REDB_RECORDS_MAX, RedbDurability, RedbOptions, RedbStore};
 pub use error::{PutError, StoreError, StoreErrorKind};
+#[cfg(feature = "testing")]
+pub use faulty::{Fault, FaultOn, FaultyStore};
 pub use key::{KeyError, OWNER_BYTES_MAX, UploadKey};
 pub use memory::{MEMORY_BYTES_MAX, MEMORY_RECORDS_MAX, MemoryStore};
 pub use store::{Expect, RECORD_BYTES_MAX, TTL_MAX, UploadStateStore, Version, Versioned};
