@@ -1,0 +1,220 @@
+//! Safe names: the only form of a client's file name that may become part of a path or key.
+
+use std::{borrow::Cow, fmt, ops::Deref};
+
+use unicode_general_category::{GeneralCategory, get_general_category};
+use unicode_normalization::UnicodeNormalization;
+
+/// The longest safe name in bytes: what common file systems allow for one component.
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// The longest extension in bytes, dot included, that survives when a name is cut.
+const KEPT_EXTENSION_BYTES_MAX: usize = 64;
+
+/// What a name becomes of which nothing is left.
+const FALLBACK: &str = "upload";
+
+/// A name that is one plain component: never empty, never a path, at most [`NAME_BYTES_MAX`] bytes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SafeName(String);
+
+impl SafeName {
+    /// Returns the name as a plain string.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the name as an owned string.
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl Deref for SafeName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for SafeName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SafeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<SafeName> for String {
+    fn from(name: SafeName) -> String {
+        name.0
+    }
+}
+
+/// Makes a safe name of what a client sent.
+///
+/// In this order, each step seeing what the one before it left:
+///
+/// 1. NFKC, so that full-width letters, dots and slashes become plain ones; characters without a look of their
+///    own go (Unicode categories C*, Zl and Zp, and the default-ignorable ones such as variation selectors);
+///    any space becomes a plain one.
+/// 2. Of a path the last component stays that is more than dots and spaces. Both slashes separate, and so do
+///    the characters that only look like one.
+/// 3. A drive letter (`C:`) goes; characters that Windows or a shell gives a meaning (`: < > " | ? *`) and the
+///    fraction slash become `_`, so no alternate stream can be named.
+/// 4. Leading dots and spaces and trailing dots and spaces go; a leading `-` or `~` becomes `_`.
+/// 5. Nothing left: `upload`.
+/// 6. A name over [`NAME_BYTES_MAX`] bytes is cut between two characters; an extension of usual length stays.
+/// 7. A Windows device (`CON`, `nul.txt`, `LPT1.png`) gets a leading `_`.
+///
+/// The result is the same when given to this function again.
+pub fn safe_name(raw: &str) -> SafeName {
+    let visible = visible(raw);
+    let component = last_component(&visible);
+    let component = without_drive(component);
+    let mut name: String = component
+        .chars()
+        .map(|c| if is_special(c) { '_' } else { c })
+        .collect();
+    name.truncate(name.trim_end_matches(PADDING).len());
+    name.drain(..name.len() - name.trim_start_matches(PADDING).len());
+    if name.starts_with(['-', '~']) {
+        name.replace_range(..1, "_");
+    }
+    if name.is_empty() {
+        name.push_str(FALLBACK);
+    }
+    cut(&mut name);
+    if is_device(&name) {
+        name.insert(0, '_');
+        cut(&mut name);
+    }
+    SafeName(name)
+}
+
+/// Returns what follows the last dot of a name's last component.
+///
+/// `None` without a dot, with nothing before it (`.jpg`) or nothing after it (`a.`).
+/// The name is taken as it is: `a.jpg ` has the extension `jpg `, with the space.
+pub fn extension(name: &str) -> Option<&str> {
+    let component = name.rsplit(['/', '\\']).next().unwrap_or(name);
+    let (stem, extension) = component.rsplit_once('.')?;
+    (!stem.is_empty() && !extension.is_empty()).then_some(extension)
+}
+
+/// What is stripped from both ends of a name.
+const PADDING: [char; 2] = ['.', ' '];
+
+/// Normalises to NFKC and drops what cannot be seen.
+///
+/// Dropping a character can bring two together that compose, and composing is what NFKC promises, so the two
+/// steps repeat until nothing is dropped; each round but the last is shorter in characters than the one before.
+pub(crate) fn visible(raw: &str) -> String {
+    let mut text: String = raw.chars().filter(|c| !is_invisible(*c)).nfkc().collect();
+    while text.chars().any(is_invisible) {
+        text = text.chars().filter(|c| !is_invisible(*c)).nfkc().collect();
+    }
+    if text.chars().any(is_odd_space) {
+        text = text
+            .chars()
+            .map(|c| if is_odd_space(c) { ' ' } else { c })
+            .collect();
+    }
+    text
+}
+
+fn is_invisible(c: char) -> bool {
+    if matches!(c, ' '..='~') {
+        return false;
+    }
+    let by_category = matches!(
+        get_general_category(c),
+        GeneralCategory::Control
+            | GeneralCategory::Format
+            | GeneralCategory::PrivateUse
+            | GeneralCategory::Surrogate
+            | GeneralCategory::Unassigned
+            | GeneralCategory::LineSeparator
+            | GeneralCategory::ParagraphSeparator
+    );
+    // Default_Ignorable_Code_Point of the Unicode character database, as far as it is outside C*.
+    let by_property = matches!(
+        c,
+        '\u{034F}'
+            | '\u{115F}'..='\u{1160}'
+            | '\u{17B4}'..='\u{17B5}'
+            | '\u{180B}'..='\u{180F}'
+            | '\u{3164}'
+            | '\u{FE00}'..='\u{FE0F}'
+            | '\u{FFA0}'
+            | '\u{E0000}'..='\u{E0FFF}'
+    );
+    by_category || by_property
+}
+
+fn is_odd_space(c: char) -> bool {
+    c != ' ' && get_general_category(c) == GeneralCategory::SpaceSeparator
+}
+
+/// Slashes, and the division, set-minus and solidus operators that look like them.
+fn is_separator(c: char) -> bool {
+    matches!(
+        c,
+        '/' | '\\' | '\u{2215}' | '\u{2216}' | '\u{29F5}' | '\u{29F8}' | '\u{29F9}'
+    )
+}
+
+fn is_special(c: char) -> bool {
+    matches!(c, ':' | '<' | '>' | '"' | '|' | '?' | '*' | '\u{2044}')
+}
+
+fn last_component(path: &str) -> &str {
+    path.rsplit(is_separator)
+        .find(|component| !component.trim_matches(PADDING).is_empty())
+        .unwrap_or_default()
+}
+
+fn without_drive(component: &str) -> &str {
+    let trimmed = component.trim_start_matches(PADDING);
+    let mut chars = trimmed.chars();
+    match (chars.next(), chars.next()) {
+        (Some(letter), Some(':')) if letter.is_ascii_alphabetic() => chars.as_str(),
+        _ => component,
+    }
+}
+
+/// Windows finds a device in any folder and behind any extension.
+fn is_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or(name).trim_end_matches(' ');
+    let stem: Cow<'_, str> = if stem.bytes().any(|b| b.is_ascii_lowercase()) {
+        stem.to_ascii_uppercase().into()
+    } else {
+        stem.into()
+    };
+    match &*stem {
+        "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" | "CLOCK$" => true,
+        numbered => numbered
+            .strip_prefix("COM")
+            .or_else(|| numbered.strip_prefix("LPT"))
+            .is_some_and(|digit| digit.len() == 1 && digit.bytes().all(|b| b.is_ascii_digit())),
+    }
+}
+
+fn cut(name: &mut String) {
+    if name.len() <= NAME_BYTES_MAX {
+        return;
+    }
+    let tail = extension(name)
+        .map(|extension| format!(".{extension}"))
+        .filter(|tail| tail.len() <= KEPT_EXTENSION_BYTES_MAX)
+        .unwrap_or_default();
+    let room = NAME_BYTES_MAX.saturating_sub(tail.len());
+    name.truncate(name.floor_char_boundary(room));
+    name.truncate(name.trim_end_matches(PADDING).len());
+    name.push_str(&tail);
+}
