@@ -1,0 +1,268 @@
+//! Who holds which upload in this process, and the writers parked between two connections.
+//!
+//! Locks are held for a look-up and never across an await; writers are dropped
+//! outside of them, since dropping one may touch storage.
+
+mod lot;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+use upload_core::Parked;
+use upload_proto::UploadRef;
+use upload_writers::BoxWriter;
+
+use self::lot::Lot;
+use crate::events::Command;
+
+/// Requests to give an upload up that wait for one session at most.
+pub(crate) const EVICTIONS_MAX: usize = 32;
+
+/// One upload of one owner.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    owner: Arc<str>,
+    upload: UploadRef,
+}
+
+impl Key {
+    pub(crate) fn new(owner: Arc<str>, upload: UploadRef) -> Self {
+        Self { owner, upload }
+    }
+}
+
+/// How to reach a session that holds uploads.
+#[derive(Clone)]
+pub(crate) struct Mailbox {
+    /// The session's number.
+    pub(crate) session: u64,
+    /// Takes requests to give an upload up.
+    pub(crate) evictions: mpsc::Sender<UploadRef>,
+    /// Takes what handlers ask for, so that other rooms can ask it too.
+    pub(crate) commands: mpsc::Sender<Command>,
+}
+
+/// A quiet writer, and what the core wants back with it.
+pub(crate) struct ParkedWriter {
+    pub(crate) writer: BoxWriter,
+    pub(crate) parked: Box<Parked>,
+}
+
+/// Where the sessions of one process meet.
+pub(crate) struct Hub {
+    holders: Mutex<HashMap<Key, Holder>>,
+    lot: Mutex<Lot<ParkedWriter>>,
+}
+
+struct Holder {
+    mailbox: Mailbox,
+    /// Cancelled when the session has let go.
+    left: CancellationToken,
+}
+
+impl Hub {
+    /// Makes a hub that parks at most `parked_max` writers, each for `parked_for` at most.
+    pub(crate) fn new(parked_max: usize, parked_for: Duration) -> Self {
+        Self {
+            holders: Mutex::default(),
+            lot: Mutex::new(Lot::new(parked_max, parked_for)),
+        }
+    }
+
+    /// Notes that a session holds an upload; a session noted before is forgotten.
+    pub(crate) fn attach(&self, key: Key, mailbox: Mailbox) {
+        let holder = Holder {
+            mailbox,
+            left: CancellationToken::new(),
+        };
+        if let Some(before) = lock(&self.holders).insert(key, holder) {
+            before.left.cancel();
+        }
+    }
+
+    /// Notes that a session let go of an upload, unless another one holds it by now.
+    pub(crate) fn leave(&self, key: &Key, session: u64) {
+        let mut holders = lock(&self.holders);
+        if holders
+            .get(key)
+            .is_some_and(|holder| holder.mailbox.session == session)
+            && let Some(holder) = holders.remove(key)
+        {
+            holder.left.cancel();
+        }
+    }
+
+    /// Returns how to reach the session that holds an upload.
+    pub(crate) fn holder(&self, key: &Key) -> Option<Mailbox> {
+        lock(&self.holders)
+            .get(key)
+            .map(|holder| holder.mailbox.clone())
+    }
+
+    /// Asks the session that holds an upload to give it up, and waits until it
+    /// has, but no longer than `patience`. At once where nobody else than `asker` holds it.
+    pub(crate) async fn evict(&self, key: &Key, asker: u64, patience: Duration) {
+        let (evictions, left) = {
+            let holders = lock(&self.holders);
+            match holders.get(key) {
+                Some(holder) if holder.mailbox.session != asker => {
+                    (holder.mailbox.evictions.clone(), holder.left.clone())
+                }
+                _ => return,
+            }
+        };
+        let given_up = async {
+            // A session that is gone closes its mailbox, and its uploads left with it.
+            if evictions.send(key.upload).await.is_ok() {
+                left.cancelled().await;
+            }
+        };
+        if tokio::time::timeout(patience, given_up).await.is_err() {
+            tracing::warn!(upload = %key.upload, "a session does not give its upload up");
+        }
+    }
+
+    /// Keeps a quiet writer for a return; the oldest is released where there is no place.
+    pub(crate) fn park(&self, key: Key, writer: ParkedWriter) {
+        let now = Instant::now();
+        let epoch = writer.parked.epoch;
+        let released = {
+            let mut lot = lock(&self.lot);
+            let mut released = lot.overdue(now);
+            released.extend(lot.park(key, epoch, writer, now));
+            released
+        };
+        drop(released);
+    }
+
+    /// Takes the writer parked under exactly this epoch; a stale one is released.
+    pub(crate) fn take(&self, key: &Key, epoch: u64) -> Option<ParkedWriter> {
+        let found = lock(&self.lot).take(key, epoch);
+        found.and_then(Result::ok)
+    }
+
+    /// Releases the writers whose time is up.
+    pub(crate) fn release_overdue(&self) {
+        let released = lock(&self.lot).overdue(Instant::now());
+        drop(released);
+    }
+
+    /// Releases every parked writer: the process is about to end.
+    pub(crate) fn release_all(&self) {
+        let released = lock(&self.lot).clear();
+        drop(released);
+    }
+
+    /// Returns how many writers are parked.
+    pub(crate) fn parked(&self) -> usize {
+        lock(&self.lot).len()
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub")
+            .field("holders", &lock(&self.holders).len())
+            .field("parked", &self.parked())
+            .finish()
+    }
+}
+
+/// Both maps are whole after every step, so a panic elsewhere does not spoil them.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> Key {
+        Key::new("owner".into(), UploadRef::from_bytes([byte; 16]))
+    }
+
+    fn mailbox(session: u64) -> (Mailbox, mpsc::Receiver<UploadRef>) {
+        let (evictions, inbox) = mpsc::channel(EVICTIONS_MAX);
+        let (commands, _) = mpsc::channel(1);
+        let mailbox = Mailbox {
+            session,
+            evictions,
+            commands,
+        };
+        (mailbox, inbox)
+    }
+
+    fn hub() -> Hub {
+        Hub::new(4, Duration::from_secs(600))
+    }
+
+    /// RESUME-4: the newcomer waits until the holder has let go.
+    #[tokio::test]
+    async fn evicting_waits_for_the_holder() {
+        let hub = Arc::new(hub());
+        let (box_1, mut inbox) = mailbox(1);
+        hub.attach(key(7), box_1);
+        let asking = {
+            let hub = Arc::clone(&hub);
+            tokio::spawn(async move { hub.evict(&key(7), 2, Duration::from_secs(60)).await })
+        };
+        assert_eq!(inbox.recv().await, Some(UploadRef::from_bytes([7; 16])));
+        assert!(!asking.is_finished());
+        hub.leave(&key(7), 1);
+        asking.await.expect("does not panic");
+        assert!(hub.holder(&key(7)).is_none());
+    }
+
+    /// RESUME-4: a holder that hangs is not waited for any longer than asked.
+    #[tokio::test(start_paused = true)]
+    async fn evicting_is_bounded() {
+        let hub = hub();
+        let (box_1, _inbox) = mailbox(1);
+        hub.attach(key(7), box_1);
+        let start = Instant::now();
+        hub.evict(&key(7), 2, Duration::from_secs(3)).await;
+        assert_eq!(start.elapsed(), Duration::from_secs(3));
+        assert!(hub.holder(&key(7)).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_to_evict_answers_at_once() {
+        let hub = hub();
+        let start = Instant::now();
+        hub.evict(&key(7), 2, Duration::from_secs(3)).await;
+        let (box_2, _inbox) = mailbox(2);
+        hub.attach(key(7), box_2);
+        hub.evict(&key(7), 2, Duration::from_secs(3)).await;
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dead_session_is_not_waited_for() {
+        let hub = hub();
+        let (box_1, inbox) = mailbox(1);
+        hub.attach(key(7), box_1);
+        drop(inbox);
+        let start = Instant::now();
+        hub.evict(&key(7), 2, Duration::from_secs(3)).await;
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    /// RESUME-4: the old holder's late goodbye does not touch the new one.
+    #[tokio::test]
+    async fn a_late_goodbye_changes_nothing() {
+        let hub = hub();
+        let ((box_1, _inbox_1), (box_2, _inbox_2)) = (mailbox(1), mailbox(2));
+        hub.attach(key(7), box_1);
+        hub.attach(key(7), box_2);
+        hub.leave(&key(7), 1);
+        assert_eq!(hub.holder(&key(7)).expect("still held").session, 2);
+        hub.leave(&key(7), 2);
+        assert!(hub.holder(&key(7)).is_none());
+    }
+}

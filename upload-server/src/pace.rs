@@ -1,0 +1,149 @@
+//! How fast one connection is listened to: small messages cost more than their bytes.
+//!
+//! Text messages and tiny chunks are charged to a bucket each; an empty bucket
+//! delays the next read and drops nothing (PROTOCOL CONN-4).
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Chunks with less data than this many bytes are tiny.
+pub(crate) const TINY_CHUNK_BYTES: usize = 1024;
+
+/// Text messages of one connection per second, once the burst is used up.
+const TEXTS_PER_SECOND: u32 = 200;
+/// Text messages of one connection at once.
+const TEXTS_BURST: u32 = 400;
+/// Tiny chunks, and frames without data, of one connection per second.
+const TINY_PER_SECOND: u32 = 20_000;
+/// Tiny chunks of one connection at once.
+const TINY_BURST: u32 = 20_000;
+
+/// What one connection may send, and when it is listened to again.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    text: Bucket,
+    tiny: Bucket,
+    until: Option<Instant>,
+}
+
+impl Pace {
+    /// Starts with full buckets.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            text: Bucket::new(TEXTS_PER_SECOND, TEXTS_BURST, now),
+            tiny: Bucket::new(TINY_PER_SECOND, TINY_BURST, now),
+            until: None,
+        }
+    }
+
+    /// Charges a text message.
+    pub(crate) fn text(&mut self, now: Instant) {
+        let ready = self.text.charge(now);
+        self.delay(ready);
+    }
+
+    /// Charges a binary message with `bytes` of data, if that is few.
+    pub(crate) fn binary(&mut self, bytes: usize, now: Instant) {
+        if bytes < TINY_CHUNK_BYTES {
+            let ready = self.tiny.charge(now);
+            self.delay(ready);
+        }
+    }
+
+    /// Returns when to read again, or `None` for at once.
+    pub(crate) fn wait(&mut self, now: Instant) -> Option<Instant> {
+        self.until = self.until.filter(|until| *until > now);
+        self.until
+    }
+
+    fn delay(&mut self, ready: Option<Instant>) {
+        self.until = self.until.max(ready);
+    }
+}
+
+/// A token bucket kept as the one moment at which it is full again.
+#[derive(Debug)]
+struct Bucket {
+    /// One token's worth of time.
+    every: Duration,
+    /// The whole bucket's worth of time.
+    depth: Duration,
+    full_at: Instant,
+}
+
+impl Bucket {
+    fn new(per_second: u32, burst: u32, now: Instant) -> Self {
+        let every = Duration::from_secs(1)
+            .checked_div(per_second)
+            .unwrap_or(Duration::from_secs(1));
+        Self {
+            every,
+            depth: every.saturating_mul(burst),
+            full_at: now,
+        }
+    }
+
+    /// Takes one token, on credit where there is none; returns when the debt is paid.
+    fn charge(&mut self, now: Instant) -> Option<Instant> {
+        self.full_at = self.full_at.max(now).checked_add(self.every)?;
+        let ready = self.full_at.checked_sub(self.depth)?;
+        (ready > now).then_some(ready)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CONN-4: 20,000 chunks of 100 bytes pass without any delay.
+    #[test]
+    fn twenty_thousand_tiny_chunks_pass_at_once() {
+        let now = Instant::now();
+        let mut pace = Pace::new(now);
+        for _ in 0..20_000 {
+            pace.binary(100, now);
+        }
+        assert_eq!(pace.wait(now), None);
+        pace.binary(100, now);
+        let until = pace.wait(now).expect("the burst is used up");
+        assert_eq!(until - now, Duration::from_micros(50));
+        assert_eq!(pace.wait(until), None);
+    }
+
+    /// CONN-4: text messages past the burst are taken at their rate.
+    #[test]
+    fn texts_are_delayed_and_not_dropped() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        let mut now = start;
+        for _ in 0..1400 {
+            now = pace.wait(now).unwrap_or(now);
+            pace.text(now);
+        }
+        assert_eq!(now - start, Duration::from_millis(5 * 999));
+    }
+
+    #[test]
+    fn full_chunks_cost_nothing() {
+        let now = Instant::now();
+        let mut pace = Pace::new(now);
+        for _ in 0..100_000 {
+            pace.binary(TINY_CHUNK_BYTES, now);
+        }
+        assert_eq!(pace.wait(now), None);
+    }
+
+    #[test]
+    fn a_rest_refills_the_bucket_and_no_more() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(10, 2, start);
+        assert_eq!(bucket.charge(start), None);
+        assert_eq!(bucket.charge(start), None);
+        assert!(bucket.charge(start).is_some());
+        let later = start + Duration::from_secs(60);
+        assert_eq!(bucket.charge(later), None);
+        assert_eq!(bucket.charge(later), None);
+        assert_eq!(bucket.charge(later), Some(later + Duration::from_millis(100)));
+    }
+}
