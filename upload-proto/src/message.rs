@@ -6,9 +6,11 @@ mod client;
 mod parse;
 mod scan;
 mod server;
+mod snapshot;
 
 pub use client::{ClientMessage, EventCall, EventId, Register, Resume};
 pub use server::{
     Configs, ErrorMessage, EventResult, Limits, Registered, ResumeAck, ResumeStatus, Resumed,
-    ServerMessage, SlotConfig, Snapshot, Status, crc32c_hex, parse_crc32c_hex,
+    ServerMessage, SlotConfig,
 };
+pub use snapshot::{Snapshot, Status, crc32c_hex, parse_crc32c_hex};

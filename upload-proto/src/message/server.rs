@@ -2,10 +2,13 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::client::EventId;
+use super::{
+    client::EventId,
+    snapshot::{Snapshot, present},
+};
 use crate::{
     codes::{Code, Retry},
     ids::UploadRef,
@@ -161,100 +164,6 @@ pub struct Registered {
     pub expires_in: Option<u64>,
 }
 
-/// `upload_progress`: how an upload stands (PROTOCOL MSG-2).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Snapshot {
-    /// The upload.
-    #[serde(rename = "ref")]
-    pub upload: UploadRef,
-    /// Percent received, 0 to 100.
-    pub progress: u8,
-    /// Under way, or how it ended.
-    pub status: Status,
-    /// Bytes taken in order.
-    pub bytes_received: u64,
-    /// Bytes that survive the death of the server.
-    pub bytes_durable: u64,
-    /// Index the next chunk must have.
-    pub next_index: u64,
-    /// Absolute offset up to which the client may send (PROTOCOL CREDIT-1).
-    pub credit: u64,
-    /// The reason, where there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<Code>,
-    /// Text for people; fixed for each code (PROTOCOL MSG-4).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// What the client may do about it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry: Option<Retry>,
-    /// How long to wait before that, in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after_ms: Option<u64>,
-    /// Whether it outlives the connection, where that changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resumable: Option<bool>,
-    /// `true`: this connection holds it no more, resume it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detached: Option<bool>,
-    /// What the writer returned on completion; any JSON, null included.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "present"
-    )]
-    pub result: Option<Value>,
-    /// CRC32C of the stored file, see [`crc32c_hex`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub crc32c: Option<String>,
-}
-
-impl Snapshot {
-    /// Makes a snapshot with nothing received and no reason.
-    pub fn new(upload: UploadRef, status: Status) -> Self {
-        Self {
-            upload,
-            progress: 0,
-            status,
-            bytes_received: 0,
-            bytes_durable: 0,
-            next_index: 0,
-            credit: 0,
-            code: None,
-            error: None,
-            retry: None,
-            retry_after_ms: None,
-            resumable: None,
-            detached: None,
-            result: None,
-            crc32c: None,
-        }
-    }
-
-    /// Gives the snapshot a reason, with the text and the retry that belong to it.
-    #[must_use]
-    pub fn with_code(mut self, code: Code) -> Self {
-        self.code = Some(code);
-        self.error = Some(code.text().to_owned());
-        self.retry = Some(code.retry());
-        self
-    }
-}
-
-/// Whether an upload is under way, or how it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Under way.
-    Uploading,
-    /// Stored, durable, under its name (PROTOCOL COMPLETE-3).
-    Complete,
-    /// Failed or refused.
-    Error,
-    /// Given up by the client or the application.
-    Cancelled,
-}
-
 /// `upload_resumed`: the answer to a resume.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resumed {
@@ -354,25 +263,40 @@ impl ErrorMessage {
     }
 }
 
-/// Writes a CRC32C as messages carry it: 8 lower-case hexadecimal digits.
-pub fn crc32c_hex(crc32c: u32) -> String {
-    format!("{crc32c:08x}")
-}
-
-/// Reads a CRC32C as messages carry it: exactly 8 hexadecimal digits of either case.
-pub fn parse_crc32c_hex(text: &str) -> Option<u32> {
-    // from_str_radix alone would take a sign and fewer digits.
-    if text.len() != 8 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    u32::from_str_radix(text, 16).ok()
-}
-
-/// Keeps a null that is there apart from a field that is not.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
-}
-
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const REF: &str = "aabbccdd-eeff-0011-2233-445566778899";
+
+    fn value(message: &ServerMessage) -> Value {
+        serde_json::from_str(&message.to_json()).unwrap()
+    }
+
+    /// MSG-1: an error names a ref only if the request had a valid one.
+    #[test]
+    fn msg_1_error_names_a_valid_ref_only() {
+        let with = ErrorMessage::new(Code::RefInUse, REF.parse().ok());
+        assert_eq!(
+            value(&ServerMessage::Error(with)),
+            json!({
+                "type": "error", "code": "ref_in_use", "ref": REF,
+                "error": "Upload reference already in use", "retry": "never",
+            })
+        );
+        let without = ErrorMessage::new(Code::BadFrame, None);
+        assert_eq!(
+            value(&ServerMessage::Error(without)),
+            json!({
+                "type": "error", "code": "bad_frame",
+                "error": "Invalid upload frame", "retry": "never",
+            })
+        );
+    }
 }
