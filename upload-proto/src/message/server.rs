@@ -178,7 +178,7 @@ pub struct Resumed {
     pub next_index: u64,
     /// Inclusive ranges of received indices.
     pub chunks_received: Vec<[u64; 2]>,
-    /// CRC32C of the first `bytes_received` bytes, see [`crc32c_hex`] (PROTOCOL RESUME-6).
+    /// CRC32C of the first `bytes_received` bytes, see [`crc32c_hex`](crate::crc32c_hex) (PROTOCOL RESUME-6).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crc32c: Option<String>,
     /// Largest data of a chunk, in bytes.
