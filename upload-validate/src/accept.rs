@@ -91,10 +91,8 @@ impl Accept {
                     is_any = true;
                     continue;
                 }
-                extension if extension.starts_with('.') && is_extension(extension) => {
-                    (Token::Extension(entry.clone()), entry)
-                }
-                _ => match essence(&entry) {
+                extension if is_extension(extension) => (Token::Extension(entry.clone()), entry),
+                _ => match essence(&entry).filter(|_| !entry.starts_with('.')) {
                     Some(essence) => (Token::for_type(&essence, &entry)?, essence),
                     None => return Err(AcceptError::Entry(entry)),
                 },
@@ -246,11 +244,226 @@ fn ends_in(name: &str, extension: &str) -> bool {
         .is_some_and(|end| end.eq_ignore_ascii_case(extension.as_bytes()))
 }
 
-fn is_extension(text: &str) -> bool {
-    text.split('.').skip(1).all(|part| {
+/// Whether an entry is a dot and parts with something in them, such as `.jpg` or `.tar.gz`.
+fn is_extension(entry: &str) -> bool {
+    let is_part = |part: &str| {
         !part.is_empty()
             && part
                 .chars()
                 .all(|c| c.is_alphanumeric() || "-_+~!#$".contains(c))
-    })
+    };
+    entry
+        .strip_prefix('.')
+        .is_some_and(|parts| parts.split('.').all(is_part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ACCEPT_BYTES_MAX, ACCEPT_TOKENS_MAX, Accept, AcceptError};
+
+    /// Row, accept list, name, declared type, expected answer.
+    type Row = (&'static str, &'static str, &'static str, &'static str, bool);
+
+    fn check(table: &[Row]) {
+        for &(row, list, name, media_type, expected) in table {
+            let accept = Accept::parse(list).expect("the list is well formed");
+            assert_eq!(
+                accept.permits(name, media_type),
+                expected,
+                "{row}: {name:?} as {media_type:?} into {list:?}"
+            );
+        }
+    }
+
+    /// RV-1 to RV-11: what the reference takes and refuses.
+    #[test]
+    fn answers_as_the_reference() {
+        check(&[
+            ("RV-1", ".jpg,.png", "photo.jpg", "image/jpeg", true),
+            ("RV-2", ".jpg", "photo.png", "image/png", false),
+            ("RV-2", ".jpg", "photo.gif", "", false),
+            ("RV-3", ".jpg", "photo.jpg.exe", "image/jpeg", false),
+            ("RV-3", ".jpg", "a.tar.jpg", "image/jpeg", true),
+            ("RV-4", ".jpg,.png", "PHOTO.JPG", "image/jpeg", true),
+            ("RV-4", ".jpg,.png", "image.PNG", "IMAGE/PNG", true),
+            (
+                "RV-4",
+                ".jpg, .PNG ,image/*",
+                "image.png",
+                "image/png",
+                true,
+            ),
+            (
+                "RV-4",
+                ".jpg, .PNG ,image/*",
+                "image.webp",
+                "image/webp",
+                true,
+            ),
+            ("RV-5", ".jpg", "a", "", false),
+            ("RV-5", ".jpg", ".jpg", "", false),
+            ("RV-5", ".jpg", "a.jpg ", "", false),
+            ("RV-5", ".jpg", "a.jpg.", "", false),
+            ("RV-5", ".jpg", "a.jpg\0", "", false),
+            ("RV-6", ".jpg,.png", "script.exe", "", false),
+            ("RV-6", ".jpg,.png", "shell.sh", "", false),
+            ("RV-6", ".jpg,.png", "page.html", "", false),
+            ("RV-7", "", "anything.exe", "application/x-msdownload", true),
+            ("RV-7", "", "anything.xyz", "", true),
+            (
+                "RV-8",
+                "image/jpeg,image/png",
+                "doc.pdf",
+                "application/pdf",
+                false,
+            ),
+            ("RV-8", "image/jpeg,image/png", "a.png", "image/png", true),
+            ("RV-9", "image/*", "a.jpg", "image/jpeg", true),
+            ("RV-9", "image/*", "a.png", "image/png", true),
+            ("RV-9", "image/*", "a.pdf", "application/pdf", false),
+            ("RV-10", ".jpg,.png", "a.jpg", "image/gif", false),
+            ("RV-10", ".jpg,.png", "a.jpg", "image/png", true),
+            ("RV-11", ".jpg", "a.jpg", "", true),
+        ]);
+    }
+
+    #[test]
+    fn decides_by_the_extension_where_nothing_is_declared() {
+        check(&[
+            ("empty", "image/*", "a.png", "", true),
+            ("empty", "image/png", "a.PNG", " ", true),
+            ("empty", "image/*", "a.pdf", "", false),
+            ("empty", "image/*", "a", "", false),
+            ("empty", "image/*", "a.unheardof", "", false),
+            ("empty", "image/*", "a.png\u{200B}", "", false),
+            (
+                "generic",
+                "image/*",
+                "a.png",
+                "application/octet-stream",
+                true,
+            ),
+            ("generic", ".jpg", "a.jpg", "application/octet-stream", true),
+            ("generic", ".jpg", "a.jpg", "Binary/Octet-Stream; x=y", true),
+            (
+                "generic",
+                "image/*",
+                "a.exe",
+                "application/octet-stream",
+                false,
+            ),
+            (
+                "listed",
+                "application/octet-stream",
+                "a.exe",
+                "application/octet-stream",
+                true,
+            ),
+            ("unknown", ".xyz", "a.xyz", "application/anything", true),
+        ]);
+    }
+
+    #[test]
+    fn takes_the_union_of_a_mixed_list() {
+        check(&[
+            ("mixed", ".pdf,image/*", "a.pdf", "application/pdf", true),
+            ("mixed", ".pdf,image/*", "a.webp", "image/webp", true),
+            ("mixed", ".pdf,image/*", "a.webp", "", true),
+            ("mixed", ".pdf,image/*", "a.txt", "text/plain", false),
+            ("mixed", ".pdf,image/*", "a.pdf", "text/plain", false),
+            ("disagreement", "image/*", "shell.php", "image/png", false),
+            ("disagreement", ".pdf,image/*", "a.exe", "image/png", false),
+            ("disagreement", "image/*", "a.png", "image/jpeg", true),
+            ("unknown", "image/*", "camera.raw9", "image/x-raw9", true),
+            ("unknown", "image/*", "blob", "image/png", true),
+            ("any", "image/*, */*", "a.exe", "", true),
+            ("any", "*", "a.exe", "nonsense", true),
+        ]);
+    }
+
+    #[test]
+    fn knows_other_names_of_a_type() {
+        check(&[
+            ("alias", "image/jpeg", "a.jpg", "image/jpg", true),
+            ("alias", "image/jpg", "a.jpg", "image/jpeg", true),
+            ("alias", ".mp3", "a.mp3", "audio/mp3", true),
+            (
+                "alias",
+                ".zip",
+                "a.zip",
+                "application/x-zip-compressed",
+                true,
+            ),
+            ("alias", ".csv", "a.csv", "application/vnd.ms-excel", true),
+            ("alias", ".csv,.md,.json", "a.md", "text/plain", true),
+            ("alias", ".mov", "a.mov", "video/mp4", true),
+            ("alias", ".docx", "a.docx", "application/zip", true),
+            ("alias", "text/plain", "notes.md", "text/plain", true),
+            ("alias", ".csv", "a.csv", "image/png", false),
+        ]);
+    }
+
+    #[test]
+    fn looks_at_the_ending_of_the_name_as_sent_and_as_stored() {
+        check(&[
+            ("compound", ".tar.gz", "a.tar.gz", "application/gzip", true),
+            ("compound", ".tar.gz", "a.gz", "application/gzip", false),
+            ("compound", ".tar.gz", ".tar.gz", "", false),
+            ("path", ".jpg", "folder/a.jpg", "", true),
+            ("path", ".jpg", "folder/.jpg", "", false),
+            ("path", ".jpg", "a.jpg/", "", false),
+            ("stream", ".txt", "a.exe:b.txt", "", true),
+            ("stream", ".txt", "a.txt:b", "", false),
+            ("full width", ".jpg", "a.ｊｐｇ", "", false),
+        ]);
+    }
+
+    #[test]
+    fn refuses_a_type_that_breaks_the_grammar() {
+        check(&[
+            ("grammar", "image/*", "a.png", "image", false),
+            ("grammar", "image/*", "a.png", "image/png,image/gif", false),
+            ("grammar", ".png", "a.png", "; q=1", false),
+            ("parameters", "image/*", "a.png", " IMAGE/PNG ; q=1", true),
+            ("parameters", "image/png; q=0.5", "a.png", "image/png", true),
+        ]);
+    }
+
+    #[test]
+    fn announces_a_normalised_list() {
+        for (list, shown, is_any) in [
+            ("", "", true),
+            (" , ,", "", true),
+            (".jpg, .PNG ,image/*", ".jpg,.png,image/*", false),
+            (
+                ".jpg,.JPG,image/jpeg; q=1,image/jpg",
+                ".jpg,image/jpeg",
+                false,
+            ),
+            ("*", "*/*", true),
+            (".jpg,*/*", "*/*", true),
+        ] {
+            let accept = Accept::parse(list).expect("the list is well formed");
+            assert_eq!(accept.as_str(), shown, "{list:?}");
+            assert_eq!(accept.is_any(), is_any, "{list:?}");
+            assert_eq!(Accept::parse(accept.as_str()), Ok(accept), "{list:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_a_malformed_or_endless_list() {
+        for list in [
+            "jpg", "*.jpg", ".", "..jpg", ".jpg.", ".a/b", ".j pg", "image", "*/png", "im*/png",
+            "image/p*",
+        ] {
+            let error = AcceptError::Entry(list.to_owned());
+            assert_eq!(Accept::parse(list), Err(error), "{list:?}");
+        }
+        let many = (0..=ACCEPT_TOKENS_MAX)
+            .map(|n| format!(".e{n},"))
+            .collect::<String>();
+        assert_eq!(Accept::parse(&many), Err(AcceptError::TooMany));
+        let long = ",".repeat(ACCEPT_BYTES_MAX + 1);
+        assert_eq!(Accept::parse(&long), Err(AcceptError::TooLong));
+    }
 }

@@ -190,3 +190,251 @@ fn flash(bytes: &[u8]) -> Fit {
         (true, _) => Fit::Open,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{fit_bytes, is_active};
+    use crate::{signatures::Fit, sniff::Head};
+
+    /// AC-1 to AC-13: what the reference refuses and lets pass.
+    #[test]
+    fn answers_as_the_reference() {
+        for (row, name, media_type, expected) in [
+            ("AC-1", "evil.svg", "image/svg+xml", true),
+            ("AC-3", "page.html", "text/html", true),
+            ("AC-4", "evil.svg", "", true),
+            ("AC-5", "report", "text/html", true),
+            ("AC-6", "payload.js", "application/javascript", true),
+            ("AC-7", "evil.png", "image/svg+xml; charset=utf-8", true),
+            ("AC-7", "evil.png", "image/svg+xml;", true),
+            ("AC-7", "evil.png", "  image/svg+xml ; foo=bar ", true),
+            ("AC-8", "evil.bin", "text/html; charset=utf-8", true),
+            ("AC-9", "evil.svg ", "", true),
+            ("AC-9", "evil.svg.", "", true),
+            ("AC-9", "evil.svg  ", "", true),
+            ("AC-9", "evil.svg. . .", "", true),
+            ("AC-9", "..\\..\\evil.svg", "", true),
+            ("AC-9", "/abs/path/evil.html", "", true),
+            ("AC-9", "p.htm ", "", true),
+            ("AC-9", "x.xhtml.", "", true),
+            ("AC-9", "payload.js ", "", true),
+            ("AC-10", "evil.svgz", "", true),
+            ("AC-10", "evil.svgz", "image/svg+xml", true),
+            ("AC-11", "EVIL.SVG", "", true),
+            ("AC-11", "evil.png", "IMAGE/SVG+XML", true),
+            ("AC-12", "a.ｓｖｇ", "", true),
+            ("AC-12", "a.svg\u{200B}", "", true),
+            ("AC-12", "a.svg/", "", true),
+            ("AC-12", "a.svg/.", "", true),
+            ("AC-12", "a.svg\\", "", true),
+            ("AC-13", "photo.png", "image/png", false),
+            ("AC-13", "photo.jpg", "", false),
+            ("AC-13", "notes.txt", "text/plain", false),
+            ("AC-13", "rows.csv", "text/csv; charset=utf-8", false),
+            ("AC-13", "config.json", "application/json", false),
+            ("AC-13", "report.pdf", "application/pdf", false),
+        ] {
+            assert_eq!(
+                is_active(name, media_type),
+                expected,
+                "{row}: {name:?} as {media_type:?}"
+            );
+        }
+    }
+
+    /// REFERENCE 1.3, "not caught by the reference": extensions.
+    #[test]
+    fn knows_extensions_the_reference_lets_pass() {
+        for ext in [
+            "xml",
+            "xht",
+            "shtml",
+            "mjs",
+            "cjs",
+            "xsl",
+            "xslt",
+            "rdf",
+            "hta",
+            "htc",
+            "mht",
+            "mhtml",
+            "swf",
+            "wasm",
+            "svg.gz",
+            "html.br",
+            "svg.gz.gz",
+            "SVG.GZ",
+        ] {
+            let name = format!("evil.{ext}");
+            assert!(is_active(&name, ""), "{name}");
+        }
+        for name in [
+            "a.gz",
+            "svg.gz",
+            "html",
+            "a.tar.gz",
+            "xml.txt",
+            "a.svg.txt",
+            "gz",
+        ] {
+            assert!(!is_active(name, ""), "{name}");
+        }
+    }
+
+    /// REFERENCE 1.3, "not caught by the reference": types, and types that break the grammar.
+    #[test]
+    fn knows_types_the_reference_lets_pass() {
+        for media_type in [
+            "text/xml",
+            "application/xml",
+            "application/x-javascript",
+            "text/ecmascript",
+            "application/ecmascript",
+            "application/xslt+xml",
+            "application/mathml+xml",
+            "application/rss+xml",
+            "multipart/x-mixed-replace",
+            "multipart/x-mixed-replace; boundary=x",
+            "text/html,image/png",
+            "image/png, text/html",
+            "text/html\0",
+            "\ttext/html\r\n",
+            "text/javascript1.5",
+        ] {
+            assert!(is_active("a.bin", media_type), "{media_type:?}");
+        }
+        for media_type in [
+            "",
+            "text/plain",
+            "application/json",
+            "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            "image/png; title=text/html",
+        ] {
+            assert!(!is_active("a.bin", media_type), "{media_type:?}");
+        }
+    }
+
+    fn fit(bytes: &[u8], is_text: bool) -> Fit {
+        fit_bytes(
+            &Head {
+                bytes,
+                is_whole: true,
+            },
+            is_text,
+        )
+    }
+
+    /// REFERENCE 1.3, "not caught by the reference": HTML bytes named `.txt`.
+    #[test]
+    fn finds_documents_in_text() {
+        let table: &[&[u8]] = &[
+            b"<html>",
+            b"<!DOCTYPE html><p>hi",
+            b"<!doctype\nHTML>",
+            b" \r\n\t<HTML lang=en>",
+            b"\xEF\xBB\xBF<html>",
+            b"\xEF\xBB\xBF \n<!-- hi --><!-- there -->\n<script>alert(1)</script>",
+            b"<script src=x></script>",
+            b"<svg onload=alert(1)>",
+            b"<svg/onload=alert(1)>",
+            b"<?xml version='1.0'?><note/>",
+            b"<?xml-stylesheet href='x.xsl'?>",
+            b"<body onload=x>",
+            b"<iframe src=javascript:x>",
+            b"<xsl:stylesheet version='1.0'>",
+            b"<svg:svg xmlns:svg='http://www.w3.org/2000/svg'>",
+            b"\xFF\xFE<\0h\0t\0m\0l\0>\0",
+            b"\xFE\xFF\0<\0s\0v\0g\0 ",
+            b"\0asm\x01\0\0\0",
+            b"CWS\x0A\x10\x20\x30\x00x\x9C",
+            b"FWS\x09\x00\x01\x00\x00",
+        ];
+        for bytes in table {
+            assert_eq!(
+                fit(bytes, true),
+                Fit::Yes,
+                "{:?}",
+                String::from_utf8_lossy(bytes)
+            );
+            assert_eq!(
+                fit(bytes, false),
+                Fit::Yes,
+                "{:?}",
+                String::from_utf8_lossy(bytes)
+            );
+        }
+    }
+
+    #[test]
+    fn lets_ordinary_text_pass() {
+        let table: &[&[u8]] = &[
+            b"",
+            b"<",
+            b"Dear all,\n\nplease use <html> and <script> with care.",
+            b"name,markup\nx,<svg onload=1>\n",
+            b"{\"html\": \"<!doctype html><script>\"}",
+            b"[\"<html>\"]",
+            b"# Title\n\n<script>not at the beginning</script>",
+            b"<p align=\"center\">A readme</p>",
+            b"<!-- a note for editors -->\n# Title",
+            b"<!-- only a note -->",
+            b"<?php echo '<html>'; ?><html>",
+            b"<% ruby %>",
+            b"<john@example.org> wrote:",
+            b"<a@b.example> wrote:",
+            b"< 3 and > 2",
+            b"#include <stdio.h>\nint main() {}",
+            b"fn main() { println!(\"<html>\"); }",
+            b"<T>(x: T) => x",
+            b"<project><!-- unheard of --></project>",
+            b"CWS report 2024",
+            b"FWS\nand more lines\n",
+            b"%PDF-1.7",
+            b"BM, MZ and PK begin this sentence",
+        ];
+        for bytes in table {
+            assert_eq!(
+                fit(bytes, true),
+                Fit::No,
+                "{:?}",
+                String::from_utf8_lossy(bytes)
+            );
+        }
+    }
+
+    #[test]
+    fn is_stricter_where_a_browser_would_sniff() {
+        let table: &[&[u8]] = &[
+            b"<p>hi",
+            b"<!-- x -->",
+            b"<a href=x>",
+            b"<b>",
+            b"<img src=x onerror=y>",
+        ];
+        for bytes in table {
+            assert_eq!(
+                fit(bytes, false),
+                Fit::Yes,
+                "{:?}",
+                String::from_utf8_lossy(bytes)
+            );
+            assert_eq!(
+                fit(bytes, true),
+                Fit::No,
+                "{:?}",
+                String::from_utf8_lossy(bytes)
+            );
+        }
+    }
+
+    #[test]
+    fn is_not_deceived_by_a_comment_longer_than_the_head() {
+        let mut bytes = b"<!--".to_vec();
+        bytes.resize(crate::HEAD_BYTES, b'x');
+        let head = Head {
+            bytes: &bytes,
+            is_whole: false,
+        };
+        assert_eq!(fit_bytes(&head, true), Fit::Yes);
+    }
+}

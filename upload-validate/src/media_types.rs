@@ -594,3 +594,70 @@ const EXTENSIONS: &[(&str, &str, &[&str])] = &[
         &["application/xml"],
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::{ALIASES, EXTENSIONS, canonical, essence, media_type_for_extension};
+
+    /// RV-16: the reference's table, in any case.
+    #[test]
+    fn knows_the_types_of_common_extensions() {
+        for (ext, expected) in [
+            ("jpg", Some("image/jpeg")),
+            ("jpeg", Some("image/jpeg")),
+            ("PNG", Some("image/png")),
+            ("gif", Some("image/gif")),
+            (".webp", Some("image/webp")),
+            ("svg", Some("image/svg+xml")),
+            ("pdf", Some("application/pdf")),
+            ("zip", Some("application/zip")),
+            ("Mp4", Some("video/mp4")),
+            ("mp3", Some("audio/mpeg")),
+            ("txt", Some("text/plain")),
+            ("csv", Some("text/csv")),
+            ("json", Some("application/json")),
+            ("html", Some("text/html")),
+            ("css", Some("text/css")),
+            ("js", Some("text/javascript")),
+            ("xyz", None),
+            ("", None),
+        ] {
+            assert_eq!(media_type_for_extension(ext), expected, "RV-16: {ext}");
+        }
+    }
+
+    #[test]
+    fn reduces_a_type_to_its_essence() {
+        for (media_type, expected) in [
+            ("image/png", Some("image/png")),
+            ("  IMAGE/SVG+XML ; foo=bar ", Some("image/svg+xml")),
+            ("image/svg+xml;", Some("image/svg+xml")),
+            ("", None),
+            ("   ", None),
+            ("image", None),
+            ("image/", None),
+            ("/png", None),
+            ("image/png/x", None),
+            ("image /png", None),
+            ("text/html,image/png", None),
+            ("text/html\0", None),
+            ("ｔext/html", None),
+        ] {
+            assert_eq!(essence(media_type).as_deref(), expected, "{media_type:?}");
+        }
+    }
+
+    #[test]
+    fn uses_canonical_names_throughout() {
+        for (name, _) in ALIASES {
+            assert_eq!(canonical(name), *name);
+        }
+        for (ext, preferred, others) in EXTENSIONS {
+            for essence in others.iter().chain([preferred]) {
+                assert_eq!(canonical(essence), *essence, "{ext}");
+            }
+            let rows = EXTENSIONS.iter().filter(|(other, ..)| other == ext).count();
+            assert_eq!(rows, 1, "{ext} has one row");
+        }
+    }
+}

@@ -218,3 +218,144 @@ fn cut(name: &mut String) {
     name.truncate(name.trim_end_matches(PADDING).len());
     name.push_str(&tail);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{NAME_BYTES_MAX, extension, safe_name};
+
+    /// REFERENCE 1.4: the names whose safe form is settled.
+    #[test]
+    fn makes_the_names_of_the_table() {
+        for (raw, expected) in [
+            ("../../../etc/x", "x"),
+            ("/etc/passwd", "passwd"),
+            ("..\\..\\win", "win"),
+            ("....//x", "x"),
+            (".bashrc", "bashrc"),
+            (".", "upload"),
+            ("..", "upload"),
+            ("...", "upload"),
+            ("....", "upload"),
+            ("inno\0cent\x01.jpg", "innocent.jpg"),
+            ("innocent.jpg\0.exe", "innocent.jpg.exe"),
+            ("", "upload"),
+            ("   ", "upload"),
+            ("my report (1).png", "my report (1).png"),
+            ("photo.jpg", "photo.jpg"),
+            ("résumé.pdf", "résumé.pdf"),
+            ("／etc／passwd", "passwd"),
+            ("．．／．．／etc", "etc"),
+            ("..＼..＼win.exe", "win.exe"),
+            ("．．／．．", "upload"),
+            ("evil\u{202E}gpj.png", "evilgpj.png"),
+            ("inv\u{200B}isible.png", "invisible.png"),
+            ("evil.png.", "evil.png"),
+            ("foo. . .", "foo"),
+            ("report.pdf   ", "report.pdf"),
+            ("evil.svg ", "evil.svg"),
+            ("C:\\x\\y.txt", "y.txt"),
+            ("\u{2100}.txt", "c.txt"),
+            ("％2e％2e％2fx", "%2e%2e%2fx"),
+        ] {
+            assert_eq!(&*safe_name(raw), expected, "{raw:?}");
+        }
+    }
+
+    /// REFERENCE 1.4, weak spots: devices, streams, drives, separators, invisible and special characters.
+    #[test]
+    fn closes_the_weak_spots() {
+        for (raw, expected) in [
+            ("CON", "_CON"),
+            ("con.txt", "_con.txt"),
+            ("NUL", "_NUL"),
+            ("COM1", "_COM1"),
+            ("COM¹.log", "_COM1.log"),
+            ("LPT1.png", "_LPT1.png"),
+            ("aux.jpg", "_aux.jpg"),
+            ("prn .tar.gz", "_prn .tar.gz"),
+            ("conin$", "_conin$"),
+            ("CON.", "_CON"),
+            ("x/nul:", "nul_"),
+            ("console.txt", "console.txt"),
+            ("COM10", "COM10"),
+            ("a.txt:stream", "a.txt_stream"),
+            ("evil.svg::$DATA", "evil.svg__$DATA"),
+            ("C:evil.txt", "evil.txt"),
+            ("Ｃ：evil.txt", "evil.txt"),
+            ("C:D:evil.txt", "D_evil.txt"),
+            ("C:", "upload"),
+            ("CD:evil.txt", "CD_evil.txt"),
+            ("..\u{2215}..\u{2215}etc\u{29F8}x", "x"),
+            ("a\u{2216}b\u{29F5}c\u{29F9}d", "d"),
+            ("½ cup.txt", "1_2 cup.txt"),
+            ("a\u{2028}b\u{2029}c.txt", "abc.txt"),
+            ("a.svg\u{FE0F}", "a.svg"),
+            ("a.sv\u{034F}g", "a.svg"),
+            ("a\u{3164}\u{FFA0}\u{115F}.svg", "a.svg"),
+            ("a\u{00AD}\u{FEFF}\u{E0041}\u{E000}.svg", "a.svg"),
+            ("\u{1680}a\u{1680}b.txt", "a b.txt"),
+            ("-rf", "_rf"),
+            ("~root", "_root"),
+            (". -rf", "_rf"),
+            ("a<b>\"c\"|d?e*.txt", "a_b__c__d_e_.txt"),
+            ("a.svg/", "a.svg"),
+            ("a.svg/.", "a.svg"),
+            ("a.svg/..", "a.svg"),
+            ("a.svg\\", "a.svg"),
+            (" . a.txt", "a.txt"),
+        ] {
+            assert_eq!(&*safe_name(raw), expected, "{raw:?}");
+        }
+    }
+
+    /// REFERENCE 1.4, weak spots: no length cap.
+    #[test]
+    fn cuts_between_characters_and_keeps_the_extension() {
+        let name = safe_name(&format!("{}.png", "a".repeat(300)));
+        assert_eq!(name.len(), NAME_BYTES_MAX);
+        assert!(name.ends_with("a.png"));
+
+        let name = safe_name(&format!("{}.jpeg", "é".repeat(300)));
+        assert_eq!(name.len(), NAME_BYTES_MAX);
+        assert!(name.ends_with("é.jpeg"));
+
+        let name = safe_name(&format!("{}.jpg", "é".repeat(300)));
+        assert_eq!(
+            name.len(),
+            NAME_BYTES_MAX - 1,
+            "a character of two bytes is not split"
+        );
+        assert!(name.ends_with("é.jpg"));
+
+        let name = safe_name(&format!("a.{}", "b".repeat(300)));
+        assert_eq!(
+            name.len(),
+            NAME_BYTES_MAX,
+            "what is too long is no extension"
+        );
+
+        let name = safe_name(&format!("LPT1{}x", " ".repeat(300)));
+        assert_eq!(&*name, "_LPT1", "cutting makes no device");
+
+        let exact = "a".repeat(NAME_BYTES_MAX);
+        assert_eq!(&*safe_name(&exact), exact);
+    }
+
+    #[test]
+    fn finds_the_last_extension() {
+        for (name, expected) in [
+            ("a.jpg", Some("jpg")),
+            ("a.tar.gz", Some("gz")),
+            ("a", None),
+            ("a.", None),
+            (".jpg", None),
+            ("x/.jpg", None),
+            ("x.y/a", None),
+            ("x.y\\a", None),
+            ("a.jpg ", Some("jpg ")),
+            ("", None),
+        ] {
+            assert_eq!(extension(name), expected, "{name:?}");
+        }
+    }
+}
