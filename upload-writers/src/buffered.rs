@@ -1,0 +1,307 @@
+//! A writer for storage that takes a file in parts.
+
+use std::collections::VecDeque;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::{
+    error::{AbortReason, WriteError},
+    life::Life,
+    parts::{Part, PartCutter},
+    writer::{Checkpoint, UploadWriter, Written},
+};
+
+/// Takes the parts of one file; what one writes to use [`BufferedUploadWriter`].
+///
+/// Calls come one at a time, and none after `on_complete` answered `Ok` or `on_abort` returned.
+/// After an error only `on_abort` may follow.
+#[async_trait]
+pub trait PartSink: Send {
+    /// Prepares storage; once, before any part.
+    ///
+    /// # Errors
+    ///
+    /// When storage refuses. Nothing is left behind then.
+    async fn on_open(&mut self) -> Result<(), WriteError> {
+        Ok(())
+    }
+
+    /// Takes the next part. Numbers count from 1 without a gap.
+    ///
+    /// It may return before the part is stored, to have several in flight; then it overrides
+    /// [`bytes_durable`](Self::bytes_durable) and [`on_flush`](Self::on_flush) as well.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails, with this part or with an earlier one.
+    async fn on_part(&mut self, part: Part, number: u32) -> Result<(), WriteError>;
+
+    /// Waits until the parts given so far are stored.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails.
+    async fn on_flush(&mut self) -> Result<(), WriteError> {
+        Ok(())
+    }
+
+    /// Waits until all parts are stored and publishes the file; answers its `result`.
+    ///
+    /// There was no part at all if the file is empty.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails.
+    async fn on_complete(&mut self) -> Result<Value, WriteError>;
+
+    /// Throws everything away; cannot fail.
+    async fn on_abort(&mut self, reason: &AbortReason);
+
+    /// Tells how many bytes from the start of the file are stored without a gap; `None`: those of
+    /// all parts that were given.
+    fn bytes_durable(&self) -> Option<u64> {
+        None
+    }
+
+    /// Tells what it takes to go on elsewhere after the durable bytes; `None`: impossible.
+    fn checkpoint(&self) -> Option<Checkpoint> {
+        None
+    }
+}
+
+/// Cuts an upload into equal parts, the last one shorter, and hands them to a [`PartSink`].
+///
+/// Bytes are received when they are held here and durable when their part is stored.
+#[derive(Debug)]
+pub struct BufferedUploadWriter<P> {
+    sink: P,
+    cutter: PartCutter,
+    life: Life,
+    received: u64,
+    /// How many bytes, and in how many parts, the sink was given.
+    given: u64,
+    parts: u32,
+}
+
+impl<P: PartSink> BufferedUploadWriter<P> {
+    /// Makes a writer with parts of `part_bytes`, as a [`PartPlan`](crate::PartPlan) chooses them.
+    pub fn new(sink: P, part_bytes: u64) -> Self {
+        Self {
+            sink,
+            cutter: PartCutter::new(part_bytes),
+            life: Life::New,
+            received: 0,
+            given: 0,
+            parts: 0,
+        }
+    }
+
+    /// Makes a writer that is open and goes on at `offset`, where `parts` parts have ended.
+    ///
+    /// `part_bytes` must be what it was, or parts are not equal any more.
+    pub fn resume(sink: P, part_bytes: u64, offset: u64, parts: u32) -> Self {
+        Self {
+            life: Life::Open,
+            received: offset,
+            given: offset,
+            parts,
+            ..Self::new(sink, part_bytes)
+        }
+    }
+
+    /// The sink.
+    pub fn sink(&self) -> &P {
+        &self.sink
+    }
+
+    async fn give(&mut self, part: Part) -> Result<(), WriteError> {
+        let number = self.parts.checked_add(1);
+        let number = number.ok_or_else(|| WriteError::misuse("too many parts"))?;
+        let given = self.given.saturating_add(part.len());
+        self.sink.on_part(part, number).await?;
+        (self.parts, self.given) = (number, given);
+        Ok(())
+    }
+
+    fn written(&self) -> Written {
+        let durable = self.sink.bytes_durable().unwrap_or(self.given);
+        Written {
+            received: self.received,
+            durable: durable.min(self.given),
+        }
+    }
+}
+
+#[async_trait]
+impl<P: PartSink> UploadWriter for BufferedUploadWriter<P> {
+    async fn open(&mut self) -> Result<(), WriteError> {
+        self.life.begin_open()?;
+        self.sink.on_open().await?;
+        self.life.ready();
+        Ok(())
+    }
+
+    async fn write_chunks(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<Written, WriteError> {
+        self.life.begin()?;
+        while let Some(mut chunk) = chunks.pop_front() {
+            self.received = self.received.saturating_add(chunk.len() as u64);
+            while !chunk.is_empty() {
+                if let Some(part) = self.cutter.take_from(&mut chunk) {
+                    self.give(part).await?;
+                }
+            }
+        }
+        self.life.ready();
+        Ok(self.written())
+    }
+
+    async fn flush(&mut self) -> Result<Written, WriteError> {
+        self.life.begin()?;
+        self.sink.on_flush().await?;
+        self.life.ready();
+        Ok(self.written())
+    }
+
+    async fn close(&mut self) -> Result<Value, WriteError> {
+        if let Some(result) = self.life.result() {
+            return Ok(result);
+        }
+        self.life.begin()?;
+        if let Some(part) = self.cutter.finish() {
+            self.give(part).await?;
+        }
+        let result = self.sink.on_complete().await?;
+        self.life.closed(&result);
+        Ok(result)
+    }
+
+    async fn abort(&mut self, reason: &AbortReason) {
+        if self.life.begin_abort() {
+            self.cutter.finish();
+            self.sink.on_abort(reason).await;
+        }
+    }
+
+    fn checkpoint(&self) -> Option<Checkpoint> {
+        self.life.has_stored().then(|| self.sink.checkpoint())?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::error::WriteErrorKind;
+
+    #[derive(Default)]
+    struct Log {
+        calls: Vec<String>,
+        fail_part: Option<u32>,
+    }
+
+    #[async_trait]
+    impl PartSink for Log {
+        async fn on_part(&mut self, part: Part, number: u32) -> Result<(), WriteError> {
+            if self.fail_part == Some(number) {
+                return Err(WriteErrorKind::Full.into());
+            }
+            let text = String::from_utf8(part.into_slices().concat()).expect("text");
+            self.calls.push(format!("{number} {text}"));
+            Ok(())
+        }
+
+        async fn on_complete(&mut self) -> Result<Value, WriteError> {
+            self.calls.push("complete".to_owned());
+            Ok(json!({ "done": true }))
+        }
+
+        async fn on_abort(&mut self, reason: &AbortReason) {
+            self.calls.push(format!("abort {reason}"));
+        }
+    }
+
+    async fn opened(part_bytes: u64) -> BufferedUploadWriter<Log> {
+        let mut writer = BufferedUploadWriter::new(Log::default(), part_bytes);
+        writer.open().await.expect("opens");
+        writer
+    }
+
+    async fn write(writer: &mut BufferedUploadWriter<Log>, chunk: &'static str) -> Written {
+        let mut chunks = VecDeque::from([Bytes::from_static(chunk.as_bytes())]);
+        writer.write_chunks(&mut chunks).await.expect("writes")
+    }
+
+    #[tokio::test]
+    async fn parts_are_numbered_and_the_last_may_be_short() {
+        let mut writer = opened(5).await;
+        write(&mut writer, "12345678901234567").await;
+        writer.close().await.expect("closes");
+        let calls = ["1 12345", "2 67890", "3 12345", "4 67", "complete"];
+        assert_eq!(writer.sink().calls, calls);
+    }
+
+    #[tokio::test]
+    async fn closing_an_even_file_adds_no_part() {
+        let mut writer = opened(5).await;
+        write(&mut writer, "12345").await;
+        write(&mut writer, "67890").await;
+        writer.close().await.expect("closes");
+        assert_eq!(writer.sink().calls, ["1 12345", "2 67890", "complete"]);
+    }
+
+    #[tokio::test]
+    async fn small_parts_cross_chunks() {
+        let mut writer = opened(4).await;
+        write(&mut writer, "abcde").await;
+        write(&mut writer, "fg").await;
+        writer.close().await.expect("closes");
+        assert_eq!(writer.sink().calls, ["1 abcd", "2 efg", "complete"]);
+    }
+
+    #[tokio::test]
+    async fn only_whole_parts_are_durable() {
+        let mut writer = opened(5).await;
+        let written = |received, durable| Written { received, durable };
+        assert_eq!(write(&mut writer, "aaa").await, written(3, 0));
+        assert_eq!(write(&mut writer, "bbb").await, written(6, 5));
+        assert_eq!(writer.flush().await.expect("flushes"), written(6, 5));
+    }
+
+    #[tokio::test]
+    async fn closing_again_changes_nothing() {
+        let mut writer = opened(5).await;
+        write(&mut writer, "12").await;
+        let first = writer.close().await.expect("closes");
+        assert_eq!(writer.close().await.expect("closes again"), first);
+        let mut late = VecDeque::from([Bytes::from_static(b"late")]);
+        writer.write_chunks(&mut late).await.expect_err("is closed");
+        writer.abort(&AbortReason::Cancelled).await;
+        assert_eq!(writer.sink().calls, ["1 12", "complete"]);
+    }
+
+    #[tokio::test]
+    async fn after_a_failed_part_only_abort_follows() {
+        let mut writer = opened(5).await;
+        writer.sink.fail_part = Some(2);
+        let mut chunks = VecDeque::from([Bytes::from_static(b"1234567890")]);
+        let error = writer.write_chunks(&mut chunks).await.expect_err("fails");
+        assert_eq!(error.kind, WriteErrorKind::Full);
+        writer.close().await.expect_err("is broken");
+        writer.abort(&AbortReason::Storage(error.kind)).await;
+        writer.abort(&AbortReason::Cancelled).await;
+        assert_eq!(writer.sink().calls, ["1 12345", "abort storage is full"]);
+    }
+
+    #[tokio::test]
+    async fn resuming_counts_on() {
+        let mut writer = BufferedUploadWriter::resume(Log::default(), 5, 10, 2);
+        writer.open().await.expect_err("is open already");
+        let written = write(&mut writer, "abcdef").await;
+        assert_eq!((written.received, written.durable), (16, 15));
+        writer.close().await.expect("closes");
+        assert_eq!(writer.sink().calls, ["3 abcde", "4 f", "complete"]);
+    }
+}

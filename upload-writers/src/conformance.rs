@@ -1,0 +1,145 @@
+//! The conformance suite: what every writer, and every decorator of one, must pass.
+//!
+//! Implement [`Backend`] for your storage and call [`run_all`] from a test; or call the checks one by
+//! one, to see each by its name. A check panics when the writer breaks the contract.
+//! Uploads of several checks may stand side by side in one backend, but the checks must not run at
+//! the same time, since some compare what is stored before and after.
+
+mod keep;
+mod misuse;
+mod reopen;
+
+use std::collections::VecDeque;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+pub use self::{
+    keep::{
+        abort_leaves_nothing, durability_is_honest, names_cannot_escape, stores_an_empty_file,
+        stores_every_chunking, uploads_are_separate,
+    },
+    misuse::misuse_answers_errors,
+    reopen::{
+        a_held_upload_can_be_taken_over, checkpoints_are_small, dropping_keeps_what_was_stored,
+        foreign_checkpoints_are_refused, reopening_after_abort_finds_nothing,
+        reopening_after_close_answers_the_result, reopening_discards_the_tail,
+    },
+};
+use crate::writer::{BoxWriter, UploadFacts, WriterFactory, Written};
+
+/// A kind of storage under test: a factory, and a way to look at what it keeps.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// The factory.
+    fn factory(&self) -> &dyn WriterFactory;
+
+    /// Reads a finished upload back by the result of its close; `None` if there is none.
+    async fn read(&self, result: &Value) -> Option<Vec<u8>>;
+
+    /// Names everything that is stored, finished or not, in any order.
+    async fn list(&self) -> Vec<String>;
+
+    /// Whether bytes can be read back. Only for storage that keeps none by intention.
+    fn keeps_bytes(&self) -> bool {
+        true
+    }
+
+    /// How many bytes a large upload has here: several parts, for storage that takes parts.
+    fn bulk_bytes(&self) -> usize {
+        300_000
+    }
+}
+
+/// Runs every check.
+///
+/// # Panics
+///
+/// When the writer breaks the contract.
+pub async fn run_all(backend: &dyn Backend) {
+    stores_every_chunking(backend).await;
+    stores_an_empty_file(backend).await;
+    durability_is_honest(backend).await;
+    uploads_are_separate(backend).await;
+    names_cannot_escape(backend).await;
+    abort_leaves_nothing(backend).await;
+    misuse_answers_errors(backend).await;
+    checkpoints_are_small(backend).await;
+    dropping_keeps_what_was_stored(backend).await;
+    reopening_discards_the_tail(backend).await;
+    reopening_after_close_answers_the_result(backend).await;
+    reopening_after_abort_finds_nothing(backend).await;
+    foreign_checkpoints_are_refused(backend).await;
+    a_held_upload_can_be_taken_over(backend).await;
+}
+
+/// Makes `len` bytes in which every place differs from its neighbours in a way that depends on
+/// `seed`, so that no swapped, repeated or missing chunk can hide.
+pub fn pattern(seed: u64, len: usize) -> Vec<u8> {
+    let word = |index: u64| {
+        // SplitMix64's finisher over the place.
+        let mut word = seed.wrapping_add(index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    };
+    let words = len.div_ceil(8) as u64;
+    let mut bytes: Vec<u8> = (0..words)
+        .flat_map(|index| word(index).to_le_bytes())
+        .collect();
+    bytes.truncate(len);
+    bytes
+}
+
+/// Makes the facts of a resumable upload; each `number` is another upload.
+pub fn facts(number: u64, client_size: usize) -> UploadFacts {
+    UploadFacts {
+        owner: "owner".to_owned(),
+        upload_id: format!("00000000-0000-4000-8000-{number:012x}"),
+        slot: "documents".to_owned(),
+        client_name: "Report.bin".to_owned(),
+        safe_client_name: "Report.bin".to_owned(),
+        client_type: "application/octet-stream".to_owned(),
+        client_size: client_size as u64,
+        resumable: true,
+        relative_path: None,
+        meta: json!({}),
+    }
+}
+
+/// Makes an open writer.
+async fn opened(backend: &dyn Backend, facts: &UploadFacts) -> BoxWriter {
+    let mut writer = backend.factory().create(facts);
+    writer.open().await.expect("a fresh writer opens");
+    writer
+}
+
+/// Writes one chunk.
+async fn write(writer: &mut BoxWriter, bytes: &[u8]) -> Written {
+    let mut chunks = VecDeque::from([Bytes::copy_from_slice(bytes)]);
+    let written = writer.write_chunks(&mut chunks).await;
+    assert!(chunks.is_empty(), "a writer takes all chunks it is given");
+    written.expect("an open writer writes")
+}
+
+/// Asserts that a finished upload has exactly these bytes.
+async fn assert_stored(backend: &dyn Backend, result: &Value, bytes: &[u8]) {
+    if backend.keeps_bytes() {
+        let stored = backend.read(result).await;
+        let stored = stored.expect("a closed upload can be read");
+        assert_eq!(stored.len(), bytes.len(), "stored size differs");
+        let differs = stored
+            .iter()
+            .zip(bytes)
+            .position(|(one, other)| one != other);
+        assert_eq!(differs, None, "stored bytes differ from here on");
+    }
+}
+
+/// Names what is stored, in order, for comparing.
+async fn sorted(backend: &dyn Backend) -> Vec<String> {
+    let mut names = backend.list().await;
+    names.sort();
+    names
+}

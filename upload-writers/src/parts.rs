@@ -1,0 +1,302 @@
+//! Cutting a stream into parts, and choosing how large the parts are.
+
+use bytes::{Bytes, BytesMut};
+use thiserror::Error;
+
+const MIB: u64 = 1024 * 1024;
+
+/// How many slices in a row may be tiny before they are copied into one.
+///
+/// A slice costs memory beside its bytes, so a part made of one-byte chunks would need many times
+/// its size.
+const TINY_RUN_MAX: usize = 1024;
+
+/// Slices smaller than this on average, in bytes, are tiny.
+const TINY_BYTES: usize = 4096;
+
+/// A piece of a file as storage gets it: the chunks it is made of, or slices of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    slices: Vec<Bytes>,
+    len: u64,
+    last: bool,
+}
+
+impl Part {
+    /// Its bytes in order; no slice is empty.
+    pub fn slices(&self) -> &[Bytes] {
+        &self.slices
+    }
+
+    /// Gives its bytes away, in order.
+    pub fn into_slices(self) -> Vec<Bytes> {
+        self.slices
+    }
+
+    /// How many bytes it has.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Says whether it has no bytes. A cutter makes no such part.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Says whether it is a short one that the end of the file cut.
+    ///
+    /// The last part of a file that parts divide evenly was cut before the end was known.
+    pub fn is_short(&self) -> bool {
+        self.last
+    }
+}
+
+/// Cuts a stream of chunks into parts of equal size by slicing.
+///
+/// Payload is not copied, except that long runs of tiny chunks are put together.
+#[derive(Debug)]
+pub struct PartCutter {
+    part_bytes: u64,
+    held: Part,
+    /// Where in the held slices the run begins that was not yet looked at for being tiny.
+    run_start: usize,
+    run_bytes: usize,
+}
+
+impl PartCutter {
+    /// Makes a cutter for parts of `part_bytes`; 0 counts as 1.
+    pub fn new(part_bytes: u64) -> Self {
+        Self {
+            part_bytes: part_bytes.max(1),
+            held: Part::default(),
+            run_start: 0,
+            run_bytes: 0,
+        }
+    }
+
+    /// Takes bytes from the front of `chunk`, at most to the end of the part; answers the part if it
+    /// is full now. Call it until `chunk` is empty.
+    pub fn take_from(&mut self, chunk: &mut Bytes) -> Option<Part> {
+        let room = self.part_bytes.saturating_sub(self.held.len);
+        let take = usize::try_from(room).map_or(chunk.len(), |room| room.min(chunk.len()));
+        if take > 0 {
+            self.hold(chunk.split_to(take));
+        }
+        (self.held.len >= self.part_bytes).then(|| self.release())
+    }
+
+    /// Ends the file; answers the short part that is left, if any.
+    pub fn finish(&mut self) -> Option<Part> {
+        (!self.held.is_empty()).then(|| Part {
+            last: true,
+            ..self.release()
+        })
+    }
+
+    /// How many bytes wait for their part to be full.
+    pub fn held_bytes(&self) -> u64 {
+        self.held.len
+    }
+
+    fn hold(&mut self, slice: Bytes) {
+        self.held.len += slice.len() as u64;
+        self.run_bytes += slice.len();
+        self.held.slices.push(slice);
+        if self.held.slices.len() - self.run_start < TINY_RUN_MAX {
+            return;
+        }
+        if self.run_bytes < TINY_RUN_MAX * TINY_BYTES {
+            let mut joined = BytesMut::with_capacity(self.run_bytes);
+            for slice in self.held.slices.drain(self.run_start..) {
+                joined.extend_from_slice(&slice);
+            }
+            self.held.slices.push(joined.freeze());
+        }
+        self.run_start = self.held.slices.len();
+        self.run_bytes = 0;
+    }
+
+    fn release(&mut self) -> Part {
+        (self.run_start, self.run_bytes) = (0, 0);
+        std::mem::take(&mut self.held)
+    }
+}
+
+/// What a provider asks of the parts of one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartProfile {
+    /// What it is called.
+    pub name: &'static str,
+    /// The smallest part, in bytes; the last one may be shorter. Also the size parts begin with.
+    pub part_bytes_min: u64,
+    /// The largest part, in bytes.
+    pub part_bytes_max: u64,
+    /// Sizes of parts are multiples of this many bytes; the last one need not be.
+    pub part_bytes_step: u64,
+    /// How many parts an object may have.
+    pub parts_max: u32,
+}
+
+impl PartProfile {
+    /// Amazon S3 and what speaks its language: 5 MiB to 5 GiB, up to 10,000 parts.
+    pub const S3: Self = Self {
+        name: "s3",
+        part_bytes_min: 5 * MIB,
+        part_bytes_max: 5 * 1024 * MIB,
+        part_bytes_step: MIB,
+        parts_max: 10_000,
+    };
+
+    /// Google Cloud Storage; its resumable uploads want multiples of 256 KiB, which these are.
+    pub const GCS: Self = Self {
+        name: "gcs",
+        ..Self::S3
+    };
+
+    /// Azure block blobs: blocks of up to 4,000 MiB, up to 50,000 of them. Small blocks are allowed,
+    /// but each is a request, so they begin at the same size.
+    pub const AZURE: Self = Self {
+        name: "azure",
+        part_bytes_max: 4_000 * MIB,
+        parts_max: 50_000,
+        ..Self::S3
+    };
+}
+
+/// How a file of known size is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartPlan {
+    /// How many bytes each part has, except a shorter last one.
+    pub part_bytes: u64,
+    /// How many parts there will be; 0 for an empty file.
+    pub parts: u64,
+}
+
+/// A file that is too large for a provider however it is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{declared} bytes are more than {provider} takes in one object ({most})")]
+pub struct FileTooLarge {
+    /// The declared size in bytes.
+    pub declared: u64,
+    /// The name of the profile.
+    pub provider: &'static str,
+    /// The most bytes its parts can hold.
+    pub most: u64,
+}
+
+impl PartPlan {
+    /// Chooses the smallest parts that suffice for `declared` bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the largest parts do not suffice.
+    pub fn for_size(declared: u64, profile: &PartProfile) -> Result<Self, FileTooLarge> {
+        let parts_max = u64::from(profile.parts_max.max(1));
+        let step = profile.part_bytes_step.max(1);
+        let part_bytes = declared
+            .div_ceil(parts_max)
+            .max(profile.part_bytes_min)
+            .max(1)
+            .checked_next_multiple_of(step)
+            .filter(|&part_bytes| part_bytes <= profile.part_bytes_max)
+            .ok_or(FileTooLarge {
+                declared,
+                provider: profile.name,
+                most: profile.part_bytes_max.saturating_mul(parts_max),
+            })?;
+        Ok(Self {
+            part_bytes,
+            parts: declared.div_ceil(part_bytes),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(part: &Part) -> String {
+        let bytes: Vec<u8> = part.slices().concat();
+        assert_eq!(bytes.len() as u64, part.len());
+        String::from_utf8(bytes).expect("test data is text")
+    }
+
+    fn push(cutter: &mut PartCutter, chunk: &'static str) -> Vec<String> {
+        let mut chunk = Bytes::from_static(chunk.as_bytes());
+        let mut parts = Vec::new();
+        while !chunk.is_empty() {
+            parts.extend(cutter.take_from(&mut chunk).as_ref().map(text));
+        }
+        parts
+    }
+
+    #[test]
+    fn a_part_crosses_chunks() {
+        let mut cutter = PartCutter::new(5);
+        assert!(push(&mut cutter, "aaa").is_empty());
+        assert_eq!(push(&mut cutter, "bbb"), ["aaabb"]);
+        assert!(push(&mut cutter, "c").is_empty());
+        assert_eq!(cutter.held_bytes(), 2);
+    }
+
+    #[test]
+    fn an_even_file_has_no_short_part() {
+        let mut cutter = PartCutter::new(5);
+        assert_eq!(push(&mut cutter, "12345"), ["12345"]);
+        assert_eq!(push(&mut cutter, "67890"), ["67890"]);
+        assert_eq!(cutter.finish(), None);
+    }
+
+    #[test]
+    fn the_rest_is_a_short_part() {
+        let mut cutter = PartCutter::new(5);
+        assert_eq!(push(&mut cutter, "1234567"), ["12345"]);
+        let last = cutter.finish().expect("two bytes are left");
+        assert_eq!((text(&last).as_str(), last.is_short()), ("67", true));
+        assert_eq!(cutter.finish(), None);
+    }
+
+    #[test]
+    fn one_chunk_becomes_many_parts() {
+        let mut cutter = PartCutter::new(4);
+        assert_eq!(push(&mut cutter, "abcdefghij"), ["abcd", "efgh"]);
+        assert_eq!(push(&mut cutter, ""), [""; 0]);
+    }
+
+    #[test]
+    fn slices_share_the_chunk() {
+        let whole = Bytes::from(vec![7; 10]);
+        let mut chunk = whole.clone();
+        let part = PartCutter::new(4).take_from(&mut chunk).expect("full");
+        assert_eq!(part.slices()[0].as_ptr(), whole.as_ptr(), "not copied");
+    }
+
+    /// Twenty thousand small chunks are an honest client; they must not cost twenty thousand slices.
+    #[test]
+    fn runs_of_tiny_chunks_are_joined() {
+        let mut cutter = PartCutter::new(MIB);
+        for index in 0..20_000_u32 {
+            let mut chunk = Bytes::copy_from_slice(&index.to_be_bytes());
+            assert_eq!(cutter.take_from(&mut chunk), None);
+        }
+        let part = cutter.finish().expect("something is left");
+        assert_eq!(part.len(), 80_000);
+        assert!(part.slices().len() < TINY_RUN_MAX + 20);
+        let expected: Vec<u8> = (0..20_000_u32).flat_map(u32::to_be_bytes).collect();
+        assert_eq!(part.slices().concat(), expected);
+    }
+
+    #[test]
+    fn parts_grow_with_the_file() {
+        let plan = |declared| PartPlan::for_size(declared, &PartProfile::S3);
+        let parts = |part_bytes, parts| Ok(PartPlan { part_bytes, parts });
+        assert_eq!(plan(0), parts(5 * MIB, 0));
+        assert_eq!(plan(1), parts(5 * MIB, 1));
+        assert_eq!(plan(50_000 * MIB), parts(5 * MIB, 10_000));
+        assert_eq!(plan(50_000 * MIB + 1), parts(6 * MIB, 8_334));
+        assert_eq!(plan(10_000 * 5_120 * MIB), parts(5_120 * MIB, 10_000));
+        let error = plan(10_000 * 5_120 * MIB + 1).expect_err("too large");
+        assert_eq!(error.most, 10_000 * 5_120 * MIB);
+        assert!(plan(u64::MAX).is_err());
+    }
+}

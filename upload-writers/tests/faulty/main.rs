@@ -1,0 +1,136 @@
+//! The fault injector does what its script says, and nothing else.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::{task::yield_now, time::timeout};
+use upload_writers::{
+    AbortReason, BoxWriter, Call, Fault, FaultyWriterFactory, Recorded, RecordingWriterFactory,
+    Reopened, WriteErrorKind, WriterFactory, conformance::facts,
+};
+
+fn setup() -> (RecordingWriterFactory, FaultyWriterFactory) {
+    let inner = RecordingWriterFactory::new();
+    let faulty = FaultyWriterFactory::new(Arc::new(inner.clone()));
+    (inner, faulty)
+}
+
+fn chunk() -> VecDeque<Bytes> {
+    VecDeque::from([Bytes::from_static(b"abc")])
+}
+
+async fn opened(factory: &FaultyWriterFactory) -> BoxWriter {
+    let mut writer = factory.create(&facts(0, 6));
+    writer.open().await.expect("opens");
+    writer
+}
+
+#[tokio::test]
+async fn fails_the_call_it_was_told_and_stays_failed() {
+    let (inner, factory) = setup();
+    let mut writer = opened(&factory).await;
+    factory.disturb(Call::Write, 1, Fault::Fail(WriteErrorKind::Full));
+    writer
+        .write_chunks(&mut chunk())
+        .await
+        .expect("the first passes");
+    let error = writer
+        .write_chunks(&mut chunk())
+        .await
+        .expect_err("the second fails");
+    assert_eq!(error.kind, WriteErrorKind::Full);
+    let error = writer.close().await.expect_err("only abort may follow");
+    assert_eq!(error.kind, WriteErrorKind::Failed);
+    let reason = AbortReason::Storage(WriteErrorKind::Full);
+    writer.abort(&reason).await;
+    assert_eq!(factory.aborts(), std::slice::from_ref(&reason));
+    assert_eq!(
+        (factory.count(Call::Write), factory.count(Call::Abort)),
+        (2, 1)
+    );
+    let calls = [
+        Recorded::Create,
+        Recorded::Open,
+        Recorded::Write(chunk().into()),
+        Recorded::Abort(reason),
+    ];
+    assert_eq!(inner.calls(&facts(0, 6).upload_id), calls);
+    assert_eq!(inner.kept(), 0);
+}
+
+/// COMPLETE-4: a close whose answer was lost is found by reopening.
+#[tokio::test]
+async fn a_lost_answer_has_taken_effect() {
+    let (inner, factory) = setup();
+    let mut writer = opened(&factory).await;
+    writer.write_chunks(&mut chunk()).await.expect("writes");
+    factory.disturb(Call::Close, 0, Fault::LoseAnswer(WriteErrorKind::Throttled));
+    let error = writer.close().await.expect_err("the answer is lost");
+    assert_eq!(error.kind, WriteErrorKind::Throttled);
+    let checkpoint = writer.checkpoint().expect("can be reopened");
+    drop(writer);
+    let reopened = factory.reopen(&facts(0, 3), &checkpoint, 3).await;
+    let Ok(Reopened::Closed { result }) = reopened else {
+        panic!("reopened as {reopened:?}");
+    };
+    assert_eq!(inner.read(&result).as_deref(), Some(&b"abc"[..]));
+}
+
+#[tokio::test]
+async fn a_held_call_waits_for_its_release() {
+    let (inner, factory) = setup();
+    let mut writer = opened(&factory).await;
+    factory.disturb(Call::Write, 0, Fault::Hold);
+    let task = tokio::spawn(async move { writer.write_chunks(&mut chunk()).await });
+    for _ in 0..10 {
+        yield_now().await;
+    }
+    assert_eq!(factory.count(Call::Write), 1, "the call was made");
+    assert!(!task.is_finished(), "and waits");
+    assert_eq!(inner.calls(&facts(0, 6).upload_id).len(), 2, "outside");
+    factory.release();
+    let written = task.await.expect("ends").expect("writes");
+    assert_eq!(written.received, 3);
+}
+
+#[tokio::test]
+async fn a_call_given_up_half_way_breaks_the_writer() {
+    let (_, factory) = setup();
+    let mut writer = opened(&factory).await;
+    factory.disturb(Call::Write, 0, Fault::Stall(Duration::from_secs(3_600)));
+    let gave_up = timeout(Duration::ZERO, writer.write_chunks(&mut chunk())).await;
+    gave_up.expect_err("is stalled");
+    writer.flush().await.expect_err("only abort may follow");
+}
+
+/// An abort that cannot remove anything leaves a stray behind, for a sweep to find.
+#[tokio::test]
+async fn a_failed_abort_leaves_what_was_stored() {
+    let (inner, factory) = setup();
+    let mut writer = opened(&factory).await;
+    factory.disturb(Call::Abort, 0, Fault::Fail(WriteErrorKind::Failed));
+    writer.abort(&AbortReason::Cancelled).await;
+    drop(writer);
+    assert_eq!((inner.kept(), inner.aborts()), (1, 0));
+    assert_eq!(factory.aborts(), [AbortReason::Cancelled]);
+}
+
+#[tokio::test]
+async fn reopening_can_fail_too() {
+    let (_, factory) = setup();
+    let writer = opened(&factory).await;
+    let checkpoint = writer.checkpoint().expect("can be reopened");
+    drop(writer);
+    factory.disturb(Call::Reopen, 0, Fault::Fail(WriteErrorKind::Denied));
+    let reopened = factory.reopen(&facts(0, 6), &checkpoint, 0).await;
+    assert_eq!(reopened.expect_err("denied").kind, WriteErrorKind::Denied);
+    let reopened = factory.reopen(&facts(0, 6), &checkpoint, 0).await;
+    let Ok(Reopened::Open(mut writer)) = reopened else {
+        panic!("reopened as {reopened:?}");
+    };
+    factory.disturb(Call::Close, 0, Fault::Fail(WriteErrorKind::Failed));
+    writer
+        .close()
+        .await
+        .expect_err("its writers are disturbed as well");
+}

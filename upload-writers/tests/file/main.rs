@@ -1,0 +1,255 @@
+//! The file writer where the general suite cannot look: names on disk, takeovers, sweeps.
+
+mod setup;
+mod sweep;
+mod takeover;
+
+use std::{
+    collections::VecDeque,
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    sync::mpsc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time::timeout;
+use upload_writers::{
+    AbortReason, BoxWriter, Checkpoint, Durability, FileWriterConfig, FileWriterFactory, Reopened,
+    UploadFacts, WriteErrorKind, WriterFactory, Written,
+};
+
+/// A factory over a directory of its own.
+struct Place {
+    dir: TempDir,
+    factory: FileWriterFactory,
+}
+
+impl Place {
+    fn new(change: impl FnOnce(&mut FileWriterConfig)) -> Self {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let mut config = FileWriterConfig::new(dir.path());
+        config.lock_wait = Duration::ZERO;
+        change(&mut config);
+        let factory = FileWriterFactory::new(config).expect("sets up");
+        Self { dir, factory }
+    }
+
+    /// What lies in a directory, in order.
+    fn names(&self, dir: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.dir.path().join(dir)).expect("lists");
+        let name = |entry: Result<fs::DirEntry, _>| entry.expect("lists").file_name();
+        let mut names: Vec<String> = entries
+            .map(|entry| name(entry).into_string().expect("names are text"))
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// The one file under way.
+    fn temp(&self) -> std::path::PathBuf {
+        let names = self.names(".tmp");
+        assert_eq!(names.len(), 1, "{names:?}");
+        self.dir.path().join(".tmp").join(&names[0])
+    }
+
+    fn read(&self, result: &Value) -> Vec<u8> {
+        let path = result["path"].as_str().expect("has a path");
+        fs::read(self.dir.path().join(path)).expect("reads")
+    }
+
+    async fn opened(&self, facts: &UploadFacts) -> BoxWriter {
+        let mut writer = self.factory.create(facts);
+        writer.open().await.expect("opens");
+        writer
+    }
+
+    async fn reopen(&self, facts: &UploadFacts, checkpoint: &Checkpoint, offset: u64) -> Reopened {
+        let reopened = self.factory.reopen(facts, checkpoint, offset).await;
+        reopened.expect("reopening works")
+    }
+
+    async fn reopened(
+        &self,
+        facts: &UploadFacts,
+        checkpoint: &Checkpoint,
+        offset: u64,
+    ) -> BoxWriter {
+        match self.reopen(facts, checkpoint, offset).await {
+            Reopened::Open(writer) => writer,
+            other => panic!("reopened as {other:?}"),
+        }
+    }
+}
+
+fn facts(client_size: u64, resumable: bool) -> UploadFacts {
+    UploadFacts {
+        owner: "owner".to_owned(),
+        upload_id: "00000000-0000-4000-8000-000000000001".to_owned(),
+        slot: "docs".to_owned(),
+        client_name: "../a.txt".to_owned(),
+        safe_client_name: "a.txt".to_owned(),
+        client_type: "text/plain".to_owned(),
+        client_size,
+        resumable,
+        relative_path: None,
+        meta: Value::Null,
+    }
+}
+
+fn chunks(text: &'static str) -> VecDeque<Bytes> {
+    VecDeque::from([Bytes::from_static(text.as_bytes())])
+}
+
+async fn write(writer: &mut BoxWriter, text: &'static str) -> Written {
+    writer
+        .write_chunks(&mut chunks(text))
+        .await
+        .expect("writes")
+}
+
+/// COMPLETE-3: a file appears under its name only when it is whole.
+#[tokio::test]
+async fn a_file_is_published_by_close() {
+    let place = Place::new(|_| {});
+    let facts = facts(5, false);
+    let mut writer = place.opened(&facts).await;
+    write(&mut writer, "hello").await;
+    assert_eq!(place.names("docs"), [""; 0]);
+    let temp = place.temp();
+    let name = temp.file_name().expect("has a name").to_string_lossy();
+    assert!(name.ends_with(".0.once.part"), "{name}");
+    let mode = fs::metadata(&temp).expect("metadata").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let result = writer.close().await.expect("closes");
+    assert_eq!(result["size"], 5);
+    assert_eq!(place.read(&result), b"hello");
+    assert_eq!(place.names(".tmp"), [""; 0]);
+    let path = result["path"].as_str().expect("has a path");
+    assert!(
+        path.starts_with("docs/") && path.ends_with("-a.txt"),
+        "{path}"
+    );
+    assert!(
+        !path.contains(&facts.upload_id),
+        "a client must not choose it"
+    );
+}
+
+#[tokio::test]
+async fn a_slot_that_is_no_directory_is_refused_at_open() {
+    let place = Place::new(|_| {});
+    for slot in ["..", ".tmp", "a/b", ""] {
+        let mut facts = facts(5, true);
+        facts.slot = slot.to_owned();
+        let mut writer = place.factory.create(&facts);
+        let error = writer.open().await.expect_err("refused");
+        assert_eq!(error.kind, WriteErrorKind::Failed);
+        assert_eq!(writer.checkpoint(), None);
+        writer.abort(&AbortReason::Storage(error.kind)).await;
+    }
+    assert_eq!(place.names(""), [".tmp"]);
+}
+
+/// RESUME-2: with `disk`, bytes are durable when a sync says so.
+#[tokio::test]
+async fn durable_means_what_was_configured() {
+    let written = |received, durable| Written { received, durable };
+    let place = Place::new(|_| {});
+    let mut writer = place.opened(&facts(5, true)).await;
+    assert_eq!(write(&mut writer, "hello").await, written(5, 5));
+
+    let place = Place::new(|config| config.durability = Durability::Disk);
+    let mut writer = place.opened(&facts(5, true)).await;
+    assert_eq!(write(&mut writer, "hello").await, written(5, 0));
+    assert_eq!(writer.flush().await.expect("flushes"), written(5, 5));
+}
+
+#[tokio::test]
+async fn the_declared_size_is_reserved_and_given_back() {
+    let declared = 8 << 20;
+    let place = Place::new(|config| config.preallocate = true);
+    let mut writer = place.opened(&facts(declared, true)).await;
+    write(&mut writer, "hello").await;
+    let metadata = fs::metadata(place.temp()).expect("metadata");
+    assert_eq!(metadata.len(), 5, "the length tells what is there");
+    let result = writer.close().await.expect("closes");
+    let path = result["path"].as_str().expect("has a path");
+    let metadata = fs::metadata(place.dir.path().join(path)).expect("metadata");
+    assert!(metadata.blocks() * 512 < declared, "unused blocks are kept");
+}
+
+#[tokio::test]
+async fn a_file_somebody_changed_is_not_published() {
+    let place = Place::new(|_| {});
+    let mut writer = place.opened(&facts(5, true)).await;
+    write(&mut writer, "hello").await;
+    fs::write(place.temp(), "hell").expect("writes");
+    let error = writer.close().await.expect_err("is not what was written");
+    assert_eq!(error.kind, WriteErrorKind::Failed);
+    writer.abort(&AbortReason::Storage(error.kind)).await;
+    assert_eq!(place.names(".tmp"), [""; 0]);
+    assert_eq!(place.names("docs"), [""; 0]);
+}
+
+/// A runtime whose one blocking thread waits until the sender is dropped, so that a test decides
+/// what happens before blocking work begins.
+fn stuck_runtime() -> (
+    tokio::runtime::Runtime,
+    impl Fn(&tokio::runtime::Runtime) -> mpsc::Sender<()>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .max_blocking_threads(1)
+        .build()
+        .expect("a runtime");
+    let stick = |runtime: &tokio::runtime::Runtime| {
+        let (sender, receiver) = mpsc::channel::<()>();
+        runtime.spawn_blocking(move || receiver.recv());
+        sender
+    };
+    (runtime, stick)
+}
+
+#[test]
+fn a_write_given_up_half_way_breaks_the_writer() {
+    let place = Place::new(|config| config.inline_write_max = Duration::ZERO);
+    let (runtime, stick) = stuck_runtime();
+    let mut writer = runtime.block_on(place.opened(&facts(9, true)));
+    // The first write is inline and too slow for a limit of nothing.
+    runtime.block_on(write(&mut writer, "abc"));
+    let stuck = stick(&runtime);
+    runtime.block_on(async {
+        let mut late = chunks("def");
+        let gave_up = timeout(Duration::ZERO, writer.write_chunks(&mut late)).await;
+        gave_up.expect_err("waits for the blocking thread");
+        let refused = writer.write_chunks(&mut chunks("ghi")).await;
+        assert_eq!(refused.expect_err("is broken").kind, WriteErrorKind::Failed);
+        let checkpoint = writer.checkpoint().expect("what was durable still is");
+        drop((stuck, writer));
+        let mut writer = place.reopened(&facts(9, true), &checkpoint, 3).await;
+        write(&mut writer, "DEFGHI").await;
+        let result = writer.close().await.expect("closes");
+        assert_eq!(place.read(&result), b"abcDEFGHI");
+    });
+}
+
+#[test]
+fn aborting_a_close_given_up_half_way_removes_the_file_it_published() {
+    let place = Place::new(|_| {});
+    let (runtime, stick) = stuck_runtime();
+    let mut writer = runtime.block_on(place.opened(&facts(3, true)));
+    runtime.block_on(write(&mut writer, "abc"));
+    let stuck = stick(&runtime);
+    runtime.block_on(async {
+        let gave_up = timeout(Duration::ZERO, writer.close()).await;
+        gave_up.expect_err("waits for the blocking thread");
+        drop(stuck);
+        // The close is before the abort in the queue of the one thread, so it does publish.
+        writer.abort(&AbortReason::Cancelled).await;
+    });
+    assert_eq!(place.names(".tmp"), [""; 0]);
+    assert_eq!(place.names("docs"), [""; 0]);
+}

@@ -1,0 +1,105 @@
+//! RESUME-8: what nobody holds any more goes; everything else stays.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::symlink,
+    time::{Duration, SystemTime},
+};
+
+use upload_writers::{Stray, SweepPolicy, WriterFactory};
+
+use super::{Place, facts, write};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn policy(dry_run: bool) -> SweepPolicy {
+    SweepPolicy {
+        resumable_older_than: HOUR,
+        others_older_than: Duration::ZERO,
+        dry_run,
+    }
+}
+
+async fn sweep(place: &Place, dry_run: bool) -> Vec<Stray> {
+    let strays = place.factory.sweep(&policy(dry_run)).await;
+    strays.expect("the directory can be listed")
+}
+
+fn age(place: &Place, by: Duration) {
+    let file = File::options().write(true).open(place.temp());
+    let then = SystemTime::now() - by;
+    let file = file.expect("opens");
+    file.set_modified(then).expect("sets the time");
+}
+
+#[tokio::test]
+async fn an_upload_that_cannot_be_resumed_is_stray_at_once() {
+    let place = Place::new(|_| {});
+    let mut writer = place.opened(&facts(5, false)).await;
+    write(&mut writer, "hello").await;
+    assert_eq!(sweep(&place, false).await, [], "it is held");
+    drop(writer);
+    let listed = sweep(&place, true).await;
+    assert_eq!(place.names(".tmp").len(), 1, "only told");
+    let swept = sweep(&place, false).await;
+    assert_eq!(place.names(".tmp"), [""; 0]);
+    for strays in [listed, swept] {
+        assert_eq!(strays.len(), 1);
+        assert_eq!((strays[0].bytes, strays[0].resumable), (5, false));
+        assert!(strays[0].what.ends_with(".once.part"));
+    }
+    assert_eq!(sweep(&place, false).await, []);
+}
+
+#[tokio::test]
+async fn a_resumable_upload_is_stray_when_it_rested_long_enough() {
+    let place = Place::new(|_| {});
+    let facts = facts(5, true);
+    let mut writer = place.opened(&facts).await;
+    write(&mut writer, "hello").await;
+    age(&place, 2 * HOUR);
+    assert_eq!(sweep(&place, false).await, [], "it is held");
+    let checkpoint = writer.checkpoint().expect("can be reopened");
+    drop(writer);
+    age(&place, HOUR / 2);
+    assert_eq!(sweep(&place, false).await, [], "it may come back");
+    drop(place.reopened(&facts, &checkpoint, 5).await);
+    age(&place, 2 * HOUR);
+    let strays = sweep(&place, false).await;
+    assert_eq!(strays.len(), 1);
+    assert!(strays[0].resumable && strays[0].age >= HOUR);
+    assert_eq!(place.names(".tmp"), [""; 0]);
+}
+
+#[tokio::test]
+async fn foreign_and_finished_files_stay() {
+    let place = Place::new(|_| {});
+    let mut writer = place.opened(&facts(5, false)).await;
+    write(&mut writer, "hello").await;
+    let result = writer.close().await.expect("closes");
+    let temp_dir = place.dir.path().join(".tmp");
+    fs::write(temp_dir.join("notes.part"), "x").expect("writes");
+    let name = "ffffffff-ffff-4fff-8fff-ffffffffffff.0.once.part";
+    let target = place.dir.path().join("target");
+    fs::write(&target, "x").expect("writes");
+    symlink(&target, temp_dir.join(name)).expect("links");
+    fs::create_dir(temp_dir.join(name.replace(".0.", ".1."))).expect("makes");
+    assert_eq!(sweep(&place, false).await, []);
+    assert_eq!(place.read(&result), b"hello");
+    assert_eq!(fs::read(target).expect("reads"), b"x");
+    assert_eq!(place.names(".tmp").len(), 3);
+}
+
+/// A clock that was set back makes files young, not old.
+#[tokio::test]
+async fn files_from_the_future_have_rested_for_no_time() {
+    let place = Place::new(|_| {});
+    drop(place.opened(&facts(5, true)).await);
+    let file = File::options()
+        .write(true)
+        .open(place.temp())
+        .expect("opens");
+    file.set_modified(SystemTime::now() + 2 * HOUR)
+        .expect("sets the time");
+    assert_eq!(sweep(&place, false).await, []);
+}

@@ -1,0 +1,134 @@
+//! RESUME-3, RESUME-4: going on where somebody else still holds, or has left, a file.
+
+use std::{fs, time::Duration};
+
+use upload_writers::{AbortReason, Reopened, WriterFactory};
+
+use super::{Place, facts, write};
+
+#[tokio::test]
+async fn a_released_file_is_continued_in_place() {
+    let place = Place::new(|_| {});
+    let facts = facts(6, true);
+    let mut writer = place.opened(&facts).await;
+    write(&mut writer, "abcX").await;
+    let (name, checkpoint) = (place.temp(), writer.checkpoint());
+    let checkpoint = checkpoint.expect("can be reopened");
+    drop(writer);
+    let mut writer = place.reopened(&facts, &checkpoint, 3).await;
+    assert_eq!(place.temp(), name);
+    assert_eq!(fs::read(&name).expect("reads"), b"abc", "the tail is gone");
+    assert_eq!(writer.checkpoint(), Some(checkpoint));
+    write(&mut writer, "def").await;
+    let result = writer.close().await.expect("closes");
+    assert_eq!(place.read(&result), b"abcdef");
+}
+
+#[tokio::test]
+async fn a_held_file_is_waited_for() {
+    let place = Place::new(|config| config.lock_wait = Duration::from_secs(600));
+    let facts = facts(6, true);
+    let mut old = place.opened(&facts).await;
+    write(&mut old, "abc").await;
+    let (name, checkpoint) = (place.temp(), old.checkpoint());
+    let checkpoint = checkpoint.expect("can be reopened");
+    let factory = place.factory.clone();
+    let again = facts.clone();
+    let task = tokio::spawn(async move { factory.reopen(&again, &checkpoint, 3).await });
+    tokio::task::yield_now().await;
+    drop(old);
+    let reopened = task.await.expect("ends").expect("reopens");
+    assert!(matches!(reopened, Reopened::Open(_)), "{reopened:?}");
+    assert_eq!(place.temp(), name, "nothing was copied");
+}
+
+#[tokio::test]
+async fn a_file_that_stays_held_is_copied() {
+    let place = Place::new(|_| {});
+    let facts = facts(6, true);
+    let mut old = place.opened(&facts).await;
+    write(&mut old, "abcX").await;
+    let first = old.checkpoint().expect("can be reopened");
+    let mut new = place.reopened(&facts, &first, 3).await;
+    let second = new.checkpoint().expect("can be reopened");
+    assert_ne!(first, second);
+    let name = place.temp();
+    assert!(name.to_string_lossy().ends_with(".1.resumable.part"));
+
+    write(&mut old, "Y").await;
+    assert_eq!(fs::read(&name).expect("reads"), b"abc");
+    old.close().await.expect_err("its name was taken away");
+    old.abort(&AbortReason::Superseded).await;
+    write(&mut new, "def").await;
+    let result = new.close().await.expect("closes");
+    assert_eq!(place.read(&result), b"abcdef");
+    assert_eq!(place.names(".tmp"), [""; 0]);
+    assert_eq!(place.names("docs").len(), 1);
+}
+
+/// RESUME-2: a process that dies after taking over and before recording it loses nothing.
+#[tokio::test]
+async fn an_unrecorded_takeover_is_found() {
+    let place = Place::new(|_| {});
+    let facts = facts(6, true);
+    let mut old = place.opened(&facts).await;
+    write(&mut old, "abc").await;
+    let recorded = old.checkpoint().expect("can be reopened");
+    drop(place.reopened(&facts, &recorded, 3).await);
+    drop(old);
+    let mut writer = place.reopened(&facts, &recorded, 3).await;
+    write(&mut writer, "def").await;
+    let result = writer.close().await.expect("closes");
+    assert_eq!(place.read(&result), b"abcdef");
+}
+
+/// A copy that was never finished is neither continued nor in the way.
+#[tokio::test]
+async fn an_unfinished_copy_is_passed_over() {
+    let place = Place::new(|_| {});
+    let facts = facts(6, true);
+    let mut old = place.opened(&facts).await;
+    write(&mut old, "abc").await;
+    let recorded = old.checkpoint().expect("can be reopened");
+    let stale = place.temp().to_string_lossy().replace(".0.", ".1.");
+    fs::write(&stale, "a").expect("writes");
+    drop(place.reopened(&facts, &recorded, 3).await);
+    assert_eq!(place.names(".tmp").len(), 2, "the copy and the stale one");
+    let mut writer = place.reopened(&facts, &recorded, 3).await;
+    write(&mut writer, "def").await;
+    let result = writer.close().await.expect("closes");
+    assert_eq!(place.read(&result), b"abcdef");
+}
+
+/// COMPLETE-4: an old holder that finishes first wins; there is one file, and its result is told.
+#[tokio::test]
+async fn a_close_before_the_takeover_is_the_ending() {
+    let place = Place::new(|_| {});
+    let facts = facts(3, true);
+    let mut old = place.opened(&facts).await;
+    write(&mut old, "abc").await;
+    let checkpoint = old.checkpoint().expect("can be reopened");
+    let result = old.close().await.expect("closes");
+    match place.reopen(&facts, &checkpoint, 3).await {
+        Reopened::Closed { result: told } => assert_eq!(told, result),
+        other => panic!("reopened as {other:?}"),
+    }
+    let path = result["path"].as_str().expect("has a path");
+    fs::write(place.dir.path().join(path), "ab").expect("writes");
+    let reopened = place.reopen(&facts, &checkpoint, 3).await;
+    assert!(matches!(reopened, Reopened::Gone), "not the declared size");
+}
+
+/// The loss of power may take bytes that only the process was promised.
+#[tokio::test]
+async fn a_file_that_lost_its_end_is_gone() {
+    let place = Place::new(|_| {});
+    let facts = facts(6, true);
+    let mut writer = place.opened(&facts).await;
+    write(&mut writer, "abc").await;
+    let checkpoint = writer.checkpoint().expect("can be reopened");
+    drop(writer);
+    fs::write(place.temp(), "ab").expect("writes");
+    let reopened = place.reopen(&facts, &checkpoint, 3).await;
+    assert!(matches!(reopened, Reopened::Gone), "{reopened:?}");
+}
