@@ -1,8 +1,11 @@
 //! Accept lists: which extensions and media types a slot takes.
 
+mod token;
+
 use std::{fmt, str::FromStr};
 
-use thiserror::Error;
+pub use token::AcceptError;
+use token::Token;
 
 use crate::{
     media_types::{self, Types, canonical, essence, types_for_extension},
@@ -39,32 +42,6 @@ pub struct Accept {
     tokens: Vec<Token>,
 }
 
-/// Why a text is no accept list.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum AcceptError {
-    /// The text is longer than [`ACCEPT_BYTES_MAX`].
-    #[error("accept list is longer than {ACCEPT_BYTES_MAX} bytes")]
-    TooLong,
-    /// The list has more than [`ACCEPT_TOKENS_MAX`] entries.
-    #[error("accept list has more than {ACCEPT_TOKENS_MAX} entries")]
-    TooMany,
-    /// An entry is neither an extension with its dot nor a media type.
-    #[error(
-        "accept list entry {0:?} is neither an extension such as .jpg nor a media type such as image/*"
-    )]
-    Entry(String),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Token {
-    /// With its dot, in lower case.
-    Extension(String),
-    /// The canonical name of a type.
-    Type(String),
-    /// The part before the slash.
-    Kind(String),
-}
-
 impl Accept {
     /// Parses an accept list.
     ///
@@ -85,17 +62,12 @@ impl Accept {
             if index >= ACCEPT_TOKENS_MAX {
                 return Err(AcceptError::TooMany);
             }
-            let entry = entry.to_ascii_lowercase();
-            let (token, shown) = match entry.as_str() {
-                "*" | "*/*" => {
+            let (token, shown) = match Token::parse(&entry.to_ascii_lowercase())? {
+                Some(parsed) => parsed,
+                None => {
                     is_any = true;
                     continue;
                 }
-                extension if is_extension(extension) => (Token::Extension(entry.clone()), entry),
-                _ => match essence(&entry).filter(|_| !entry.starts_with('.')) {
-                    Some(essence) => (Token::for_type(&essence, &entry)?, essence),
-                    None => return Err(AcceptError::Entry(entry)),
-                },
             };
             if accept.tokens.contains(&token) {
                 continue;
@@ -129,7 +101,7 @@ impl Accept {
             return true;
         }
         let safe = safe_name(name);
-        let types = stored_extension(name, &safe).and_then(types_for_extension);
+        let types = extension(&safe).and_then(types_for_extension);
         let declared = match essence(media_type) {
             Some(declared) if !self.lists_type(&declared) && media_types::is_generic(&declared) => {
                 None
@@ -139,7 +111,11 @@ impl Accept {
             None => return false,
         };
         self.permits_extension(name, &safe, declared.as_deref())
-            || self.permits_type(types, declared.as_deref())
+            || match declared {
+                Some(declared) => self.permits_type(&declared, types),
+                // The type is that of the extension, which must be the same as sent and as stored.
+                None => keeps_extension(name, &safe) && self.lists_any(types),
+            }
     }
 
     fn permits_extension(&self, name: &str, safe: &str, declared: Option<&str>) -> bool {
@@ -159,19 +135,15 @@ impl Accept {
         }
     }
 
-    fn permits_type(&self, types: Option<Types>, declared: Option<&str>) -> bool {
-        let extension_is_listed =
-            types.is_some_and(|types| types.iter().any(|essence| self.lists_type(essence)));
-        match declared {
-            None => extension_is_listed,
-            Some(declared) => {
-                self.lists_type(declared)
-                    && (extension_is_listed
-                        || types.is_none_or(|types| {
-                            types.include(declared) || media_types::is_generic(declared)
-                        }))
-            }
-        }
+    fn permits_type(&self, declared: &str, types: Option<Types>) -> bool {
+        // What the stored extension stands for is held against the file, however the name was sent.
+        let agrees = |types: Types| types.include(declared) || media_types::is_generic(declared);
+        self.lists_type(declared) && (types.is_none_or(agrees) || self.lists_any(types))
+    }
+
+    /// Whether an entry names one of an extension's types.
+    fn lists_any(&self, types: Option<Types>) -> bool {
+        types.is_some_and(|types| types.iter().any(|essence| self.lists_type(essence)))
     }
 
     /// Whether an entry names the type itself.
@@ -195,18 +167,6 @@ impl Accept {
     }
 }
 
-impl Token {
-    fn for_type(essence: &str, entry: &str) -> Result<Token, AcceptError> {
-        match essence.split_once('/') {
-            Some((kind, "*")) if !kind.contains('*') => Ok(Token::Kind(kind.to_owned())),
-            Some((kind, subtype)) if !kind.contains('*') && !subtype.contains('*') => {
-                Ok(Token::Type(canonical(essence).to_owned()))
-            }
-            _ => Err(AcceptError::Entry(entry.to_owned())),
-        }
-    }
-}
-
 impl FromStr for Accept {
     type Err = AcceptError;
 
@@ -221,12 +181,12 @@ impl fmt::Display for Accept {
     }
 }
 
-/// The extension, if the name has the same one as sent and as stored.
-fn stored_extension<'a>(name: &str, safe: &'a str) -> Option<&'a str> {
-    let stored = extension(safe)?;
-    extension(name)
-        .is_some_and(|sent| sent.eq_ignore_ascii_case(stored))
-        .then_some(stored)
+/// Whether the name has the same extension as sent and as stored.
+fn keeps_extension(name: &str, safe: &str) -> bool {
+    match (extension(name), extension(safe)) {
+        (Some(sent), Some(stored)) => sent.eq_ignore_ascii_case(stored),
+        _ => false,
+    }
 }
 
 fn types_of(extension: &str) -> Option<Types> {
@@ -244,22 +204,9 @@ fn ends_in(name: &str, extension: &str) -> bool {
         .is_some_and(|end| end.eq_ignore_ascii_case(extension.as_bytes()))
 }
 
-/// Whether an entry is a dot and parts with something in them, such as `.jpg` or `.tar.gz`.
-fn is_extension(entry: &str) -> bool {
-    let is_part = |part: &str| {
-        !part.is_empty()
-            && part
-                .chars()
-                .all(|c| c.is_alphanumeric() || "-_+~!#$".contains(c))
-    };
-    entry
-        .strip_prefix('.')
-        .is_some_and(|parts| parts.split('.').all(is_part))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{ACCEPT_BYTES_MAX, ACCEPT_TOKENS_MAX, Accept, AcceptError};
+    use super::Accept;
 
     /// Row, accept list, name, declared type, expected answer.
     type Row = (&'static str, &'static str, &'static str, &'static str, bool);
@@ -373,6 +320,22 @@ mod tests {
             ("mixed", ".pdf,image/*", "a.pdf", "text/plain", false),
             ("disagreement", "image/*", "shell.php", "image/png", false),
             ("disagreement", ".pdf,image/*", "a.exe", "image/png", false),
+            ("disagreement", "image/*", "shell.php ", "image/png", false),
+            (
+                "disagreement",
+                "image/*",
+                "shell.php\u{200B}",
+                "image/png",
+                false,
+            ),
+            (
+                "disagreement",
+                "image/*",
+                "shell.ｐｈｐ",
+                "image/png",
+                false,
+            ),
+            ("disagreement", "image/*", "shell.php/", "image/png", false),
             ("disagreement", "image/*", "a.png", "image/jpeg", true),
             ("unknown", "image/*", "camera.raw9", "image/x-raw9", true),
             ("unknown", "image/*", "blob", "image/png", true),
@@ -448,22 +411,5 @@ mod tests {
             assert_eq!(accept.is_any(), is_any, "{list:?}");
             assert_eq!(Accept::parse(accept.as_str()), Ok(accept), "{list:?}");
         }
-    }
-
-    #[test]
-    fn refuses_a_malformed_or_endless_list() {
-        for list in [
-            "jpg", "*.jpg", ".", "..jpg", ".jpg.", ".a/b", ".j pg", "image", "*/png", "im*/png",
-            "image/p*",
-        ] {
-            let error = AcceptError::Entry(list.to_owned());
-            assert_eq!(Accept::parse(list), Err(error), "{list:?}");
-        }
-        let many = (0..=ACCEPT_TOKENS_MAX)
-            .map(|n| format!(".e{n},"))
-            .collect::<String>();
-        assert_eq!(Accept::parse(&many), Err(AcceptError::TooMany));
-        let long = ",".repeat(ACCEPT_BYTES_MAX + 1);
-        assert_eq!(Accept::parse(&long), Err(AcceptError::TooLong));
     }
 }

@@ -79,7 +79,7 @@ impl Rules {
             Fit::Open => return Verdict::NeedMore,
         }
         if !self.allow_active_content {
-            match active::fit_bytes(&head, expected.is_text()) {
+            match active::bytes::fit(&head, expected.is_text()) {
                 Fit::No => {}
                 Fit::Yes => return Verdict::Refuse(Refusal::ActiveContent),
                 Fit::Open => return Verdict::NeedMore,
@@ -139,9 +139,7 @@ mod tests {
     const MISMATCH: Verdict = Verdict::Refuse(Refusal::ContentMismatch);
     const ACTIVE: Verdict = Verdict::Refuse(Refusal::ActiveContent);
     const PNG: &[u8] = b"\x89PNG\r\n\x1A\n\0\0\0\rIHDR";
-    const JPEG: &[u8] = b"\xFF\xD8\xFF\xE0\0\x10JFIF\0\0\0\0\0\0";
     const MZ: &[u8] = b"MZ\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-    const ELF: &[u8] = b"\x7FELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3E\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
     /// AC-1, AC-2, AC-14: active content is refused before the accept list is asked, unless allowed. PROTOCOL MSG-1a.
     #[test]
@@ -188,6 +186,11 @@ mod tests {
             "AC-14"
         );
         assert_eq!(
+            inspect(&open, "logo.svgz", "image/svg+xml", b"\x1F\x8B\x08\0"),
+            PASS,
+            "AC-14"
+        );
+        assert_eq!(
             inspect(&open, "page.html", "text/html", b"<html>"),
             PASS,
             "AC-14"
@@ -200,114 +203,6 @@ mod tests {
         assert_eq!(inspect(&rules(""), "evil.svg", "", b"harmless"), ACTIVE);
         let refusal = Verdict::Refuse(Refusal::TypeNotAccepted);
         assert_eq!(inspect(&rules(".png"), "a.txt", "", b"harmless"), refusal);
-    }
-
-    /// MB-1 to MB-11: bytes against type and extension.
-    #[test]
-    fn compares_bytes_with_type_and_extension() {
-        let table: &[(&str, &str, &str, &[u8], Verdict)] = &[
-            (
-                "MB-1",
-                "a.jpg",
-                "image/jpeg",
-                b"\xFF\xD8\xFF\xE0\0\0\0\0\0\0\0\0\0\0\0\0",
-                PASS,
-            ),
-            ("MB-2", "a.jpg", "image/jpeg", PNG, MISMATCH),
-            ("MB-2", "a.png", "image/png", JPEG, MISMATCH),
-            ("MB-2", "a.jpg", "image/jpeg", MZ, MISMATCH),
-            (
-                "MB-3",
-                "a.webp",
-                "image/webp",
-                b"RIFF\0\0\0\0XXXXVP8 ",
-                MISMATCH,
-            ),
-            (
-                "MB-3",
-                "a.webp",
-                "image/webp",
-                b"RIFF\0\0\0\0WEBPVP8 ",
-                PASS,
-            ),
-            (
-                "MB-4",
-                "a.pdf",
-                "application/pdf",
-                b"%PDF-1.4\n%abcdefghijk",
-                PASS,
-            ),
-            ("MB-4", "a.pdf", "application/pdf", b"MZ %PDF-1.4", MISMATCH),
-            ("MB-5", "a.jpg", "image/jpeg", b"", MISMATCH),
-            ("MB-5", "a.jpg", "image/jpeg", b"\xFF", MISMATCH),
-            ("MB-5", "a.jpg", "image/jpeg", b"\xFF\xD8", MISMATCH),
-            ("MB-6", "a.txt", "text/plain", PNG, PASS),
-            ("MB-6", "a", "text/plain", MZ, PASS),
-            ("MB-6", "a.bin", "application/octet-stream", MZ, PASS),
-            ("MB-8", "a.png", "", MZ, MISMATCH),
-            ("MB-8", "a.png", "", PNG, PASS),
-            (
-                "MB-9",
-                "a.png",
-                "image/png",
-                b"\x89PNG\r\n\x1A\n\0\0\0\0\0\0\0",
-                PASS,
-            ),
-            (
-                "MB-9",
-                "a.gif",
-                "image/gif",
-                b"GIF89a\x01\0\x01\0\0\0\0\0",
-                PASS,
-            ),
-            ("MB-10", "a.png", "IMAGE/PNG", MZ, MISMATCH),
-            ("MB-10", "a.png", "image/png; q=1", MZ, MISMATCH),
-            ("MB-10", "a.png", "application/octet-stream", MZ, MISMATCH),
-            ("MB-10", "a.png", "text/plain", MZ, MISMATCH),
-            ("MB-10", "a", "image/png", ELF, MISMATCH),
-            ("MB-10", "a.png ", "", MZ, MISMATCH),
-            ("MB-10", "a.png", "nonsense", MZ, MISMATCH),
-            ("MB-10", "a.jpg", "image/png", PNG, MISMATCH),
-            ("MB-10", "a.exe", "image/png", PNG, MISMATCH),
-            ("MB-11", "a.txt", "text/plain", b"", PASS),
-            ("MB-11", "a.txt", "", b"", PASS),
-            ("MB-11", "a", "", b"", PASS),
-        ];
-        for &(row, name, media_type, bytes, expected) in table {
-            assert_eq!(
-                inspect(&rules(""), name, media_type, bytes),
-                expected,
-                "{row}: {name:?} as {media_type:?}"
-            );
-        }
-    }
-
-    /// MB-7: SVG, where active content is allowed.
-    #[test]
-    fn tells_svg_from_other_markup() {
-        let open = rules("").allow_active_content(true);
-        let table: &[(&[u8], Verdict)] = &[
-            (b"<?xml version='1.0'?><svg>", PASS),
-            (b"<svg xmlns='http://www.w3.org/2000/svg'/>", PASS),
-            (b"\xEF\xBB\xBF<!-- made by hand -->\n<svg>", PASS),
-            (
-                b"<?xml version='1.0'?><!DOCTYPE svg PUBLIC '-//W3C//DTD SVG 1.1//EN'>",
-                PASS,
-            ),
-            (b"<?xml version='1.0'?><!-- ", PASS),
-            (b"<!DOCTYPE html>", MISMATCH),
-            (b"<?xml version='1.0'?><html>", MISMATCH),
-            (b"plain", MISMATCH),
-            (b"", MISMATCH),
-        ];
-        for (bytes, expected) in table {
-            let shown = String::from_utf8_lossy(bytes);
-            assert_eq!(
-                inspect(&open, "a.svg", "image/svg+xml", bytes),
-                *expected,
-                "MB-7: {shown}"
-            );
-        }
     }
 
     /// REFERENCE 1.3, "not caught by the reference": the bytes are active, whatever the name says.

@@ -1,5 +1,6 @@
 //! Verdicts and names over arbitrary input: properties, and tables of real formats.
 
+mod content;
 mod families;
 
 use proptest::{prelude::*, sample::select};
