@@ -28,10 +28,14 @@ mod key;
 mod memory;
 #[cfg(feature = "redb")]
 mod redb;
+#[cfg(feature = "redis")]
+mod redis;
 mod store;
 
 #[cfg(feature = "redb")]
 pub use self::redb::{REDB_CACHE_BYTES, REDB_RECORDS_MAX, RedbDurability, RedbOptions, RedbStore};
+#[cfg(feature = "redis")]
+pub use self::redis::{REDIS_PREFIX_BYTES_MAX, RedisStore};
 pub use error::{PutError, StoreError, StoreErrorKind};
 #[cfg(feature = "testing")]
 pub use faulty::{Fault, FaultOn, FaultyStore};
