@@ -1,2 +1,72 @@
-//! Everything a developer of this workspace runs.
-fn main() {}
+//! Everything a developer of this workspace runs: `cargo xtask <command>`.
+
+mod bench;
+mod blocks;
+mod browser;
+mod ci;
+mod client;
+mod examples;
+mod fences;
+mod integration;
+mod run;
+mod services;
+mod stages;
+mod test;
+mod tidy;
+mod tree;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Runs what a change must pass, and measures what it costs.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything that must pass before a change lands
+    Test(stages::Selection),
+    /// `test`, and what only needs checking now and then
+    Ci(stages::Selection),
+    /// That each crate pulls in only what its layer may have
+    Fences,
+    /// What the compiler does not check: file heads and lengths, rules without a test, documents
+    Tidy {
+        /// Write the generated parts of the documents instead of comparing them
+        #[arg(long)]
+        write: bool,
+    },
+    /// The tests that need the real binary and real services
+    Integration {
+        /// Passed on to the test binaries
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// The client in a real Chromium against the real binary
+    Browser {
+        /// Passed on to the browser run
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// What a byte costs, beside the least it could cost
+    #[command(subcommand)]
+    Bench(bench::Bench),
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Test(selection) => stages::run_all(test::STAGES, &selection),
+        Command::Ci(selection) => stages::run_all(&ci::stages(), &selection),
+        Command::Fences => fences::check().and_then(stages::Tally::into_result),
+        Command::Tidy { write } => tidy::command(write).and_then(stages::Tally::into_result),
+        Command::Integration { args } => {
+            integration::run(&args).and_then(stages::Tally::into_result)
+        }
+        Command::Browser { args } => browser::run(&args).and_then(stages::Tally::into_result),
+        Command::Bench(bench) => bench::run(&bench),
+    }
+}

@@ -1,0 +1,117 @@
+//! A process under measurement: started, watched through `/proc`, and stopped.
+
+use std::{
+    fs::{self, File},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::run::{output_of, program, show};
+
+/// How long a server may take to listen.
+const START_MAX: Duration = Duration::from_secs(20);
+
+/// A server that runs, and is stopped when it is dropped.
+pub(crate) struct Server {
+    child: Child,
+    /// Where it listens.
+    pub(crate) address: String,
+}
+
+impl Server {
+    /// Starts a server that was told to listen on `address`, and waits until it does.
+    ///
+    /// # Errors
+    ///
+    /// It ends at once, or does not listen in time; its output is in `log`.
+    pub(crate) fn start(command: &mut Command, address: String, log: &Path) -> Result<Self> {
+        let output = File::create(log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .with_context(|| format!("cannot start {}", show(command)))?;
+        let mut server = Self { child, address };
+        let begun = Instant::now();
+        while TcpStream::connect(&server.address).is_err() {
+            if let Some(status) = server.child.try_wait()? {
+                bail!("{}: {status}; see {}", show(command), log.display());
+            }
+            if begun.elapsed() > START_MAX {
+                bail!("{} does not listen; see {}", show(command), log.display());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(server)
+    }
+
+    /// Returns the processor time it has used, user and system, of all its threads past and present.
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub(crate) fn cpu_seconds(&self, ticks_per_second: f64) -> Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The name stands in parentheses and may hold anything; user and system time are fields 14 and 15.
+        let after_name = stat.rsplit_once(')').context("a stat without a name")?.1;
+        let ticks: Vec<f64> = after_name
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse().ok())
+            .collect();
+        Ok(ticks.iter().sum::<f64>() / ticks_per_second)
+    }
+
+    /// Returns the most memory it has held at a time, in KiB.
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub(crate) fn peak_rss_kib(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .context("no VmHWM")?;
+        line.split_whitespace()
+            .next()
+            .context("an empty VmHWM")?
+            .parse()
+            .context("a strange VmHWM")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Returns an address nobody listens on at present.
+///
+/// # Errors
+///
+/// The system has none.
+pub(crate) fn free_address() -> Result<String> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+}
+
+/// Returns how many ticks of `/proc` are a second.
+///
+/// # Errors
+///
+/// `getconf` is missing.
+pub(crate) fn ticks_per_second() -> Result<f64> {
+    output_of(&mut program("getconf", ["CLK_TCK"]))?
+        .trim()
+        .parse()
+        .context("a strange CLK_TCK")
+}

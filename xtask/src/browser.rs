@@ -1,0 +1,40 @@
+//! `cargo xtask browser`: the client in a real Chromium against the real binary.
+
+use anyhow::{Result, bail};
+
+use crate::{
+    client,
+    run::{program, server_binary, watch},
+    services,
+    stages::Tally,
+};
+
+/// Finds or installs what is needed, builds the server, and runs the browser's tests.
+///
+/// # Errors
+///
+/// Something is missing.
+pub(crate) fn run(args: &[String]) -> Result<Tally> {
+    let folder = client::test_folder();
+    let script = folder.join("browser/run.mjs");
+    if !script.is_file() {
+        bail!("{} is missing", script.display());
+    }
+    let chromium = services::chromium()?;
+    services::npm_packages(&folder)?;
+    let server = server_binary()?;
+    let mut command = program("node", []);
+    command
+        .arg(script)
+        .arg("--server-binary")
+        .arg(server)
+        .args(args);
+    let mut tally = Tally::default();
+    let status = watch(command.env("CHROMIUM", chromium), |line| {
+        tally.add_line(line)
+    })?;
+    if status.success() && tally == Tally::default() {
+        return Ok(Tally::ONE);
+    }
+    Ok(tally.of_run(status.success()))
+}

@@ -1,0 +1,177 @@
+//! Running other programs: where the workspace is, what cargo knows of it, and commands that must succeed.
+
+use std::{
+    env,
+    ffi::OsString,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+/// Returns the workspace's folder.
+pub(crate) fn root() -> PathBuf {
+    let manifest = env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    manifest
+        .parent()
+        .map_or(manifest.clone(), Path::to_path_buf)
+}
+
+/// Returns a `cargo` command that runs in the workspace's folder.
+pub(crate) fn cargo<const N: usize>(args: [&str; N]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    command.current_dir(root()).args(args);
+    command
+}
+
+/// Returns a command that runs in the workspace's folder.
+pub(crate) fn program<const N: usize>(name: &str, args: [&str; N]) -> Command {
+    let mut command = Command::new(name);
+    command.current_dir(root()).args(args);
+    command
+}
+
+/// Runs a command to its end, its output shown as it comes.
+///
+/// # Errors
+///
+/// It cannot be started, or ends with another status than 0.
+pub(crate) fn must_succeed(command: &mut Command) -> Result<()> {
+    let shown = show(command);
+    eprintln!("$ {shown}");
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {shown}"))?;
+    if !status.success() {
+        bail!("{shown}: {status}");
+    }
+    Ok(())
+}
+
+/// Runs a command to its end, shows each line it prints, and hands it to `line` too.
+///
+/// # Errors
+///
+/// It cannot be started or read.
+pub(crate) fn watch(command: &mut Command, mut line: impl FnMut(&str)) -> Result<ExitStatus> {
+    let shown = show(command);
+    eprintln!("$ {shown}");
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {shown}"))?;
+    let stdout = child.stdout.take().context("the output was piped")?;
+    for read in BufReader::new(stdout).split(b'\n') {
+        let bytes = read.with_context(|| format!("reading the output of {shown}"))?;
+        let text = String::from_utf8_lossy(&bytes);
+        println!("{text}");
+        line(&text);
+    }
+    child.wait().with_context(|| format!("waiting for {shown}"))
+}
+
+/// Runs a command to its end and returns what it printed.
+///
+/// # Errors
+///
+/// It cannot be started, ends with another status than 0, or prints what is not UTF-8.
+pub(crate) fn output_of(command: &mut Command) -> Result<String> {
+    let shown = show(command);
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start {shown}"))?;
+    if !output.status.success() {
+        bail!("{shown}: {}", output.status);
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{shown} printed invalid UTF-8"))
+}
+
+/// Returns a command as one would type it.
+pub(crate) fn show(command: &Command) -> String {
+    let mut words = vec![Path::new(command.get_program()).file_name().map_or_else(
+        || command.get_program().to_string_lossy().into_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )];
+    words.extend(
+        command
+            .get_args()
+            .map(|arg| arg.to_string_lossy().into_owned()),
+    );
+    words.join(" ")
+}
+
+/// What `cargo metadata` tells of the workspace.
+#[derive(Deserialize)]
+pub(crate) struct Metadata {
+    /// The members.
+    pub(crate) packages: Vec<Package>,
+    /// Where cargo builds.
+    pub(crate) target_directory: PathBuf,
+}
+
+/// One member of the workspace.
+#[derive(Deserialize)]
+pub(crate) struct Package {
+    /// Its name.
+    pub(crate) name: String,
+    /// What it builds.
+    pub(crate) targets: Vec<Target>,
+    /// Its features, with what each turns on.
+    pub(crate) features: std::collections::BTreeMap<String, Vec<String>>,
+}
+
+/// One thing a member builds.
+#[derive(Deserialize)]
+pub(crate) struct Target {
+    /// Its name.
+    pub(crate) name: String,
+    /// `lib`, `bin`, `test`, `example`.
+    pub(crate) kind: Vec<String>,
+    /// Whether a plain `cargo test` runs it.
+    pub(crate) test: bool,
+}
+
+impl Target {
+    /// Tells whether it is of this kind.
+    pub(crate) fn is(&self, kind: &str) -> bool {
+        self.kind.iter().any(|own| own == kind)
+    }
+}
+
+/// Asks cargo what the workspace holds.
+///
+/// # Errors
+///
+/// Cargo cannot read the manifests.
+pub(crate) fn metadata() -> Result<Metadata> {
+    let json = output_of(&mut cargo([
+        "metadata",
+        "--no-deps",
+        "--format-version",
+        "1",
+    ]))?;
+    serde_json::from_str(&json).context("cargo metadata printed something unexpected")
+}
+
+/// Builds the server as its users run it and returns where it is.
+///
+/// # Errors
+///
+/// It does not build.
+pub(crate) fn server_binary() -> Result<PathBuf> {
+    must_succeed(&mut cargo([
+        "build",
+        "--release",
+        "--package",
+        "upload-server",
+        "--bins",
+    ]))?;
+    Ok(metadata()?
+        .target_directory
+        .join("release")
+        .join("upload-server"))
+}

@@ -1,0 +1,111 @@
+//! Programs the tests need from the system: found, or installed where that is possible.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::run::{cargo, must_succeed, output_of, program, root};
+
+/// Returns a Redis server, to be started by the test that wants one.
+///
+/// # Errors
+///
+/// There is none, and it cannot be installed.
+pub(crate) fn redis() -> Result<PathBuf> {
+    find_or_install(
+        "REDIS_SERVER",
+        &["redis-server", "valkey-server"],
+        "redis-server",
+    )
+}
+
+/// Returns a Chromium.
+///
+/// # Errors
+///
+/// There is none, and it cannot be installed.
+pub(crate) fn chromium() -> Result<PathBuf> {
+    find_or_install(
+        "CHROMIUM",
+        &["chromium", "chromium-browser", "google-chrome"],
+        "chromium",
+    )
+}
+
+/// Installs what the client's tests need, as their lock file says, unless that is done.
+///
+/// # Errors
+///
+/// There is no Node.js, or npm fails.
+pub(crate) fn npm_packages(folder: &Path) -> Result<()> {
+    if find(&["node"]).is_none() || find(&["npm"]).is_none() {
+        bail!("Node.js 20 or later and npm are missing: apt-get install -y nodejs npm");
+    }
+    let installed = folder.join("node_modules/.package-lock.json");
+    let changed = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
+    let is_current = match (
+        changed(&installed),
+        changed(&folder.join("package-lock.json")),
+    ) {
+        (Some(installed), Some(wanted)) => installed >= wanted,
+        _ => false,
+    };
+    if is_current {
+        return Ok(());
+    }
+    must_succeed(program("npm", ["ci", "--no-audit", "--no-fund"]).current_dir(folder))
+}
+
+/// Makes sure that `cargo deny` can be run.
+///
+/// # Errors
+///
+/// It is missing.
+pub(crate) fn cargo_deny() -> Result<()> {
+    output_of(&mut cargo(["deny", "--version"]))
+        .map(drop)
+        .context("cargo-deny is missing: cargo install --locked cargo-deny")
+}
+
+/// Looks where the variable says, then along the path, then asks the system's packages.
+fn find_or_install(variable: &str, names: &[&str], package: &str) -> Result<PathBuf> {
+    if let Some(named) = env::var_os(variable).map(PathBuf::from) {
+        if named.is_file() {
+            return Ok(named);
+        }
+        bail!("{variable} names {}, which is no file", named.display());
+    }
+    if let Some(found) = find(names) {
+        return Ok(found);
+    }
+    let by_hand = format!("apt-get update && apt-get install -y {package}");
+    let is_root = output_of(&mut program("id", ["-u"])).is_ok_and(|id| id.trim() == "0");
+    if !is_root || find(&["apt-get"]).is_none() {
+        bail!("{package} is missing and this user cannot install it: {by_hand}");
+    }
+    must_succeed(&mut program("apt-get", ["update"]))?;
+    must_succeed(
+        program(
+            "apt-get",
+            ["install", "-y", "--no-install-recommends", package],
+        )
+        .env("DEBIAN_FRONTEND", "noninteractive"),
+    )?;
+    find(names)
+        .with_context(|| format!("{package} was installed but is not on the path: {by_hand}"))
+}
+
+fn find(names: &[&str]) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    let folders: Vec<_> = env::split_paths(&path).collect();
+    let places = names
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    places
+        .into_iter()
+        .find(|place| place.is_file())
+        .map(|place| root().join(place))
+}

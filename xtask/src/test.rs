@@ -1,0 +1,65 @@
+//! `cargo xtask test`: everything that must pass before a change lands.
+
+use anyhow::Result;
+
+use crate::{
+    browser, client, examples, fences, integration,
+    run::{cargo, metadata, must_succeed, server_binary, watch},
+    services,
+    stages::{Stage, Tally},
+    tidy,
+};
+
+/// The stages, the quick ones first.
+pub(crate) const STAGES: &[Stage] = &[
+    ("format", format),
+    ("tidy", tidy::check),
+    ("fences", fences::check),
+    ("clippy", clippy),
+    ("tests", tests),
+    ("examples", examples::run),
+    ("codes", tidy::check_codes),
+    ("binary", binary),
+    ("integration", || integration::run(&[])),
+    ("client", client::tests),
+    ("types", client::types),
+    ("browser", || browser::run(&[])),
+];
+
+fn format() -> Result<Tally> {
+    must_succeed(&mut cargo(["fmt", "--all", "--check"]))?;
+    Ok(Tally::ONE)
+}
+
+/// Every target: those a plain `cargo test` leaves out have to be named.
+fn clippy() -> Result<Tally> {
+    let mut command = cargo(["clippy", "--workspace", "--all-targets", "--all-features"]);
+    let metadata = metadata()?;
+    for target in metadata
+        .packages
+        .iter()
+        .flat_map(|package| &package.targets)
+    {
+        if target.is("test") && !target.test {
+            command.args(["--test", &target.name]);
+        }
+    }
+    must_succeed(command.args(["--", "--deny", "warnings"]))?;
+    Ok(Tally::ONE)
+}
+
+/// Unit, property and documentation tests of every crate; examples are compiled on the way.
+fn tests() -> Result<Tally> {
+    services::redis()?;
+    let mut tally = Tally::default();
+    let status = watch(
+        &mut cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]),
+        |line| tally.add_line(line),
+    )?;
+    Ok(tally.of_run(status.success()))
+}
+
+fn binary() -> Result<Tally> {
+    server_binary()?;
+    Ok(Tally::ONE)
+}

@@ -1,0 +1,201 @@
+//! Source files: how they open, how long they are, what they must not hold.
+
+use super::Findings;
+use crate::tree::TextFile;
+
+/// Lines past which a file is asked for its second room.
+const LINES_WARN: usize = 400;
+/// Lines past which a file needs a reason below.
+const LINES_MAX: usize = 600;
+/// Files that may be longer, and why.
+const LONG: &[(&str, &str)] = &[];
+
+/// What no source file may hold, and why. The words are cut so that this file does not hold them.
+const NOWHERE: &[(&str, &str)] = &[
+    (
+        concat!("to", "do!("),
+        "unfinished work is an issue, not a macro",
+    ),
+    (
+        concat!("unimplemented", "!("),
+        "unfinished work is an issue, not a macro",
+    ),
+    (concat!("db", "g!("), "left over from debugging"),
+    (
+        concat!("#[ig", "nore]"),
+        "an ignored test says why: #[ignore = \"reason\"]",
+    ),
+    (
+        concat!("test.", "skip("),
+        "a test that is skipped reports ok",
+    ),
+    (
+        concat!("describe.", "skip("),
+        "a test that is skipped reports ok",
+    ),
+    (concat!("test.", "only("), "left over from debugging"),
+    (concat!("debugger", ";"), "left over from debugging"),
+];
+/// Places that exist on one machine only; no file of ours names them.
+const FOREIGN: &[&str] = &[concat!("/wo", "rk/"), concat!("../sha", "red")];
+
+/// Checks one file by itself.
+pub(super) fn check(file: &TextFile, findings: &mut Findings) {
+    for place in FOREIGN {
+        if file.text.contains(place) {
+            findings.error(format!("{} names {place}", file.path));
+        }
+    }
+    let is_source = [".rs", ".js", ".mjs", ".lua", ".d.ts"]
+        .iter()
+        .any(|ending| file.is(ending));
+    if !is_source {
+        return;
+    }
+    findings.checked += 1;
+    let opens_well = if file.is(".rs") {
+        file.text.starts_with("//! ")
+    } else {
+        true
+    };
+    if !opens_well || file.summary().is_none() {
+        findings.error(format!(
+            "{} does not open with a line that says what it is for",
+            file.path
+        ));
+    }
+    check_length(file, findings);
+    for (number, line) in (1..).zip(file.text.lines()) {
+        for (words, why) in NOWHERE {
+            if line.contains(words) {
+                findings.error(format!("{}:{number}: {words} ({why})", file.path));
+            }
+        }
+    }
+    if file.name() == "lib.rs" && file.path.contains("/src/") {
+        check_lib(file, findings);
+    }
+    if file.name() == "mod.rs" {
+        findings.error(format!("{}: a module foo is foo.rs beside foo/", file.path));
+    }
+}
+
+/// Checks that every crate introduces itself.
+pub(super) fn check_crates(tree: &[TextFile], findings: &mut Findings) {
+    for manifest in tree
+        .iter()
+        .filter(|file| file.path.ends_with("/Cargo.toml"))
+    {
+        let folder = manifest.path.trim_end_matches("Cargo.toml");
+        let has = |start: &str| {
+            tree.iter().any(|file| {
+                file.path
+                    .strip_prefix(folder)
+                    .is_some_and(|path| path.starts_with(start))
+            })
+        };
+        findings.checked += 1;
+        if !manifest.text.contains("[lints]\nworkspace = true") {
+            findings.error(format!(
+                "{} does not take the workspace's lints",
+                manifest.path
+            ));
+        }
+        if manifest.text.contains("publish = false") {
+            continue;
+        }
+        for needed in ["README.md", "examples/"] {
+            if !has(needed) {
+                findings.error(format!("{folder} has no {needed}"));
+            }
+        }
+    }
+}
+
+fn check_length(file: &TextFile, findings: &mut Findings) {
+    let lines = file.text.lines().count();
+    let reason = LONG.iter().find(|(path, _)| *path == file.path);
+    if lines > LINES_MAX && reason.is_none() {
+        findings.error(format!(
+            "{} has {lines} lines, more than {LINES_MAX}",
+            file.path
+        ));
+    } else if lines > LINES_WARN && reason.is_none() {
+        findings.warn(format!(
+            "{} has {lines} lines: what is its second room?",
+            file.path
+        ));
+    }
+}
+
+/// A `lib.rs` is the crate's table of contents.
+fn check_lib(file: &TextFile, findings: &mut Findings) {
+    let code: Vec<_> = file
+        .text
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or("").trim())
+        .collect();
+    let code = code.join(" ");
+    for statement in code.split_inclusive(';') {
+        let mut statement = statement.trim();
+        while let Some(rest) = statement.strip_prefix("#") {
+            statement = rest.split_once(']').map_or("", |(_, rest)| rest).trim();
+        }
+        let allowed = ["mod ", "pub mod ", "pub use "]
+            .iter()
+            .any(|start| statement.starts_with(start));
+        if !statement.is_empty() && !allowed {
+            let shown: String = statement.chars().take(60).collect();
+            findings.error(format!(
+                "{} holds more than docs, mod and pub use: {shown}",
+                file.path
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(path: &str, text: &str) -> usize {
+        let mut findings = Findings::default();
+        check(
+            &TextFile {
+                path: path.to_owned(),
+                text: text.to_owned(),
+            },
+            &mut findings,
+        );
+        findings.errors.len()
+    }
+
+    #[test]
+    fn heads_lengths_and_leftovers_are_seen() {
+        assert_eq!(errors("a/src/b.rs", "//! Fine.\nfn a() {}\n"), 0);
+        assert_eq!(errors("a/src/b.rs", "fn a() {}\n"), 1);
+        assert_eq!(errors("a/src/b.rs", "// Not a doc comment.\n"), 1);
+        assert_eq!(errors("a/b.js", "// Fine.\nexport {};\n"), 0);
+        assert_eq!(errors("a/b.js", "// @ts-check\nexport {};\n"), 1);
+        let long = "x\n".repeat(LINES_MAX);
+        assert_eq!(errors("a/src/b.rs", &format!("//! Long.\n{long}")), 1);
+        let leftover = concat!("//! A.\nfn a() { db", "g!(1); }\n");
+        assert_eq!(errors("a/src/b.rs", leftover), 1);
+        assert_eq!(errors("a/src/b/mod.rs", "//! A.\n"), 1);
+        assert_eq!(errors("README.md", concat!("See ../sha", "red/X.md")), 1);
+    }
+
+    #[test]
+    fn a_lib_is_a_table_of_contents() {
+        let good = "//! A.\n#![warn(x)]\n\nmod a; // why\n#[cfg(feature = \"b\")]\npub mod b;\npub use a::{\n    A,\n    B,\n};\n";
+        assert_eq!(errors("a/src/lib.rs", good), 0);
+        assert_eq!(errors("a/src/lib.rs", "//! A.\nmod a;\nfn b() {}\n"), 1);
+        assert_eq!(
+            errors(
+                "a/src/lib.rs",
+                "//! A.\npub use a::A;\nconst B: u8 = 1;\nmod c;\n"
+            ),
+            1
+        );
+    }
+}
