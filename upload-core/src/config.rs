@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use upload_proto::{Code, DEFAULT_CHUNK_BYTES};
+use upload_proto::{Code, limits::DEFAULT_CHUNK_BYTES};
 
 use crate::OwnerTally;
 

@@ -25,7 +25,6 @@ mod output;
 mod pulse;
 mod record;
 mod saver;
-mod sender;
 mod session;
 mod state;
 mod tally;
@@ -39,10 +38,7 @@ pub use output::{
     AbortReason, CallId, CallOutcome, DisconnectReason, EntryId, Event, Output, Parked,
     RecordExpect, RecordVersion, StorageFault, StoreEvent, Verdict, WriterEvent,
 };
-pub use record::{Lease, Record, RecordError, RecordPhase, RECORD_BYTES_MAX};
-pub use sender::{
-    FileFacts, Outcome, Progress, Sender, SenderConfig, SenderOutput, SenderPhase,
-};
+pub use record::{Lease, RECORD_BYTES_MAX, Record, RecordError, RecordPhase};
 pub use session::Session;
 pub use state::{Phase, Step};
 pub use tally::{OwnerTally, OwnerToken};

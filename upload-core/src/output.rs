@@ -330,7 +330,7 @@ pub struct Parked {
     /// How many of them are durable.
     pub durable: u64,
     pub(crate) crc: crate::crc::Running,
-    pub(crate) token: OwnerToken,
+    pub(crate) token: Option<OwnerToken>,
 }
 
 /// Why a connection is over.

@@ -20,3 +20,14 @@ impl Now {
         self.instant.saturating_duration_since(earlier)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A moment for tests to count from.
+    #[allow(clippy::disallowed_methods)]
+    pub(crate) fn epoch() -> Instant {
+        Instant::now()
+    }
+}

@@ -1,0 +1,130 @@
+//! CRC32C of a growing prefix, remembered at a few past offsets.
+
+use std::collections::VecDeque;
+
+/// How many past offsets are remembered; past it every second is forgotten, so
+/// a client that sends tiny chunks costs no more than one that sends full ones.
+const MARKS_MAX: usize = 128;
+
+/// A point in the file and the CRC32C of everything before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) offset: u64,
+    /// `None` where checksums are switched off.
+    pub(crate) crc: Option<u32>,
+}
+
+/// The checksum of what was received, and marks for what is not durable yet.
+///
+/// A record may only claim an offset whose checksum is known, so the offset of
+/// a record is the last mark that the writer made durable.
+#[derive(Clone, Debug)]
+pub(crate) struct Running {
+    end: Mark,
+    base: Mark,
+    marks: VecDeque<Mark>,
+}
+
+impl Running {
+    /// Starts at byte 0, or at the offset of a record.
+    pub(crate) fn from(offset: u64, crc: Option<u32>) -> Self {
+        let mark = Mark { offset, crc };
+        Self {
+            end: mark,
+            base: mark,
+            marks: VecDeque::new(),
+        }
+    }
+
+    /// Appends what was received and leaves a mark behind it.
+    pub(crate) fn append(&mut self, data: &[u8]) {
+        let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+        self.end = Mark {
+            offset: self.end.offset.saturating_add(length),
+            crc: self.end.crc.map(|crc| crc32c::crc32c_append(crc, data)),
+        };
+        if self.marks.len() >= MARKS_MAX {
+            let mut keep = false;
+            self.marks.retain(|_| {
+                keep = !keep;
+                keep
+            });
+        }
+        self.marks.push_back(self.end);
+    }
+
+    /// Returns the checksum of everything received.
+    pub(crate) fn end(&self) -> Mark {
+        self.end
+    }
+
+    /// Returns the last mark at or before `durable`.
+    pub(crate) fn settled(&self, durable: u64) -> Mark {
+        self.marks
+            .iter()
+            .take_while(|mark| mark.offset <= durable)
+            .last()
+            .copied()
+            .unwrap_or(self.base)
+    }
+
+    /// Returns the last mark at or before `durable` and forgets older ones.
+    pub(crate) fn settle(&mut self, durable: u64) -> Mark {
+        while let Some(mark) = self.marks.front() {
+            if mark.offset > durable {
+                break;
+            }
+            self.base = *mark;
+            self.marks.pop_front();
+        }
+        self.base
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RESUME-1: the record's checksum is that of exactly the record's offset.
+    #[test]
+    fn marks_follow_the_durable_offset() {
+        let mut running = Running::from(0, Some(0));
+        for piece in [&b"hello "[..], b"wor", b"ld"] {
+            running.append(piece);
+        }
+        assert_eq!(running.settle(5).offset, 0);
+        assert_eq!(running.settled(10).offset, 9);
+        let mark = running.settle(10);
+        assert_eq!(
+            (mark.offset, mark.crc),
+            (9, Some(crc32c::crc32c(b"hello wor")))
+        );
+        assert_eq!(running.settle(11), running.end());
+        assert_eq!(running.end().crc, Some(crc32c::crc32c(b"hello world")));
+    }
+
+    #[test]
+    fn tiny_chunks_are_bounded_and_the_end_is_always_known() {
+        let mut running = Running::from(0, Some(0));
+        for _ in 0..100_000 {
+            running.append(b"x");
+        }
+        assert!(running.marks.len() <= MARKS_MAX);
+        let some = running.settle(50_000);
+        assert!(some.offset <= 50_000);
+        assert_eq!(running.settle(100_000), running.end());
+    }
+
+    #[test]
+    fn switched_off_it_still_counts() {
+        let mut running = Running::from(0, None);
+        running.append(b"abc");
+        assert_eq!(
+            running.end(),
+            Mark {
+                offset: 3,
+                crc: None
+            }
+        );
+    }
+}

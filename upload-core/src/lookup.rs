@@ -1,0 +1,137 @@
+//! What a record found in the store means to the one who asks (RESUME-4).
+
+use crate::{Holder, Lease, Record, RecordPhase};
+
+/// Who asks for a record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker<'a> {
+    pub(crate) holder: &'a Holder,
+    pub(crate) client_id: Option<&'a str>,
+    /// Whether other processes see the same store.
+    pub(crate) shared_store: bool,
+    /// Whether this process's other holder was already asked to give way.
+    pub(crate) evicted: bool,
+    pub(crate) unix_ms: u64,
+}
+
+/// What may be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// It is complete: answer the receipt (COMPLETE-4).
+    Receipt,
+    /// Somebody else's lease is live.
+    Locked,
+    /// A connection of this process holds it and has to give way first.
+    Evict,
+    /// Take it: write it back with the next epoch.
+    Take,
+}
+
+/// Judges a record.
+pub(crate) fn judge(record: &Record, asker: Asker<'_>) -> Judgement {
+    if record.phase == RecordPhase::Complete {
+        return Judgement::Receipt;
+    }
+    let Some(lease) = &record.lease else {
+        return Judgement::Take;
+    };
+    let is_local = lease.boot == asker.holder.boot;
+    if is_live(lease, is_local, asker) && !is_same_client(lease, asker) {
+        return Judgement::Locked;
+    }
+    if is_local && !asker.evicted {
+        return Judgement::Evict;
+    }
+    Judgement::Take
+}
+
+/// A lease of another start of this process is dead if nobody else can have
+/// written to the store since.
+fn is_live(lease: &Lease, is_local: bool, asker: Asker<'_>) -> bool {
+    asker.unix_ms < lease.expires_unix_ms && (is_local || asker.shared_store)
+}
+
+fn is_same_client(lease: &Lease, asker: Asker<'_>) -> bool {
+    match (lease.client_id.as_deref(), asker.client_id) {
+        (Some(theirs), Some(ours)) => theirs == ours,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::sample;
+
+    fn holder() -> Holder {
+        Holder {
+            boot: "here".into(),
+            session: 2,
+        }
+    }
+
+    fn leased(boot: &str, client_id: Option<&str>, expires_unix_ms: u64) -> Record {
+        Record {
+            lease: Some(Lease {
+                boot: boot.into(),
+                session: 1,
+                client_id: client_id.map(Into::into),
+                expires_unix_ms,
+            }),
+            ..sample()
+        }
+    }
+
+    /// RESUME-4: the lease and the client's id decide, nothing else.
+    #[test]
+    fn every_kind_of_lease() {
+        use Judgement::*;
+        let (live, past) = (1000, 10);
+        let rows = [
+            // boot, its client, expires, our client, shared, evicted, judgement
+            ("here", Some("a"), live, Some("a"), false, false, Evict),
+            ("here", Some("a"), live, Some("a"), false, true, Take),
+            ("here", Some("a"), live, Some("b"), false, false, Locked),
+            ("here", Some("a"), live, None, false, false, Locked),
+            ("here", None, live, None, false, false, Locked),
+            ("here", None, past, None, false, false, Evict),
+            ("there", Some("a"), live, Some("a"), true, false, Take),
+            ("there", Some("a"), live, Some("b"), true, false, Locked),
+            ("there", Some("a"), live, Some("b"), false, false, Take),
+            ("there", None, past, None, true, false, Take),
+        ];
+        for (boot, theirs, expires, ours, shared_store, evicted, expected) in rows {
+            let record = leased(boot, theirs, expires);
+            let asker = Asker {
+                holder: &holder(),
+                client_id: ours,
+                shared_store,
+                evicted,
+                unix_ms: 500,
+            };
+            assert_eq!(
+                judge(&record, asker),
+                expected,
+                "{boot} {theirs:?} {expires} {ours:?} {shared_store} {evicted}"
+            );
+        }
+    }
+
+    /// COMPLETE-4: a receipt is anybody's of that owner, lease or not.
+    #[test]
+    fn a_receipt_needs_no_lease() {
+        let mut record = leased("there", Some("a"), 1000);
+        record.phase = RecordPhase::Complete;
+        let asker = Asker {
+            holder: &holder(),
+            client_id: None,
+            shared_store: true,
+            evicted: false,
+            unix_ms: 500,
+        };
+        assert_eq!(judge(&record, asker), Judgement::Receipt);
+        record.phase = RecordPhase::Receiving;
+        record.lease = None;
+        assert_eq!(judge(&record, asker), Judgement::Take);
+    }
+}

@@ -1,0 +1,180 @@
+//! When an upload's record is written: one save in flight, the newest next.
+
+use std::time::{Duration, Instant};
+
+use crate::{Now, RecordExpect, RecordPhase, RecordVersion};
+
+/// First and longest pause after a save that failed.
+const RETRY_MIN: Duration = Duration::from_millis(250);
+const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// What a save in flight will have made true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Saving {
+    pub(crate) offset: u64,
+    pub(crate) phase: RecordPhase,
+    /// Whether it gives the lease back.
+    pub(crate) released: bool,
+}
+
+/// Bookkeeping of one upload's record.
+#[derive(Debug)]
+pub(crate) struct Saver {
+    enabled: bool,
+    version: Option<RecordVersion>,
+    in_flight: Option<Saving>,
+    /// A conflict is being looked into by reading the record.
+    checking: bool,
+    saved: Option<Saving>,
+    tried_at: Option<Instant>,
+    /// `None` while the store is well.
+    retry: Option<Retry>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Retry {
+    at: Instant,
+    pause: Duration,
+}
+
+impl Saver {
+    /// Starts for a new record, or for one read at `version`.
+    pub(crate) fn new(enabled: bool, version: Option<RecordVersion>) -> Self {
+        Self {
+            enabled,
+            version,
+            in_flight: None,
+            checking: false,
+            saved: None,
+            tried_at: None,
+            retry: None,
+        }
+    }
+
+    /// Returns whether this upload keeps a record at all.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// Returns whether the store took the last save.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.retry.is_none()
+    }
+
+    /// Returns whether an answer of the store is awaited.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.in_flight.is_some() || self.checking
+    }
+
+    /// Returns what the record is known to say.
+    pub(crate) fn saved(&self) -> Option<Saving> {
+        self.saved
+    }
+
+    /// Returns the version to delete, once no answer is awaited.
+    pub(crate) fn version(&self) -> Option<RecordVersion> {
+        self.version
+    }
+
+    /// Returns what the next save must find in the store.
+    pub(crate) fn expect(&self) -> RecordExpect {
+        self.version
+            .map_or(RecordExpect::Absent, RecordExpect::Version)
+    }
+
+    /// Switches the record off for good (RESUME-1: too large).
+    pub(crate) fn disable(&mut self) {
+        self.enabled = false;
+    }
+
+    /// Returns whether `target` is worth a save now: something changed, none is
+    /// in flight, a failed store has had its pause, and mere progress waits for
+    /// its interval. `renew` asks for a save also without change.
+    pub(crate) fn wants(
+        &self,
+        target: Saving,
+        interval: Duration,
+        renew: Duration,
+        now: Now,
+    ) -> bool {
+        if !self.enabled || self.is_busy() {
+            return false;
+        }
+        if self.retry.is_some_and(|retry| now.instant < retry.at) {
+            return false;
+        }
+        let Some(tried_at) = self.tried_at else {
+            return true;
+        };
+        let age = now.since(tried_at);
+        match self.saved {
+            None => true,
+            Some(saved) if (saved.phase, saved.released) != (target.phase, target.released) => true,
+            Some(saved) if saved.offset != target.offset => age >= interval,
+            Some(_) => age >= renew || self.retry.is_some(),
+        }
+    }
+
+    /// Returns when `wants` may turn true by time alone.
+    pub(crate) fn deadline(
+        &self,
+        target: Saving,
+        interval: Duration,
+        renew: Duration,
+    ) -> Option<Instant> {
+        if !self.enabled || self.is_busy() {
+            return None;
+        }
+        if let Some(retry) = self.retry {
+            return Some(retry.at);
+        }
+        let pause = match self.saved {
+            Some(saved) if saved == target => renew,
+            _ => interval,
+        };
+        self.tried_at.map(|at| at + pause)
+    }
+
+    /// Notes that a save went out.
+    pub(crate) fn begin(&mut self, saving: Saving, now: Now) {
+        self.in_flight = Some(saving);
+        self.tried_at = Some(now.instant);
+    }
+
+    /// Notes the store's yes; returns whether the store had been failing.
+    pub(crate) fn saved_as(&mut self, version: RecordVersion) -> bool {
+        self.version = Some(version);
+        self.saved = self.in_flight.take().or(self.saved);
+        self.retry.take().is_some()
+    }
+
+    /// Notes the store's failure; returns whether it is the first in a row.
+    /// Whether the save took effect is unknown, so the next may conflict.
+    pub(crate) fn failed(&mut self, now: Now) -> bool {
+        self.in_flight = None;
+        self.checking = false;
+        let pause = self
+            .retry
+            .map_or(RETRY_MIN, |retry| (retry.pause * 2).min(RETRY_MAX));
+        let first = self.retry.is_none();
+        self.retry = Some(Retry {
+            at: now.instant + pause,
+            pause,
+        });
+        first
+    }
+
+    /// Notes a conflict; the record must be read to learn what it means.
+    pub(crate) fn conflicted(&mut self) {
+        self.in_flight = None;
+        self.checking = true;
+    }
+
+    /// Goes on from what was found under the key: our own record at `version`,
+    /// or none at all (then it is written anew).
+    pub(crate) fn adopt(&mut self, version: Option<RecordVersion>) {
+        self.checking = false;
+        self.version = version;
+        self.saved = None;
+    }
+}

@@ -1,0 +1,159 @@
+//! Registrations (PROTOCOL section 5, MSG-1a).
+
+use std::sync::Arc;
+
+use upload_proto::{Code, Register, ServerMessage, Snapshot, Status, UploadRef};
+
+use crate::{
+    Entry, EntryId, Now, Output, OwnerToken, Session, SlotRules,
+    session::Stage,
+    upload::{Context, Newcomer, Upload},
+};
+
+/// A registration that waits for the application's word.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    register: Arc<Register>,
+    slot: Arc<SlotRules>,
+}
+
+impl Session {
+    /// Learns whether the application allows a registration; the code of a
+    /// refusal is usually [`Code::Forbidden`].
+    pub fn handle_authorized(&mut self, entry: EntryId, answer: Result<(), Code>, now: Now) {
+        let Some(waiting) = self.waiting.remove(&entry) else {
+            return;
+        };
+        let register = Arc::unwrap_or_clone(waiting.register);
+        match answer {
+            Ok(()) => self.admit(entry, register, waiting.slot, now),
+            Err(code) => self.refuse_registration(code, register.upload),
+        }
+        self.count_refusals(now);
+        self.after_answer();
+    }
+
+    pub(super) fn register(&mut self, register: Register, now: Now) {
+        let Some(slot) = self.config.slots.get(&register.upload_name).cloned() else {
+            self.refuse_registration(Code::UnknownSlot, register.upload);
+            return;
+        };
+        if self.stage != Stage::Open {
+            self.refuse_registration(Code::Draining, register.upload);
+            return;
+        }
+        let entry = self.next_id();
+        if !slot.authorize {
+            self.admit(entry, register, slot, now);
+        } else if self.is_waiting_for(register.upload) {
+            self.refuse(Code::RefInUse, Some(register.upload));
+        } else if self.waiting.len() >= self.config.limits.pending_max {
+            self.refuse_registration(Code::RateLimited, register.upload);
+        } else {
+            let register = Arc::new(register);
+            self.out.push(Output::Authorize {
+                entry,
+                register: Arc::clone(&register),
+            });
+            self.waiting.insert(entry, Waiting { register, slot });
+        }
+    }
+
+    fn is_waiting_for(&self, upload: UploadRef) -> bool {
+        self.waiting
+            .values()
+            .any(|waiting| waiting.register.upload == upload)
+    }
+
+    /// Makes the checks that follow `forbidden` in MSG-1a and the entry.
+    fn admit(&mut self, entry: EntryId, register: Register, slot: Arc<SlotRules>, now: Now) {
+        let upload = register.upload;
+        if let Some(held) = self.uploads.get(&upload) {
+            if held.is_same_registration(&register) {
+                self.with_upload(upload, now, Upload::answer_registered);
+            } else {
+                self.refuse(Code::RefInUse, Some(upload));
+            }
+            return;
+        }
+        match self.check(&register, &slot) {
+            Ok(token) => {
+                let held = self.make(entry, register, slot, token, now);
+                self.hold(held, now);
+            }
+            Err(Code::RefInUse) => self.refuse(Code::RefInUse, Some(upload)),
+            Err(code) => self.refuse_registration(code, upload),
+        }
+    }
+
+    /// The order is that of MSG-1a.
+    fn check(&self, register: &Register, slot: &SlotRules) -> Result<OwnerToken, Code> {
+        let is_complete = self
+            .completed
+            .iter()
+            .any(|entry| entry.upload == register.upload);
+        if is_complete || self.is_looking_for(register.upload) {
+            return Err(Code::RefInUse);
+        }
+        if self.entries_of(&slot.name) >= slot.max_entries as usize {
+            return Err(Code::TooManyEntries);
+        }
+        let token = self
+            .config
+            .tally
+            .take(self.config.limits.max_uploads_per_owner)
+            .ok_or(Code::TooManyEntries)?;
+        if register.client_size > slot.max_file_size {
+            return Err(Code::TooLarge);
+        }
+        slot.screen
+            .screen(&register.client_name, &register.client_type)?;
+        Ok(token)
+    }
+
+    fn make(
+        &mut self,
+        entry: EntryId,
+        mut register: Register,
+        slot: Arc<SlotRules>,
+        token: OwnerToken,
+        now: Now,
+    ) -> Upload {
+        let resumable = slot.resumable && register.resumable.unwrap_or(true);
+        let client_id = register.client_id.take();
+        let entry = Entry::new(entry, slot.name.as_str().into(), register, resumable);
+        let cx = Context {
+            out: &mut self.out,
+            config: &self.config,
+            now,
+        };
+        let newcomer = Newcomer {
+            entry,
+            slot,
+            client_id,
+            token,
+            window: self.window,
+        };
+        Upload::registered(newcomer, &cx)
+    }
+
+    /// CTRL-3: under way, or complete and not yet consumed.
+    fn entries_of(&self, slot: &str) -> usize {
+        let live = self.uploads.values().map(|held| &held.entry);
+        live.chain(&self.completed)
+            .filter(|entry| &*entry.slot == slot)
+            .count()
+    }
+
+    /// MSG-1: a refused registration is a snapshot, unless that would end a
+    /// live upload of the same ref on the client.
+    pub(super) fn refuse_registration(&mut self, code: Code, upload: UploadRef) {
+        if self.uploads.contains_key(&upload) {
+            self.refuse(code, Some(upload));
+            return;
+        }
+        self.out.refuse(code, Some(upload));
+        let snapshot = Snapshot::new(upload, Status::Error).with_code(code);
+        self.out.send(ServerMessage::Progress(Box::new(snapshot)));
+    }
+}

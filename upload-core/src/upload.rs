@@ -1,0 +1,369 @@
+//! One upload on one connection: what it has, and what chunks do to it.
+//!
+//! The rooms beside this one: `writing` (verdicts and the writer), `keeping`
+//! (the record), `leaving` (endings and detaching), `telling` (snapshots).
+
+mod keeping;
+mod leaving;
+mod telling;
+mod writing;
+
+use std::{collections::VecDeque, sync::Arc, time::Instant};
+
+use bytes::{Bytes, BytesMut};
+use serde_json::Value;
+use upload_proto::{Code, UploadRef};
+
+use crate::{
+    AbortReason, Entry, Now, Output, OwnerToken, Phase, Record, RecordVersion, SessionConfig,
+    SlotRules, Step,
+    crc::Running,
+    intake::{Intake, Taken},
+    pulse::{Numbers, Pulse},
+    saver::Saver,
+    session::Outbox,
+    window::Window,
+};
+
+pub(crate) use leaving::Departure;
+pub(crate) use telling::{blank_resumed, received_ranges};
+
+/// What every step of an upload may look at and add to.
+pub(crate) struct Context<'a> {
+    pub(crate) out: &'a mut Outbox,
+    pub(crate) config: &'a SessionConfig,
+    pub(crate) now: Now,
+}
+
+/// One upload that this connection holds.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    pub(crate) entry: Entry,
+    pub(crate) phase: Phase,
+    /// Set once the upload is this connection's no more; the session takes it out.
+    pub(crate) departure: Option<Departure>,
+    slot: Arc<SlotRules>,
+    client_id: Option<String>,
+    /// Counts it among the owner's uploads; goes along when it is parked.
+    token: Option<OwnerToken>,
+
+    intake: Intake,
+    crc: Running,
+    window: Window,
+    held: Held,
+    /// Offset up to which the writer took bytes.
+    written: u64,
+    /// Offset up to which the writer made them durable.
+    durable: u64,
+    checkpoint: Option<Value>,
+    /// A complete frame was found right.
+    finish: bool,
+    /// The host has a writer of this upload.
+    has_writer: bool,
+    /// A writer was opened, now or before.
+    opened: bool,
+
+    saver: Saver,
+    epoch: u64,
+    created_unix_ms: u64,
+    file_crc32c: Option<u32>,
+    /// An `upload_resumed` is owed; the request used `upload_id` or not.
+    resuming: Option<Resuming>,
+    /// The connection wants to let go of it, for this reason.
+    leaving: Option<Option<Code>>,
+
+    pulse: Pulse,
+    /// Highest durable offset ever announced on this attachment.
+    durable_told: u64,
+    active_at: Instant,
+}
+
+/// What a session gives an upload when it takes it in.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    pub(crate) entry: Entry,
+    pub(crate) slot: Arc<SlotRules>,
+    pub(crate) client_id: Option<String>,
+    pub(crate) token: OwnerToken,
+    /// Bytes the client may be ahead of the writer.
+    pub(crate) window: u64,
+}
+
+/// How a resume was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resuming {
+    pub(crate) by_upload_id: bool,
+    /// How often the record was read for it.
+    pub(crate) round: u32,
+}
+
+/// Chunks that no writer may see yet.
+#[derive(Debug, Default)]
+struct Held {
+    chunks: VecDeque<Bytes>,
+    bytes: u64,
+}
+
+impl Upload {
+    /// Takes a registration that passed every check.
+    pub(crate) fn registered(newcomer: Newcomer, cx: &Context<'_>) -> Self {
+        let saver = Saver::new(newcomer.entry.resumable, None);
+        let crc = cx.config.checksum.then_some(0);
+        Self::new(newcomer, saver, Running::from(0, crc), cx.now)
+    }
+
+    /// Takes over an upload from its record.
+    pub(crate) fn resumed(
+        newcomer: Newcomer,
+        (record, version): (Record, RecordVersion),
+        resuming: Resuming,
+        cx: &Context<'_>,
+    ) -> Self {
+        let saver = Saver::new(true, Some(version));
+        let crc = cx.config.checksum.then_some(record.crc32c).flatten();
+        let crc = Running::from(record.offset, crc);
+        let mut upload = Self::new(newcomer, saver, crc, cx.now);
+        upload.continue_at(record.offset, record.offset);
+        upload.checkpoint = record.checkpoint;
+        upload.opened = record.opened;
+        upload.epoch = record.epoch.saturating_add(1);
+        upload.created_unix_ms = record.created_unix_ms;
+        upload.file_crc32c = record.file_crc32c;
+        upload.resuming = Some(resuming);
+        upload
+    }
+
+    fn new(newcomer: Newcomer, saver: Saver, crc: Running, now: Now) -> Self {
+        let Newcomer {
+            entry,
+            slot,
+            client_id,
+            token,
+            window,
+        } = newcomer;
+        let window = Window::new(window, slot.chunk_size, 0);
+        let told = Numbers {
+            credit: window.credit(),
+            ..Numbers::default()
+        };
+        Self {
+            intake: Intake::from(0, slot.chunk_size, entry.client_size),
+            phase: Phase::Claiming,
+            departure: None,
+            crc,
+            window,
+            held: Held::default(),
+            written: 0,
+            durable: 0,
+            checkpoint: None,
+            finish: false,
+            has_writer: false,
+            opened: false,
+            saver,
+            epoch: 1,
+            created_unix_ms: now.unix_ms,
+            file_crc32c: None,
+            resuming: None,
+            leaving: None,
+            pulse: Pulse::new(told, now),
+            durable_told: 0,
+            active_at: now.instant,
+            entry,
+            slot,
+            client_id,
+            token: Some(token),
+        }
+    }
+
+    /// Sets every counter to `received` bytes taken, `durable` of them durable.
+    fn continue_at(&mut self, received: u64, durable: u64) {
+        self.intake = Intake::from(received, self.slot.chunk_size, self.entry.client_size);
+        self.entry.bytes_received = received;
+        self.written = received;
+        self.durable = durable;
+        self.window.advance(received);
+    }
+
+    /// Returns who resumes, for another look at the record.
+    pub(crate) fn resuming(&self) -> Option<(Resuming, Option<String>)> {
+        self.resuming
+            .map(|resuming| (resuming, self.client_id.clone()))
+    }
+
+    /// Returns the client's ref.
+    pub(crate) fn upload(&self) -> UploadRef {
+        self.entry.upload
+    }
+
+    /// Takes a chunk (PROTOCOL section 3).
+    pub(crate) fn chunk(&mut self, index: u32, data: Bytes, cx: &mut Context<'_>) {
+        if !self.takes_frames() || self.finish {
+            return;
+        }
+        self.active_at = cx.now.instant;
+        match self.intake.take(index, data.len()) {
+            Taken::Next => self.append(data, cx),
+            Taken::Again | Taken::Gap { first: false } => {}
+            Taken::Gap { first: true } if cx.config.plain => {
+                self.fail(Code::ChunkOutOfOrder, AbortReason::Cancelled, cx);
+            }
+            Taken::Gap { first: true } => self.tell_trouble(Code::ChunkOutOfOrder, cx),
+            Taken::Excess => {
+                let reason = AbortReason::SizeLimit(self.entry.client_size);
+                self.fail(Code::SizeExceeded, reason, cx);
+            }
+        }
+    }
+
+    fn append(&mut self, data: Bytes, cx: &mut Context<'_>) {
+        if data.is_empty() {
+            return;
+        }
+        self.crc.append(&data);
+        self.entry.bytes_received = self.intake.received();
+        if self.phase == Phase::Receiving {
+            cx.out.push(Output::Write {
+                entry: self.entry.id,
+                data,
+            });
+        } else {
+            self.held.bytes = self.held.bytes.saturating_add(data.len() as u64);
+            self.held.chunks.push_back(data);
+            self.settle(cx);
+        }
+        self.tell_if_due(cx);
+    }
+
+    /// Takes a complete frame (PROTOCOL section 4).
+    pub(crate) fn complete(&mut self, crc32c: Option<u32>, cx: &mut Context<'_>) {
+        if !self.takes_frames() || self.finish {
+            return;
+        }
+        self.active_at = cx.now.instant;
+        if !self.intake.is_whole() {
+            if cx.config.plain {
+                self.fail(Code::Incomplete, AbortReason::Cancelled, cx);
+            } else {
+                self.tell_trouble(Code::Incomplete, cx);
+            }
+            return;
+        }
+        let ours = self.crc.end().crc;
+        if crc32c.is_some() && ours.is_some() && crc32c != ours {
+            self.fail(Code::ChecksumMismatch, AbortReason::ChecksumMismatch, cx);
+            return;
+        }
+        self.finish = true;
+        self.file_crc32c = ours;
+        self.settle(cx);
+    }
+
+    /// Frames mean something from the registration on until the upload leaves;
+    /// a resume is answered first.
+    fn takes_frames(&self) -> bool {
+        self.leaving.is_none() && self.resuming.is_none() && !self.phase.is_over()
+    }
+
+    /// Lets every part take the step that has become possible.
+    fn settle(&mut self, cx: &mut Context<'_>) {
+        self.inspect_when_ready(cx);
+        self.finish_when_ready(cx);
+        self.leave_when_quiet(cx);
+        self.save_when_due(cx);
+    }
+
+    /// Takes the step if the table knows it.
+    fn step(&mut self, step: Step) -> bool {
+        match self.phase.after(step) {
+            Some(phase) => {
+                self.phase = phase;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Does what time alone makes due.
+    pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
+        if self
+            .idle_deadline(cx.config)
+            .is_some_and(|at| at <= cx.now.instant)
+        {
+            self.idle(cx);
+        }
+        self.settle(cx);
+        self.tell_if_due(cx);
+    }
+
+    /// Returns when [`Upload::tick`] may have something to do.
+    pub(crate) fn deadline(&self, config: &SessionConfig) -> Option<Instant> {
+        [
+            self.idle_deadline(config),
+            self.save_deadline(config),
+            self.tell_deadline(config),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// CONN-3: a pause counts only while the client could send.
+    fn idle_deadline(&self, config: &SessionConfig) -> Option<Instant> {
+        let waits_for_client = matches!(self.phase, Phase::Holding | Phase::Receiving)
+            && !self.finish
+            && self.leaving.is_none()
+            && self.intake.received() < self.window.credit();
+        waits_for_client.then(|| self.active_at + config.limits.idle_upload)
+    }
+
+    /// Returns whether the client ran past its credit (CREDIT-3).
+    pub(crate) fn is_overrun(&self) -> bool {
+        !self.phase.is_over() && self.intake.received() > self.window.credit()
+    }
+
+    /// Returns how many payload bytes no writer has taken.
+    pub(crate) fn buffered(&self) -> u64 {
+        if self.phase.is_over() {
+            return 0;
+        }
+        self.intake.received().saturating_sub(self.written)
+    }
+
+    /// Resizes the window from the next grant on.
+    pub(crate) fn resize_window(&mut self, bytes: u64) {
+        self.window.resize(bytes);
+    }
+
+    /// Returns whether nothing was received yet and `other` asks for the very
+    /// same (CTRL-4).
+    pub(crate) fn is_same_registration(&self, other: &upload_proto::Register) -> bool {
+        self.resuming.is_none()
+            && self.leaving.is_none()
+            && self.intake.received() == 0
+            && *self.entry.slot == *other.upload_name
+            && self.entry.client_name == other.client_name
+            && self.entry.client_type == other.client_type
+            && self.entry.client_size == other.client_size
+    }
+}
+
+impl Held {
+    /// Returns the first `limit` bytes: a slice where one chunk covers them,
+    /// else a copy, made once per upload.
+    fn head(&self, limit: usize) -> Bytes {
+        if let Some(first) = self.chunks.front()
+            && (first.len() >= limit || self.chunks.len() == 1)
+        {
+            return first.slice(..first.len().min(limit));
+        }
+        let mut head = BytesMut::with_capacity(limit);
+        for chunk in &self.chunks {
+            let room = limit.saturating_sub(head.len());
+            if room == 0 {
+                break;
+            }
+            head.extend_from_slice(chunk.get(..room).unwrap_or(chunk));
+        }
+        head.freeze()
+    }
+}

@@ -1,0 +1,270 @@
+//! The record: what it says, when it is saved, what the store's answers mean.
+
+use std::time::Instant;
+
+use serde_json::Value;
+use upload_proto::Code;
+
+use crate::{
+    Lease, Output, Phase, Record, RecordPhase, RecordVersion, SessionConfig, Step, StoreEvent,
+    crc::Mark,
+    saver::Saving,
+    upload::{Context, Upload},
+};
+
+/// A lease is renewed when this part of its life is over.
+const LEASE_RENEWAL: u32 = 3;
+
+impl Upload {
+    /// Begins: puts a record into the store first, where one is kept.
+    pub(crate) fn begin(&mut self, cx: &mut Context<'_>) {
+        if self.saver.is_enabled() {
+            self.save_when_due(cx);
+        } else {
+            self.claimed(cx);
+        }
+    }
+
+    /// Learns what the store did.
+    pub(crate) fn store(&mut self, event: StoreEvent, cx: &mut Context<'_>) {
+        if self.phase.is_over() {
+            return;
+        }
+        match event {
+            StoreEvent::Saved(version) => self.store_saved(version, cx),
+            StoreEvent::Failed => self.store_failed(cx),
+            StoreEvent::Conflict => self.store_conflict(cx),
+            StoreEvent::Found(found) => self.store_found(found, cx),
+            StoreEvent::Evicted => {}
+        }
+        self.settle(cx);
+        self.tell_if_due(cx);
+    }
+
+    fn store_saved(&mut self, version: RecordVersion, cx: &mut Context<'_>) {
+        let recovered = self.saver.saved_as(version);
+        match self.phase {
+            Phase::Claiming => self.claimed(cx),
+            Phase::Recording if self.saved_phase() == Some(RecordPhase::Complete) => {
+                self.completed(cx);
+            }
+            _ if recovered => self.tell_resumable(true, cx),
+            _ => {}
+        }
+    }
+
+    /// RESUME-9: a store that fails stops nothing but resuming.
+    fn store_failed(&mut self, cx: &mut Context<'_>) {
+        let first = self.saver.failed(cx.now);
+        match self.phase {
+            Phase::Claiming if self.resuming.is_some() => self.refuse_locked(cx),
+            Phase::Claiming => {
+                self.claimed(cx);
+                self.tell_resumable(false, cx);
+            }
+            Phase::Recording => self.completed(cx),
+            _ if first => self.tell_resumable(false, cx),
+            _ => {}
+        }
+    }
+
+    /// Somebody wrote the record, or it vanished; only reading it tells which.
+    fn store_conflict(&mut self, cx: &mut Context<'_>) {
+        match self.phase {
+            Phase::Claiming if self.resuming.is_some() => self.look_again(),
+            Phase::Claiming => self.refuse_in_use(cx),
+            _ => {
+                self.saver.conflicted();
+                cx.out.push(Output::Claim {
+                    entry: self.entry.id,
+                    upload: self.upload(),
+                });
+            }
+        }
+    }
+
+    fn store_found(&mut self, found: Option<(Vec<u8>, RecordVersion)>, cx: &mut Context<'_>) {
+        let Some((bytes, version)) = found else {
+            self.saver.adopt(None);
+            return;
+        };
+        if Record::decode(&bytes).is_ok_and(|record| self.is_ours(&record, cx.config)) {
+            self.saver.adopt(Some(version));
+        } else if self.phase == Phase::Recording {
+            // The file is published; another holder found that out as well.
+            self.completed(cx);
+        } else {
+            self.superseded(cx);
+        }
+    }
+
+    /// Every new holder raises the epoch, so an equal one was written by us.
+    fn is_ours(&self, record: &Record, config: &SessionConfig) -> bool {
+        record.epoch == self.epoch
+            && record.lease.as_ref().is_none_or(|lease| {
+                lease.boot == config.holder.boot && lease.session == config.holder.session
+            })
+    }
+
+    /// The record is ours, or there is none: the upload may begin or go on.
+    fn claimed(&mut self, cx: &mut Context<'_>) {
+        cx.out.attached(&self.entry);
+        if self.resuming.is_some() && self.opened {
+            if self.step(Step::Found) {
+                self.has_writer = true;
+                cx.out.push(Output::Reopen {
+                    entry: self.entry.id,
+                    epoch: self.epoch.saturating_sub(1),
+                    checkpoint: self.checkpoint.clone(),
+                    offset: self.durable,
+                });
+            }
+        } else if self.step(Step::Claimed) {
+            self.active_at = cx.now.instant;
+            if self.resuming.is_some() {
+                self.answer_resumed(cx);
+            } else {
+                self.answer_registered(cx);
+            }
+        }
+    }
+
+    /// Records the receipt; without a working store, completion waits for none.
+    pub(super) fn record_receipt(&mut self, cx: &mut Context<'_>) {
+        if !self.saver.is_enabled() || !self.saver.is_healthy() {
+            self.completed(cx);
+        }
+    }
+
+    /// Returns whether close may be asked for.
+    pub(super) fn is_completing_recorded(&self) -> bool {
+        !self.saver.is_enabled()
+            || !self.saver.is_healthy()
+            || self.saved_phase() == Some(RecordPhase::Completing)
+    }
+
+    fn saved_phase(&self) -> Option<RecordPhase> {
+        self.saver.saved().map(|saved| saved.phase)
+    }
+
+    /// Returns whether another connection could continue this upload.
+    pub(super) fn can_be_resumed(&self) -> bool {
+        self.saver.is_enabled()
+    }
+
+    /// What the record should say now.
+    pub(super) fn target(&self) -> Saving {
+        let phase = match self.phase {
+            Phase::Finishing | Phase::Closing => RecordPhase::Completing,
+            Phase::Recording | Phase::Complete => RecordPhase::Complete,
+            _ => RecordPhase::Receiving,
+        };
+        Saving {
+            offset: self.record_mark().offset,
+            phase,
+            released: self.is_quiet_to_leave() || phase == RecordPhase::Complete,
+        }
+    }
+
+    /// RESUME-2: never ahead of the writer; and without a checkpoint nothing
+    /// survives this process.
+    fn record_mark(&self) -> Mark {
+        if self.checkpoint.is_some() {
+            self.crc.settled(self.durable)
+        } else {
+            Mark {
+                offset: 0,
+                crc: self.crc.end().crc.map(|_| 0),
+            }
+        }
+    }
+
+    /// Saves if something changed and the store is ready for it.
+    pub(super) fn save_when_due(&mut self, cx: &mut Context<'_>) {
+        if self.phase.is_over() || !self.saver.is_enabled() {
+            return;
+        }
+        self.crc.settle(self.durable);
+        let limits = &cx.config.limits;
+        let renew = limits.lease_ttl / LEASE_RENEWAL;
+        let target = self.target();
+        if !self
+            .saver
+            .wants(target, limits.save_interval, renew, cx.now)
+        {
+            return;
+        }
+        let Ok(record) = self.record(target, cx).encode() else {
+            self.keep_no_record(cx);
+            return;
+        };
+        self.saver.begin(target, cx.now);
+        cx.out.push(Output::Save {
+            entry: self.entry.id,
+            upload: self.upload(),
+            record,
+            expect: self.saver.expect(),
+            ttl: limits.record_ttl,
+        });
+    }
+
+    pub(super) fn save_deadline(&self, config: &SessionConfig) -> Option<Instant> {
+        if self.phase.is_over() {
+            return None;
+        }
+        let renew = config.limits.lease_ttl / LEASE_RENEWAL;
+        self.saver
+            .deadline(self.target(), config.limits.save_interval, renew)
+    }
+
+    /// RESUME-1: a record that would be too large switches resuming off.
+    fn keep_no_record(&mut self, cx: &mut Context<'_>) {
+        self.saver.disable();
+        self.entry.resumable = false;
+        if let Some(version) = self.saver.version() {
+            cx.out.push(Output::Forget {
+                upload: self.upload(),
+                expect: version,
+            });
+        }
+        if self.phase == Phase::Claiming {
+            self.claimed(cx);
+        }
+        self.tell_trouble_resumable(Code::NotResumable, false, cx);
+        self.settle(cx);
+    }
+
+    fn record(&self, target: Saving, cx: &Context<'_>) -> Record {
+        let mark = self.record_mark();
+        let lease = (!target.released).then(|| Lease {
+            boot: cx.config.holder.boot.clone(),
+            session: cx.config.holder.session,
+            client_id: self.client_id.clone(),
+            expires_unix_ms: cx.now.unix_ms.saturating_add(
+                u64::try_from(cx.config.limits.lease_ttl.as_millis()).unwrap_or(u64::MAX),
+            ),
+        });
+        Record {
+            layout: Record::LAYOUT,
+            slot: self.entry.slot.to_string(),
+            client_name: self.entry.client_name.clone(),
+            client_type: self.entry.client_type.clone(),
+            client_size: self.entry.client_size,
+            relative_path: self.entry.relative_path.clone(),
+            last_modified: self.entry.last_modified,
+            meta: self.entry.meta.clone(),
+            chunk_size: self.slot.chunk_size,
+            phase: target.phase,
+            offset: target.offset,
+            crc32c: mark.crc,
+            file_crc32c: self.file_crc32c,
+            opened: self.opened,
+            checkpoint: self.checkpoint.clone(),
+            epoch: self.epoch,
+            lease,
+            result: self.entry.result.clone().unwrap_or(Value::Null),
+            created_unix_ms: self.created_unix_ms,
+            updated_unix_ms: cx.now.unix_ms,
+        }
+    }
+}

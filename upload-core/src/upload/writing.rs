@@ -1,0 +1,169 @@
+//! The content gate and the writer.
+
+use crate::{
+    AbortReason, Output, Phase, Step, StorageFault, Verdict, WriterEvent,
+    upload::{Context, Upload},
+};
+
+impl Upload {
+    /// Asks for a verdict once the gate holds the head of the file, or all of it.
+    pub(super) fn inspect_when_ready(&mut self, cx: &mut Context<'_>) {
+        if self.phase != Phase::Holding || self.leaving.is_some() {
+            return;
+        }
+        let is_whole = self.intake.is_whole();
+        let has_head = self.held.bytes >= u64::from(self.slot.head_bytes);
+        // An empty file is whole from the start; it is judged once it is complete.
+        let is_all = is_whole && (self.finish || self.held.bytes > 0);
+        if !(has_head || is_all) || !self.step(Step::HeadRead) {
+            return;
+        }
+        let limit = usize::try_from(self.slot.head_bytes).unwrap_or(usize::MAX);
+        let head = self.held.head(limit);
+        cx.out.push(Output::Inspect {
+            entry: self.entry.id,
+            is_whole: is_whole && head.len() as u64 == self.entry.client_size,
+            head,
+        });
+    }
+
+    /// Opens the writer, or refuses the file before storage hears of it.
+    pub(crate) fn verdict(&mut self, verdict: Verdict, cx: &mut Context<'_>) {
+        if self.phase != Phase::Inspecting {
+            return;
+        }
+        match verdict {
+            Verdict::Accept => {
+                self.step(Step::Accepted);
+                self.has_writer = true;
+                cx.out.push(Output::Open {
+                    entry: self.entry.id,
+                });
+            }
+            Verdict::Refuse(code) => self.fail(code, AbortReason::ContentMismatch, cx),
+        }
+        self.settle(cx);
+    }
+
+    /// Learns what the writer did.
+    pub(crate) fn writer(&mut self, event: WriterEvent, cx: &mut Context<'_>) {
+        match event {
+            WriterEvent::Opened { checkpoint } => self.writer_opened(checkpoint, cx),
+            WriterEvent::Wrote {
+                received,
+                durable,
+                checkpoint,
+            } => self.writer_wrote(received, durable, checkpoint, cx),
+            WriterEvent::Closed { result } => {
+                if self.step(Step::Closed) {
+                    self.has_writer = false;
+                    self.entry.result = Some(result);
+                    self.record_receipt(cx);
+                }
+            }
+            WriterEvent::Unparked(parked) => {
+                if self.step(Step::Reopened) {
+                    self.continue_at(parked.received, parked.durable);
+                    self.crc = parked.crc;
+                    // The one taken for this claim counts the same upload again.
+                    self.token = parked.token;
+                    self.go_on(cx);
+                }
+            }
+            WriterEvent::Reopened => {
+                if self.step(Step::Reopened) {
+                    self.go_on(cx);
+                }
+            }
+            WriterEvent::ClosedBefore { result } => {
+                if self.step(Step::ClosedBefore) {
+                    self.has_writer = false;
+                    self.continue_at(self.entry.client_size, self.entry.client_size);
+                    self.finish = true;
+                    self.entry.result = Some(result);
+                    self.record_receipt(cx);
+                }
+            }
+            WriterEvent::Gone => self.gone(cx),
+            WriterEvent::Failed(fault) => self.writer_failed(fault, cx),
+        }
+        self.settle(cx);
+    }
+
+    fn writer_opened(&mut self, checkpoint: Option<serde_json::Value>, cx: &mut Context<'_>) {
+        if !self.step(Step::Opened) {
+            return;
+        }
+        self.opened = true;
+        self.checkpoint = checkpoint;
+        let held = std::mem::take(&mut self.held);
+        for data in held.chunks {
+            cx.out.push(Output::Write {
+                entry: self.entry.id,
+                data,
+            });
+        }
+    }
+
+    fn writer_wrote(
+        &mut self,
+        received: u64,
+        durable: u64,
+        checkpoint: Option<serde_json::Value>,
+        cx: &mut Context<'_>,
+    ) {
+        if !self.has_writer || self.phase.is_over() {
+            return;
+        }
+        let was_exhausted = self.intake.received() >= self.window.credit();
+        let taken = received.min(self.intake.received());
+        self.written = self.written.max(taken);
+        self.durable = self.durable.max(durable.min(self.written));
+        if checkpoint.is_some() {
+            self.checkpoint = checkpoint;
+        }
+        self.window.advance(self.written);
+        if was_exhausted {
+            self.active_at = cx.now.instant;
+        }
+        self.settle(cx);
+        self.tell_if_due(cx);
+    }
+
+    /// Closes the writer once it has every byte and the record knows that the
+    /// end is near, so that a crash during close finds the file's checksum.
+    pub(super) fn finish_when_ready(&mut self, cx: &mut Context<'_>) {
+        if self.finish && self.phase == Phase::Receiving {
+            self.step(Step::Finish);
+        }
+        if self.phase == Phase::Finishing
+            && self.written == self.entry.client_size
+            && self.leaving.is_none()
+            && self.is_completing_recorded()
+            && self.step(Step::Settled)
+        {
+            cx.out.push(Output::Close {
+                entry: self.entry.id,
+            });
+        }
+    }
+
+    /// Takes chunks again after a resume.
+    fn go_on(&mut self, cx: &mut Context<'_>) {
+        self.opened = true;
+        self.active_at = cx.now.instant;
+        self.answer_resumed(cx);
+    }
+
+    /// RESUME-10: passing trouble keeps what is durable; anything else ends it.
+    fn writer_failed(&mut self, fault: StorageFault, cx: &mut Context<'_>) {
+        if !self.has_writer || self.phase.after(Step::Fail).is_none() {
+            return;
+        }
+        if fault.is_passing() && self.can_be_resumed() {
+            self.shelve(fault, cx);
+        } else {
+            self.fail(fault.code(), AbortReason::Storage(fault), cx);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Credit: how far a client may send (PROTOCOL section 7).
+
+/// The absolute offset granted to a client, like QUIC's `MAX_STREAM_DATA`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    credit: u64,
+    size: u64,
+    floor: u64,
+}
+
+impl Window {
+    /// Opens a window of `size` bytes, never less than two chunks (CREDIT-2).
+    pub(crate) fn new(size: u64, chunk_size: u32, start: u64) -> Self {
+        let mut window = Self {
+            credit: start,
+            size: 0,
+            floor: u64::from(chunk_size).saturating_mul(2),
+        };
+        window.resize(size);
+        window.advance(start);
+        window
+    }
+
+    /// Changes the size from the next grant on; what was granted stays granted.
+    pub(crate) fn resize(&mut self, size: u64) {
+        self.size = size.max(self.floor);
+    }
+
+    /// Grants anew after the writer took everything before `taken` (CREDIT-1:
+    /// credit only grows).
+    pub(crate) fn advance(&mut self, taken: u64) {
+        self.credit = self.credit.max(taken.saturating_add(self.size));
+    }
+
+    /// Returns the offset up to which the client may send.
+    pub(crate) fn credit(&self) -> u64 {
+        self.credit
+    }
+
+    /// Returns how much freed credit is worth a message (MSG-2).
+    pub(crate) fn quarter(&self) -> u64 {
+        self.size / 4
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CREDIT-1: whatever happens, credit never goes back.
+    #[test]
+    fn credit_only_grows() {
+        let mut window = Window::new(4 << 20, 65_536, 0);
+        assert_eq!(window.credit(), 4 << 20);
+        window.resize(0);
+        window.advance(65_536);
+        assert_eq!(window.credit(), 4 << 20);
+        window.advance(4 << 20);
+        assert_eq!(window.credit(), (4 << 20) + 2 * 65_536);
+    }
+
+    /// CREDIT-2: a window is at least two chunks, however short memory is.
+    #[test]
+    fn a_window_holds_two_chunks() {
+        assert_eq!(Window::new(1, 1000, 500).credit(), 2500);
+    }
+}
