@@ -124,7 +124,8 @@ pub enum FileSetupError {
 /// Makes writers that keep each upload in a file of its own.
 ///
 /// Their result is `{"path": "<slot>/<uuid>-<safe name>", "size": n}`, relative to the data
-/// directory. Cloning is cheap; clones share the limit on syncs.
+/// directory. Files have mode 0600: they are for the user the program runs as.
+/// Cloning is cheap; clones share the limit on syncs.
 /// It needs a tokio runtime with time enabled.
 #[derive(Clone, Debug)]
 pub struct FileWriterFactory {

@@ -19,7 +19,7 @@ const TINY_BYTES: usize = 4096;
 pub struct Part {
     slices: Vec<Bytes>,
     len: u64,
-    last: bool,
+    short: bool,
 }
 
 impl Part {
@@ -47,7 +47,7 @@ impl Part {
     ///
     /// The last part of a file that parts divide evenly was cut before the end was known.
     pub fn is_short(&self) -> bool {
-        self.last
+        self.short
     }
 }
 
@@ -88,7 +88,7 @@ impl PartCutter {
     /// Ends the file; answers the short part that is left, if any.
     pub fn finish(&mut self) -> Option<Part> {
         (!self.held.is_empty()).then(|| Part {
-            last: true,
+            short: true,
             ..self.release()
         })
     }

@@ -142,10 +142,15 @@ pub async fn reopening_after_abort_finds_nothing(backend: &dyn Backend) {
     if !backend.factory().can_reopen() {
         return refuses_to_reopen(backend).await;
     }
-    let facts = facts(25, 10_000);
+    let bytes = pattern(25, backend.bulk_bytes());
+    let facts = facts(25, bytes.len() + 1);
     let mut writer = opened(backend, &facts).await;
-    write(&mut writer, &pattern(25, 5_000)).await;
+    write(&mut writer, &bytes).await;
     let durable = writer.flush().await.expect("flushes").durable;
+    assert!(
+        durable > 0,
+        "a large upload has durable bytes before its end"
+    );
     let checkpoint = writer.checkpoint().expect("can be reopened");
     writer.abort(&AbortReason::Expired).await;
     let before = sorted(backend).await;
