@@ -76,8 +76,7 @@ fn open_home(
 
 fn open(home: &Home, options: &RedbOptions) -> Result<(Records, Option<PathBuf>), StoreError> {
     let (database, set_aside) = home.open()?;
-    let records =
-        Records::new(database, options.records_max).map_err(|error| sort(error.into()))?;
+    let records = Records::new(database, options.records_max).map_err(sort)?;
     Ok((records, set_aside))
 }
 

@@ -55,7 +55,7 @@ pub(super) struct Connector {
 
 enum Target {
     Single(Client),
-    Cluster(ClusterClient),
+    Cluster(Box<ClusterClient>),
 }
 
 #[derive(Clone)]
@@ -82,7 +82,7 @@ impl Connector {
             .tcp_settings(tcp_settings())
             .build()
             .map_err(not_understood)?;
-        Ok(Self::new(Target::Cluster(client)))
+        Ok(Self::new(Target::Cluster(Box::new(client))))
     }
 
     fn new(target: Target) -> Self {
