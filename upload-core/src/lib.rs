@@ -25,6 +25,7 @@ mod output;
 mod pulse;
 mod record;
 mod saver;
+mod sender;
 mod session;
 mod state;
 mod tally;
@@ -39,6 +40,7 @@ pub use output::{
     RecordExpect, RecordVersion, StorageFault, StoreEvent, Verdict, WriterEvent,
 };
 pub use record::{Lease, RECORD_BYTES_MAX, Record, RecordError, RecordPhase};
+pub use sender::{FileFacts, Outcome, Progress, Sender, SenderConfig, SenderOutput, SenderPhase};
 pub use session::Session;
 pub use state::{Phase, Step};
 pub use tally::{OwnerTally, OwnerToken};

@@ -10,6 +10,7 @@ use crate::{
     Entry, EntryId, Now, Output, Record, RecordPhase, RecordVersion, Session, SlotRules,
     StoreEvent,
     lookup::{Asker, Judgement, judge},
+    session::Stage,
     upload::{Context, Newcomer, Resuming, Upload, blank_resumed, received_ranges},
 };
 
@@ -53,6 +54,8 @@ impl Session {
             self.answer(upload, ResumeStatus::Locked, resuming);
         } else if !self.keeps_records() {
             self.answer(upload, ResumeStatus::NotFound, resuming);
+        } else if self.stage == Stage::Draining {
+            self.refuse(Code::Draining, Some(upload));
         } else if self.lookups.len() >= self.config.limits.pending_max {
             self.refuse(Code::RateLimited, Some(upload));
         } else {
