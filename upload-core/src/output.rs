@@ -282,7 +282,10 @@ pub enum WriterEvent {
     /// The parked writer is back.
     Unparked(Box<Parked>),
     /// Reopened from the checkpoint, at exactly the offset asked for.
-    Reopened,
+    Reopened {
+        /// The checkpoint, where it changed.
+        checkpoint: Option<Value>,
+    },
     /// An earlier close had taken effect; only its answer was lost.
     ClosedBefore {
         /// The same result as then.

@@ -26,6 +26,8 @@ pub(crate) struct Saver {
     /// A conflict is being looked into by reading the record.
     checking: bool,
     saved: Option<Saving>,
+    /// Something else than its numbers changed since the last save began.
+    outdated: bool,
     tried_at: Option<Instant>,
     /// `None` while the store is well.
     retry: Option<Retry>,
@@ -46,6 +48,7 @@ impl Saver {
             in_flight: None,
             checking: false,
             saved: None,
+            outdated: false,
             tried_at: None,
             retry: None,
         }
@@ -82,6 +85,11 @@ impl Saver {
             .map_or(RecordExpect::Absent, RecordExpect::Version)
     }
 
+    /// Asks for a save although no number changed.
+    pub(crate) fn outdate(&mut self) {
+        self.outdated = true;
+    }
+
     /// Switches the record off for good (RESUME-1: too large).
     pub(crate) fn disable(&mut self) {
         self.enabled = false;
@@ -110,7 +118,7 @@ impl Saver {
         match self.saved {
             None => true,
             Some(saved) if (saved.phase, saved.released) != (target.phase, target.released) => true,
-            Some(saved) if saved.offset != target.offset => age >= interval,
+            Some(saved) if self.outdated || saved.offset != target.offset => age >= interval,
             Some(_) => age >= renew || self.retry.is_some(),
         }
     }
@@ -129,7 +137,7 @@ impl Saver {
             return Some(retry.at);
         }
         let pause = match self.saved {
-            Some(saved) if saved == target => renew,
+            Some(saved) if saved == target && !self.outdated => renew,
             _ => interval,
         };
         self.tried_at.map(|at| at + pause)
@@ -138,6 +146,7 @@ impl Saver {
     /// Notes that a save went out.
     pub(crate) fn begin(&mut self, saving: Saving, now: Now) {
         self.in_flight = Some(saving);
+        self.outdated = false;
         self.tried_at = Some(now.instant);
     }
 
@@ -153,6 +162,7 @@ impl Saver {
     pub(crate) fn failed(&mut self, now: Now) -> bool {
         self.in_flight = None;
         self.checking = false;
+        self.outdated = true;
         let pause = self
             .retry
             .map_or(RETRY_MIN, |retry| (retry.pause * 2).min(RETRY_MAX));
@@ -176,5 +186,84 @@ impl Saver {
         self.checking = false;
         self.version = version;
         self.saved = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::tests::epoch;
+
+    const INTERVAL: Duration = Duration::from_millis(100);
+    const RENEW: Duration = Duration::from_secs(10);
+
+    fn at(ms: u64, start: Instant) -> Now {
+        Now {
+            instant: start + Duration::from_millis(ms),
+            unix_ms: ms,
+        }
+    }
+
+    fn target(offset: u64) -> Saving {
+        Saving {
+            offset,
+            phase: RecordPhase::Receiving,
+            released: false,
+        }
+    }
+
+    /// One save in flight, progress at its interval, a new phase at once.
+    #[test]
+    fn saves_are_coalesced() {
+        let start = epoch();
+        let mut saver = Saver::new(true, None);
+        let wants = |saver: &Saver, target, ms| saver.wants(target, INTERVAL, RENEW, at(ms, start));
+        assert!(wants(&saver, target(0), 0));
+        saver.begin(target(0), at(0, start));
+        assert!(!wants(&saver, target(5), 1000), "one is in flight");
+        saver.saved_as(RecordVersion(1));
+        assert_eq!(saver.expect(), RecordExpect::Version(RecordVersion(1)));
+        assert!(!wants(&saver, target(5), 50), "the interval is not over");
+        assert!(wants(&saver, target(5), 100));
+        let completing = Saving {
+            phase: RecordPhase::Completing,
+            ..target(5)
+        };
+        assert!(wants(&saver, completing, 1));
+        assert!(!wants(&saver, target(0), 9_999));
+        assert!(wants(&saver, target(0), 10_000), "the lease is renewed");
+        saver.outdate();
+        assert!(wants(&saver, target(0), 100), "the checkpoint changed");
+    }
+
+    /// RESUME-9: a failing store is asked again after growing pauses, and told
+    /// of once.
+    #[test]
+    fn failures_pause_and_recover() {
+        let start = epoch();
+        let mut saver = Saver::new(true, None);
+        saver.begin(target(0), at(0, start));
+        assert!(saver.failed(at(0, start)), "the first in a row");
+        assert!(!saver.wants(target(0), INTERVAL, RENEW, at(249, start)));
+        assert!(saver.wants(target(0), INTERVAL, RENEW, at(250, start)));
+        saver.begin(target(0), at(250, start));
+        assert!(!saver.failed(at(250, start)));
+        assert!(!saver.wants(target(0), INTERVAL, RENEW, at(700, start)));
+        saver.begin(target(0), at(750, start));
+        assert!(saver.saved_as(RecordVersion(2)), "it had been failing");
+        assert!(saver.is_healthy());
+    }
+
+    /// RESUME-4: what is found under the key decides what the next save expects.
+    #[test]
+    fn a_conflict_waits_for_a_look() {
+        let start = epoch();
+        let mut saver = Saver::new(true, Some(RecordVersion(3)));
+        saver.begin(target(0), at(0, start));
+        saver.conflicted();
+        assert!(saver.is_busy());
+        saver.adopt(None);
+        assert_eq!(saver.expect(), RecordExpect::Absent);
+        assert!(saver.wants(target(0), INTERVAL, RENEW, at(0, start)));
     }
 }

@@ -70,8 +70,9 @@ impl Upload {
                     self.go_on(cx);
                 }
             }
-            WriterEvent::Reopened => {
+            WriterEvent::Reopened { checkpoint } => {
                 if self.step(Step::Reopened) {
+                    self.note_checkpoint(checkpoint);
                     self.go_on(cx);
                 }
             }
@@ -119,9 +120,7 @@ impl Upload {
         let taken = received.min(self.intake.received());
         self.written = self.written.max(taken);
         self.durable = self.durable.max(durable.min(self.written));
-        if checkpoint.is_some() {
-            self.checkpoint = checkpoint;
-        }
+        self.note_checkpoint(checkpoint);
         self.window.advance(self.written);
         if was_exhausted {
             self.active_at = cx.now.instant;
@@ -145,6 +144,14 @@ impl Upload {
             cx.out.push(Output::Close {
                 entry: self.entry.id,
             });
+        }
+    }
+
+    /// What reopening needs has changed, so the record has to as well.
+    fn note_checkpoint(&mut self, checkpoint: Option<serde_json::Value>) {
+        if checkpoint.is_some() && checkpoint != self.checkpoint {
+            self.checkpoint = checkpoint;
+            self.saver.outdate();
         }
     }
 
