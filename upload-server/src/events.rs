@@ -1,6 +1,6 @@
 //! Events of the page: the application's handlers and what they may do with uploads.
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{collections::BTreeMap, error::Error, fmt, sync::Arc};
 
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
@@ -114,6 +114,25 @@ impl UploadsHandle {
         self.ask(|answer| Command::Cancel { upload, answer })
             .await
             .unwrap_or(false)
+    }
+
+    /// Copies what is under way and what is complete and not consumed, by slot, in the order it was
+    /// registered.
+    pub async fn uploads(&self) -> BTreeMap<String, Vec<UploadedEntry>> {
+        let entries = self.ask(|answer| Command::Snapshot { answer }).await;
+        let mut slots: BTreeMap<String, Vec<UploadedEntry>> = BTreeMap::new();
+        for entry in self.wrap(entries.unwrap_or_default()) {
+            slots
+                .entry(entry.slot().to_owned())
+                .or_default()
+                .push(entry);
+        }
+        slots
+    }
+
+    /// Copies the entries of one slot, see [`uploads`](Self::uploads).
+    pub async fn uploads_of(&self, slot: &str) -> Vec<UploadedEntry> {
+        self.uploads().await.remove(slot).unwrap_or_default()
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use upload_core::{OwnerTally, SessionLimits};
 use upload_stores::UploadStateStore;
+use uuid::Uuid;
 
 use crate::{
     budget::Budget,
@@ -89,14 +90,56 @@ pub(crate) struct Shared {
     sessions: AtomicU64,
 }
 
+/// What the builder decides of [`Shared`].
+pub(crate) struct Parts {
+    pub(crate) slots: Slots,
+    pub(crate) store: Arc<dyn UploadStateStore>,
+    pub(crate) limits: Limits,
+    pub(crate) handlers: HashMap<String, Handler>,
+    pub(crate) on_upload_complete: Option<OnComplete>,
+}
+
 impl Shared {
+    /// Starts a server that has no connection yet.
+    pub(crate) fn new(parts: Parts) -> Self {
+        let limits = parts.limits;
+        let places = limits.max_connections.min(Semaphore::MAX_PERMITS);
+        Self {
+            slots: parts.slots,
+            store: parts.store,
+            hub: Hub::new(limits.parked_max, limits.parked_for),
+            budget: Budget::new(limits.buffer_budget),
+            limits,
+            boot: Uuid::new_v4().simple().to_string(),
+            handlers: parts.handlers,
+            on_upload_complete: parts.on_upload_complete,
+            tracker: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            closing: CancellationToken::new(),
+            connections: Arc::new(Semaphore::new(places)),
+            tallies: OwnerTallies::default(),
+            sessions: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns every store of the server's slots, each once.
+    pub(crate) fn stores(&self) -> Vec<Arc<dyn UploadStateStore>> {
+        let mut stores = vec![Arc::clone(&self.store)];
+        for store in self.slots.values().map(|slot| self.store_of(slot)) {
+            if !stores.iter().any(|known| Arc::ptr_eq(known, store)) {
+                stores.push(Arc::clone(store));
+            }
+        }
+        stores
+    }
+
     /// Returns a number no other connection of this start has.
     pub(crate) fn next_session(&self) -> u64 {
         self.sessions.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Returns the store of a slot's records.
-    pub(crate) fn store_of(&self, slot: &Slot) -> &Arc<dyn UploadStateStore> {
+    pub(crate) fn store_of<'a>(&'a self, slot: &'a Slot) -> &'a Arc<dyn UploadStateStore> {
         slot.store.as_ref().unwrap_or(&self.store)
     }
 }
@@ -125,7 +168,35 @@ impl OwnerTallies {
             tallies.prune_at = tallies.by_owner.len().saturating_mul(2).max(1024);
         }
         let tally = Arc::new(OwnerTally::default());
-        tallies.by_owner.insert(owner.to_owned(), Arc::downgrade(&tally));
+        tallies
+            .by_owner
+            .insert(owner.to_owned(), Arc::downgrade(&tally));
         tally
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CTRL-3: all connections of an owner share one tally.
+    #[test]
+    fn ctrl_3_an_owner_has_one_tally() {
+        let tallies = OwnerTallies::default();
+        let first = tallies.of("alice");
+        assert!(Arc::ptr_eq(&first, &tallies.of("alice")));
+        assert!(!Arc::ptr_eq(&first, &tallies.of("bob")));
+    }
+
+    #[test]
+    fn owners_who_left_are_forgotten() {
+        let tallies = OwnerTallies::default();
+        let kept = tallies.of("kept");
+        for owner in 0..10_000 {
+            tallies.of(&owner.to_string());
+        }
+        let known = tallies.0.lock().expect("whole").by_owner.len();
+        assert!(known <= 1025, "{known}");
+        assert!(Arc::ptr_eq(&kept, &tallies.of("kept")));
     }
 }

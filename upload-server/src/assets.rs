@@ -1,0 +1,162 @@
+//! The files of the browser client and of the demo page, built into the program.
+
+use std::sync::LazyLock;
+
+use axum::{
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+/// What the demo page may load: only files of this server, and previews of picked files.
+const POLICY: &str = "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; \
+    object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// Files may change with every release, so browsers ask each time; an unchanged one costs a 304.
+const CACHE: &str = "no-cache";
+
+/// A file built into the program.
+struct Asset {
+    name: &'static str,
+    bytes: &'static [u8],
+}
+
+macro_rules! assets {
+    ($($name:literal at $path:literal),* $(,)?) => {
+        &[$(Asset { name: $name, bytes: include_bytes!($path) },)*]
+    };
+}
+
+static CLIENT: &[Asset] = assets![];
+
+static DEMO: &[Asset] = assets![];
+
+/// Tells versions of files apart: the same for all files of one build.
+static TAG: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let assets = CLIENT.iter().chain(DEMO);
+    let sum = assets.fold(0, |sum, asset| crc32c::crc32c_append(sum, asset.bytes));
+    let tag = format!("\"{}-{sum:08x}\"", env!("CARGO_PKG_VERSION"));
+    HeaderValue::from_str(&tag).expect("a version and digits are header text")
+});
+
+/// Answers a file of the browser client.
+pub(crate) fn client(name: &str, request: &HeaderMap) -> Response {
+    answer(CLIENT, name, request)
+}
+
+/// Answers a file of the demo page.
+pub(crate) fn demo(name: &str, request: &HeaderMap) -> Response {
+    let mut response = answer(DEMO, name, request);
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(POLICY),
+    );
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("same-origin"),
+    );
+    response
+}
+
+fn answer(assets: &'static [Asset], name: &str, request: &HeaderMap) -> Response {
+    let Some(asset) = assets.iter().find(|asset| asset.name == name) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let headers = [
+        (header::ETAG, TAG.clone()),
+        (header::CACHE_CONTROL, HeaderValue::from_static(CACHE)),
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static(content_type(name)),
+        ),
+        (
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ),
+    ];
+    if request.get(header::IF_NONE_MATCH) == Some(&*TAG) {
+        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    }
+    (headers, asset.bytes).into_response()
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("json") => "application/json",
+        Some("svg") => "image/svg+xml",
+        Some("png") => "image/png",
+        Some("ico") => "image/x-icon",
+        // Type declarations, for bundlers that look.
+        Some("ts") => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    fn names(assets: &[Asset]) -> BTreeSet<String> {
+        assets.iter().map(|asset| asset.name.to_owned()).collect()
+    }
+
+    fn on_disk(folder: &str) -> BTreeSet<String> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let entries = fs::read_dir(folder).expect("the folder");
+        let names = entries.map(|entry| entry.expect("an entry").file_name());
+        let names = names.map(|name| name.into_string().expect("a plain name"));
+        let is_served = |name: &String| content_type(name) != "application/octet-stream";
+        names
+            .filter(is_served)
+            .filter(|name| name != "package.json")
+            .collect()
+    }
+
+    #[test]
+    fn every_file_of_the_folders_is_built_in() {
+        assert_eq!(names(CLIENT), on_disk("client"));
+        assert_eq!(names(DEMO), on_disk("demo"));
+    }
+
+    #[test]
+    fn files_carry_their_type_and_a_tag_that_spares_sending_them_again() {
+        let first = client("index.js", &HeaderMap::new());
+        assert_eq!(first.status(), StatusCode::OK);
+        let headers = first.headers();
+        assert_eq!(headers["content-type"], "text/javascript; charset=utf-8");
+        assert_eq!(headers["x-content-type-options"], "nosniff");
+        let mut request = HeaderMap::new();
+        request.insert(header::IF_NONE_MATCH, headers["etag"].clone());
+        assert_eq!(
+            client("index.js", &request).status(),
+            StatusCode::NOT_MODIFIED
+        );
+        request.insert(header::IF_NONE_MATCH, HeaderValue::from_static("\"other\""));
+        assert_eq!(client("index.js", &request).status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn what_is_not_built_in_is_not_found() {
+        for name in ["", "..", "../Cargo.toml", "index.js/", "INDEX.JS"] {
+            assert_eq!(
+                client(name, &HeaderMap::new()).status(),
+                StatusCode::NOT_FOUND
+            );
+        }
+    }
+
+    /// The page runs no script that stands in it, and nothing of other hosts.
+    #[test]
+    fn the_page_has_a_strict_policy() {
+        let page = demo("index.html", &HeaderMap::new());
+        let policy = page.headers()["content-security-policy"]
+            .to_str()
+            .expect("text");
+        assert!(policy.starts_with("default-src 'self';") && !policy.contains("unsafe"));
+    }
+}

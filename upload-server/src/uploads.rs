@@ -1,0 +1,300 @@
+//! The face applications use: [`Uploads`] and its builder.
+
+use std::{collections::BTreeMap, fmt, io, path::PathBuf, sync::Arc};
+
+use axum_extra::extract::cookie::Key;
+use http::request::Parts;
+use serde_json::Value;
+use thiserror::Error;
+use upload_stores::{MemoryStore, UploadStateStore};
+use upload_writers::{
+    DiscardWriterFactory, Durability, FileSetupError, FileWriterConfig, FileWriterFactory,
+};
+
+use crate::{
+    app::App,
+    events::{EventContext, Handler, HandlerError},
+    identity::{Identity, OwnerOf, SECRET_BYTES_MIN, Unauthenticated},
+    mount::{Mount, MountFn},
+    options::{SlotError, SlotFiles, SlotOptions},
+    origin::{BadOrigin, Origins},
+    secret,
+    shared::{Limits, Parts as SharedParts, Shared},
+    slot::{CompletedEntry, OnComplete},
+};
+
+/// A ready upload server to nest in an axum app; cheap to clone.
+#[derive(Clone)]
+pub struct Uploads {
+    pub(crate) app: Arc<App>,
+}
+
+impl Uploads {
+    /// Starts with defaults: files below `./uploads`, records in memory, pages of the same host.
+    pub fn builder() -> UploadsBuilder {
+        UploadsBuilder {
+            slots: Vec::new(),
+            mount: None,
+            handlers: Vec::new(),
+            on_upload_complete: None,
+            owner_of: None,
+            trust_proxy: false,
+            secure_cookie: false,
+            secret: None,
+            allowed_origins: Vec::new(),
+            require_origin: false,
+            data_dir: PathBuf::from("uploads"),
+            temp_dir: None,
+            durability: Durability::default(),
+            store: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Uploads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Uploads").finish_non_exhaustive()
+    }
+}
+
+/// Collects what [`Uploads`] is made of.
+#[must_use]
+pub struct UploadsBuilder {
+    slots: Vec<(String, SlotOptions)>,
+    mount: Option<MountFn>,
+    handlers: Vec<(String, Handler)>,
+    on_upload_complete: Option<OnComplete>,
+    owner_of: Option<OwnerOf>,
+    trust_proxy: bool,
+    secure_cookie: bool,
+    secret: Option<Vec<u8>>,
+    allowed_origins: Vec<String>,
+    require_origin: bool,
+    data_dir: PathBuf,
+    temp_dir: Option<PathBuf>,
+    durability: Durability,
+    store: Option<Arc<dyn UploadStateStore>>,
+    limits: Limits,
+}
+
+impl UploadsBuilder {
+    /// Adds a slot that every connection has.
+    pub fn allow_upload(mut self, name: impl Into<String>, options: SlotOptions) -> Self {
+        self.slots.push((name.into(), options));
+        self
+    }
+
+    /// Decides the slots of each connection from its request and owner, before the upgrade.
+    ///
+    /// The [`Mount`] starts with the slots of [`allow_upload`](Self::allow_upload); an error is
+    /// logged and answered with 500.
+    pub fn mount<F>(mut self, mount: F) -> Self
+    where
+        F: Fn(&mut Mount<'_>) -> Result<(), BuildError> + Send + Sync + 'static,
+    {
+        self.mount = Some(Arc::new(mount));
+        self
+    }
+
+    /// Answers the page's events of this name; what it returns is the `result` the page sees.
+    pub fn on_event<F, R>(mut self, name: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(EventContext) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Value, HandlerError>> + Send + 'static,
+    {
+        let handler: Handler = Arc::new(move |event| Box::pin(handler(event)));
+        self.handlers.push((name.into(), handler));
+        self
+    }
+
+    /// Runs `handler` for each stored file of any slot, after the slot's own handler.
+    ///
+    /// Unlike the slot's own it does not consume the entry.
+    pub fn on_upload_complete<F, R>(mut self, handler: F) -> Self
+    where
+        F: Fn(CompletedEntry) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        self.on_upload_complete = Some(Arc::new(move |entry| Box::pin(handler(entry))));
+        self
+    }
+
+    /// Tells from a request who it belongs to, at most 255 bytes.
+    ///
+    /// `Ok(None)` leaves it to the signed cookie, [`Unauthenticated`] is answered with 401 before
+    /// the upgrade. What axum middleware found out stands in the parts' extensions.
+    pub fn owner<F>(mut self, owner_of: F) -> Self
+    where
+        F: Fn(&Parts) -> Result<Option<String>, Unauthenticated> + Send + Sync + 'static,
+    {
+        self.owner_of = Some(Arc::new(owner_of));
+        self
+    }
+
+    /// Signs cookies with this secret, at least 32 bytes of it.
+    ///
+    /// Without one, it is made once and kept in `data_dir`, readable by its owner only.
+    pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
+        self.secret = Some(secret.into());
+        self
+    }
+
+    /// Believes `X-Forwarded-Proto`; only behind a proxy that sets it. Off by default.
+    pub fn trust_proxy(mut self, trust: bool) -> Self {
+        self.trust_proxy = trust;
+        self
+    }
+
+    /// Makes cookies `Secure` however the request came, for servers that speak TLS themselves.
+    pub fn secure_cookie(mut self, secure: bool) -> Self {
+        self.secure_cookie = secure;
+        self
+    }
+
+    /// Lets pages of these origins connect; none for the same host, `"*"` for any (PROTOCOL CONN-1).
+    pub fn allowed_origins<S: Into<String>>(
+        mut self,
+        origins: impl IntoIterator<Item = S>,
+    ) -> Self {
+        self.allowed_origins = origins.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets whether requests without `Origin`, which are no browser's, are refused; off by default.
+    pub fn require_origin(mut self, require: bool) -> Self {
+        self.require_origin = require;
+        self
+    }
+
+    /// Keeps finished files below this directory; `./uploads` by default.
+    pub fn data_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.data_dir = dir.into();
+        self
+    }
+
+    /// Keeps files under way in this directory, on the file system of `data_dir`; by default
+    /// `<data_dir>/.tmp`.
+    pub fn temp_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.temp_dir = Some(dir.into());
+        self
+    }
+
+    /// Sets what it takes until bytes of the file writer count as durable.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Keeps resume records in this store; in memory by default.
+    pub fn store(mut self, store: Arc<dyn UploadStateStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Lets this many payload bytes of all connections wait for writers; 256 MiB by default.
+    pub fn buffer_budget(mut self, bytes: u64) -> Self {
+        self.limits.buffer_budget = bytes;
+        self
+    }
+
+    /// Sets times and bounds; overwrites an earlier [`buffer_budget`](Self::buffer_budget).
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Makes directories and the secret where they are missing, and checks everything.
+    ///
+    /// Blocks on the file system; meant for the start of a program.
+    ///
+    /// # Errors
+    ///
+    /// A slot, an origin or the secret is unusable, or a directory cannot be made or written.
+    pub fn build(self) -> Result<Uploads, BuildError> {
+        let needs_files =
+            self.mount.is_some() || self.slots.iter().any(|(_, slot)| !slot.has_writer());
+        let files = if needs_files {
+            let mut config = FileWriterConfig::new(&self.data_dir);
+            config.temp_dir = self.temp_dir.unwrap_or(config.temp_dir);
+            config.durability = self.durability;
+            let writers = FileWriterFactory::new(config).map_err(BuildError::Files)?;
+            let data_dir = writers.config().data_dir.clone();
+            let writers = Arc::new(writers);
+            SlotFiles { writers, data_dir }
+        } else {
+            // Every slot brings its own writer, and no connection can add others.
+            let writers = Arc::new(DiscardWriterFactory);
+            let data_dir = self.data_dir.clone();
+            SlotFiles { writers, data_dir }
+        };
+        let mut slots = BTreeMap::new();
+        for (name, options) in self.slots {
+            let slot = options.into_slot(&name, &files);
+            let slot = slot.map_err(|source| BuildError::slot(&name, source))?;
+            slots.insert(name, slot);
+        }
+        let key = match self.secret {
+            Some(secret) if secret.len() < SECRET_BYTES_MIN => return Err(BuildError::Secret),
+            Some(secret) => Key::derive_from(&secret),
+            None => secret::load_or_make(&self.data_dir).map_err(BuildError::SecretFile)?,
+        };
+        let shared = Shared::new(SharedParts {
+            slots: Arc::new(slots),
+            store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
+            limits: self.limits,
+            handlers: self.handlers.into_iter().collect(),
+            on_upload_complete: self.on_upload_complete,
+        });
+        let identity = Identity {
+            key,
+            owner_of: self.owner_of,
+            trust_proxy: self.trust_proxy,
+            secure_cookie: self.secure_cookie,
+        };
+        let origins = Origins::new(&self.allowed_origins, self.require_origin)?;
+        let app = App::new(Arc::new(shared), identity, origins, self.mount, files);
+        Ok(Uploads { app: Arc::new(app) })
+    }
+}
+
+impl fmt::Debug for UploadsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UploadsBuilder").finish_non_exhaustive()
+    }
+}
+
+/// An upload server cannot be as the builder says.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A slot's options cannot be.
+    #[error("slot {slot:?}: {source}")]
+    Slot {
+        /// The slot's name.
+        slot: String,
+        /// What is wrong with it.
+        source: SlotError,
+    },
+    /// The list of origins cannot be read.
+    #[error(transparent)]
+    Origin(#[from] BadOrigin),
+    /// The secret is too short to sign with.
+    #[error("the secret must have at least {SECRET_BYTES_MIN} bytes")]
+    Secret,
+    /// The secret could not be read from `data_dir` or kept there.
+    #[error("the secret in data_dir: {0}")]
+    SecretFile(#[source] io::Error),
+    /// `data_dir` or `temp_dir` does not serve.
+    #[error("data_dir or temp_dir: {0}")]
+    Files(#[source] FileSetupError),
+}
+
+impl BuildError {
+    pub(crate) fn slot(slot: &str, source: SlotError) -> Self {
+        Self::Slot {
+            slot: slot.to_owned(),
+            source,
+        }
+    }
+}
