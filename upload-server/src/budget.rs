@@ -118,6 +118,11 @@ impl Share {
         }
     }
 
+    /// Returns how many payload bytes the connection said it buffers.
+    pub(crate) fn held(&self) -> u64 {
+        self.bytes
+    }
+
     /// Says how many uploads the connection has under way now.
     pub(crate) fn carry(&mut self, uploads: u64) {
         let before = std::mem::replace(&mut self.uploads, uploads);

@@ -1,0 +1,275 @@
+//! The writers of one session's uploads, driven by the session's own task.
+//!
+//! Commands of one upload run strictly in order, one call at a time; what
+//! arrives while a call runs waits and goes into the next one as a batch. A call
+//! is polled once where it is made, so a writer that is quick has written before
+//! the session does anything else; one that is not is polled with the others.
+//! There is no task, no channel and no copy per chunk, and the memory of queues
+//! and futures is used again.
+
+mod job;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use serde_json::Value;
+use tokio_util::sync::ReusableBoxFuture;
+use upload_core::{AbortReason, EntryId, Parked, WriterEvent};
+use upload_writers::BoxWriter;
+
+pub(crate) use self::job::{Storage, chain};
+use self::{
+    job::Done,
+    upload::{Call, Driver, First, Last, Next},
+};
+
+/// What the drivers tell their session.
+pub(crate) enum Report {
+    /// Something for the core.
+    Event {
+        /// The entry.
+        entry: EntryId,
+        /// What its writer did.
+        event: WriterEvent,
+    },
+    /// The quiet writer is free to be parked; its driver is gone.
+    Parked {
+        /// The entry.
+        entry: EntryId,
+        /// Its writer.
+        writer: BoxWriter,
+        /// What the core wants back with it.
+        parked: Box<Parked>,
+    },
+    /// The writer is aborted, released or closed; its driver is gone.
+    Rested {
+        /// The entry.
+        entry: EntryId,
+    },
+}
+
+/// All drivers of one session.
+#[derive(Default)]
+pub(crate) struct Drivers {
+    by_entry: HashMap<EntryId, Driver>,
+    /// Drivers that may have something to do, each once.
+    listed: VecDeque<EntryId>,
+    running: FuturesUnordered<Running>,
+    told: VecDeque<Report>,
+}
+
+impl Drivers {
+    /// Makes a writer and opens it.
+    pub(crate) fn open(&mut self, entry: EntryId, storage: Arc<Storage>) {
+        self.insert(entry, Driver::new(storage, Some(First::Open)));
+    }
+
+    /// Reopens a writer at `offset`.
+    pub(crate) fn reopen(
+        &mut self,
+        entry: EntryId,
+        storage: Arc<Storage>,
+        checkpoint: Option<Value>,
+        offset: u64,
+    ) {
+        let first = First::Reopen { checkpoint, offset };
+        self.insert(entry, Driver::new(storage, Some(first)));
+    }
+
+    /// Goes on with a writer that was parked.
+    pub(crate) fn unpark(
+        &mut self,
+        entry: EntryId,
+        storage: Arc<Storage>,
+        writer: BoxWriter,
+        parked: Box<Parked>,
+    ) {
+        self.insert(entry, Driver::unparked(storage, writer, &parked));
+        self.told.push_back(Report::Event {
+            entry,
+            event: WriterEvent::Unparked(parked),
+        });
+    }
+
+    /// Appends bytes.
+    pub(crate) fn write(&mut self, entry: EntryId, data: Bytes) {
+        if let Some(driver) = self.by_entry.get_mut(&entry) {
+            driver.write(data);
+            self.list(entry);
+        }
+    }
+
+    /// Ends the file.
+    pub(crate) fn close(&mut self, entry: EntryId) {
+        self.end(entry, Last::Close);
+    }
+
+    /// Undoes what was written.
+    pub(crate) fn abort(&mut self, entry: EntryId, reason: AbortReason) {
+        self.end(entry, Last::Abort(reason));
+    }
+
+    /// Lets go of the writer and keeps what it stored.
+    pub(crate) fn release(&mut self, entry: EntryId) {
+        self.end(entry, Last::Release);
+    }
+
+    /// Hands the writer out, once it is quiet.
+    pub(crate) fn park(&mut self, entry: EntryId, parked: Box<Parked>) {
+        self.end(entry, Last::Park(parked));
+    }
+
+    /// Returns whether an entry has a driver still.
+    pub(crate) fn has(&self, entry: EntryId) -> bool {
+        self.by_entry.contains_key(&entry)
+    }
+
+    /// Returns whether nothing runs, waits or is yet to be told.
+    pub(crate) fn are_at_rest(&self) -> bool {
+        self.running.is_empty() && self.listed.is_empty() && self.told.is_empty()
+    }
+
+    /// Returns the payload bytes of running calls that the core no longer counts.
+    pub(crate) fn orphaned_bytes(&self) -> u64 {
+        if self.running.is_empty() {
+            return 0;
+        }
+        self.by_entry.values().fold(0, |sum, driver| {
+            sum.saturating_add(driver.orphaned_bytes)
+        })
+    }
+
+    /// Makes the calls that wait and returns the next report.
+    ///
+    /// Poll it until it is pending, after commands and whenever the task is woken.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Report> {
+        loop {
+            if let Some(report) = self.told.pop_front() {
+                return Poll::Ready(report);
+            }
+            if let Some(entry) = self.listed.pop_front() {
+                self.start(entry, cx);
+                continue;
+            }
+            match self.running.poll_next_unpin(cx) {
+                Poll::Ready(Some((entry, done, call))) => self.finish(entry, done, call),
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn insert(&mut self, entry: EntryId, driver: Driver) {
+        self.by_entry.insert(entry, driver);
+        self.list(entry);
+    }
+
+    fn end(&mut self, entry: EntryId, last: Last) {
+        if let Some(driver) = self.by_entry.get_mut(&entry) {
+            driver.end(last);
+            self.list(entry);
+        }
+    }
+
+    /// Puts an idle driver on the list; a busy one gets there when its call is done.
+    fn list(&mut self, entry: EntryId) {
+        if let Some(driver) = self.by_entry.get_mut(&entry)
+            && !driver.is_busy
+            && !driver.is_listed
+        {
+            driver.is_listed = true;
+            self.listed.push_back(entry);
+        }
+    }
+
+    fn start(&mut self, entry: EntryId, cx: &mut Context<'_>) {
+        let Some(driver) = self.by_entry.get_mut(&entry) else {
+            return;
+        };
+        driver.is_listed = false;
+        let job = match driver.next() {
+            Next::Run(job) => job,
+            Next::Rest => return,
+            Next::End(parked) => {
+                self.by_entry.remove(&entry);
+                self.told.push_back(Report::end(entry, parked));
+                return;
+            }
+        };
+        let mut call = match driver.spare_call.take() {
+            Some(mut call) => {
+                call.set(job.run());
+                call
+            }
+            None => ReusableBoxFuture::new(job.run()),
+        };
+        match call.poll(cx) {
+            Poll::Ready(done) => self.finish(entry, done, call),
+            Poll::Pending => self.running.push(Running {
+                entry,
+                call: Some(call),
+            }),
+        }
+    }
+
+    fn finish(&mut self, entry: EntryId, done: Done, call: Call) {
+        let Some(driver) = self.by_entry.get_mut(&entry) else {
+            return;
+        };
+        driver.spare_call = Some(call);
+        let (event, is_over) = driver.finish(done);
+        if let Some(event) = event {
+            self.told.push_back(Report::Event { entry, event });
+        }
+        if is_over {
+            self.by_entry.remove(&entry);
+            self.told.push_back(Report::Rested { entry });
+        } else {
+            self.list(entry);
+        }
+    }
+}
+
+impl Report {
+    fn end(entry: EntryId, parked: Option<(BoxWriter, Box<Parked>)>) -> Self {
+        match parked {
+            Some((writer, parked)) => Self::Parked {
+                entry,
+                writer,
+                parked,
+            },
+            None => Self::Rested { entry },
+        }
+    }
+}
+
+/// A call that was not done at once.
+struct Running {
+    entry: EntryId,
+    call: Option<Call>,
+}
+
+impl Future for Running {
+    type Output = (EntryId, Done, Call);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let entry = self.entry;
+        let call = self
+            .call
+            .as_mut()
+            .expect("is not polled after it was ready");
+        let Poll::Ready(done) = call.poll(cx) else {
+            return Poll::Pending;
+        };
+        let call = self.call.take().expect("was there a line ago");
+        Poll::Ready((entry, done, call))
+    }
+}

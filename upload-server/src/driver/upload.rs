@@ -1,0 +1,225 @@
+//! What one upload's writer was told and has not done yet.
+
+use std::{collections::VecDeque, mem, sync::Arc};
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio_util::sync::ReusableBoxFuture;
+use upload_core::{AbortReason, Parked, WriterEvent};
+use upload_writers::{BoxWriter, Written};
+
+use super::job::{Done, Job, Outcome, Storage, Task};
+
+/// The future of one call.
+pub(super) type Call = ReusableBoxFuture<'static, Done>;
+
+/// How a driver is told to start.
+pub(super) enum First {
+    Open,
+    Reopen {
+        checkpoint: Option<Value>,
+        offset: u64,
+    },
+}
+
+/// How a driver is told to stop.
+pub(super) enum Last {
+    Close,
+    Abort(AbortReason),
+    Release,
+    Park(Box<Parked>),
+}
+
+/// What a driver does next.
+pub(super) enum Next {
+    /// Make this call.
+    Run(Job),
+    /// Wait to be told more.
+    Rest,
+    /// Nothing more will come; parked where the writer stays.
+    End(Option<(BoxWriter, Box<Parked>)>),
+}
+
+/// One upload's writer and the commands that wait for it.
+pub(super) struct Driver {
+    storage: Arc<Storage>,
+    /// With the running call while there is one.
+    writer: Option<BoxWriter>,
+    first: Option<First>,
+    chunks: VecDeque<Bytes>,
+    last: VecDeque<Last>,
+    /// The emptied queue of the last batch, whose memory is used again.
+    spare_batch: VecDeque<Bytes>,
+    /// The box of the last call, whose memory is used again.
+    pub(super) spare_call: Option<Call>,
+    /// Whether a call is running.
+    pub(super) is_busy: bool,
+    /// Whether the driver stands in the list of those with something to do.
+    pub(super) is_listed: bool,
+    /// Payload bytes of the running call that the core no longer counts.
+    pub(super) orphaned_bytes: u64,
+    running_bytes: u64,
+    has_failed: bool,
+    written: Written,
+    /// Where the last flush found the writer, so that an unmoved one is not flushed again.
+    flushed_at: Option<u64>,
+    checkpoint: Option<Value>,
+}
+
+impl Driver {
+    pub(super) fn new(storage: Arc<Storage>, first: Option<First>) -> Self {
+        Self {
+            storage,
+            writer: None,
+            first,
+            chunks: VecDeque::new(),
+            last: VecDeque::new(),
+            spare_batch: VecDeque::new(),
+            spare_call: None,
+            is_busy: false,
+            is_listed: false,
+            orphaned_bytes: 0,
+            running_bytes: 0,
+            has_failed: false,
+            written: Written::default(),
+            flushed_at: None,
+            checkpoint: None,
+        }
+    }
+
+    /// Goes on with a writer that was parked.
+    pub(super) fn unparked(storage: Arc<Storage>, writer: BoxWriter, parked: &Parked) -> Self {
+        let mut driver = Self::new(storage, None);
+        driver.writer = Some(writer);
+        driver.written = Written {
+            received: parked.received,
+            durable: parked.durable,
+        };
+        driver
+    }
+
+    pub(super) fn write(&mut self, data: Bytes) {
+        // After a failure the core is about to abort or release; the bytes have no place to go.
+        if !self.has_failed && !data.is_empty() {
+            self.chunks.push_back(data);
+        }
+    }
+
+    pub(super) fn end(&mut self, last: Last) {
+        if matches!(last, Last::Abort(_) | Last::Release) {
+            // What is undone or given up need not be written first. The core counts none
+            // of it any more, so the batch under way is this room's to count.
+            self.chunks.clear();
+            self.orphaned_bytes = self.running_bytes;
+        }
+        self.last.push_back(last);
+    }
+
+    /// Decides what to do; call it only while no call runs.
+    pub(super) fn next(&mut self) -> Next {
+        if let Some(first) = self.first.take() {
+            let task = match (first, self.last.front()) {
+                (First::Open, Some(Last::Abort(_) | Last::Release))
+                | (First::Reopen { .. }, Some(Last::Release)) => return Next::End(None),
+                (First::Open, _) => Task::Open,
+                (First::Reopen { checkpoint, offset }, _) => Task::Reopen { checkpoint, offset },
+            };
+            return self.run(task);
+        }
+        if !self.has_failed && !self.chunks.is_empty() && self.writer.is_some() {
+            return self.run(Task::Write);
+        }
+        match self.last.pop_front() {
+            Some(Last::Abort(reason)) if self.writer.is_some() => self.run(Task::Abort(reason)),
+            Some(Last::Abort(_) | Last::Release) => Next::End(None),
+            Some(Last::Park(parked)) if !self.has_failed => {
+                Next::End(self.writer.take().map(|writer| (writer, parked)))
+            }
+            Some(Last::Park(_)) => Next::End(None),
+            Some(Last::Close) if !self.has_failed && self.writer.is_some() => self.run(Task::Close),
+            // The failure was told; what follows a close that can not be is an ending.
+            Some(Last::Close) => self.next(),
+            None if self.wants_flush() => {
+                self.flushed_at = Some(self.written.received);
+                self.run(Task::Flush)
+            }
+            None => Next::Rest,
+        }
+    }
+
+    /// Takes back what a call returned; gives what the core is to be told, and
+    /// whether nothing more will come.
+    pub(super) fn finish(&mut self, done: Done) -> (Option<WriterEvent>, bool) {
+        self.writer = done.writer;
+        self.spare_batch = done.batch;
+        self.is_busy = false;
+        self.running_bytes = 0;
+        self.orphaned_bytes = 0;
+        match done.outcome {
+            Outcome::Opened => {
+                let checkpoint = self.new_checkpoint();
+                (Some(WriterEvent::Opened { checkpoint }), false)
+            }
+            Outcome::Reopened => {
+                let checkpoint = self.new_checkpoint();
+                (Some(WriterEvent::Reopened { checkpoint }), false)
+            }
+            Outcome::ClosedBefore(result) => (Some(WriterEvent::ClosedBefore { result }), true),
+            Outcome::Gone => (Some(WriterEvent::Gone), true),
+            Outcome::Wrote(written) => {
+                self.written = written;
+                let event = WriterEvent::Wrote {
+                    received: written.received,
+                    durable: written.durable,
+                    checkpoint: self.new_checkpoint(),
+                };
+                (Some(event), false)
+            }
+            Outcome::Closed(result) => (Some(WriterEvent::Closed { result }), true),
+            Outcome::Aborted => (None, true),
+            Outcome::Failed(fault) => {
+                let was_told = mem::replace(&mut self.has_failed, true);
+                self.chunks.clear();
+                ((!was_told).then_some(WriterEvent::Failed(fault)), false)
+            }
+        }
+    }
+
+    fn run(&mut self, task: Task) -> Next {
+        let mut batch = mem::take(&mut self.spare_batch);
+        if matches!(task, Task::Write) {
+            mem::swap(&mut batch, &mut self.chunks);
+            let bytes = batch.iter().fold(0u64, |sum, chunk| {
+                sum.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX))
+            });
+            self.running_bytes = bytes;
+        }
+        self.is_busy = true;
+        Next::Run(Job {
+            task,
+            storage: Arc::clone(&self.storage),
+            writer: self.writer.take(),
+            batch,
+        })
+    }
+
+    fn wants_flush(&self) -> bool {
+        !self.has_failed
+            && self.writer.is_some()
+            && self.written.durable < self.written.received
+            && self.flushed_at != Some(self.written.received)
+    }
+
+    /// Returns the writer's checkpoint where the record keeps one and it changed.
+    fn new_checkpoint(&mut self) -> Option<Value> {
+        if !self.storage.facts.resumable {
+            return None;
+        }
+        let checkpoint = self.writer.as_ref()?.checkpoint()?.0;
+        if self.checkpoint.as_ref() == Some(&checkpoint) {
+            return None;
+        }
+        self.checkpoint = Some(checkpoint.clone());
+        Some(checkpoint)
+    }
+}

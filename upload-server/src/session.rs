@@ -1,0 +1,479 @@
+//! One connection: its socket, the core's session, and the writers of its uploads, in one task.
+//!
+//! The task is one [`Connection`], polled in rounds. A round hears what came
+//! back (stores, handlers, writers), reads a bounded number of messages, lets
+//! writers take what was read, and sends what there is to say. So a busy socket
+//! starves neither its own acknowledgements nor other connections, and what
+//! arrives while a writer works is its next batch. The core decides everything;
+//! the rooms beside this one carry it out: `effects` (what the core asks for),
+//! `errands` (what is waited for), `presence` (what other sessions see), `alarm`
+//! (what time makes due) and `meters`.
+
+mod alarm;
+mod effects;
+mod errands;
+mod meters;
+mod presence;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tracing::Instrument;
+use upload_core::{DisconnectReason, Holder, Now, Session, SessionConfig};
+use upload_proto::{close, limits::message_bytes_max};
+
+use self::{
+    alarm::Alarm,
+    errands::{Errand, Input, Stores},
+    meters::Meters,
+    presence::Presence,
+};
+use crate::{
+    budget::Share,
+    driver::{Drivers, Report},
+    events::Command,
+    hub::ParkedWriter,
+    pace::Pace,
+    shared::Shared,
+    slot::Slots,
+    socket::{Incoming, Socket},
+};
+
+/// Messages read per round.
+const MESSAGES_PER_ROUND: u32 = 32;
+/// Bytes read per round; one message more may come.
+const BYTES_PER_ROUND: u64 = 256 * 1024;
+/// Answers of writers, stores and handlers taken per round.
+const ANSWERS_PER_ROUND: u32 = 64;
+/// Smallest window a short budget leaves an upload, in bytes; the core keeps two chunks.
+const WINDOW_MIN: u64 = 128 * 1024;
+/// Longest wait for a peer's part in closing the socket.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// Longest time uploads have to come to rest once the connection is gone.
+const WIND_DOWN: Duration = Duration::from_secs(30);
+
+/// What a connection is told before its first message.
+pub(crate) struct Hello {
+    /// Who it belongs to; at most [`upload_stores::OWNER_BYTES_MAX`] bytes.
+    pub(crate) owner: String,
+    /// Whether the client offered no subprotocol.
+    pub(crate) plain: bool,
+    /// The slots it may use.
+    pub(crate) slots: Slots,
+}
+
+/// Serves one upgraded connection until it is over and its uploads are at rest.
+pub(crate) async fn run<S>(shared: Arc<Shared>, stream: S, hello: Hello)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let number = shared.next_session();
+    let span = tracing::info_span!("session", number);
+    let mut connection = Connection::new(shared, stream, hello, number);
+    poll_fn(move |cx| connection.poll(cx)).instrument(span).await;
+}
+
+/// Returns what the core is told as the time.
+fn now() -> Now {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Now {
+        // Tokio's clock, which tests can pause.
+        instant: Instant::now().into_std(),
+        unix_ms: since.map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        }),
+    }
+}
+
+/// A token of the server that was not cancelled yet.
+type Signal = Pin<Box<WaitForCancellationFutureOwned>>;
+
+struct Connection<S> {
+    shared: Arc<Shared>,
+    hello: Hello,
+    number: u64,
+    core: Session,
+    /// `None` once it is closed.
+    socket: Option<Socket<S>>,
+    /// When a socket that is closing is dropped as it is.
+    drop_socket_at: Option<Instant>,
+    drivers: Drivers,
+    errands: FuturesUnordered<Errand>,
+    /// What is known at once and waits for the core's turn.
+    answers: VecDeque<Input>,
+    stores: Stores,
+    presence: Presence,
+    share: Share,
+    meters: Meters,
+    pace: Pace,
+    window: u64,
+    /// The connection is gone or going, for this reason; the core is yet to hear of it.
+    is_lost: Option<DisconnectReason>,
+    /// Set once the core heard that the connection is gone.
+    end_by: Option<Instant>,
+    /// Whether the socket was not read although it may hold messages.
+    is_held_up: bool,
+    draining: Option<Signal>,
+    closing: Option<Signal>,
+    alarm: Alarm,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    fn new(shared: Arc<Shared>, stream: S, hello: Hello, number: u64) -> Self {
+        let limits = &shared.limits;
+        let mut stores = Vec::new();
+        let mut largest_chunk = 0;
+        for slot in hello.slots.values() {
+            largest_chunk = largest_chunk.max(slot.rules.chunk_size);
+            let store = shared.store_of(slot);
+            if !stores.iter().any(|known| Arc::ptr_eq(known, store)) {
+                stores.push(Arc::clone(store));
+            }
+        }
+        let stores = Stores::new(stores);
+        let rules = hello.slots.iter();
+        let config = SessionConfig {
+            slots: rules
+                .map(|(name, slot)| (name.clone(), Arc::clone(&slot.rules)))
+                .collect::<BTreeMap<_, _>>(),
+            plain: hello.plain,
+            holder: Holder {
+                boot: shared.boot.clone(),
+                session: number,
+            },
+            shared_store: stores.are_shared(),
+            tally: shared.tallies.of(&hello.owner),
+            limits: limits.session.clone(),
+            checksum: true,
+        };
+        let socket = Socket::new(
+            stream,
+            message_bytes_max(largest_chunk),
+            limits.session.ping_interval,
+            limits.missed_pongs_max,
+        );
+        Self {
+            core: Session::new(config, now()),
+            socket: Some(socket),
+            drop_socket_at: None,
+            drivers: Drivers::default(),
+            errands: FuturesUnordered::new(),
+            answers: VecDeque::new(),
+            stores,
+            presence: Presence::new(Arc::clone(&shared), hello.owner.as_str().into(), number),
+            share: shared.budget.share(),
+            meters: Meters::new(),
+            pace: Pace::new(Instant::now()),
+            window: limits.session.window_bytes,
+            is_lost: None,
+            end_by: None,
+            is_held_up: false,
+            draining: Some(Box::pin(shared.draining.clone().cancelled_owned())),
+            closing: Some(Box::pin(shared.closing.clone().cancelled_owned())),
+            alarm: Alarm::new(),
+            shared,
+            hello,
+            number,
+        }
+    }
+
+    /// Does one round; ready when the connection is over and all is at rest.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.settle();
+        self.do_what_is_due(cx);
+        let mut has_more = self.read(cx);
+        has_more |= self.hear(cx);
+        self.account();
+        self.write(cx);
+        // What was held up may go on by what happened since it was looked at.
+        has_more |= self.is_held_up && self.may_read(cx);
+        if self.is_over() {
+            return Poll::Ready(());
+        }
+        let next = self.next_deadline();
+        if self.alarm.poll(next, cx) || has_more {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    fn do_what_is_due(&mut self, cx: &mut Context<'_>) {
+        if is_cancelled(&mut self.draining, cx) {
+            let reconnect_after = self.shared.limits.reconnect_after;
+            self.core.handle_drain(reconnect_after, now());
+            self.settle();
+        }
+        if is_cancelled(&mut self.closing, cx) {
+            self.close_socket(close::RESTARTING);
+            self.lose(DisconnectReason::Lost);
+        }
+        let now = now();
+        if self.core.poll_timeout().is_some_and(|at| at <= now.instant) {
+            self.core.handle_timeout(now);
+            self.settle();
+        }
+        let instant = Instant::from_std(now.instant);
+        if let Some(at) = self.drop_socket_at {
+            if at <= instant {
+                self.socket = None;
+            }
+        } else if let Some(socket) = &mut self.socket
+            && socket.beat(instant).is_err()
+        {
+            tracing::info!("the peer does not answer");
+            self.drop_socket();
+        }
+    }
+
+    /// Reads messages and has the core take them; returns whether there may be more.
+    fn read(&mut self, cx: &mut Context<'_>) -> bool {
+        let (mut messages, mut total) = (0, 0u64);
+        let mut held = self.share.held();
+        let has_more = loop {
+            if messages >= MESSAGES_PER_ROUND || total >= BYTES_PER_ROUND {
+                break true;
+            }
+            if !self.may_read(cx) {
+                break false;
+            }
+            let Some(socket) = &mut self.socket else {
+                break false;
+            };
+            let Poll::Ready(incoming) = socket.poll_read(cx) else {
+                break false;
+            };
+            let bytes = match &incoming {
+                Incoming::Message { bytes, .. } | Incoming::Frame { bytes, .. } => *bytes,
+                Incoming::Control | Incoming::Over { .. } => 0,
+            };
+            let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+            messages = messages.saturating_add(1);
+            total = total.saturating_add(bytes);
+            // The exact figure follows when writers took what they can.
+            held = held.saturating_add(bytes);
+            self.share.hold(held);
+            self.take_in(incoming);
+        };
+        if messages > 0 {
+            self.meters.received(u64::from(messages), total);
+        }
+        has_more
+    }
+
+    fn take_in(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Frame { frame, bytes } => {
+                self.pace.binary(bytes, Instant::now());
+                self.core.handle_frame(frame, now());
+            }
+            Incoming::Message { message, .. } => {
+                self.pace.text(Instant::now());
+                self.core.handle_message(message, now());
+            }
+            Incoming::Control => self.pace.binary(0, Instant::now()),
+            Incoming::Over { code, why } => {
+                tracing::debug!(code, why, "the connection is over");
+                self.drop_socket_at = Some(after(GOODBYE));
+                self.lose(match code {
+                    Some(close::GOING_AWAY) => DisconnectReason::Left,
+                    _ => DisconnectReason::Lost,
+                });
+            }
+        }
+        self.settle();
+    }
+
+    /// Returns whether the socket may be read; it is woken for or looked at again when not.
+    fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(socket) = &mut self.socket else {
+            return false;
+        };
+        if self.drop_socket_at.is_some() {
+            return false;
+        }
+        let may = self.core.wants_input()
+            && !socket.is_congested()
+            && self.pace.wait(Instant::now()).is_none()
+            && self.share.poll_room(cx).is_ready();
+        if !may {
+            socket.hold();
+        }
+        self.is_held_up = !may;
+        may
+    }
+
+    /// Takes what comes back, and has idle writers take what waits; returns
+    /// whether there may be more.
+    fn hear(&mut self, cx: &mut Context<'_>) -> bool {
+        for _ in 0..ANSWERS_PER_ROUND {
+            if let Poll::Ready(report) = self.drivers.poll(cx) {
+                self.report(report);
+            } else if let Poll::Ready(Some(input)) = self.errands.poll_next_unpin(cx) {
+                self.feed(input);
+            } else if let Poll::Ready(upload) = self.presence.poll_eviction(cx) {
+                self.core.handle_evict(upload, now());
+            } else if let Poll::Ready(command) = self.presence.poll_command(cx) {
+                self.command(command);
+            } else {
+                return false;
+            }
+            self.settle();
+        }
+        true
+    }
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Event { entry, event } => self.feed(Input::Writer(entry, event)),
+            Report::Parked {
+                entry,
+                writer,
+                parked,
+            } => {
+                if let Some(upload) = self.presence.upload(entry) {
+                    let key = self.presence.key(upload);
+                    let writer = ParkedWriter { writer, parked };
+                    self.shared.hub.park(key, writer);
+                }
+                self.presence.rest(entry);
+            }
+            Report::Rested { entry } => self.presence.rest(entry),
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        // Who asked may be gone by now, which changes nothing here.
+        match command {
+            Command::Consume { slot, answer } => {
+                let _ = answer.send(self.core.consume(&slot));
+            }
+            Command::Cancel { upload, answer } => {
+                let _ = answer.send(self.core.cancel(upload, now()));
+            }
+            Command::Snapshot { answer } => {
+                let _ = answer.send(self.core.entries().cloned().collect());
+            }
+        }
+    }
+
+    /// Tells the budget what is buffered, and the core what the budget leaves.
+    fn account(&mut self) {
+        let orphaned = self.drivers.orphaned_bytes();
+        let buffered = self.core.buffered().saturating_add(orphaned);
+        self.share.hold(buffered);
+        self.share.carry(self.presence.live());
+        self.meters.buffered(buffered);
+        let most = self.shared.limits.session.window_bytes;
+        let window = self.share.window(WINDOW_MIN.min(most), most);
+        // A quarter is worth telling, and so is the end of a shortage.
+        let change = window.abs_diff(self.window);
+        if change > 0 && (change >= self.window / 4 || window == most) {
+            self.window = window;
+            self.core.handle_window(window);
+            self.settle();
+        }
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) {
+        let Some(socket) = &mut self.socket else {
+            return;
+        };
+        if self.drop_socket_at.is_some() {
+            if socket.poll_end(cx).is_ready() {
+                self.socket = None;
+            }
+        } else if let Poll::Ready(Err(_)) = socket.poll_write(cx) {
+            self.drop_socket();
+        }
+    }
+
+    /// Says goodbye with this code, behind everything that waits to be sent.
+    fn close_socket(&mut self, code: u16) {
+        if let Some(socket) = &mut self.socket
+            && self.drop_socket_at.is_none()
+        {
+            socket.close(code);
+            self.drop_socket_at = Some(after(GOODBYE));
+        }
+    }
+
+    /// Gives the socket up as it is.
+    fn drop_socket(&mut self) {
+        self.socket = None;
+        self.lose(DisconnectReason::Lost);
+    }
+
+    /// Notes that the connection is gone or going; [`Connection::settle`] tells the core.
+    fn lose(&mut self, reason: DisconnectReason) {
+        self.is_lost.get_or_insert(reason);
+    }
+
+    /// Tells the core once that the connection is gone.
+    fn tell_loss(&mut self) -> bool {
+        let Some(reason) = self.is_lost else {
+            return false;
+        };
+        if self.end_by.is_some() {
+            return false;
+        }
+        self.end_by = Some(after(WIND_DOWN));
+        self.core.handle_disconnect(reason, now());
+        true
+    }
+
+    fn is_over(&self) -> bool {
+        let Some(end_by) = self.end_by else {
+            return false;
+        };
+        if end_by <= Instant::now() {
+            tracing::warn!("uploads of a lost connection did not come to rest");
+            return true;
+        }
+        self.socket.is_none()
+            && self.core.is_finished()
+            && self.drivers.are_at_rest()
+            && self.errands.is_empty()
+    }
+
+    fn next_deadline(&mut self) -> Option<Instant> {
+        let beat = match &self.socket {
+            Some(socket) if self.drop_socket_at.is_none() => Some(socket.next_beat()),
+            Some(_) => self.drop_socket_at,
+            None => None,
+        };
+        let core = self.core.poll_timeout().map(Instant::from_std);
+        let pace = self.pace.wait(Instant::now());
+        [beat, core, pace, self.end_by].into_iter().flatten().min()
+    }
+}
+
+/// Returns whether a token was cancelled; tells it once.
+fn is_cancelled(signal: &mut Option<Signal>, cx: &mut Context<'_>) -> bool {
+    let is_cancelled = signal
+        .as_mut()
+        .is_some_and(|signal| signal.as_mut().poll(cx).is_ready());
+    if is_cancelled {
+        *signal = None;
+    }
+    is_cancelled
+}
+
+/// Returns the moment `wait` from now.
+fn after(wait: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(wait).unwrap_or(now)
+}

@@ -1,0 +1,352 @@
+//! What the core asks for, carried out.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use tokio::io::{AsyncRead, AsyncWrite};
+use upload_core::{
+    CallId, CallOutcome, DisconnectReason, Entry, EntryId, Event, Output, Record,
+    StoreEvent, Verdict, WriterEvent,
+};
+use upload_proto::{Code, Register, UploadRef};
+use upload_stores::{UploadKey, UploadStateStore};
+use upload_validate::{FileFacts, Head, Refusal, safe_name};
+use upload_writers::UploadFacts;
+
+use super::{
+    Connection,
+    errands::{self, Input},
+    meters,
+};
+use crate::{
+    driver::Storage,
+    entries::UploadedEntry,
+    events::{EventContext, UploadsHandle},
+    slot::{AuthorizeRequest, CompletedEntry, Slot},
+};
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Carries out everything the core asks for, and tells it what is known at once.
+    pub(super) fn settle(&mut self) {
+        loop {
+            if let Some(output) = self.core.poll_output() {
+                self.carry_out(output);
+            } else if let Some(input) = self.answers.pop_front() {
+                self.feed(input);
+            } else if !self.tell_loss() {
+                return;
+            }
+        }
+    }
+
+    /// Tells the core; the caller settles what comes of it.
+    pub(super) fn feed(&mut self, input: Input) {
+        let now = super::now();
+        match input {
+            Input::Authorized(entry, answer) => self.core.handle_authorized(entry, answer, now),
+            Input::Verdict(entry, verdict) => self.core.handle_verdict(entry, verdict, now),
+            Input::Writer(entry, event) => self.core.handle_writer(entry, event, now),
+            Input::Store(entry, event) => self.core.handle_store(entry, event, now),
+            Input::Called(call, outcome) => self.core.handle_call(call, outcome, now),
+            Input::None => {}
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Send(message) => {
+                if let Some(socket) = &mut self.socket
+                    && socket.send(&message).is_err()
+                {
+                    tracing::info!("the peer does not read what it is sent");
+                    self.drop_socket();
+                }
+            }
+            Output::Authorize { entry, register } => self.authorize(entry, &register),
+            Output::Inspect {
+                entry,
+                head,
+                is_whole,
+            } => {
+                let verdict = self.inspect(entry, &head, is_whole);
+                self.answers.push_back(Input::Verdict(entry, verdict));
+            }
+            Output::Open { entry } => {
+                if let Some(storage) = self.storage_or_fail(entry) {
+                    self.drivers.open(entry, storage);
+                }
+            }
+            Output::Reopen {
+                entry,
+                epoch,
+                checkpoint,
+                offset,
+            } => self.reopen(entry, epoch, checkpoint, offset),
+            Output::Write { entry, data } => self.drivers.write(entry, data),
+            Output::Close { entry } => self.drivers.close(entry),
+            Output::Abort { entry, reason } => self.drivers.abort(entry, reason),
+            Output::Release { entry } => self.drivers.release(entry),
+            Output::Park { entry, parked } => self.drivers.park(entry, parked),
+            Output::Claim { entry, upload } => match self.record_key(upload) {
+                Some(key) => self.errands.push(self.stores.claim(entry, key)),
+                None => self.answer_store_failed(entry),
+            },
+            Output::Evict { entry, upload } => {
+                let key = self.presence.key(upload);
+                let shared = Arc::clone(&self.shared);
+                self.errands
+                    .push(errands::evict(entry, shared, key, self.number));
+            }
+            Output::Save {
+                entry,
+                upload,
+                record,
+                expect,
+                ttl,
+            } => match (self.record_key(upload), self.store_of(entry, &record)) {
+                (Some(key), Some(store)) => self
+                    .errands
+                    .push(errands::save(entry, store, key, record, expect, ttl)),
+                _ => self.answer_store_failed(entry),
+            },
+            Output::Forget { upload, expect } => {
+                if let Some(key) = self.record_key(upload) {
+                    self.errands.push(self.stores.forget(key, expect));
+                }
+            }
+            Output::Call {
+                call,
+                event,
+                params,
+            } => self.call(call, event, params),
+            Output::Notify(event) => self.notice(event),
+            Output::Disconnect { code } => {
+                self.close_socket(code);
+                self.lose(DisconnectReason::Lost);
+            }
+        }
+    }
+
+    fn slot_of(&self, entry: &Entry) -> Option<&Slot> {
+        self.hello.slots.get(&*entry.slot)
+    }
+
+    fn authorize(&mut self, entry: EntryId, register: &Register) {
+        let slot = self.hello.slots.get(&register.upload_name);
+        let Some(ask) = slot.and_then(|slot| slot.authorize.clone()) else {
+            // A slot that says it asks, and has nobody to ask, lets nobody in.
+            let answer = Err(Code::Forbidden);
+            self.answers.push_back(Input::Authorized(entry, answer));
+            return;
+        };
+        let request = AuthorizeRequest {
+            owner: self.hello.owner.clone(),
+            slot: register.upload_name.clone(),
+            client_name: register.client_name.clone(),
+            safe_client_name: safe_name(&register.client_name).into_string(),
+            client_type: register.client_type.clone(),
+            client_size: register.client_size,
+            relative_path: register.relative_path.clone(),
+            meta: register.meta.clone().unwrap_or_default(),
+        };
+        self.errands.push(errands::authorize(entry, ask, request));
+    }
+
+    /// Judges the first bytes where they are; a check that panics lets nothing pass.
+    fn inspect(&self, entry: EntryId, head: &Bytes, is_whole: bool) -> Verdict {
+        let entry = self.core.entry(entry);
+        let Some((entry, slot)) = entry.and_then(|entry| Some((entry, self.slot_of(entry)?)))
+        else {
+            return Verdict::Refuse(Code::Forbidden);
+        };
+        let facts = FileFacts {
+            name: &entry.client_name,
+            media_type: &entry.client_type,
+            size: entry.client_size,
+        };
+        let head = Head {
+            bytes: head,
+            is_whole,
+        };
+        let checked = catch_unwind(AssertUnwindSafe(|| slot.checks.inspect(&facts, &head)));
+        match checked {
+            // The head is all that checks get to see: what it does not decide may pass.
+            Ok(upload_validate::Verdict::Accept | upload_validate::Verdict::NeedMore) => {
+                Verdict::Accept
+            }
+            Ok(upload_validate::Verdict::Refuse(refusal)) => Verdict::Refuse(code(refusal)),
+            Err(_) => {
+                tracing::error!(slot = &*entry.slot, "a validator panicked");
+                Verdict::Refuse(Code::Forbidden)
+            }
+        }
+    }
+
+    fn storage_or_fail(&mut self, entry: EntryId) -> Option<Arc<Storage>> {
+        let storage = self.storage(entry);
+        if storage.is_none() {
+            let fault = upload_core::StorageFault::Failed;
+            self.answers
+                .push_back(Input::Writer(entry, WriterEvent::Failed(fault)));
+        }
+        storage
+    }
+
+    fn storage(&self, entry: EntryId) -> Option<Arc<Storage>> {
+        let entry = self.core.entry(entry)?;
+        let slot = self.slot_of(entry)?;
+        let facts = UploadFacts {
+            owner: self.hello.owner.clone(),
+            upload_id: entry.upload.to_string(),
+            slot: entry.slot.to_string(),
+            client_name: entry.client_name.clone(),
+            safe_client_name: safe_name(&entry.client_name).into_string(),
+            client_type: entry.client_type.clone(),
+            client_size: entry.client_size,
+            resumable: entry.resumable,
+            relative_path: entry.relative_path.clone(),
+            meta: Value::Object(entry.meta.clone()),
+        };
+        let span = tracing::info_span!("upload", upload = %entry.upload, slot = &*entry.slot);
+        Some(Arc::new(Storage {
+            factory: Arc::clone(&slot.writers),
+            facts,
+            span,
+        }))
+    }
+
+    fn reopen(&mut self, entry: EntryId, epoch: u64, checkpoint: Option<Value>, offset: u64) {
+        let Some(storage) = self.storage_or_fail(entry) else {
+            return;
+        };
+        let upload = self.core.entry(entry).map(|entry| entry.upload);
+        let key = upload.map(|upload| self.presence.key(upload));
+        match key.and_then(|key| self.shared.hub.take(&key, epoch)) {
+            Some(kept) => self
+                .drivers
+                .unpark(entry, storage, kept.writer, kept.parked),
+            None => self.drivers.reopen(entry, storage, checkpoint, offset),
+        }
+    }
+
+
+    fn record_key(&self, upload: UploadRef) -> Option<UploadKey> {
+        UploadKey::new(&self.hello.owner, *upload.as_bytes()).ok()
+    }
+
+    /// Returns the store of an entry's slot, also once the core let go of the entry.
+    fn store_of(&self, entry: EntryId, record: &[u8]) -> Option<Arc<dyn UploadStateStore>> {
+        let slot = match self.core.entry(entry) {
+            Some(entry) => self.slot_of(entry)?,
+            None => self.hello.slots.get(&Record::decode(record).ok()?.slot)?,
+        };
+        Some(Arc::clone(self.shared.store_of(slot)))
+    }
+
+    fn answer_store_failed(&mut self, entry: EntryId) {
+        self.answers
+            .push_back(Input::Store(entry, StoreEvent::Failed));
+    }
+
+    fn call(&mut self, call: CallId, event: String, params: Map<String, Value>) {
+        let Some(handler) = self.shared.handlers.get(&event).cloned() else {
+            self.answers
+                .push_back(Input::Called(call, CallOutcome::Unknown));
+            return;
+        };
+        let commands = self.presence.mailbox().commands;
+        let context = EventContext {
+            owner: self.hello.owner.clone(),
+            event,
+            params,
+            uploads: UploadsHandle::new(commands, Arc::clone(&self.hello.slots)),
+        };
+        self.errands.push(errands::call(call, handler, context));
+    }
+
+    fn notice(&mut self, event: Event) {
+        match event {
+            Event::Attached(entry) => {
+                self.presence.attach(entry.id, entry.upload);
+                tracing::info!(
+                    upload = %entry.upload,
+                    slot = &*entry.slot,
+                    bytes = entry.client_size,
+                    from = entry.bytes_received,
+                    "upload attached"
+                );
+            }
+            Event::Left { entry, .. } => {
+                let is_at_rest = !self.drivers.has(entry);
+                self.presence.leave(entry, is_at_rest);
+            }
+            Event::Completed(entry) => self.completed(*entry),
+            Event::Ended(entry) => {
+                meters::ended(&entry);
+                tracing::info!(
+                    upload = %entry.upload,
+                    slot = &*entry.slot,
+                    status = ?entry.status,
+                    bytes_received = entry.bytes_received,
+                    "upload ended"
+                );
+            }
+            Event::Detached { entry, code } => {
+                meters::detached(code);
+                tracing::info!(
+                    upload = %entry.upload,
+                    slot = &*entry.slot,
+                    code = code.map(Code::as_str),
+                    bytes_received = entry.bytes_received,
+                    "upload detached"
+                );
+            }
+            Event::Refused { code, upload } => {
+                meters::refused(code);
+                tracing::debug!(code = code.as_str(), ?upload, "refused");
+            }
+            // `Event` may grow: what this server does not know, it does not need.
+            _ => {}
+        }
+    }
+
+    /// Runs the application's handlers beside the session, which they must not hold up.
+    fn completed(&mut self, entry: Entry) {
+        meters::ended(&entry);
+        tracing::info!(
+            upload = %entry.upload,
+            slot = &*entry.slot,
+            bytes = entry.client_size,
+            "upload complete"
+        );
+        let Some(slot) = self.hello.slots.get(&*entry.slot) else {
+            return;
+        };
+        let handlers = [&slot.on_complete, &self.shared.on_upload_complete];
+        let handlers: Vec<_> = handlers.into_iter().flatten().cloned().collect();
+        if handlers.is_empty() {
+            return;
+        }
+        let completed = CompletedEntry {
+            owner: self.hello.owner.clone(),
+            entry: UploadedEntry::new(entry, slot.files.clone()),
+        };
+        self.shared.tracker.spawn(async move {
+            for handler in handlers {
+                handler(completed.clone()).await;
+            }
+        });
+    }
+}
+
+fn code(refusal: Refusal) -> Code {
+    match refusal {
+        Refusal::TypeNotAccepted => Code::TypeNotAccepted,
+        Refusal::ActiveContent => Code::ActiveContent,
+        Refusal::ContentMismatch => Code::ContentMismatch,
+    }
+}

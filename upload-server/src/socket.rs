@@ -1,0 +1,352 @@
+//! The WebSocket of one connection, and the only room that knows which library speaks it.
+//!
+//! One task reads and writes: messages to send wait in a bounded queue, and
+//! neither direction waits for the other. A message over the limit is refused by
+//! its header, before it is buffered; payload becomes [`Bytes`] without a copy
+//! unless the peer cut the message into fragments. Compression is never negotiated.
+
+mod metered;
+mod pulse;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+use tokio_websockets::{CloseCode, Error, Limits, Message, ServerBuilder, WebSocketStream};
+use upload_proto::{ClientMessage, Frame, FrameError, MessageError, ServerMessage, close};
+
+use self::{
+    metered::Metered,
+    pulse::{Beat, Pulse, Signs},
+};
+
+/// Messages that wait for a peer at most; one more and it is disconnected.
+pub(crate) const OUTGOING_MESSAGES_MAX: usize = 1024;
+/// Bytes that wait for a peer at most; one message more and it is disconnected.
+pub(crate) const OUTGOING_BYTES_MAX: usize = 1024 * 1024;
+/// Pings answered to a peer that does not read the answers.
+const PONGS_OWED_MAX: u32 = 256;
+/// Messages thrown away per wake while a close is under way.
+const IGNORED_PER_WAKE: u32 = 64;
+/// Bytes thrown away per read while a close is under way.
+const SCRAP_BYTES: usize = 4096;
+
+/// What came from the peer.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    /// A text message of `bytes` bytes, read.
+    Message {
+        message: Result<ClientMessage, MessageError>,
+        bytes: usize,
+    },
+    /// A binary message of `bytes` bytes, decoded.
+    Frame {
+        frame: Result<Frame, FrameError>,
+        bytes: usize,
+    },
+    /// A ping or a pong, already dealt with.
+    Control,
+    /// The connection is over; see the socket to its end with [`Socket::poll_end`].
+    Over {
+        /// The peer's close code, if it said goodbye.
+        code: Option<u16>,
+        /// What was wrong, for the log.
+        why: &'static str,
+    },
+}
+
+/// The peer does not take what it is sent, or is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gone;
+
+/// A WebSocket on the server's side.
+pub(crate) struct Socket<S> {
+    ws: WebSocketStream<Metered<S>>,
+    outgoing: VecDeque<Message>,
+    outgoing_bytes: usize,
+    pongs_owed: u32,
+    pulse: Pulse,
+    is_caught_up: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// Our close frame is on its way; the peer's answer is awaited.
+    Closing,
+    /// The library flushes its own close frame. With `lingers`, the peer may still be
+    /// sending, and closing over unread bytes would reset the connection before it
+    /// read why.
+    Answering {
+        lingers: bool,
+    },
+    /// Our side is shut; what still comes is thrown away until the peer closes.
+    Lingering {
+        is_shut: bool,
+    },
+    Over,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    /// Takes over an upgraded stream; messages have at most `message_bytes_max` bytes (PROTOCOL FRAME-3).
+    pub(crate) fn new(
+        stream: S,
+        message_bytes_max: usize,
+        ping_interval: Duration,
+        missed_pongs_max: u32,
+    ) -> Self {
+        let limits = Limits::default().max_payload_len(Some(message_bytes_max));
+        let ws = ServerBuilder::new()
+            .limits(limits)
+            .serve(Metered::new(stream));
+        Self {
+            ws,
+            outgoing: VecDeque::new(),
+            outgoing_bytes: 0,
+            pongs_owed: 0,
+            pulse: Pulse::new(ping_interval, missed_pongs_max, Instant::now()),
+            is_caught_up: true,
+            state: State::Open,
+        }
+    }
+
+    /// Queues a message.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`] if too much waits already: the peer does not read.
+    pub(crate) fn send(&mut self, message: &ServerMessage) -> Result<(), Gone> {
+        if self.state != State::Open {
+            return Ok(());
+        }
+        let text = message.to_json();
+        let bytes = self.outgoing_bytes.saturating_add(text.len());
+        if self.outgoing.len() >= OUTGOING_MESSAGES_MAX || bytes > OUTGOING_BYTES_MAX {
+            return Err(Gone);
+        }
+        self.queue(Message::text(text));
+        Ok(())
+    }
+
+    /// Returns whether so much waits for the peer that it should not be listened to.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.outgoing.len() >= OUTGOING_MESSAGES_MAX / 2
+            || self.outgoing_bytes >= OUTGOING_BYTES_MAX / 2
+    }
+
+    /// Says that the peer is not listened to for now, so that it is not held dead for that.
+    pub(crate) fn hold(&mut self) {
+        self.is_caught_up = false;
+    }
+
+    /// Reads the next message.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
+        if self.state != State::Open {
+            return Poll::Pending;
+        }
+        let Poll::Ready(next) = self.ws.poll_next_unpin(cx) else {
+            self.is_caught_up = true;
+            return Poll::Pending;
+        };
+        Poll::Ready(match next {
+            Some(Ok(message)) => self.receive(message),
+            Some(Err(error)) => self.fail(&error),
+            None => self.over(State::Over, None, "the stream ended"),
+        })
+    }
+
+    /// Sends what waits; ready when nothing does.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`] if the connection broke.
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        if matches!(self.state, State::Over | State::Lingering { .. }) {
+            return Poll::Ready(Ok(()));
+        }
+        while !self.outgoing.is_empty() {
+            if ready!(self.ws.poll_ready_unpin(cx)).is_err() {
+                return Poll::Ready(Err(Gone));
+            }
+            let Some(message) = self.outgoing.pop_front() else {
+                break;
+            };
+            let bytes = message.as_payload().len();
+            self.outgoing_bytes = self.outgoing_bytes.saturating_sub(bytes);
+            if self.ws.start_send_unpin(message).is_err() {
+                // Already closed: what comes after a close frame is not sent.
+                self.outgoing.clear();
+                self.outgoing_bytes = 0;
+            }
+        }
+        let flushed = ready!(self.ws.poll_flush_unpin(cx));
+        self.pongs_owed = 0;
+        Poll::Ready(flushed.map_err(|_| Gone))
+    }
+
+    /// Returns when [`Socket::beat`] has something to do.
+    pub(crate) fn next_beat(&self) -> Instant {
+        self.pulse.next
+    }
+
+    /// Pings where it is time.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`] if the peer missed too many (PROTOCOL CONN-3).
+    pub(crate) fn beat(&mut self, now: Instant) -> Result<(), Gone> {
+        let stream = self.ws.get_ref();
+        let signs = Signs {
+            bytes_read: stream.bytes_read,
+            bytes_written: stream.bytes_written,
+            is_caught_up: self.is_caught_up,
+            is_stuck: !self.outgoing.is_empty(),
+        };
+        match self.pulse.beat(signs, now) {
+            Beat::Wait => Ok(()),
+            Beat::Ping => {
+                self.queue(Message::ping(Bytes::new()));
+                Ok(())
+            }
+            Beat::Dead => Err(Gone),
+        }
+    }
+
+    /// Queues a close frame behind what waits; nothing more is sent or read.
+    pub(crate) fn close(&mut self, code: u16) {
+        if self.state == State::Open {
+            let code = CloseCode::try_from(code)
+                .ok()
+                .filter(|code| !code.is_reserved())
+                .unwrap_or(CloseCode::NORMAL_CLOSURE);
+            self.queue(Message::close(Some(code), ""));
+            self.state = State::Closing;
+        }
+    }
+
+    /// Sees a connection to its end after [`Socket::close`] or [`Incoming::Over`].
+    ///
+    /// A peer can draw this out; give it a deadline.
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..IGNORED_PER_WAKE {
+            match self.state {
+                State::Open | State::Over => return Poll::Ready(()),
+                State::Closing => {
+                    if let Poll::Ready(Err(Gone)) = self.poll_write(cx) {
+                        self.state = State::Over;
+                        continue;
+                    }
+                    // The peer may be sending still; its close frame comes after that.
+                    if !matches!(ready!(self.ws.poll_next_unpin(cx)), Some(Ok(_))) {
+                        self.state = State::Over;
+                    }
+                }
+                State::Answering { lingers } => {
+                    match ready!(self.ws.poll_next_unpin(cx)) {
+                        Some(Ok(_)) => {}
+                        None if lingers => self.state = State::Lingering { is_shut: false },
+                        None | Some(Err(_)) => self.state = State::Over,
+                    };
+                }
+                State::Lingering { is_shut: false } => {
+                    let stream = Pin::new(self.ws.get_mut());
+                    self.state = match ready!(stream.poll_shutdown(cx)) {
+                        Ok(()) => State::Lingering { is_shut: true },
+                        Err(_) => State::Over,
+                    };
+                }
+                State::Lingering { is_shut: true } => {
+                    let mut scrap = [0; SCRAP_BYTES];
+                    let mut scrap = ReadBuf::new(&mut scrap);
+                    let stream = Pin::new(self.ws.get_mut());
+                    let read = ready!(stream.poll_read(cx, &mut scrap));
+                    if read.is_err() || scrap.filled().is_empty() {
+                        self.state = State::Over;
+                    }
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn queue(&mut self, message: Message) {
+        let bytes = message.as_payload().len();
+        self.outgoing_bytes = self.outgoing_bytes.saturating_add(bytes);
+        self.outgoing.push_back(message);
+    }
+
+    fn receive(&mut self, message: Message) -> Incoming {
+        let bytes = message.as_payload().len();
+        if message.is_binary() {
+            let frame = Frame::decode(message.into_payload().into());
+            return Incoming::Frame { frame, bytes };
+        }
+        if message.is_text() {
+            // The library misses a code point that is cut off by an empty last fragment.
+            let Ok(text) = std::str::from_utf8(message.as_payload()) else {
+                return self.violation(close::BAD_UTF8, "a text message was not UTF-8");
+            };
+            let message = ClientMessage::parse(text);
+            return Incoming::Message { message, bytes };
+        }
+        if message.is_close() {
+            let code = message.as_payload().first_chunk().copied();
+            let code = code.map(u16::from_be_bytes);
+            let state = State::Answering { lingers: false };
+            return self.over(state, code, "the peer closed");
+        }
+        if message.is_ping() {
+            self.pongs_owed = self.pongs_owed.saturating_add(1);
+            if self.pongs_owed > PONGS_OWED_MAX {
+                return self.over(State::Over, None, "the peer pings and does not read");
+            }
+        }
+        Incoming::Control
+    }
+
+    fn fail(&mut self, error: &Error) -> Incoming {
+        match error {
+            Error::PayloadTooLong { .. } => self.violation(close::TOO_BIG, "a message was too big"),
+            // The library has queued the close frame: 1007 for bad UTF-8, 1002 for the rest.
+            Error::Protocol(_) => {
+                let state = State::Answering { lingers: true };
+                self.over(state, None, "the peer broke the WebSocket protocol")
+            }
+            _ => self.over(State::Over, None, "the connection broke"),
+        }
+    }
+
+    /// Closes for what the peer did.
+    fn violation(&mut self, code: u16, why: &'static str) -> Incoming {
+        let close = CloseCode::try_from(code).map(|code| Message::close(Some(code), ""));
+        let is_queued = close.is_ok_and(|close| self.ws.start_send_unpin(close).is_ok());
+        // Where it was not, the library found the same thing first and has queued its own.
+        let state = if is_queued {
+            State::Closing
+        } else {
+            State::Answering { lingers: true }
+        };
+        self.over(state, None, why)
+    }
+
+    fn over(&mut self, state: State, code: Option<u16>, why: &'static str) -> Incoming {
+        // Nothing may follow a close frame.
+        self.outgoing.clear();
+        self.outgoing_bytes = 0;
+        self.state = state;
+        Incoming::Over { code, why }
+    }
+}
