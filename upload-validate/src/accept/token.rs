@@ -87,4 +87,25 @@ mod tests {
         let long = ",".repeat(ACCEPT_BYTES_MAX + 1);
         assert_eq!(Accept::parse(&long), Err(AcceptError::TooLong));
     }
+
+    #[test]
+    fn announces_a_normalised_list() {
+        for (list, shown, is_any) in [
+            ("", "", true),
+            (" , ,", "", true),
+            (".jpg, .PNG ,image/*", ".jpg,.png,image/*", false),
+            (
+                ".jpg,.JPG,image/jpeg; q=1,image/jpg",
+                ".jpg,image/jpeg",
+                false,
+            ),
+            ("*", "*/*", true),
+            (".jpg,*/*", "*/*", true),
+        ] {
+            let accept = Accept::parse(list).expect("the list is well formed");
+            assert_eq!(accept.as_str(), shown, "{list:?}");
+            assert_eq!(accept.is_any(), is_any, "{list:?}");
+            assert_eq!(Accept::parse(accept.as_str()), Ok(accept), "{list:?}");
+        }
+    }
 }

@@ -92,6 +92,7 @@ fn compares_bytes_with_type_and_extension() {
         ("MB-10", "a.png", "text/plain", MZ, MISMATCH),
         ("MB-10", "a", "image/png", ELF, MISMATCH),
         ("MB-10", "a.png ", "", MZ, MISMATCH),
+        ("MB-10", "a", "image/jpg", PNG, MISMATCH),
         ("MB-10", "a.png", "nonsense", MZ, MISMATCH),
         ("MB-10", "a.jpg", "image/png", PNG, MISMATCH),
         ("MB-10", "a.exe", "image/png", PNG, MISMATCH),
