@@ -15,6 +15,8 @@ mod test;
 mod tidy;
 mod tree;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
@@ -57,8 +59,18 @@ enum Command {
     Bench(bench::Bench),
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    match obey(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn obey(command: Command) -> Result<()> {
+    match command {
         Command::Test(selection) => stages::run_all(test::STAGES, &selection),
         Command::Ci(selection) => stages::run_all(&ci::stages(), &selection),
         Command::Fences => fences::check().and_then(stages::Tally::into_result),
