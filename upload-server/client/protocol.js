@@ -97,7 +97,7 @@ const ACTIVE_TYPE = /^(image\/svg\+xml|text\/html|application\/xhtml\+xml|(appli
  */
 export function refusal(config, file, underWay = 0) {
   const name = file.name.normalize("NFKC").replace(/\p{C}/gu, "").toLowerCase().replace(/[\s./\\]+$/, "");
-  const type = file.type.split(";")[0].trim().toLowerCase();
+  const type = file.type.split(";")[0].trim().toLowerCase().replace("application/octet-stream", "");
   if (underWay >= config.max_entries) return "too_many_entries";
   if (file.size > config.max_file_size) return "too_large";
   if (!config.allow_active_content && (ACTIVE_NAME.test(name) || ACTIVE_TYPE.test(type))) return "active_content";

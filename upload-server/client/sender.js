@@ -64,6 +64,8 @@ export class Sender {
   /** Bytes the server took in order, and those that survive its crash. */
   received = 0;
   durable = 0;
+  /** Seconds the server keeps what it has without progress. @type {number | undefined} */
+  expiresIn;
   /** @type {"uploading" | "resuming" | "complete" | "error" | "cancelled"} */
   status = "uploading";
 
@@ -126,6 +128,7 @@ export class Sender {
       if (this.#phase !== "registering") return;
       this.chunkSize = m.chunk_size || this.chunkSize;
       this.resumable = this.#known = !!m.resumable;
+      this.expiresIn = m.expires_in;
       this.#attach(m, 0);
       this.#seek(0, 0, undefined, now);
     } else if (m.type === "upload_resumed") {
