@@ -39,7 +39,7 @@ impl App {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             self.reaper.call_once(|| {
                 let shared = Arc::clone(&self.shared);
-                let sweepers = reaper::Sweepers::new(&shared, &self.files.writers);
+                let sweepers = reaper::Sweepers::of(&shared, &self.files.writers);
                 runtime.spawn(reaper::run(shared, sweepers));
             });
         }

@@ -3,9 +3,11 @@
 mod app;
 mod assets;
 mod budget;
+pub mod config;
 mod driver;
 mod entries;
 mod events;
+mod http;
 mod hub;
 mod identity;
 mod metrics;
@@ -27,6 +29,7 @@ mod uploads;
 
 pub use entries::UploadedEntry;
 pub use events::{EventContext, HandlerError, UploadsHandle};
+pub use http::serve;
 pub use identity::Unauthenticated;
 pub use metrics::Prometheus;
 pub use mount::Mount;
@@ -34,5 +37,6 @@ pub use options::{CHUNK_BYTES_MAX, SLOT_NAME_BYTES_MAX, SlotError, SlotOptions};
 pub use origin::BadOrigin;
 pub use reaper::Swept;
 pub use shared::Limits;
+pub use shutdown::terminated;
 pub use slot::{AuthorizeRequest, BoxFuture, CompletedEntry, Slot};
 pub use uploads::{BuildError, Uploads, UploadsBuilder};

@@ -11,8 +11,8 @@ use crate::shared::{Limits, Shared};
 /// How much longer than its record a file under way rests before it counts as left behind.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// Everything of a server that can be swept, each once.
-#[derive(Clone)]
+/// What can be swept, each once.
+#[derive(Clone, Default)]
 pub(crate) struct Sweepers {
     writers: Vec<Arc<dyn WriterFactory>>,
     stores: Vec<Arc<dyn UploadStateStore>>,
@@ -20,21 +20,23 @@ pub(crate) struct Sweepers {
 
 impl Sweepers {
     /// Collects the factories and stores of all slots, and the default ones.
-    pub(crate) fn new(shared: &Shared, default: &Arc<dyn WriterFactory>) -> Self {
+    pub(crate) fn of(shared: &Shared, default: &Arc<dyn WriterFactory>) -> Self {
         let mut all = Self {
-            writers: vec![Arc::clone(default)],
+            writers: Vec::new(),
             stores: shared.stores(),
         };
+        all.add_writers(Arc::clone(default));
         for slot in shared.slots.values() {
-            if !all
-                .writers
-                .iter()
-                .any(|writers| Arc::ptr_eq(writers, &slot.writers))
-            {
-                all.writers.push(Arc::clone(&slot.writers));
-            }
+            all.add_writers(Arc::clone(&slot.writers));
         }
         all
+    }
+
+    /// Adds a factory, unless it is there.
+    pub(crate) fn add_writers(&mut self, writers: Arc<dyn WriterFactory>) {
+        if !self.writers.iter().any(|known| Arc::ptr_eq(known, &writers)) {
+            self.writers.push(writers);
+        }
     }
 
     /// Sweeps once; what fails is logged and tried again the next time.

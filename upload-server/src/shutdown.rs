@@ -1,6 +1,6 @@
 //! The end of a server: clients are told, uploads come to rest, and then connections close.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use tokio::time::timeout;
 
@@ -34,4 +34,26 @@ impl Uploads {
         shared.hub.release_all();
         at_rest
     }
+}
+
+/// Waits until the process is told to end: SIGTERM, or SIGINT from a terminal.
+///
+/// # Errors
+///
+/// The process cannot listen for signals.
+pub async fn terminated() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
 }

@@ -1,2 +1,68 @@
-//! The ready upload server.
-fn main() {}
+//! The ready upload server: serves, checks its configuration, removes what expired, and sends files.
+
+#[path = "upload-server/check_config.rs"]
+mod check_config;
+#[path = "upload-server/gc.rs"]
+mod gc;
+#[path = "upload-server/send.rs"]
+mod send;
+#[path = "upload-server/serve.rs"]
+mod serve;
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Receives files over WebSocket: resumable, checked, streamed to where they belong.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    /// TOML file; `UPLOAD_*` variables override it
+    #[arg(long, short, global = true, env = "UPLOAD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Address to listen on, instead of the configured one
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check the configuration and show what it comes to
+    CheckConfig,
+    /// Remove what expired uploads left behind
+    Gc {
+        /// Only show what would be removed
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Upload files, with a progress bar
+    Send(send::Args),
+}
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let cli = Cli::parse();
+    let config = cli.config.as_deref();
+    let done = match cli.command {
+        None => serve::run(config, cli.listen),
+        Some(Command::CheckConfig) => check_config::run(config),
+        Some(Command::Gc { dry_run }) => gc::run(config, dry_run),
+        Some(Command::Send(args)) => send::run(args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

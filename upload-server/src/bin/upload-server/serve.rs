@@ -1,0 +1,67 @@
+//! `upload-server`: serves until it is told to end.
+
+use std::{net::SocketAddr, path::Path, process::ExitCode};
+
+use anyhow::Context;
+use axum::{Router, http::header, routing::get};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use upload_server::{Prometheus, config::Config, serve, terminated};
+
+/// Reads the configuration and serves.
+#[tokio::main]
+pub(crate) async fn run(file: Option<&Path>, listen: Option<SocketAddr>) -> anyhow::Result<ExitCode> {
+    let mut config = Config::load(file)?;
+    config.listen = listen.unwrap_or(config.listen);
+    let prometheus = Prometheus::install()?;
+    let server = config.open().await?;
+
+    let mut app = Router::new().nest("/uploads", server.uploads.router());
+    if config.has_demo() {
+        app = app.merge(server.uploads.demo_router());
+    }
+    let admin = admin(prometheus);
+    let stop = CancellationToken::new();
+    let mut serving = tokio::task::JoinSet::new();
+    let limits = config.limits();
+    match config.admin_listen {
+        None => app = app.merge(admin),
+        Some(address) => {
+            let listener = bind(address).await?;
+            println!("admin on http://{}", listener.local_addr()?);
+            let (limits, stop) = (limits.clone(), stop.clone());
+            serving.spawn(async move { serve(listener, admin, &limits, stop).await });
+        }
+    }
+    let listener = bind(config.listen).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    {
+        let (limits, stop) = (limits.clone(), stop.clone());
+        serving.spawn(async move { serve(listener, app, &limits, stop).await });
+    }
+
+    tokio::select! {
+        signal = terminated() => signal.context("cannot listen for signals")?,
+        Some(ended) = serving.join_next() => ended?.context("the HTTP server ended")?,
+    }
+    tracing::info!("draining");
+    stop.cancel();
+    let at_rest = server.shutdown().await;
+    serving.abort_all();
+    tracing::info!(at_rest, "stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.with_context(|| format!("cannot listen on {address}"))
+}
+
+/// Returns `/healthz` and `/metrics`.
+fn admin(prometheus: Prometheus) -> Router {
+    let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    let metrics = async move || (text, prometheus.render());
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/metrics", get(metrics))
+}

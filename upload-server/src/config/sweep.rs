@@ -1,0 +1,52 @@
+//! Removing what expired, without a server.
+
+use upload_stores::UploadStateStore;
+use upload_writers::{FileWriterConfig, FileWriterFactory};
+
+use super::{Config, ConfigError, StoreKind, WriterKind, open};
+use crate::{
+    reaper::{self, Swept, Sweepers},
+    uploads::BuildError,
+};
+
+impl Config {
+    /// Removes what nobody holds any more, or only tells with `dry_run` (PROTOCOL RESUME-8).
+    ///
+    /// It may run beside a server: files under way are locked. The embedded store of a running
+    /// server is left alone and counted as a failure; that server sweeps it.
+    ///
+    /// # Errors
+    ///
+    /// The directories do not serve.
+    pub async fn sweep(&self, dry_run: bool) -> Result<Swept, ConfigError> {
+        let mut sweepers = Sweepers::default();
+        if self.slots.values().any(|slot| slot.writer == WriterKind::File) {
+            let mut files = FileWriterConfig::new(&self.data_dir);
+            if let Some(dir) = &self.temp_dir {
+                files.temp_dir.clone_from(dir);
+            }
+            let files = FileWriterFactory::new(files).map_err(BuildError::Files)?;
+            sweepers.add_writers(std::sync::Arc::new(files));
+        }
+        let mut swept = sweepers.sweep(&reaper::policy(&self.limits(), dry_run)).await;
+        let kinds = self.slots.values().map(|slot| slot.store.unwrap_or(self.state.store));
+        // Memory has nothing without its server, and Redis forgets by itself.
+        if !dry_run && kinds.into_iter().any(|kind| kind == StoreKind::Embedded) {
+            match self.sweep_embedded().await {
+                Ok(records) => swept.records = swept.records.saturating_add(records),
+                Err(error) => {
+                    swept.failures = swept.failures.saturating_add(1);
+                    tracing::warn!(%error, "the embedded store was not swept");
+                }
+            }
+        }
+        Ok(swept)
+    }
+
+    async fn sweep_embedded(&self) -> Result<u64, ConfigError> {
+        let store = open::embedded(&self.state_dir(), self.durability).await?;
+        let records = store.sweep().await?;
+        store.close().await?;
+        Ok(records)
+    }
+}
