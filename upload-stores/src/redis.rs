@@ -56,8 +56,9 @@ impl Operation {
 /// of memory, read-only or overloaded, is [`StoreErrorKind::Unavailable`]. The connection is made
 /// by the first call, and made anew when it is lost.
 ///
-/// What an acknowledged put survives is the server's to say (`appendfsync`, replication; a
-/// failover may lose the newest). Its eviction policy should be `noeviction` or `volatile-ttl`.
+/// What an acknowledged put survives is the server's to say. Only `appendfsync always` keeps all of
+/// them when the server is killed; `everysec` may lose the last seconds, and a failover what was
+/// not replicated yet. Its eviction policy should be `noeviction` or `volatile-ttl`.
 pub struct RedisStore {
     connector: Connector,
     prefix: String,

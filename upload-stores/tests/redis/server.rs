@@ -21,7 +21,9 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server that writes every change to its log before it answers.
     pub(crate) async fn start() -> Self {
-        Self::start_with(&["--appendonly", "yes"]).await
+        // With `everysec` a write to the log waits while the log is being synced, and the answer
+        // does not wait for it.
+        Self::start_with(&["--appendonly", "yes", "--appendfsync", "always"]).await
     }
 
     /// Starts a server with options of its own.
