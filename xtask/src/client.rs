@@ -31,7 +31,7 @@ pub(crate) fn tests() -> Result<Tally> {
         bail!("no *.test.js or *.test.mjs in {}", folder.display());
     }
     let mut tally = Tally::default();
-    let mut command = program("node", ["--test", "--test-reporter=tap"]);
+    let mut command = program("node", ["--test", "--test-reporter=spec"]);
     let status = watch(command.args(files), |line| tally.add_line(line))?;
     Ok(tally.of_run(status.success()))
 }

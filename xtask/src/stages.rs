@@ -62,7 +62,7 @@ impl Tally {
         }
     }
 
-    /// Reads a summary line of `cargo test` or of a TAP stream, and adds what it says.
+    /// Reads a summary line of `cargo test` or of Node.js, and adds what it says.
     pub(crate) fn add_line(&mut self, line: &str) {
         let number_before = |word: &str| -> Option<usize> {
             line.split(word)
@@ -72,15 +72,21 @@ impl Tally {
                 .parse()
                 .ok()
         };
-        let number_after =
-            |word: &str| -> Option<usize> { line.strip_prefix(word)?.trim().parse().ok() };
         if line.starts_with("test result: ") {
             self.passed += number_before(" passed").unwrap_or(0);
             self.failed += number_before(" failed").unwrap_or(0);
         }
-        self.passed += number_after("# pass ").unwrap_or(0);
-        self.failed += number_after("# fail ").unwrap_or(0);
-        self.failed += number_after("# cancelled ").unwrap_or(0);
+        // Node.js says the same with another mark in each of its formats.
+        let summary = line.strip_prefix("# ").or_else(|| line.strip_prefix("ℹ "));
+        let mut words = summary.unwrap_or_default().split_whitespace();
+        match (
+            words.next(),
+            words.next().and_then(|number| number.parse::<usize>().ok()),
+        ) {
+            (Some("pass"), Some(number)) => self.passed += number,
+            (Some("fail" | "cancelled"), Some(number)) => self.failed += number,
+            _ => {}
+        }
     }
 
     /// Turns a run's end into a stage's result: a run that failed without naming a test is one failure,
@@ -166,6 +172,8 @@ mod tests {
             "test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 9s",
             "# pass 7",
             "# fail 1",
+            "ℹ pass 2",
+            "ℹ duration_ms 9",
             "# passing by",
         ] {
             tally.add_line(line);
@@ -173,7 +181,7 @@ mod tests {
         assert_eq!(
             tally,
             Tally {
-                passed: 21,
+                passed: 23,
                 failed: 4
             }
         );

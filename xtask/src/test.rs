@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::{
     browser, client, examples, fences, integration,
-    run::{cargo, metadata, must_succeed, server_binary, watch},
+    run::{cargo, must_succeed, server_binary, watch},
     services,
     stages::{Stage, Tally},
     tidy,
@@ -31,20 +31,16 @@ fn format() -> Result<Tally> {
     Ok(Tally::ONE)
 }
 
-/// Every target: those a plain `cargo test` leaves out have to be named.
+/// Every target; those that a plain `cargo test` leaves out, `--all-targets` leaves out too.
 fn clippy() -> Result<Tally> {
-    let mut command = cargo(["clippy", "--workspace", "--all-targets", "--all-features"]);
-    let metadata = metadata()?;
-    for target in metadata
-        .packages
-        .iter()
-        .flat_map(|package| &package.targets)
-    {
-        if target.is("test") && !target.test {
-            command.args(["--test", &target.name]);
-        }
+    let everywhere = ["clippy", "--workspace", "--all-features"];
+    must_succeed(cargo(everywhere).args(["--all-targets", "--", "--deny", "warnings"]))?;
+    let named = integration::targets()?;
+    if !named.is_empty() {
+        let mut command = cargo(everywhere);
+        command.args(named.iter().flat_map(|name| ["--test", name]));
+        must_succeed(command.args(["--", "--deny", "warnings"]))?;
     }
-    must_succeed(command.args(["--", "--deny", "warnings"]))?;
     Ok(Tally::ONE)
 }
 
