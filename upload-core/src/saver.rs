@@ -118,8 +118,9 @@ impl Saver {
         match self.saved {
             None => true,
             Some(saved) if (saved.phase, saved.released) != (target.phase, target.released) => true,
+            Some(_) if self.retry.is_some() => true,
             Some(saved) if self.outdated || saved.offset != target.offset => age >= interval,
-            Some(_) => age >= renew || self.retry.is_some(),
+            Some(_) => age >= renew,
         }
     }
 

@@ -234,7 +234,7 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.uploads
             .values()
-            .filter_map(|held| held.deadline(&self.config))
+            .filter_map(|held| held.deadline(&self.config, self.out.is_connected()))
             .chain(self.first_message_by)
             .min()
     }

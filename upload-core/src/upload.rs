@@ -141,7 +141,7 @@ impl Upload {
             token,
             window,
         } = newcomer;
-        let window = Window::new(window, slot.chunk_size, 0);
+        let window = Window::new(window, slot.chunk_size, slot.head_bytes, 0);
         let told = Numbers {
             credit: window.credit(),
             ..Numbers::default()
@@ -296,15 +296,12 @@ impl Upload {
     }
 
     /// Returns when [`Upload::tick`] may have something to do.
-    pub(crate) fn deadline(&self, config: &SessionConfig) -> Option<Instant> {
-        [
-            self.idle_deadline(config),
-            self.save_deadline(config),
-            self.tell_deadline(config),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+    pub(crate) fn deadline(&self, config: &SessionConfig, is_connected: bool) -> Option<Instant> {
+        let tell = is_connected.then(|| self.tell_deadline(config)).flatten();
+        [self.idle_deadline(config), self.save_deadline(config), tell]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// CONN-3: a pause counts only while the client could send.

@@ -9,12 +9,15 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Opens a window of `size` bytes, never less than two chunks (CREDIT-2).
-    pub(crate) fn new(size: u64, chunk_size: u32, start: u64) -> Self {
+    /// Opens a window of `size` bytes, never less than two chunks (CREDIT-2),
+    /// nor so small that whole chunks within it leave the content gate waiting
+    /// for its `head_bytes`.
+    pub(crate) fn new(size: u64, chunk_size: u32, head_bytes: u32, start: u64) -> Self {
+        let chunk = u64::from(chunk_size);
         let mut window = Self {
             credit: start,
             size: 0,
-            floor: u64::from(chunk_size).saturating_mul(2),
+            floor: chunk.saturating_add(chunk.max(u64::from(head_bytes))),
         };
         window.resize(size);
         window.advance(start);
@@ -50,7 +53,7 @@ mod tests {
     /// CREDIT-1: whatever happens, credit never goes back.
     #[test]
     fn credit_only_grows() {
-        let mut window = Window::new(4 << 20, 65_536, 0);
+        let mut window = Window::new(4 << 20, 65_536, 8192, 0);
         assert_eq!(window.credit(), 4 << 20);
         window.resize(0);
         window.advance(65_536);
@@ -62,6 +65,12 @@ mod tests {
     /// CREDIT-2: a window is at least two chunks, however short memory is.
     #[test]
     fn a_window_holds_two_chunks() {
-        assert_eq!(Window::new(1, 1000, 500).credit(), 2500);
+        assert_eq!(Window::new(1, 1000, 100, 500).credit(), 2500);
+    }
+
+    /// CREDIT-2: a client that sends whole chunks only fills the content gate.
+    #[test]
+    fn a_window_holds_the_head() {
+        assert_eq!(Window::new(1, 3000, 8192, 0).credit(), 3000 + 8192);
     }
 }

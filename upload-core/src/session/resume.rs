@@ -112,7 +112,7 @@ impl Session {
             return;
         };
         resuming.round = resuming.round.saturating_add(1);
-        if resuming.round >= ROUNDS_MAX {
+        if self.stage != Stage::Open || resuming.round >= ROUNDS_MAX {
             self.answer(held.upload(), ResumeStatus::Locked, resuming);
         } else {
             self.look_up(

@@ -6,7 +6,8 @@ use serde_json::Value;
 use upload_proto::Code;
 
 use crate::{
-    Lease, Output, Phase, Record, RecordPhase, RecordVersion, SessionConfig, Step, StoreEvent,
+    AbortReason, Lease, Output, Phase, Record, RecordPhase, RecordVersion, SessionConfig, Step,
+    StoreEvent,
     crc::Mark,
     saver::Saving,
     upload::{Context, Upload},
@@ -227,8 +228,16 @@ impl Upload {
                 expect: version,
             });
         }
-        if self.phase == Phase::Claiming {
-            self.claimed(cx);
+        match (self.phase, self.leaving) {
+            // The file is published; only its receipt is too large.
+            (Phase::Recording, _) => return self.completed(cx),
+            // Nobody could ever resume it.
+            (_, Some(code)) => {
+                let code = code.unwrap_or(Code::SessionClosed);
+                return self.fail(code, AbortReason::SessionClosed, cx);
+            }
+            (Phase::Claiming, None) => self.claimed(cx),
+            _ => {}
         }
         self.tell_trouble_resumable(Code::NotResumable, false, cx);
         self.settle(cx);

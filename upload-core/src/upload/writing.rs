@@ -2,6 +2,7 @@
 
 use crate::{
     AbortReason, Output, Phase, Step, StorageFault, Verdict, WriterEvent,
+    crc::Running,
     upload::{Context, Upload},
 };
 
@@ -79,7 +80,9 @@ impl Upload {
             WriterEvent::ClosedBefore { result } => {
                 if self.step(Step::ClosedBefore) {
                     self.has_writer = false;
-                    self.continue_at(self.entry.client_size, self.entry.client_size);
+                    let size = self.entry.client_size;
+                    self.continue_at(size, size);
+                    self.crc = Running::from(size, self.file_crc32c);
                     self.finish = true;
                     self.entry.result = Some(result);
                     self.record_receipt(cx);

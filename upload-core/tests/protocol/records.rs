@@ -1,0 +1,196 @@
+//! PROTOCOL 8: trouble with the store.
+
+use serde_json::{Value, json};
+use upload_core::{DisconnectReason, WriterEvent};
+use upload_proto::{Code, ServerMessage};
+
+use crate::rig::{Mood, Rig, up};
+
+/// RESUME-9, RS-15: uploads go on without a store, and are told so once.
+#[test]
+fn a_store_that_is_down_from_the_start() {
+    let mut rig = Rig::new();
+    rig.room.borrow_mut().store_mood = Mood::Fails;
+    rig.register(1, "keep", 12);
+    let messages = rig.messages();
+    let ServerMessage::Registered(registered) = &messages[0] else {
+        panic!("{messages:?}");
+    };
+    assert!(!registered.resumable);
+    assert_eq!(registered.expires_in, None);
+    let ServerMessage::Progress(snapshot) = &messages[1] else {
+        panic!("{messages:?}");
+    };
+    assert_eq!(
+        (snapshot.resumable, snapshot.code),
+        (Some(false), Some(Code::NotResumable))
+    );
+    rig.chunk(1, 0, "abcd").pass(60_000 - 1);
+    rig.chunk(1, 1, "efgh").sent();
+    rig.chunk(1, 2, "ijkl").complete(1);
+    assert_eq!(rig.sent().last().expect("an ending"), "1:complete 12@3");
+}
+
+/// RESUME-9: told once when it fails, once when it is back and the record saved.
+#[test]
+fn a_store_that_comes_and_goes() {
+    let mut rig = Rig::new();
+    rig.register(1, "keep", 100)
+        .chunk(1, 0, "abcd")
+        .pass(200)
+        .sent();
+    rig.room.borrow_mut().store_mood = Mood::Fails;
+    let mut told = Vec::new();
+    for index in 1..10 {
+        rig.chunk(1, index, "abcd").pass(3000);
+        told.extend(rig.messages().into_iter().filter_map(resumable));
+    }
+    assert_eq!(told, [(false, Some(Code::NotResumable))]);
+    rig.room.borrow_mut().store_mood = Mood::Works;
+    rig.pass(20_000);
+    let told: Vec<_> = rig.messages().into_iter().filter_map(resumable).collect();
+    assert_eq!(told, [(true, None)]);
+    assert_eq!(rig.room.borrow().record(1).expect("a record").offset, 40);
+}
+
+fn resumable(message: ServerMessage) -> Option<(bool, Option<Code>)> {
+    match message {
+        ServerMessage::Progress(it) => it.resumable.map(|resumable| (resumable, it.code)),
+        _ => None,
+    }
+}
+
+/// RESUME-9: a save that took effect although it failed is found to be ours.
+#[test]
+fn an_answer_that_got_lost() {
+    for at in ["registration", "progress"] {
+        let mut rig = Rig::new();
+        if at == "registration" {
+            rig.room.borrow_mut().store_mood = Mood::FailsAfter;
+        }
+        rig.register(1, "keep", 12);
+        rig.room.borrow_mut().store_mood = Mood::FailsAfter;
+        rig.chunk(1, 0, "abcd").pass(150);
+        rig.room.borrow_mut().store_mood = Mood::Works;
+        rig.chunk(1, 1, "efgh").pass(20_000);
+        assert!(
+            !rig.sent().iter().any(|line| line.contains("error")),
+            "{at}"
+        );
+        assert_eq!(
+            rig.room.borrow().record(1).expect("a record").offset,
+            8,
+            "{at}"
+        );
+    }
+}
+
+/// RS-14: a record that vanished is written again.
+#[test]
+fn a_record_that_vanished() {
+    let mut rig = Rig::new();
+    rig.register(1, "keep", 12).chunk(1, 0, "abcd").pass(200);
+    rig.room.borrow_mut().store.remove(&up(1));
+    rig.chunk(1, 1, "efgh").pass(1000);
+    assert_eq!(rig.room.borrow().record(1).expect("a record").offset, 8);
+}
+
+/// RS-6, RESUME-2: what can not be read is not declared lost.
+#[test]
+fn a_store_that_can_not_be_read() {
+    let mut rig = Rig::new();
+    rig.room.borrow_mut().store_mood = Mood::Fails;
+    assert_eq!(rig.resume(1, None).sent(), ["1:locked 0@0"]);
+    assert_eq!(rig.complete(1).sent(), ["error storage_throttled 1"]);
+}
+
+/// RS-16, RESUME-1: a record that would be too large switches resuming off.
+#[test]
+fn a_record_that_is_too_large() {
+    let mut rig = Rig::new();
+    rig.register(1, "keep", 12)
+        .chunk(1, 0, "abcd")
+        .pass(200)
+        .sent();
+    let entry = rig.session.entries().next().expect("it is held").id;
+    let now = rig.now();
+    let wrote = WriterEvent::Wrote {
+        received: 4,
+        durable: 4,
+        checkpoint: Some(Value::from("x".repeat(20_000))),
+    };
+    rig.session.handle_writer(entry, wrote, now);
+    rig.pass(200).text(r#"{"type":"ping"}"#);
+    let told: Vec<_> = rig.messages().into_iter().filter_map(resumable).collect();
+    assert_eq!(told, [(false, Some(Code::NotResumable))]);
+    assert!(rig.room.borrow().record(1).is_none());
+    rig.chunk(1, 1, "efgh").chunk(1, 2, "ijkl").complete(1);
+    assert_eq!(rig.sent().last().expect("an ending"), "1:complete 12@3");
+}
+
+/// RESUME-1: from the start, with metadata that fills it.
+#[test]
+fn a_registration_that_is_too_large() {
+    let mut rig = Rig::new();
+    let long = "\u{1}".repeat(2700);
+    rig.register_as(1, json!({"upload_name": "keep", "client_name": long}));
+    assert!(rig.room.borrow().record(1).is_none());
+    rig.sent();
+    rig.chunk(1, 0, "abcdefgh").complete(1);
+    assert_eq!(rig.sent().last().expect("an ending"), "1:complete 8@1");
+}
+
+/// RESUME-1: what lost its record can not outlive its connection.
+#[test]
+fn without_a_record_a_lost_connection_aborts() {
+    let mut rig = Rig::new();
+    let long = "\u{1}".repeat(2700);
+    rig.register_as(1, json!({"upload_name": "keep", "client_name": long}));
+    rig.chunk(1, 0, "abcd");
+    rig.told();
+    rig.disconnect(DisconnectReason::Lost);
+    assert_eq!(rig.told(), ["abort SessionClosed"]);
+    assert!(rig.session.is_finished());
+}
+
+/// RESUME-9: an upload that finishes while the store is down is complete.
+#[test]
+fn completion_does_not_wait_for_a_store_that_is_down() {
+    let mut rig = Rig::new();
+    rig.register(1, "keep", 8)
+        .chunk(1, 0, "abcdefgh")
+        .pass(200)
+        .sent();
+    rig.room.borrow_mut().store_mood = Mood::Fails;
+    rig.complete(1);
+    assert_eq!(rig.sent().last().expect("an ending"), "1:complete 8@1");
+    assert_eq!(rig.published(), 1);
+}
+
+/// A gone connection asks for no wake-up that does nothing.
+#[test]
+fn a_gone_connection_sleeps() {
+    let mut rig = Rig::new();
+    rig.room.borrow_mut().write_mood = Mood::Silent;
+    rig.register(1, "file", 4)
+        .chunk(1, 0, "abcd")
+        .complete(1)
+        .sent();
+    rig.disconnect(DisconnectReason::Lost).pass(60_000);
+    rig.answer();
+    assert!(rig.session.is_finished());
+}
+
+/// RESUME-9: a slow pace of saves is no reason to spin while the store is down.
+#[test]
+fn a_store_that_is_down_is_asked_in_good_time() {
+    let mut rig = Rig::with(|config| {
+        config.limits.save_interval = std::time::Duration::from_secs(5);
+    });
+    rig.register(1, "keep", 100).chunk(1, 0, "abcd").pass(5000);
+    rig.room.borrow_mut().store_mood = Mood::Fails;
+    rig.chunk(1, 1, "efgh").pass(30_000);
+    rig.room.borrow_mut().store_mood = Mood::Works;
+    rig.pass(20_000);
+    assert_eq!(rig.room.borrow().record(1).expect("a record").offset, 8);
+}

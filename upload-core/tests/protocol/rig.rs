@@ -1,0 +1,775 @@
+//! A scripted host: a virtual clock, writers and a conditional store in memory.
+//!
+//! What a session sends and what writers are told is kept as short lines, so
+//! that a test reads like a table: `1:uploading 4@1` is a snapshot of upload 1
+//! with 4 bytes received and 1 as the next index.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use upload_core::{
+    CallOutcome, DisconnectReason, EntryId, Event, Holder, Now, Output, OwnerTally, Parked, Record,
+    RecordExpect, RecordVersion, Screen, Session, SessionConfig, SessionLimits, SlotRules,
+    StorageFault, StoreEvent, Verdict, WriterEvent,
+};
+use upload_proto::{
+    ClientMessage, Code, Frame, ResumeStatus, ServerMessage, Snapshot, Status, UploadRef,
+};
+
+/// How something outside behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// It does what it is asked.
+    Works,
+    /// It fails without effect.
+    Fails,
+    /// It does what it is asked and says that it failed.
+    FailsAfter,
+    /// It does not answer; the output waits in [`Rig::unanswered`].
+    Silent,
+}
+
+/// What a process and its storage hold, shared by the sessions of a test.
+#[derive(Debug)]
+pub(crate) struct Room {
+    pub(crate) store: BTreeMap<UploadRef, (Vec<u8>, u64)>,
+    version: u64,
+    pub(crate) files: Vec<File>,
+    parked: BTreeMap<UploadRef, (usize, Box<Parked>)>,
+    pub(crate) clock_ms: u64,
+    pub(crate) store_mood: Mood,
+    pub(crate) open_mood: Mood,
+    pub(crate) write_mood: Mood,
+    pub(crate) close_mood: Mood,
+    pub(crate) fault: StorageFault,
+    /// `None`: the verdict waits in [`Rig::unanswered`].
+    pub(crate) verdict: Option<Verdict>,
+    /// Whether writers can be reopened.
+    pub(crate) checkpoints: bool,
+    /// Bytes become durable in steps of this many.
+    pub(crate) durable_step: u64,
+    /// What the next close returns.
+    pub(crate) result: Value,
+}
+
+/// What one writer keeps.
+#[derive(Debug, Default)]
+pub(crate) struct File {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) published: bool,
+    pub(crate) aborted: bool,
+}
+
+impl Room {
+    fn new() -> Self {
+        Self {
+            store: BTreeMap::new(),
+            version: 0,
+            files: Vec::new(),
+            parked: BTreeMap::new(),
+            clock_ms: 0,
+            store_mood: Mood::Works,
+            open_mood: Mood::Works,
+            write_mood: Mood::Works,
+            close_mood: Mood::Works,
+            fault: StorageFault::Failed,
+            verdict: Some(Verdict::Accept),
+            checkpoints: true,
+            durable_step: 1,
+            result: json!({"stored": true}),
+        }
+    }
+
+    pub(crate) fn record(&self, n: u8) -> Option<Record> {
+        let (bytes, _) = self.store.get(&up(n))?;
+        Some(Record::decode(bytes).expect("the core wrote it"))
+    }
+
+    /// Changes a record behind the holder's back.
+    pub(crate) fn rewrite(&mut self, n: u8, change: impl FnOnce(&mut Record)) {
+        let mut record = self.record(n).expect("there is a record");
+        change(&mut record);
+        self.version += 1;
+        let bytes = record.encode().expect("a small record");
+        self.store.insert(up(n), (bytes, self.version));
+    }
+
+    fn put(&mut self, upload: UploadRef, record: Vec<u8>, expect: RecordExpect) -> StoreEvent {
+        let stands = self.store.get(&upload).map(|(_, version)| *version);
+        let matches = match expect {
+            RecordExpect::Absent => stands.is_none(),
+            RecordExpect::Version(version) => stands == Some(version.0),
+        };
+        match self.store_mood {
+            Mood::Fails => return StoreEvent::Failed,
+            _ if !matches => return StoreEvent::Conflict,
+            _ => {}
+        }
+        self.version += 1;
+        self.store.insert(upload, (record, self.version));
+        match self.store_mood {
+            Mood::FailsAfter => StoreEvent::Failed,
+            _ => StoreEvent::Saved(RecordVersion(self.version)),
+        }
+    }
+}
+
+/// One connection of a process.
+pub(crate) struct Rig {
+    pub(crate) session: Session,
+    pub(crate) room: Rc<RefCell<Room>>,
+    /// What was sent, not yet looked at.
+    sent: Vec<ServerMessage>,
+    /// What writers were told, not yet looked at.
+    told: Vec<String>,
+    /// Facts for the host, not yet looked at.
+    pub(crate) events: Vec<Event>,
+    /// Outputs whose mood was silent.
+    pub(crate) unanswered: VecDeque<Output>,
+    pub(crate) closed: Option<u16>,
+    files: BTreeMap<EntryId, usize>,
+}
+
+/// Refuses names that end in `.exe` and types that are `text/html`.
+struct NoPrograms;
+
+impl Screen for NoPrograms {
+    fn screen(&self, client_name: &str, client_type: &str) -> Result<(), Code> {
+        if client_type == "text/html" {
+            return Err(Code::ActiveContent);
+        }
+        if client_name.ends_with(".exe") {
+            return Err(Code::TypeNotAccepted);
+        }
+        Ok(())
+    }
+}
+
+/// Returns the rules of a slot of small things: chunks of 4 bytes, files of at
+/// most 100, a gate of 4.
+pub(crate) fn slot(name: &str, resumable: bool) -> SlotRules {
+    SlotRules {
+        max_entries: 4,
+        max_file_size: 100,
+        chunk_size: 4,
+        head_bytes: 4,
+        resumable,
+        screen: Arc::new(NoPrograms),
+        ..SlotRules::new(name)
+    }
+}
+
+/// Returns the configuration of a connection: slot `file` forgets, `keep` can be
+/// resumed, `stay` also when the tab is closed, `one` takes one file, `ask` asks
+/// the application.
+pub(crate) fn config(session: u64) -> SessionConfig {
+    let one = SlotRules {
+        max_entries: 1,
+        ..slot("one", false)
+    };
+    let stay = SlotRules {
+        keep_on_leave: true,
+        ..slot("stay", true)
+    };
+    let ask = SlotRules {
+        authorize: true,
+        ..slot("ask", false)
+    };
+    let slots = [slot("file", false), slot("keep", true), one, stay, ask];
+    SessionConfig {
+        slots: slots
+            .into_iter()
+            .map(|slot| (slot.name.clone(), Arc::new(slot)))
+            .collect(),
+        plain: false,
+        holder: Holder {
+            boot: "here".into(),
+            session,
+        },
+        shared_store: true,
+        tally: Arc::default(),
+        limits: SessionLimits {
+            window_bytes: 16,
+            ..SessionLimits::default()
+        },
+        checksum: true,
+    }
+}
+
+/// Returns the ref of upload `n`.
+pub(crate) fn up(n: u8) -> UploadRef {
+    UploadRef::from_bytes([n; 16])
+}
+
+/// Returns the start of virtual time.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one reading all others count from"
+)]
+fn epoch() -> Instant {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    *EPOCH.get_or_init(Instant::now)
+}
+
+impl Rig {
+    /// Opens a connection of its own process; the first message is taken off.
+    pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// Opens a connection whose configuration is changed first.
+    pub(crate) fn with(change: impl FnOnce(&mut SessionConfig)) -> Self {
+        Self::in_room(Rc::new(RefCell::new(Room::new())), 1, change)
+    }
+
+    /// Opens another connection of the same process.
+    pub(crate) fn beside(&self, session: u64, change: impl FnOnce(&mut SessionConfig)) -> Self {
+        Self::in_room(Rc::clone(&self.room), session, change)
+    }
+
+    /// Kills the process and opens a connection of its next start: what was
+    /// parked is gone, and of files what was not durable.
+    pub(crate) fn after_crash(self) -> Self {
+        let room = Rc::clone(&self.room);
+        {
+            let mut room = room.borrow_mut();
+            room.parked.clear();
+            let step = room.durable_step as usize;
+            for file in room.files.iter_mut().filter(|file| !file.published) {
+                let durable = file.bytes.len() / step * step;
+                file.bytes.truncate(durable);
+            }
+        }
+        Self::in_room(room, 2, |config| config.holder.boot = "again".into())
+    }
+
+    fn in_room(
+        room: Rc<RefCell<Room>>,
+        session: u64,
+        change: impl FnOnce(&mut SessionConfig),
+    ) -> Self {
+        let mut config = config(session);
+        change(&mut config);
+        let now = now_at(room.borrow().clock_ms);
+        let mut rig = Self {
+            session: Session::new(config, now),
+            room,
+            sent: Vec::new(),
+            told: Vec::new(),
+            events: Vec::new(),
+            unanswered: VecDeque::new(),
+            closed: None,
+            files: BTreeMap::new(),
+        };
+        rig.drain();
+        let first = rig.sent.remove(0);
+        assert!(matches!(first, ServerMessage::Configs(_)), "{first:?}");
+        rig
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        now_at(self.room.borrow().clock_ms)
+    }
+
+    /// Takes a text message as it stands on the wire.
+    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
+        let now = self.now();
+        self.session.handle_message(ClientMessage::parse(text), now);
+        self.drain()
+    }
+
+    /// Takes a binary message as it stands on the wire.
+    pub(crate) fn binary(&mut self, bytes: Vec<u8>) -> &mut Self {
+        let now = self.now();
+        self.session
+            .handle_frame(Frame::decode(Bytes::from(bytes)), now);
+        self.drain()
+    }
+
+    pub(crate) fn register(&mut self, n: u8, slot: &str, size: u64) -> &mut Self {
+        self.register_as(n, json!({"upload_name": slot, "client_size": size}))
+    }
+
+    /// Registers with fields beyond the usual ones.
+    pub(crate) fn register_as(&mut self, n: u8, fields: Value) -> &mut Self {
+        let mut message = json!({
+            "type": "upload_register", "ref": up(n).to_string(), "upload_name": "file",
+            "client_name": "a.txt", "client_type": "text/plain", "client_size": 8,
+        });
+        for (name, value) in fields.as_object().expect("an object") {
+            message[name] = value.clone();
+        }
+        self.text(&message.to_string())
+    }
+
+    pub(crate) fn resume(&mut self, n: u8, client_id: Option<&str>) -> &mut Self {
+        let mut message = json!({"type": "upload_resume", "ref": up(n).to_string()});
+        if let Some(client_id) = client_id {
+            message["client_id"] = client_id.into();
+        }
+        self.text(&message.to_string())
+    }
+
+    pub(crate) fn chunk(&mut self, n: u8, index: u32, data: &str) -> &mut Self {
+        let now = self.now();
+        let frame = Frame::Chunk {
+            upload: up(n),
+            index,
+            data: Bytes::copy_from_slice(data.as_bytes()),
+        };
+        self.session.handle_frame(Ok(frame), now);
+        self.drain()
+    }
+
+    pub(crate) fn complete(&mut self, n: u8) -> &mut Self {
+        self.complete_with(n, None)
+    }
+
+    pub(crate) fn complete_with(&mut self, n: u8, crc32c: Option<u32>) -> &mut Self {
+        let now = self.now();
+        let upload = up(n);
+        self.session
+            .handle_frame(Ok(Frame::Complete { upload, crc32c }), now);
+        self.drain()
+    }
+
+    pub(crate) fn cancel(&mut self, n: u8) -> &mut Self {
+        let now = self.now();
+        let upload = up(n);
+        self.session.handle_frame(Ok(Frame::Cancel { upload }), now);
+        self.drain()
+    }
+
+    pub(crate) fn disconnect(&mut self, reason: DisconnectReason) -> &mut Self {
+        let now = self.now();
+        self.session.handle_disconnect(reason, now);
+        self.drain()
+    }
+
+    /// Has another connection of the process give an upload up.
+    pub(crate) fn evict(&mut self, n: u8) -> &mut Self {
+        let now = self.now();
+        self.session.handle_evict(up(n), now);
+        self.drain()
+    }
+
+    /// Tells what the store did.
+    pub(crate) fn store(&mut self, entry: EntryId, event: StoreEvent) -> &mut Self {
+        let now = self.now();
+        self.session.handle_store(entry, event, now);
+        self.drain()
+    }
+
+    /// Tells that the server restarts.
+    pub(crate) fn restart(&mut self, reconnect_after: Duration) -> &mut Self {
+        let now = self.now();
+        self.session.handle_drain(reconnect_after, now);
+        self.drain()
+    }
+
+    /// Lets time pass, waking the session exactly when it asks.
+    pub(crate) fn pass(&mut self, ms: u64) -> &mut Self {
+        let end = self.room.borrow().clock_ms + ms;
+        for wakes in 0.. {
+            assert!(wakes < 10_000, "the session asks to be woken for nothing");
+            let due = self
+                .session
+                .poll_timeout()
+                .filter(|due| *due <= now_at(end).instant);
+            let Some(due) = due else { break };
+            let at = due.saturating_duration_since(epoch()).as_millis();
+            {
+                let mut room = self.room.borrow_mut();
+                room.clock_ms = room.clock_ms.max(u64::try_from(at).expect("a short time"));
+            }
+            let now = self.now();
+            self.session.handle_timeout(now);
+            self.drain();
+        }
+        self.room.borrow_mut().clock_ms = end;
+        self
+    }
+
+    /// Answers the oldest output whose mood was silent.
+    pub(crate) fn answer(&mut self) -> &mut Self {
+        let output = self.unanswered.pop_front().expect("something waits");
+        let (mut room, works) = (self.room.borrow_mut(), Mood::Works);
+        let moods = (
+            room.store_mood,
+            room.open_mood,
+            room.write_mood,
+            room.close_mood,
+        );
+        (
+            room.store_mood,
+            room.open_mood,
+            room.write_mood,
+            room.close_mood,
+        ) = (works, works, works, works);
+        drop(room);
+        self.carry_out(output);
+        {
+            let mut room = self.room.borrow_mut();
+            (
+                room.store_mood,
+                room.open_mood,
+                room.write_mood,
+                room.close_mood,
+            ) = moods;
+        }
+        self.drain()
+    }
+
+    /// Answers the verdict that waits.
+    pub(crate) fn judge(&mut self, verdict: Verdict) -> &mut Self {
+        let waits = |output: &Output| matches!(output, Output::Inspect { .. });
+        let at = self.unanswered.iter().position(waits);
+        let output = self.unanswered.remove(at.expect("a verdict waits"));
+        let Some(Output::Inspect { entry, .. }) = output else {
+            unreachable!("it was found a line ago")
+        };
+        let now = self.now();
+        self.session.handle_verdict(entry, verdict, now);
+        self.drain()
+    }
+
+    /// Answers a call of the application.
+    pub(crate) fn call_back(&mut self, outcome: CallOutcome) -> &mut Self {
+        let Some(Output::Call { call, .. }) = self.unanswered.pop_front() else {
+            panic!("no call waits");
+        };
+        let now = self.now();
+        self.session.handle_call(call, outcome, now);
+        self.drain()
+    }
+
+    /// Answers an authorisation.
+    pub(crate) fn authorize(&mut self, answer: Result<(), Code>) -> &mut Self {
+        let Some(Output::Authorize { entry, .. }) = self.unanswered.pop_front() else {
+            panic!("no authorisation waits");
+        };
+        let now = self.now();
+        self.session.handle_authorized(entry, answer, now);
+        self.drain()
+    }
+
+    /// Returns what was sent since the last look, as lines.
+    pub(crate) fn sent(&mut self) -> Vec<String> {
+        self.messages().iter().map(line).collect()
+    }
+
+    /// Returns what was sent since the last look.
+    pub(crate) fn messages(&mut self) -> Vec<ServerMessage> {
+        std::mem::take(&mut self.sent)
+    }
+
+    /// Returns the last snapshot since the last look.
+    pub(crate) fn snapshot(&mut self) -> Snapshot {
+        let last = self.messages().into_iter().rev().find_map(|message| {
+            let ServerMessage::Progress(snapshot) = message else {
+                return None;
+            };
+            Some(*snapshot)
+        });
+        last.expect("a snapshot was sent")
+    }
+
+    /// Returns what writers were told since the last look, as lines.
+    pub(crate) fn told(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.told)
+    }
+
+    /// Returns what the writer made last keeps, as text.
+    pub(crate) fn kept(&self) -> String {
+        let room = self.room.borrow();
+        let file = room.files.last().expect("a writer was made");
+        String::from_utf8(file.bytes.clone()).expect("tests send text")
+    }
+
+    pub(crate) fn published(&self) -> usize {
+        let room = self.room.borrow();
+        room.files.iter().filter(|file| file.published).count()
+    }
+
+    fn drain(&mut self) -> &mut Self {
+        while let Some(output) = self.session.poll_output() {
+            self.carry_out(output);
+        }
+        self
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        let now = self.now();
+        match output {
+            Output::Send(message) => self.sent.push(message),
+            Output::Notify(event) => self.events.push(event),
+            Output::Disconnect { code } => self.closed = Some(code),
+            Output::Authorize { .. } | Output::Call { .. } | Output::Evict { .. } => {
+                self.unanswered.push_back(output);
+            }
+            Output::Inspect { entry, .. } => {
+                let verdict = self.room.borrow().verdict;
+                match verdict {
+                    Some(verdict) => self.session.handle_verdict(entry, verdict, now),
+                    None => self.unanswered.push_back(output),
+                }
+            }
+            Output::Claim { .. } | Output::Save { .. } | Output::Forget { .. } => {
+                self.do_store(output, now);
+            }
+            _ => self.do_writer(output, now),
+        }
+    }
+
+    fn do_store(&mut self, output: Output, now: Now) {
+        let mut room = self.room.borrow_mut();
+        if room.store_mood == Mood::Silent {
+            self.unanswered.push_back(output);
+            return;
+        }
+        let (entry, event) = match output {
+            Output::Claim { entry, upload } => {
+                let found = room.store.get(&upload).cloned();
+                let found = found.map(|(bytes, version)| (bytes, RecordVersion(version)));
+                let event = match room.store_mood {
+                    Mood::Works => StoreEvent::Found(found),
+                    _ => StoreEvent::Failed,
+                };
+                (entry, event)
+            }
+            Output::Save {
+                entry,
+                upload,
+                record,
+                expect,
+                ..
+            } => (entry, room.put(upload, record, expect)),
+            Output::Forget { upload, expect } => {
+                let is_same = room
+                    .store
+                    .get(&upload)
+                    .is_some_and(|(_, version)| *version == expect.0);
+                if is_same && room.store_mood == Mood::Works {
+                    room.store.remove(&upload);
+                }
+                return;
+            }
+            other => unreachable!("{other:?} is not the store's"),
+        };
+        drop(room);
+        self.session.handle_store(entry, event, now);
+    }
+
+    fn do_writer(&mut self, output: Output, now: Now) {
+        let mut room = self.room.borrow_mut();
+        let (entry, mood, text) = describe(&output, &room);
+        if mood == Mood::Silent {
+            self.unanswered.push_back(output);
+            return;
+        }
+        self.told.push(text);
+        let event = match output {
+            _ if mood == Mood::Fails => Some(WriterEvent::Failed(room.fault)),
+            Output::Open { .. } => {
+                let file = room.files.len();
+                room.files.push(File::default());
+                self.files.insert(entry, file);
+                let checkpoint = room.checkpoints.then(|| Value::from(file));
+                Some(WriterEvent::Opened { checkpoint })
+            }
+            Output::Reopen {
+                epoch,
+                checkpoint,
+                offset,
+                ..
+            } => {
+                let upload = self.session.entry(entry).expect("it is held").upload;
+                match room.parked.remove(&upload) {
+                    Some((file, parked)) if parked.epoch == epoch => {
+                        self.files.insert(entry, file);
+                        Some(WriterEvent::Unparked(parked))
+                    }
+                    _ => Some(reopen(
+                        &mut room,
+                        &mut self.files,
+                        entry,
+                        checkpoint,
+                        offset,
+                    )),
+                }
+            }
+            Output::Write { data, .. } => {
+                let step = room.durable_step;
+                let file = self.files.get(&entry).expect("written once open");
+                let bytes = &mut room.files[*file].bytes;
+                bytes.extend_from_slice(&data);
+                let received = bytes.len() as u64;
+                Some(WriterEvent::Wrote {
+                    received,
+                    durable: received / step * step,
+                    checkpoint: None,
+                })
+            }
+            Output::Close { .. } => {
+                let file = self.files[&entry];
+                room.files[file].published = true;
+                let result = room.result.clone();
+                Some(match mood {
+                    Mood::FailsAfter => WriterEvent::Failed(room.fault),
+                    _ => WriterEvent::Closed { result },
+                })
+            }
+            Output::Abort { .. } => {
+                if let Some(file) = self.files.remove(&entry) {
+                    room.files[file].aborted = true;
+                    room.files[file].published = false;
+                }
+                None
+            }
+            Output::Release { .. } => {
+                self.files.remove(&entry);
+                None
+            }
+            Output::Park { parked, .. } => {
+                let file = self.files.remove(&entry).expect("a quiet writer");
+                let upload = self.events.iter().rev().find_map(|event| match event {
+                    Event::Attached(it) if it.id == entry => Some(it.upload),
+                    _ => None,
+                });
+                let upload = upload.expect("it was attached before");
+                room.parked.insert(upload, (file, parked));
+                None
+            }
+            other => unreachable!("{other:?} is not a writer's"),
+        };
+        drop(room);
+        if let Some(event) = event {
+            self.session.handle_writer(entry, event, now);
+        }
+    }
+}
+
+fn reopen(
+    room: &mut Room,
+    files: &mut BTreeMap<EntryId, usize>,
+    entry: EntryId,
+    checkpoint: Option<Value>,
+    offset: u64,
+) -> WriterEvent {
+    let Some(file) = checkpoint.and_then(|value| value.as_u64()) else {
+        assert_eq!(
+            offset, 0,
+            "RESUME-2: nothing is durable without a checkpoint"
+        );
+        files.insert(entry, room.files.len());
+        room.files.push(File::default());
+        return WriterEvent::Reopened { checkpoint: None };
+    };
+    let number = usize::try_from(file).expect("a small number");
+    let file = &mut room.files[number];
+    if file.published {
+        let result = room.result.clone();
+        return WriterEvent::ClosedBefore { result };
+    }
+    if file.aborted {
+        return WriterEvent::Gone;
+    }
+    assert!(offset as usize <= file.bytes.len(), "RESUME-2");
+    file.bytes.truncate(offset as usize);
+    files.insert(entry, number);
+    WriterEvent::Reopened { checkpoint: None }
+}
+
+fn describe(output: &Output, room: &Room) -> (EntryId, Mood, String) {
+    match output {
+        Output::Open { entry } => (*entry, room.open_mood, "open".into()),
+        Output::Reopen { entry, offset, .. } => {
+            (*entry, room.open_mood, format!("reopen {offset}"))
+        }
+        Output::Write { entry, data } => {
+            let text = String::from_utf8_lossy(data);
+            (*entry, room.write_mood, format!("write {text}"))
+        }
+        Output::Close { entry } => (*entry, room.close_mood, "close".into()),
+        Output::Abort { entry, reason } => (*entry, Mood::Works, format!("abort {reason:?}")),
+        Output::Release { entry } => (*entry, Mood::Works, "release".into()),
+        Output::Park { entry, .. } => (*entry, Mood::Works, "park".into()),
+        other => unreachable!("{other:?} is not a writer's"),
+    }
+}
+
+fn now_at(clock_ms: u64) -> Now {
+    Now {
+        instant: epoch() + Duration::from_millis(clock_ms),
+        unix_ms: 1_700_000_000_000 + clock_ms,
+    }
+}
+
+/// Returns the number of an upload made by [`up`].
+fn number(upload: UploadRef) -> u8 {
+    upload.as_bytes()[0]
+}
+
+/// Returns a message as one line.
+fn line(message: &ServerMessage) -> String {
+    match message {
+        ServerMessage::Configs(_) => "configs".into(),
+        ServerMessage::Registered(it) => format!("{}:registered", number(it.upload)),
+        ServerMessage::Progress(it) => {
+            let status = match it.status {
+                Status::Uploading => "uploading",
+                Status::Complete => "complete",
+                Status::Error => "error",
+                Status::Cancelled => "cancelled",
+            };
+            let code = it.code.map(|code| format!(" {code}")).unwrap_or_default();
+            let detached = if it.detached == Some(true) {
+                " detached"
+            } else {
+                ""
+            };
+            let at = (it.bytes_received, it.next_index);
+            format!(
+                "{}:{status}{code}{detached} {}@{}",
+                number(it.upload),
+                at.0,
+                at.1
+            )
+        }
+        ServerMessage::Resumed(it) => {
+            let status = match it.status {
+                ResumeStatus::Resumed => "resumed",
+                ResumeStatus::Complete => "already complete",
+                ResumeStatus::NotFound => "not found",
+                ResumeStatus::Locked => "locked",
+            };
+            let at = (it.bytes_received, it.next_index);
+            format!("{}:{status} {}@{}", number(it.upload), at.0, at.1)
+        }
+        ServerMessage::ResumeAck(it) => {
+            format!("{}:ack {} {}", number(it.upload_id), it.accepted, it.offset)
+        }
+        ServerMessage::EventResult(it) => {
+            let code = it.code.map(|code| format!(" {code}")).unwrap_or_default();
+            format!("event {} {}{code}", it.event, it.ok)
+        }
+        ServerMessage::Error(it) => match it.upload {
+            Some(upload) => format!("error {} {}", it.code, number(upload)),
+            None => format!("error {}", it.code),
+        },
+        ServerMessage::Draining { reconnect_after_ms } => format!("draining {reconnect_after_ms}"),
+        ServerMessage::Pong => "pong".into(),
+    }
+}
+
+/// Counts an owner's uploads over several connections.
+pub(crate) fn tally() -> Arc<OwnerTally> {
+    Arc::default()
+}
