@@ -1,0 +1,13 @@
+//! The real binary, driven over real sockets.
+//!
+//! `cargo xtask integration` builds what is needed and runs this target; the
+//! binary is the one named by `UPLOAD_SERVER_BINARY`, or the one cargo built.
+//! The long runs take their counts from `UPLOAD_LONG_RUN=1`.
+
+mod client;
+mod djust;
+mod main_job;
+mod pattern;
+mod rows;
+mod server;
+mod wire;

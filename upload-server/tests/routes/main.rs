@@ -1,0 +1,268 @@
+//! The routes over real connections: handshake, cookie, status, files.
+
+mod raw;
+
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use upload_server::{Limits, SlotOptions, Unauthenticated, Uploads, UploadsBuilder};
+
+use raw::{Answer, Server};
+
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+async fn start(make: impl FnOnce(UploadsBuilder) -> UploadsBuilder) -> Server {
+    let dir = tempfile::tempdir().expect("a directory");
+    let builder = Uploads::builder()
+        .data_dir(dir.path())
+        .allow_upload("avatar", SlotOptions::new().accept(".png"));
+    let uploads = make(builder).build().expect("good options");
+    let app = Router::new()
+        .nest("/uploads", uploads.router())
+        .merge(uploads.demo_router());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Server {
+        address,
+        uploads,
+        _dir: Arc::new(dir),
+    }
+}
+
+fn handshake(extra: &[(&str, &str)]) -> Vec<(String, String)> {
+    let mut headers: Vec<(String, String)> = [
+        ("connection", "keep-alive, Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", KEY),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    for (name, value) in extra {
+        headers.retain(|(known, _)| known != name);
+        if !value.is_empty() {
+            headers.push(((*name).to_owned(), (*value).to_owned()));
+        }
+    }
+    headers
+}
+
+async fn connect(server: &Server, extra: &[(&str, &str)]) -> Answer {
+    server
+        .request("GET", "/uploads/ws", &handshake(extra))
+        .await
+}
+
+/// The handshake of RFC 6455, section 1.3, key and answer included.
+#[tokio::test]
+async fn the_handshake_is_answered_with_101() {
+    let server = start(|builder| builder).await;
+    let answer = connect(&server, &[("sec-websocket-protocol", "chat, upload.v1")]).await;
+    assert_eq!(answer.status, 101);
+    assert_eq!(
+        answer.header("sec-websocket-accept"),
+        Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+    );
+    assert_eq!(answer.header("upgrade"), Some("websocket"));
+    assert_eq!(answer.header("sec-websocket-protocol"), Some("upload.v1"));
+    assert_eq!(answer.header("sec-websocket-extensions"), None);
+
+    let plain = connect(&server, &[]).await;
+    assert_eq!(plain.status, 101);
+    assert_eq!(plain.header("sec-websocket-protocol"), None);
+    let other = connect(&server, &[("sec-websocket-protocol", "UPLOAD.V1, chat")]).await;
+    assert_eq!(
+        (other.status, other.header("sec-websocket-protocol")),
+        (101, None)
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_handshake_is_refused() {
+    let server = start(|builder| builder).await;
+    for (extra, status) in [
+        (("connection", ""), 426),
+        (("connection", "keep-alive"), 426),
+        (("upgrade", ""), 426),
+        (("upgrade", "h2c"), 426),
+        (("sec-websocket-version", ""), 426),
+        (("sec-websocket-version", "8"), 426),
+        (("sec-websocket-key", ""), 400),
+        (("sec-websocket-key", "short"), 400),
+        (("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ!="), 400),
+        (
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZSBhbmQgbW9yZQ=="),
+            400,
+        ),
+    ] {
+        let answer = connect(&server, &[extra]).await;
+        assert_eq!(answer.status, status, "{extra:?}");
+        if extra.0 == "sec-websocket-version" {
+            assert_eq!(answer.header("sec-websocket-version"), Some("13"));
+        }
+    }
+    let post = server.request("POST", "/uploads/ws", &handshake(&[])).await;
+    assert_eq!(post.status, 405);
+}
+
+/// CONN-1: a page of another host is refused before the upgrade.
+#[tokio::test]
+async fn conn_1_foreign_pages_get_403() {
+    let server = start(|builder| builder).await;
+    let own = format!("http://{}", server.address);
+    assert_eq!(connect(&server, &[("origin", &own)]).await.status, 101);
+    for origin in ["http://evil.example", "null", "http://127.0.0.1"] {
+        assert_eq!(
+            connect(&server, &[("origin", origin)]).await.status,
+            403,
+            "{origin}"
+        );
+    }
+    let strict = start(|builder| builder.require_origin(true)).await;
+    assert_eq!(connect(&strict, &[]).await.status, 403);
+    let open = start(|builder| builder.allowed_origins(["*"])).await;
+    assert_eq!(
+        connect(&open, &[("origin", "http://evil.example")])
+            .await
+            .status,
+        101
+    );
+}
+
+#[tokio::test]
+async fn whoever_has_no_identity_gets_401() {
+    let server = start(|builder| {
+        builder.owner(|parts| match parts.headers.get("x-user") {
+            Some(user) => Ok(user.to_str().ok().map(str::to_owned)),
+            None => Err(Unauthenticated),
+        })
+    })
+    .await;
+    assert_eq!(connect(&server, &[]).await.status, 401);
+    assert_eq!(server.get("/uploads/session", &[]).await.status, 401);
+    let known = connect(&server, &[("x-user", "alice")]).await;
+    assert_eq!((known.status, known.header("set-cookie")), (101, None));
+}
+
+#[tokio::test]
+async fn the_cookie_comes_with_the_first_contact_and_only_then() {
+    let server = start(|builder| builder).await;
+    for first in [
+        connect(&server, &[]).await,
+        server.get("/uploads/session", &[]).await,
+    ] {
+        let cookie = first.header("set-cookie").expect("a cookie").to_owned();
+        assert!(
+            cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"),
+            "{cookie}"
+        );
+        let pair = cookie.split(';').next().expect("a pair");
+        let again = connect(&server, &[("cookie", pair)]).await;
+        assert_eq!((again.status, again.header("set-cookie")), (101, None));
+        let again = server.get("/uploads/session", &[("cookie", pair)]).await;
+        assert_eq!((again.status, again.header("set-cookie")), (204, None));
+    }
+}
+
+/// Beyond `max_connections` and while draining there is no place, and clients are told when to ask
+/// again.
+#[tokio::test]
+async fn without_a_place_it_is_503() {
+    let limits = Limits {
+        max_connections: 1,
+        ..Limits::default()
+    };
+    let server = start(|builder| builder.limits(limits)).await;
+    let first = connect(&server, &[]).await;
+    assert_eq!(first.status, 101);
+    let second = connect(&server, &[]).await;
+    assert_eq!(second.status, 503);
+    assert!(second.header("retry-after").is_some());
+
+    let drained = start(|builder| builder).await;
+    assert!(drained.uploads.shutdown().await, "nothing was open");
+    assert_eq!(connect(&drained, &[]).await.status, 503);
+}
+
+#[tokio::test]
+async fn mount_decides_the_slots_and_its_errors_are_500() {
+    let server = start(|builder| {
+        builder.mount(|cx| {
+            let name = if cx.parts().headers.contains_key("x-bad") {
+                "a/b"
+            } else {
+                "extra"
+            };
+            assert!(cx.remove_upload("avatar"));
+            cx.allow_upload(name, SlotOptions::new())
+        })
+    })
+    .await;
+    assert_eq!(connect(&server, &[("x-bad", "1")]).await.status, 500);
+    let mut good = connect(&server, &[]).await;
+    let configs = good.first_text().await;
+    assert!(
+        configs.contains("\"extra\"") && !configs.contains("\"avatar\""),
+        "{configs}"
+    );
+}
+
+/// Every failure of the status endpoint is the same answer, byte by byte.
+#[tokio::test]
+async fn status_tells_nobody_else_anything() {
+    let server = start(|builder| builder).await;
+    let cookie = server.get("/uploads/session", &[]).await;
+    let cookie = cookie.header("set-cookie").expect("a cookie").to_owned();
+    let pair = cookie.split(';').next().expect("a pair");
+    let unknown = "11111111-2222-3333-4444-555555555555";
+    let mut bodies = Vec::new();
+    for (upload, cookie) in [
+        (unknown, ""),
+        (unknown, pair),
+        ("not-a-uuid", pair),
+        ("00000000-0000-0000-0000-000000000000", pair),
+        ("%2e%2e", pair),
+    ] {
+        let path = format!("/uploads/{upload}/status");
+        let answer = server.get(&path, &[("cookie", cookie)]).await;
+        assert_eq!(answer.status, 404, "{upload}");
+        assert_eq!(answer.header("set-cookie"), None);
+        bodies.push(answer.body);
+    }
+    assert!(
+        bodies
+            .iter()
+            .all(|body| body == "{\"status\":\"not_found\"}"),
+        "{bodies:?}"
+    );
+    let post = server
+        .request("POST", &format!("/uploads/{unknown}/status"), &[])
+        .await;
+    assert_eq!(post.status, 405);
+}
+
+#[tokio::test]
+async fn the_page_and_the_client_are_served() {
+    let server = start(|builder| builder).await;
+    let page = server.get("/", &[]).await;
+    assert_eq!(page.status, 200);
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    assert!(page.header("content-security-policy").is_some());
+    let client = server.get("/uploads/client/index.js", &[]).await;
+    assert_eq!(
+        client.header("content-type"),
+        Some("text/javascript; charset=utf-8")
+    );
+    let tag = client.header("etag").expect("a tag").to_owned();
+    let again = server
+        .get("/uploads/client/index.js", &[("if-none-match", &tag)])
+        .await;
+    assert_eq!((again.status, again.body.as_str()), (304, ""));
+    assert_eq!(server.get("/uploads/demo/demo.css", &[]).await.status, 200);
+    assert_eq!(server.get("/uploads/client/none.js", &[]).await.status, 404);
+}
