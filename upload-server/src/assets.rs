@@ -26,9 +26,24 @@ macro_rules! assets {
     };
 }
 
-static CLIENT: &[Asset] = assets![];
+static CLIENT: &[Asset] = assets![
+    "crc32c.js" at "../client/crc32c.js",
+    "directives.js" at "../client/directives.js",
+    "index.js" at "../client/index.js",
+    "presigned.js" at "../client/presigned.js",
+    "protocol.js" at "../client/protocol.js",
+    "resume.js" at "../client/resume.js",
+    "sender.js" at "../client/sender.js",
+    "socket.js" at "../client/socket.js",
+    "source.js" at "../client/source.js",
+];
 
-static DEMO: &[Asset] = assets![];
+static DEMO: &[Asset] = assets![
+    "demo.css" at "../demo/demo.css",
+    "demo.js" at "../demo/demo.js",
+    "icon.svg" at "../demo/icon.svg",
+    "index.html" at "../demo/index.html",
+];
 
 /// Tells versions of files apart: the same for all files of one build.
 static TAG: LazyLock<HeaderValue> = LazyLock::new(|| {

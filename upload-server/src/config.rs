@@ -9,6 +9,8 @@ mod open;
 mod size;
 mod slots;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -29,11 +31,7 @@ pub use open::Server;
 pub use size::Size;
 pub use slots::{SlotConfig, WriterKind};
 
-use crate::{
-    identity::SECRET_BYTES_MIN,
-    origin::Origins,
-    shared::Limits,
-};
+use crate::{identity::SECRET_BYTES_MIN, origin::Origins, shared::Limits};
 
 /// Beginning of the variables that override the file.
 const ENV_PREFIX: &str = "UPLOAD_";
@@ -115,7 +113,11 @@ impl Config {
             figment = figment.merge(Toml::file_exact(file));
         }
         let env = Env::prefixed(ENV_PREFIX).ignore(ENV_IGNORED).split("__");
-        let mut config: Self = figment.merge(env).extract()?;
+        Self::read(&figment.merge(env))
+    }
+
+    fn read(figment: &Figment) -> Result<Self, ConfigError> {
+        let mut config: Self = figment.extract()?;
         config.fill();
         config.check()?;
         Ok(config)
@@ -138,7 +140,11 @@ impl Config {
         let invalid = |key: &str, why: &dyn ToString| ConfigError::invalid(key, why.to_string());
         Origins::new(&self.allowed_origins, self.require_origin)
             .map_err(|error| invalid("allowed_origins", &error))?;
-        if self.secret.as_ref().is_some_and(|secret| secret.0.len() < SECRET_BYTES_MIN) {
+        if self
+            .secret
+            .as_ref()
+            .is_some_and(|secret| secret.0.len() < SECRET_BYTES_MIN)
+        {
             let why = format!("needs at least {SECRET_BYTES_MIN} bytes");
             return Err(invalid("secret", &why));
         }
@@ -310,7 +316,10 @@ impl LimitsConfig {
             ("sweep_seconds", self.sweep_seconds),
         ];
         match least_one.iter().find(|(_, value)| *value == 0) {
-            Some((key, _)) => Err(ConfigError::invalid(&format!("limits.{key}"), "must be at least 1")),
+            Some((key, _)) => Err(ConfigError::invalid(
+                &format!("limits.{key}"),
+                "must be at least 1",
+            )),
             None => Ok(()),
         }
     }

@@ -34,7 +34,11 @@ impl Sweepers {
 
     /// Adds a factory, unless it is there.
     pub(crate) fn add_writers(&mut self, writers: Arc<dyn WriterFactory>) {
-        if !self.writers.iter().any(|known| Arc::ptr_eq(known, &writers)) {
+        if !self
+            .writers
+            .iter()
+            .any(|known| Arc::ptr_eq(known, &writers))
+        {
             self.writers.push(writers);
         }
     }

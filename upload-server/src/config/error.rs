@@ -44,7 +44,9 @@ impl ConfigError {
 
 impl From<figment::Error> for ConfigError {
     fn from(error: figment::Error) -> Self {
-        Self::Read(Problems(error.into_iter().map(|error| line(&error)).collect()))
+        Self::Read(Problems(
+            error.into_iter().map(|error| line(&error)).collect(),
+        ))
     }
 }
 
@@ -70,10 +72,13 @@ fn line(error: &figment::Error) -> String {
         }
         kind => kind.to_string(),
     };
-    let place = error.metadata.as_ref().map(|metadata| match &metadata.source {
-        Some(source) => format!(" (in {source})"),
-        None => format!(" (in {})", metadata.name),
-    });
+    let place = error
+        .metadata
+        .as_ref()
+        .map(|metadata| match &metadata.source {
+            Some(source) => format!(" (in {source})"),
+            None => format!(" (in {})", metadata.name),
+        });
     let place = place.unwrap_or_default();
     if key.is_empty() {
         return format!("{what}{place}");

@@ -138,11 +138,16 @@ fn redis(config: &Config) -> Result<Arc<dyn UploadStateStore>, ConfigError> {
 
     let url = config.state.redis_url.as_ref();
     let url = url.ok_or_else(|| ConfigError::invalid("state.redis_url", "is missing"))?;
-    Ok(Arc::new(upload_stores::RedisStore::connect(&url.0, PREFIX)?))
+    Ok(Arc::new(upload_stores::RedisStore::connect(
+        &url.0, PREFIX,
+    )?))
 }
 
 #[cfg(not(feature = "redis"))]
 fn redis(config: &Config) -> Result<Arc<dyn UploadStateStore>, ConfigError> {
     config.state.check_redis()?;
-    Err(ConfigError::invalid("state.store", "\"redis\" is not part of this build"))
+    Err(ConfigError::invalid(
+        "state.store",
+        "\"redis\" is not part of this build",
+    ))
 }

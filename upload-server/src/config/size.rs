@@ -35,6 +35,8 @@ impl de::Visitor<'_> for Reader {
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Size, E> {
         let refused = |_| E::invalid_value(de::Unexpected::Str(text), &self);
-        text.parse().map(|ByteSize(bytes)| Size(bytes)).map_err(refused)
+        text.parse()
+            .map(|ByteSize(bytes)| Size(bytes))
+            .map_err(refused)
     }
 }

@@ -61,7 +61,10 @@ impl SlotConfig {
         };
         match self.options(name)?.into_slot(name, &nowhere) {
             Ok(_) => Ok(()),
-            Err(error) => Err(ConfigError::invalid(&format!("slots.{name}"), error.to_string())),
+            Err(error) => Err(ConfigError::invalid(
+                &format!("slots.{name}"),
+                error.to_string(),
+            )),
         }
     }
 

@@ -5,7 +5,7 @@ use upload_writers::{FileWriterConfig, FileWriterFactory};
 
 use super::{Config, ConfigError, StoreKind, WriterKind, open};
 use crate::{
-    reaper::{self, Swept, Sweepers},
+    reaper::{self, Sweepers, Swept},
     uploads::BuildError,
 };
 
@@ -20,7 +20,11 @@ impl Config {
     /// The directories do not serve.
     pub async fn sweep(&self, dry_run: bool) -> Result<Swept, ConfigError> {
         let mut sweepers = Sweepers::default();
-        if self.slots.values().any(|slot| slot.writer == WriterKind::File) {
+        if self
+            .slots
+            .values()
+            .any(|slot| slot.writer == WriterKind::File)
+        {
             let mut files = FileWriterConfig::new(&self.data_dir);
             if let Some(dir) = &self.temp_dir {
                 files.temp_dir.clone_from(dir);
@@ -28,8 +32,13 @@ impl Config {
             let files = FileWriterFactory::new(files).map_err(BuildError::Files)?;
             sweepers.add_writers(std::sync::Arc::new(files));
         }
-        let mut swept = sweepers.sweep(&reaper::policy(&self.limits(), dry_run)).await;
-        let kinds = self.slots.values().map(|slot| slot.store.unwrap_or(self.state.store));
+        let mut swept = sweepers
+            .sweep(&reaper::policy(&self.limits(), dry_run))
+            .await;
+        let kinds = self
+            .slots
+            .values()
+            .map(|slot| slot.store.unwrap_or(self.state.store));
         // Memory has nothing without its server, and Redis forgets by itself.
         if !dry_run && kinds.into_iter().any(|kind| kind == StoreKind::Embedded) {
             match self.sweep_embedded().await {

@@ -12,7 +12,10 @@ pub(crate) fn run(file: Option<&Path>) -> anyhow::Result<ExitCode> {
         println!("admin     {address}");
     }
     println!("data_dir  {}", config.data_dir.display());
-    println!("demo      {}", if config.has_demo() { "at /" } else { "off" });
+    println!(
+        "demo      {}",
+        if config.has_demo() { "at /" } else { "off" }
+    );
     for (name, slot) in &config.slots {
         let store = slot.store.unwrap_or(config.state.store);
         let resumable = match slot.resumable {
@@ -23,7 +26,11 @@ pub(crate) fn run(file: Option<&Path>) -> anyhow::Result<ExitCode> {
             "slot      {name}: {} x {} bytes, {}, writer {:?}, {resumable}",
             slot.max_entries,
             slot.max_file_size.0,
-            if slot.accept.is_empty() { "any type" } else { &slot.accept },
+            if slot.accept.is_empty() {
+                "any type"
+            } else {
+                &slot.accept
+            },
             slot.writer,
         );
     }

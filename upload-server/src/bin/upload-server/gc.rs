@@ -17,10 +17,18 @@ pub(crate) async fn run(file: Option<&Path>, dry_run: bool) -> anyhow::Result<Ex
             stray.age.as_secs()
         );
     }
-    let bytes = swept.strays.iter().map(|stray| stray.bytes).fold(0, u64::saturating_add);
+    let bytes = swept
+        .strays
+        .iter()
+        .map(|stray| stray.bytes)
+        .fold(0, u64::saturating_add);
     println!("{verb} {} files, {bytes} bytes", swept.strays.len());
     if !dry_run {
         println!("removed {} expired records", swept.records);
     }
-    Ok(if swept.failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if swept.failures == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

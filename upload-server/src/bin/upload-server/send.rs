@@ -59,7 +59,9 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.url.scheme_str() {
         Some("ws") if args.url.host().is_some() => {}
-        Some("wss") => bail!("--url: wss:// is not part of this build; use ws:// or a local TLS tunnel"),
+        Some("wss") => {
+            bail!("--url: wss:// is not part of this build; use ws:// or a local TLS tunnel")
+        }
         _ => bail!("--url must be such as ws://host/uploads/ws"),
     }
     memory::forget_old();
@@ -67,7 +69,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     for path in &args.files {
         let begun = Instant::now();
         let sent = send(path, &args).await;
-        let is_complete = matches!(&sent, Ok(sent) if matches!(sent.outcome, Outcome::Complete { .. }));
+        let is_complete =
+            matches!(&sent, Ok(sent) if matches!(sent.outcome, Outcome::Complete { .. }));
         if !is_complete {
             code = ExitCode::FAILURE;
         }
@@ -96,7 +99,11 @@ async fn send(path: &Path, args: &Args) -> anyhow::Result<Sent> {
     if let Some(client_id) = &args.client_id {
         memory.note.client_id.clone_from(client_id);
     }
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let bar = bar(metadata.len(), &name);
     let job = Job {
         path,
@@ -108,11 +115,17 @@ async fn send(path: &Path, args: &Args) -> anyhow::Result<Sent> {
     };
     let sent = upload::run(job, &mut memory, &bar).await;
     match &sent {
-        Ok(Sent { outcome: Outcome::Complete { .. }, .. }) => bar.finish(),
+        Ok(Sent {
+            outcome: Outcome::Complete { .. },
+            ..
+        }) => bar.finish(),
         _ => bar.abandon(),
     }
     // What was only cut off is kept for the next run.
-    if sent.as_ref().is_ok_and(|sent| sent.outcome != Outcome::Unreachable) {
+    if sent
+        .as_ref()
+        .is_ok_and(|sent| sent.outcome != Outcome::Unreachable)
+    {
         memory.forget();
     }
     sent

@@ -10,7 +10,10 @@ use upload_server::{Prometheus, config::Config, serve, terminated};
 
 /// Reads the configuration and serves.
 #[tokio::main]
-pub(crate) async fn run(file: Option<&Path>, listen: Option<SocketAddr>) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    file: Option<&Path>,
+    listen: Option<SocketAddr>,
+) -> anyhow::Result<ExitCode> {
     let mut config = Config::load(file)?;
     config.listen = listen.unwrap_or(config.listen);
     let prometheus = Prometheus::install()?;
@@ -59,7 +62,10 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 /// Returns `/healthz` and `/metrics`.
 fn admin(prometheus: Prometheus) -> Router {
-    let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    let text = [(
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    )];
     let metrics = async move || (text, prometheus.render());
     Router::new()
         .route("/healthz", get(async || "ok\n"))

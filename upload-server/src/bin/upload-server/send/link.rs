@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderValue, Uri, header};
 use tokio::{net::TcpStream, time::timeout};
-use tokio_websockets::{ClientBuilder, MaybeTlsStream, Message, WebSocketStream};
+use tokio_websockets::{ClientBuilder, Message, WebSocketStream};
 use upload_proto::{ClientMessage, Frame, ServerMessage, limits::SUBPROTOCOL};
 
 use super::{Handshake, memory::Note};
@@ -20,7 +20,7 @@ const WRITE: Duration = Duration::from_secs(45);
 
 /// An open connection.
 pub(super) struct Link {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: WebSocketStream<TcpStream>,
     /// Frames are put together here; its memory is used again once they are sent.
     buffer: BytesMut,
 }
@@ -34,13 +34,15 @@ impl Link {
         if let Some(cookie) = &note.cookie {
             client = client.add_header(header::COOKIE, cookie.parse()?)?;
         }
-        let (socket, response) = timeout(CONNECT, client.connect())
+        let connecting = async {
+            let socket = TcpStream::connect(address(url)).await?;
+            socket.set_nodelay(true)?;
+            client.connect_on(socket).await
+        };
+        let (socket, response) = timeout(CONNECT, connecting)
             .await
             .context("the server does not answer")?
             .context("cannot connect")?;
-        if let MaybeTlsStream::Plain(socket) = socket.get_ref() {
-            socket.set_nodelay(true)?;
-        }
         if let Some(cookie) = cookie(&response) {
             note.cookie = Some(cookie);
         }
@@ -93,6 +95,13 @@ impl Link {
     async fn feed(&mut self, message: Message) -> anyhow::Result<()> {
         Ok(timeout(WRITE, self.socket.feed(message)).await??)
     }
+}
+
+/// Returns where to connect; an IPv6 address stands in brackets in a URL only.
+fn address(url: &Uri) -> (&str, u16) {
+    let host = url.host().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    (host, url.port_u16().unwrap_or(80))
 }
 
 /// Returns `name=value` of the cookie a handshake set.

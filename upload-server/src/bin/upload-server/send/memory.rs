@@ -57,7 +57,12 @@ impl Memory {
             hash.update(part);
         }
         hash.update(format!("{url} {slot}"));
-        let name: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let name: String = hash
+            .finalize()
+            .iter()
+            .take(16)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         Self::at(folder().map(|folder| folder.join(name + ".json")))
     }
 
@@ -138,7 +143,9 @@ fn write(file: &Path, note: &Note) -> io::Result<()> {
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(&draft)?.write_all(&serde_json::to_vec(note)?)?;
+    options
+        .open(&draft)?
+        .write_all(&serde_json::to_vec(note)?)?;
     fs::rename(draft, file)
 }
 

@@ -92,9 +92,13 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), b"0123456789").expect("written");
         let mut reader = Reader::open(file.path()).expect("opened");
-        for (offset, length, expected) in
-            [(0, 4, "0123"), (4, 4, "4567"), (8, 4, "89"), (2, 3, "234"), (99, 1, "")]
-        {
+        for (offset, length, expected) in [
+            (0, 4, "0123"),
+            (4, 4, "4567"),
+            (8, 4, "89"),
+            (2, 3, "234"),
+            (99, 1, ""),
+        ] {
             assert!(reader.ask(offset, length));
             let piece = reader.piece().await.expect("an answer");
             assert_eq!(piece.offset, offset);

@@ -1,0 +1,185 @@
+//! What configurations are taken, and how the others are answered.
+
+use figment::{
+    Figment,
+    providers::{Format, Toml},
+};
+
+use super::*;
+
+fn read(toml: &str) -> Result<Config, ConfigError> {
+    Config::read(&Figment::new().merge(Toml::string(toml)))
+}
+
+fn trouble(toml: &str) -> String {
+    read(toml).expect_err("refused").to_string()
+}
+
+#[test]
+fn without_a_file_it_is_the_demo() {
+    let config = read("").expect("defaults");
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert!(config.has_demo());
+    assert_eq!(config.state.store, StoreKind::Embedded);
+    assert_eq!(config.state_dir(), Path::new("./uploads/.state"));
+    let resumable = |name: &str| config.slots.get(name).map(|slot| slot.resumable);
+    assert_eq!(resumable("avatar"), Some(false));
+    for name in ["photos", "documents", "video"] {
+        assert_eq!(resumable(name), Some(true), "{name}");
+    }
+    assert_eq!(config.slots.len(), 4);
+}
+
+#[test]
+fn every_key_is_understood() {
+    let config = read(
+        r#"
+        listen = "0.0.0.0:9000"
+        admin_listen = "127.0.0.1:9090"
+        data_dir = "/srv/uploads"
+        temp_dir = "/srv/uploads/.tmp"
+        allowed_origins = ["https://example.org"]
+        require_origin = true
+        trust_proxy = true
+        secret = "0123456789abcdef0123456789abcdef"
+        demo = false
+        buffer_budget = "64MiB"
+        durability = "disk"
+
+        [state]
+        store = "memory"
+        ttl_seconds = 60
+
+        [limits]
+        max_connections = 1
+        max_uploads_per_owner = 2
+        idle_upload_seconds = 3
+        handshake_seconds = 4
+        first_message_seconds = 5
+        ping_seconds = 6
+        max_refused_per_minute = 7
+        sweep_seconds = 8
+
+        [slots.video]
+        accept = ".mp4,.mov"
+        max_entries = 4
+        max_file_size = 500_000_000
+        chunk_size = "1MiB"
+        auto_upload = false
+        resumable = true
+        keep_on_leave = true
+        allow_active_content = true
+        writer = "discard"
+        store = "embedded"
+        "#,
+    )
+    .expect("all good");
+    let limits = config.limits();
+    assert_eq!(limits.buffer_budget, 64 * 1024 * 1024);
+    assert_eq!(limits.max_connections, 1);
+    assert_eq!(limits.session.max_uploads_per_owner, 2);
+    assert_eq!(limits.session.idle_upload, Duration::from_secs(3));
+    assert_eq!(limits.handshake, Duration::from_secs(4));
+    assert_eq!(limits.session.first_message, Duration::from_secs(5));
+    assert_eq!(limits.session.ping_interval, Duration::from_secs(6));
+    assert_eq!(limits.session.max_refused_per_minute, 7);
+    assert_eq!(limits.sweep_interval, Duration::from_secs(8));
+    assert_eq!(limits.session.record_ttl, Duration::from_secs(60));
+    let video = config.slots.get("video").expect("the slot");
+    assert_eq!(video.chunk_size, Size(1024 * 1024));
+    assert_eq!(video.max_file_size, Size(500_000_000));
+    assert_eq!(video.writer, WriterKind::Discard);
+    assert_eq!(video.store, Some(StoreKind::Embedded));
+    assert_eq!(config.slots.len(), 1);
+    assert!(!config.has_demo());
+}
+
+#[test]
+fn own_slots_switch_the_demo_off() {
+    assert!(!read("[slots.a]").expect("good").has_demo());
+    assert!(read("demo = true\n[slots.a]").expect("good").has_demo());
+    let bare = read("demo = false").expect("good");
+    assert!(!bare.has_demo() && bare.slots.len() == 4);
+}
+
+#[test]
+fn unknown_keys_are_named_with_their_place() {
+    for (toml, key) in [
+        ("lisen = \"127.0.0.1:1\"", "lisen: unknown key"),
+        (
+            "[limits]\nmax_conections = 1",
+            "limits.max_conections: unknown key",
+        ),
+        ("[state]\nstor = \"memory\"", "state.stor: unknown key"),
+        (
+            "[slots.video]\nmax_entires = 4",
+            "slots.video.max_entires: unknown key",
+        ),
+        ("[[hooks]]\nurl = \"http://a\"", "hooks: unknown key"),
+        ("[webhook]\nsecret = \"x\"", "webhook: unknown key"),
+        ("[slots.a]\ndirect = true", "slots.a.direct: unknown key"),
+        ("[slots.a.s3]\nbucket = \"b\"", "slots.a.s3: unknown key"),
+    ] {
+        let text = trouble(toml);
+        assert!(text.starts_with(key), "{text}");
+    }
+}
+
+#[test]
+fn bad_values_are_named_with_their_key() {
+    for (toml, key) in [
+        ("listen = \"here\"", "listen: "),
+        ("buffer_budget = \"many\"", "buffer_budget: "),
+        ("buffer_budget = -1", "buffer_budget: "),
+        ("durability = \"none\"", "durability: "),
+        ("demo = \"yes\"", "demo: "),
+        ("secret = \"short\"", "secret: "),
+        ("allowed_origins = [\"example.org\"]", "allowed_origins: "),
+        ("admin_listen = \"127.0.0.1:8080\"", "admin_listen: "),
+        ("[limits]\nping_seconds = 0", "limits.ping_seconds: "),
+        ("[state]\nstore = \"disk\"", "state.store: "),
+        ("[state]\nttl_seconds = 0", "state.ttl_seconds: "),
+        (
+            "[slots.a]\nmax_file_size = \"5 apples\"",
+            "slots.a.max_file_size: ",
+        ),
+        ("[slots.a]\nchunk_size = \"8GiB\"", "slots.a.chunk_size: "),
+        ("[slots.a]\nchunk_size = \"1GiB\"", "slots.a: chunk_size "),
+        ("[slots.a]\nmax_entries = 0", "slots.a: max_entries "),
+        ("[slots.\"a/b\"]", "slots.a/b: "),
+        ("[slots.a]\nwriter = \"s3\"", "slots.a.writer: "),
+        ("[slots.a]\nwriter = \"object_store\"", "slots.a.writer: "),
+        ("[slots.a]\nwriter = \"tape\"", "slots.a.writer: "),
+    ] {
+        let text = trouble(toml);
+        assert!(text.starts_with(key), "{text}");
+    }
+}
+
+#[test]
+fn writers_that_do_not_exist_yet_are_not_pretended() {
+    let text = trouble("[slots.a]\nwriter = \"s3\"");
+    assert!(text.contains("no writer \"s3\" yet"), "{text}");
+}
+
+#[test]
+fn redis_needs_to_know_where_it_is() {
+    for toml in ["[state]\nstore = \"redis\"", "[slots.a]\nstore = \"redis\""] {
+        assert!(trouble(toml).starts_with("state."), "{toml}");
+    }
+}
+
+#[test]
+fn broken_toml_and_missing_files_are_errors() {
+    assert!(read("listen = ").is_err());
+    let missing = Config::load(Some(Path::new("/nonexistent/uploads.toml")));
+    assert!(matches!(missing, Err(ConfigError::NoFile(_))));
+}
+
+#[test]
+fn secrets_stay_out_of_debug_output() {
+    let toml = "secret = \"0123456789abcdef0123456789abcdef\"\n\
+        [state]\nredis_url = \"redis://:password@host\"";
+    let debug = format!("{:?}", read(toml).expect("good"));
+    assert!(!debug.contains("012345") && !debug.contains("password"));
+}
