@@ -26,7 +26,8 @@ const TIME_MAX: Duration = Duration::from_secs(120);
 /// How often a running example is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Builds all examples as the tests do, and runs each one from the workspace's folder.
+/// Builds all examples as the tests do, and runs each one from the workspace's folder; a server, which keeps
+/// files where it is started, from a folder of its own.
 ///
 /// # Errors
 ///
@@ -80,13 +81,19 @@ fn build() -> Result<BTreeMap<String, PathBuf>> {
 
 fn run_one(name: &str, binary: &Path, log: &Path) -> Result<()> {
     let output = File::create(log)?;
+    let serves = SERVERS.contains(&name);
+    let folder = if serves {
+        log.parent().map(Path::to_path_buf)
+    } else {
+        None
+    };
     let mut child = Command::new(binary)
-        .current_dir(root())
+        .current_dir(folder.unwrap_or_else(root))
         .env("RUST_BACKTRACE", "1")
         .stdout(output.try_clone()?)
         .stderr(output)
         .spawn()?;
-    let ended = if SERVERS.contains(&name) {
+    let ended = if serves {
         wait_until(&mut child, || read(log).contains("http://"))
     } else {
         wait_until(&mut child, || false)
