@@ -4,7 +4,8 @@
 //! another message while all shares together are below the budget, or while it
 //! buffers nothing itself, so a short budget slows connections down and never
 //! stops one for good. The bytes in memory are therefore at most the budget and
-//! one message per connection. Nothing here locks unless somebody waits.
+//! two messages per connection: the one read past the budget, and the one the
+//! socket is collecting. Nothing here locks unless somebody waits.
 
 use std::{
     collections::BTreeMap,
@@ -243,7 +244,11 @@ mod tests {
         assert!(two.poll_room(&mut cx).is_pending());
         assert!(one.poll_room(&mut cx).is_pending());
         drop(one);
-        assert_eq!(woken.0.load(Ordering::SeqCst), 1, "the dropped one needs no waking");
+        assert_eq!(
+            woken.0.load(Ordering::SeqCst),
+            1,
+            "the dropped one needs no waking"
+        );
         assert_eq!(budget.buffered(), 1);
         assert_eq!(two.window(1, 1000), 99);
     }

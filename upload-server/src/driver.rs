@@ -143,9 +143,9 @@ impl Drivers {
         if self.running.is_empty() {
             return 0;
         }
-        self.by_entry.values().fold(0, |sum, driver| {
-            sum.saturating_add(driver.orphaned_bytes)
-        })
+        self.by_entry
+            .values()
+            .fold(0, |sum, driver| sum.saturating_add(driver.orphaned_bytes))
     }
 
     /// Makes the calls that wait and returns the next report.

@@ -144,6 +144,9 @@ mod tests {
         let later = start + Duration::from_secs(60);
         assert_eq!(bucket.charge(later), None);
         assert_eq!(bucket.charge(later), None);
-        assert_eq!(bucket.charge(later), Some(later + Duration::from_millis(100)));
+        assert_eq!(
+            bucket.charge(later),
+            Some(later + Duration::from_millis(100))
+        );
     }
 }

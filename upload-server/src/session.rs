@@ -7,11 +7,12 @@
 //! arrives while a writer works is its next batch. The core decides everything;
 //! the rooms beside this one carry it out: `effects` (what the core asks for),
 //! `errands` (what is waited for), `presence` (what other sessions see), `alarm`
-//! (what time makes due) and `meters`.
+//! (what time makes due), `line` (the socket) and `meters`.
 
 mod alarm;
 mod effects;
 mod errands;
+mod line;
 mod meters;
 mod presence;
 #[cfg(test)]
@@ -50,19 +51,13 @@ use crate::{
     pace::Pace,
     shared::Shared,
     slot::Slots,
-    socket::{Incoming, Socket},
+    socket::Socket,
 };
 
-/// Messages read per round.
-const MESSAGES_PER_ROUND: u32 = 32;
-/// Bytes read per round; one message more may come.
-const BYTES_PER_ROUND: u64 = 256 * 1024;
 /// Answers of writers, stores and handlers taken per round.
 const ANSWERS_PER_ROUND: u32 = 64;
 /// Smallest window a short budget leaves an upload, in bytes; the core keeps two chunks.
 const WINDOW_MIN: u64 = 128 * 1024;
-/// Longest wait for a peer's part in closing the socket.
-const GOODBYE: Duration = Duration::from_secs(2);
 /// Longest time uploads have to come to rest once the connection is gone.
 const WIND_DOWN: Duration = Duration::from_secs(30);
 
@@ -84,7 +79,9 @@ where
     let number = shared.next_session();
     let span = tracing::info_span!("session", number);
     let mut connection = Connection::new(shared, stream, hello, number);
-    poll_fn(move |cx| connection.poll(cx)).instrument(span).await;
+    poll_fn(move |cx| connection.poll(cx))
+        .instrument(span)
+        .await;
 }
 
 /// Returns what the core is told as the time.
@@ -197,10 +194,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.do_what_is_due(cx);
         let mut has_more = self.read(cx);
         has_more |= self.hear(cx);
-        self.account();
+        has_more |= self.account();
         self.write(cx);
         // What was held up may go on by what happened since it was looked at.
         has_more |= self.is_held_up && self.may_read(cx);
+        has_more |= self.is_lost.is_some() && self.end_by.is_none();
         if self.is_over() {
             return Poll::Ready(());
         }
@@ -237,83 +235,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             tracing::info!("the peer does not answer");
             self.drop_socket();
         }
-    }
-
-    /// Reads messages and has the core take them; returns whether there may be more.
-    fn read(&mut self, cx: &mut Context<'_>) -> bool {
-        let (mut messages, mut total) = (0, 0u64);
-        let mut held = self.share.held();
-        let has_more = loop {
-            if messages >= MESSAGES_PER_ROUND || total >= BYTES_PER_ROUND {
-                break true;
-            }
-            if !self.may_read(cx) {
-                break false;
-            }
-            let Some(socket) = &mut self.socket else {
-                break false;
-            };
-            let Poll::Ready(incoming) = socket.poll_read(cx) else {
-                break false;
-            };
-            let bytes = match &incoming {
-                Incoming::Message { bytes, .. } | Incoming::Frame { bytes, .. } => *bytes,
-                Incoming::Control | Incoming::Over { .. } => 0,
-            };
-            let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-            messages = messages.saturating_add(1);
-            total = total.saturating_add(bytes);
-            // The exact figure follows when writers took what they can.
-            held = held.saturating_add(bytes);
-            self.share.hold(held);
-            self.take_in(incoming);
-        };
-        if messages > 0 {
-            self.meters.received(u64::from(messages), total);
-        }
-        has_more
-    }
-
-    fn take_in(&mut self, incoming: Incoming) {
-        match incoming {
-            Incoming::Frame { frame, bytes } => {
-                self.pace.binary(bytes, Instant::now());
-                self.core.handle_frame(frame, now());
-            }
-            Incoming::Message { message, .. } => {
-                self.pace.text(Instant::now());
-                self.core.handle_message(message, now());
-            }
-            Incoming::Control => self.pace.binary(0, Instant::now()),
-            Incoming::Over { code, why } => {
-                tracing::debug!(code, why, "the connection is over");
-                self.drop_socket_at = Some(after(GOODBYE));
-                self.lose(match code {
-                    Some(close::GOING_AWAY) => DisconnectReason::Left,
-                    _ => DisconnectReason::Lost,
-                });
-            }
-        }
-        self.settle();
-    }
-
-    /// Returns whether the socket may be read; it is woken for or looked at again when not.
-    fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(socket) = &mut self.socket else {
-            return false;
-        };
-        if self.drop_socket_at.is_some() {
-            return false;
-        }
-        let may = self.core.wants_input()
-            && !socket.is_congested()
-            && self.pace.wait(Instant::now()).is_none()
-            && self.share.poll_room(cx).is_ready();
-        if !may {
-            socket.hold();
-        }
-        self.is_held_up = !may;
-        may
     }
 
     /// Takes what comes back, and has idle writers take what waits; returns
@@ -370,8 +291,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Tells the budget what is buffered, and the core what the budget leaves.
-    fn account(&mut self) {
+    /// Tells the budget what is buffered, and the core what the budget leaves;
+    /// returns whether that is news to it.
+    fn account(&mut self) -> bool {
         let orphaned = self.drivers.orphaned_bytes();
         let buffered = self.core.buffered().saturating_add(orphaned);
         self.share.hold(buffered);
@@ -381,40 +303,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let window = self.share.window(WINDOW_MIN.min(most), most);
         // A quarter is worth telling, and so is the end of a shortage.
         let change = window.abs_diff(self.window);
-        if change > 0 && (change >= self.window / 4 || window == most) {
+        let is_news = change > 0 && (change >= self.window / 4 || window == most);
+        if is_news {
             self.window = window;
             self.core.handle_window(window);
-            self.settle();
         }
-    }
-
-    fn write(&mut self, cx: &mut Context<'_>) {
-        let Some(socket) = &mut self.socket else {
-            return;
-        };
-        if self.drop_socket_at.is_some() {
-            if socket.poll_end(cx).is_ready() {
-                self.socket = None;
-            }
-        } else if let Poll::Ready(Err(_)) = socket.poll_write(cx) {
-            self.drop_socket();
-        }
-    }
-
-    /// Says goodbye with this code, behind everything that waits to be sent.
-    fn close_socket(&mut self, code: u16) {
-        if let Some(socket) = &mut self.socket
-            && self.drop_socket_at.is_none()
-        {
-            socket.close(code);
-            self.drop_socket_at = Some(after(GOODBYE));
-        }
-    }
-
-    /// Gives the socket up as it is.
-    fn drop_socket(&mut self) {
-        self.socket = None;
-        self.lose(DisconnectReason::Lost);
+        is_news
     }
 
     /// Notes that the connection is gone or going; [`Connection::settle`] tells the core.

@@ -1,1 +1,368 @@
-//! Tests of the driver.
+//! Drivers with a writer that notes its calls and can be held up.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    task::Waker,
+};
+
+use async_trait::async_trait;
+use serde_json::json;
+use tokio::sync::Semaphore;
+use upload_core::StorageFault;
+use upload_writers::{
+    AbortReason as WritersReason, Checkpoint, Recorded, RecordingWriterFactory, Reopened,
+    UploadFacts, UploadWriter, WriteError, WriterFactory, Written,
+};
+
+use super::*;
+
+const ENTRY: EntryId = EntryId(1);
+
+/// A recording factory whose writes wait for a permit, or panic.
+#[derive(Clone)]
+struct Gate {
+    recorded: RecordingWriterFactory,
+    permits: Arc<Semaphore>,
+    panics: Arc<AtomicBool>,
+}
+
+impl Gate {
+    fn new(recorded: RecordingWriterFactory, permits: usize) -> Self {
+        Self {
+            recorded,
+            permits: Arc::new(Semaphore::new(permits)),
+            panics: Arc::default(),
+        }
+    }
+
+    fn open() -> Self {
+        Self::new(RecordingWriterFactory::new(), 1000)
+    }
+
+    fn storage(&self, resumable: bool) -> Arc<Storage> {
+        Arc::new(Storage {
+            factory: Arc::new(self.clone()),
+            facts: facts(resumable),
+            span: tracing::Span::none(),
+        })
+    }
+
+    fn calls(&self) -> Vec<Recorded> {
+        self.recorded.calls("u")
+    }
+}
+
+fn facts(resumable: bool) -> UploadFacts {
+    UploadFacts {
+        owner: "owner".into(),
+        upload_id: "u".into(),
+        slot: "slot".into(),
+        client_name: "a.txt".into(),
+        safe_client_name: "a.txt".into(),
+        client_type: String::new(),
+        client_size: 100,
+        resumable,
+        relative_path: None,
+        meta: json!({}),
+    }
+}
+
+#[async_trait]
+impl WriterFactory for Gate {
+    fn create(&self, facts: &UploadFacts) -> BoxWriter {
+        Box::new(Gated {
+            writer: self.recorded.create(facts),
+            gate: self.clone(),
+        })
+    }
+
+    async fn reopen(
+        &self,
+        facts: &UploadFacts,
+        checkpoint: &Checkpoint,
+        offset: u64,
+    ) -> Result<Reopened, WriteError> {
+        self.recorded.reopen(facts, checkpoint, offset).await
+    }
+
+    fn can_reopen(&self) -> bool {
+        true
+    }
+}
+
+struct Gated {
+    writer: BoxWriter,
+    gate: Gate,
+}
+
+#[async_trait]
+impl UploadWriter for Gated {
+    async fn open(&mut self) -> Result<(), WriteError> {
+        self.writer.open().await
+    }
+
+    async fn write_chunks(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<Written, WriteError> {
+        let permit = self.gate.permits.acquire().await.expect("stays open");
+        permit.forget();
+        assert!(!self.gate.panics.load(Ordering::SeqCst), "asked to panic");
+        self.writer.write_chunks(chunks).await
+    }
+
+    async fn flush(&mut self) -> Result<Written, WriteError> {
+        self.writer.flush().await
+    }
+
+    async fn close(&mut self) -> Result<Value, WriteError> {
+        self.writer.close().await
+    }
+
+    async fn abort(&mut self, reason: &WritersReason) {
+        self.writer.abort(reason).await;
+    }
+
+    fn checkpoint(&self) -> Option<Checkpoint> {
+        self.writer.checkpoint()
+    }
+}
+
+/// Polls until nothing more comes, and writes down what came.
+fn drive(drivers: &mut Drivers) -> Vec<String> {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut reports = Vec::new();
+    while let Poll::Ready(report) = drivers.poll(&mut cx) {
+        reports.push(match report {
+            Report::Event {
+                event:
+                    WriterEvent::Wrote {
+                        received, durable, ..
+                    },
+                ..
+            } => format!("wrote {received} {durable}"),
+            Report::Event { event, .. } => format!("{event:?}"),
+            Report::Parked { .. } => "parked".to_owned(),
+            Report::Rested { .. } => "rested".to_owned(),
+        });
+    }
+    reports
+}
+
+fn chunk(text: &'static str) -> Bytes {
+    Bytes::from_static(text.as_bytes())
+}
+
+const OPENED: &str = "Opened { checkpoint: None }";
+
+#[test]
+fn a_quick_writer_is_done_in_the_poll_that_starts_it() {
+    let gate = Gate::open();
+    let mut drivers = Drivers::default();
+    drivers.open(ENTRY, gate.storage(false));
+    drivers.write(ENTRY, chunk("abc"));
+    drivers.write(ENTRY, chunk("de"));
+    drivers.close(ENTRY);
+    assert_eq!(
+        drive(&mut drivers),
+        [
+            OPENED,
+            "wrote 5 5",
+            "Closed { result: Object {\"object\": Number(1), \"size\": Number(5)} }",
+            "rested"
+        ]
+    );
+    assert_eq!(
+        gate.calls(),
+        [
+            Recorded::Create,
+            Recorded::Open,
+            Recorded::Write(vec![chunk("abc"), chunk("de")]),
+            Recorded::Close
+        ]
+    );
+    assert!(drivers.are_at_rest() && !drivers.has(ENTRY));
+}
+
+/// CREDIT-4: what arrives while one writer works is its next batch, and other
+/// writers do not wait for it.
+#[test]
+fn a_slow_writer_gets_batches_and_holds_up_nobody() {
+    let (slow, quick) = (Gate::new(RecordingWriterFactory::new(), 0), Gate::open());
+    let other = EntryId(2);
+    let mut drivers = Drivers::default();
+    drivers.open(ENTRY, slow.storage(false));
+    drivers.open(other, quick.storage(false));
+    drivers.write(ENTRY, chunk("1"));
+    assert_eq!(drive(&mut drivers), [OPENED, OPENED]);
+    for text in ["2", "3", "4"] {
+        drivers.write(ENTRY, chunk(text));
+        drivers.write(other, chunk(text));
+        assert_eq!(drive(&mut drivers).len(), 1, "only the quick one wrote");
+    }
+    slow.permits.add_permits(2);
+    assert_eq!(drive(&mut drivers), ["wrote 1 1", "wrote 4 4"]);
+    // The first as it came, the rest put together.
+    let batch = vec![chunk("2"), chunk("34")];
+    assert_eq!(slow.calls().last(), Some(&Recorded::Write(batch)));
+}
+
+#[test]
+fn tiny_chunks_are_put_together_in_order() {
+    let gate = Gate::new(RecordingWriterFactory::new(), 0);
+    let mut drivers = Drivers::default();
+    drivers.open(ENTRY, gate.storage(false));
+    drivers.write(ENTRY, chunk("a"));
+    drive(&mut drivers);
+    let large = Bytes::from(vec![b'L'; 2000]);
+    let mut expected = b"a".to_vec();
+    for number in 0..3000u32 {
+        let tiny = Bytes::from(number.to_string());
+        expected.extend_from_slice(&tiny);
+        drivers.write(ENTRY, tiny);
+        if number % 1000 == 7 {
+            expected.extend_from_slice(&large);
+            drivers.write(ENTRY, large.clone());
+        }
+    }
+    gate.permits.add_permits(2);
+    drivers.close(ENTRY);
+    drive(&mut drivers);
+    let stored = gate.recorded.read(&json!({ "object": 1 }));
+    assert!(stored.expect("is stored") == expected, "differs");
+    let Some(Recorded::Write(batch)) = gate.calls().get(3).cloned() else {
+        panic!("{:?}", gate.calls());
+    };
+    assert_eq!(batch.iter().filter(|chunk| **chunk == large).count(), 3);
+    assert!(batch.len() <= 8, "{} chunks", batch.len());
+}
+
+#[test]
+fn an_abort_waits_for_the_running_call_and_drops_the_rest() {
+    let gate = Gate::new(RecordingWriterFactory::new(), 0);
+    let mut drivers = Drivers::default();
+    drivers.open(ENTRY, gate.storage(false));
+    drivers.write(ENTRY, chunk("abc"));
+    drive(&mut drivers);
+    drivers.write(ENTRY, chunk("never written"));
+    drivers.abort(ENTRY, AbortReason::Cancelled);
+    assert!(drive(&mut drivers).is_empty());
+    assert_eq!(drivers.orphaned_bytes(), 3, "still in memory, and counted");
+    assert!(!drivers.are_at_rest());
+    gate.permits.add_permits(9);
+    assert_eq!(drive(&mut drivers), ["wrote 3 3", "rested"]);
+    assert_eq!(drivers.orphaned_bytes(), 0);
+    assert_eq!(
+        gate.calls().last(),
+        Some(&Recorded::Abort(WritersReason::Cancelled))
+    );
+}
+
+#[test]
+fn a_release_drops_the_writer_and_keeps_what_it_stored() {
+    let gate = Gate::open();
+    let mut drivers = Drivers::default();
+    drivers.open(ENTRY, gate.storage(true));
+    drivers.write(ENTRY, chunk("abc"));
+    drive(&mut drivers);
+    drivers.release(ENTRY);
+    assert_eq!(drive(&mut drivers), ["rested"]);
+    assert_eq!(gate.calls().last(), Some(&Recorded::Release));
+    assert_eq!(gate.recorded.kept(), 1);
+}
+
+#[test]
+fn a_writer_that_was_never_opened_is_not_made() {
+    let gate = Gate::open();
+    let mut drivers = Drivers::default();
+    drivers.open(ENTRY, gate.storage(false));
+    drivers.abort(ENTRY, AbortReason::SessionClosed);
+    assert_eq!(drive(&mut drivers), ["rested"]);
+    assert!(gate.calls().is_empty());
+}
+
+/// RESUME-2: when the queue ran dry, a writer makes durable what it can, once.
+#[test]
+fn a_dry_queue_is_flushed_once() {
+    let gate = Gate::new(RecordingWriterFactory::durable_on_flush(), 1000);
+    let mut drivers = Drivers::default();
+    drivers.open(ENTRY, gate.storage(false));
+    drivers.write(ENTRY, chunk("abc"));
+    assert_eq!(drive(&mut drivers), [OPENED, "wrote 3 0", "wrote 3 3"]);
+    assert!(drive(&mut drivers).is_empty());
+    drivers.write(ENTRY, chunk("de"));
+    drivers.close(ENTRY);
+    let reports = drive(&mut drivers);
+    assert_eq!(reports.first().map(String::as_str), Some("wrote 5 3"));
+    let flushes = gate
+        .calls()
+        .iter()
+        .filter(|call| **call == Recorded::Flush)
+        .count();
+    assert_eq!(flushes, 1, "closing makes durable by itself");
+}
+
+#[test]
+fn a_writer_that_panics_has_failed_and_is_aborted() {
+    let gate = Gate::open();
+    gate.panics.store(true, Ordering::SeqCst);
+    let mut drivers = Drivers::default();
+    drivers.open(ENTRY, gate.storage(false));
+    drivers.write(ENTRY, chunk("abc"));
+    assert_eq!(drive(&mut drivers), [OPENED, "Failed(Failed)"]);
+    drivers.write(ENTRY, chunk("too late"));
+    assert!(drive(&mut drivers).is_empty());
+    drivers.abort(ENTRY, AbortReason::Storage(StorageFault::Failed));
+    assert_eq!(drive(&mut drivers), ["rested"]);
+    assert_eq!(gate.recorded.aborts(), 1);
+    assert_eq!(gate.recorded.kept(), 0);
+}
+
+/// RESUME-3: a writer is reopened from its checkpoint; one that never stored
+/// anything starts anew, and one that cannot be found is gone.
+#[test]
+fn reopening_goes_on_where_the_checkpoint_says() {
+    let gate = Gate::open();
+    let mut drivers = Drivers::default();
+    drivers.open(ENTRY, gate.storage(true));
+    drivers.write(ENTRY, chunk("abcdef"));
+    let reports = drive(&mut drivers);
+    assert_eq!(reports.last().map(String::as_str), Some("wrote 6 6"));
+    drivers.release(ENTRY);
+    drive(&mut drivers);
+
+    let checkpoint = Some(json!({ "object": 1 }));
+    drivers.reopen(EntryId(2), gate.storage(true), checkpoint, 4);
+    drivers.write(EntryId(2), chunk("XY"));
+    let reports = drive(&mut drivers);
+    assert!(reports[0].starts_with("Reopened"), "{reports:?}");
+    assert_eq!(reports[1], "wrote 6 6");
+    assert!(gate.calls().contains(&Recorded::Reopen(4)));
+
+    drivers.reopen(EntryId(3), gate.storage(true), None, 0);
+    assert!(drive(&mut drivers)[0].starts_with("Reopened"));
+    drivers.reopen(EntryId(4), gate.storage(true), None, 1);
+    assert_eq!(drive(&mut drivers), ["Gone", "rested"]);
+}
+
+/// RESUME-1: only uploads with a record pay for checkpoints, and only for new ones.
+#[test]
+fn checkpoints_are_told_when_they_change() {
+    let gate = Gate::open();
+    let mut drivers = Drivers::default();
+    drivers.open(ENTRY, gate.storage(true));
+    drivers.write(ENTRY, chunk("abc"));
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut told = Vec::new();
+    for text in ["de", "f"] {
+        while let Poll::Ready(Report::Event { event, .. }) = drivers.poll(&mut cx) {
+            told.push(match event {
+                WriterEvent::Opened { checkpoint } | WriterEvent::Wrote { checkpoint, .. } => {
+                    checkpoint
+                }
+                other => panic!("{other:?}"),
+            });
+        }
+        drivers.write(ENTRY, chunk(text));
+    }
+    let known: Vec<_> = told.iter().flatten().collect();
+    assert_eq!(known, [&json!({ "object": 1 })]);
+    assert_eq!(told.len(), 3);
+}

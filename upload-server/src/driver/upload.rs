@@ -2,13 +2,17 @@
 
 use std::{collections::VecDeque, mem, sync::Arc};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 use tokio_util::sync::ReusableBoxFuture;
 use upload_core::{AbortReason, Parked, WriterEvent};
 use upload_writers::{BoxWriter, Written};
 
 use super::job::{Done, Job, Outcome, Storage, Task};
+use crate::pace::TINY_CHUNK_BYTES;
+
+/// Tiny chunks are put together until they are this many bytes.
+const TAIL_BYTES: usize = 16 * 1024;
 
 /// The future of one call.
 pub(super) type Call = ReusableBoxFuture<'static, Done>;
@@ -47,6 +51,8 @@ pub(super) struct Driver {
     writer: Option<BoxWriter>,
     first: Option<First>,
     chunks: VecDeque<Bytes>,
+    /// Tiny chunks that come after `chunks`, put together.
+    tail: BytesMut,
     last: VecDeque<Last>,
     /// The emptied queue of the last batch, whose memory is used again.
     spare_batch: VecDeque<Bytes>,
@@ -73,6 +79,7 @@ impl Driver {
             writer: None,
             first,
             chunks: VecDeque::new(),
+            tail: BytesMut::new(),
             last: VecDeque::new(),
             spare_batch: VecDeque::new(),
             spare_call: None,
@@ -100,16 +107,41 @@ impl Driver {
 
     pub(super) fn write(&mut self, data: Bytes) {
         // After a failure the core is about to abort or release; the bytes have no place to go.
-        if !self.has_failed && !data.is_empty() {
-            self.chunks.push_back(data);
+        if self.has_failed || data.is_empty() {
+            return;
         }
+        let is_first = self.chunks.is_empty() && self.tail.is_empty();
+        if is_first || data.len() >= TINY_CHUNK_BYTES {
+            self.seal_tail();
+            self.chunks.push_back(data);
+            return;
+        }
+        // A slice costs more to keep than a few bytes do to copy, and keeps alive what it was cut from.
+        if self.tail.is_empty() {
+            self.tail.reserve(TAIL_BYTES);
+        }
+        self.tail.extend_from_slice(&data);
+        if self.tail.len() >= TAIL_BYTES {
+            self.seal_tail();
+        }
+    }
+
+    fn seal_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks.push_back(self.tail.split().freeze());
+        }
+    }
+
+    fn discard(&mut self) {
+        self.chunks.clear();
+        self.tail.clear();
     }
 
     pub(super) fn end(&mut self, last: Last) {
         if matches!(last, Last::Abort(_) | Last::Release) {
             // What is undone or given up need not be written first. The core counts none
             // of it any more, so the batch under way is this room's to count.
-            self.chunks.clear();
+            self.discard();
             self.orphaned_bytes = self.running_bytes;
         }
         self.last.push_back(last);
@@ -179,7 +211,7 @@ impl Driver {
             Outcome::Aborted => (None, true),
             Outcome::Failed(fault) => {
                 let was_told = mem::replace(&mut self.has_failed, true);
-                self.chunks.clear();
+                self.discard();
                 ((!was_told).then_some(WriterEvent::Failed(fault)), false)
             }
         }
@@ -188,6 +220,7 @@ impl Driver {
     fn run(&mut self, task: Task) -> Next {
         let mut batch = mem::take(&mut self.spare_batch);
         if matches!(task, Task::Write) {
+            self.seal_tail();
             mem::swap(&mut batch, &mut self.chunks);
             let bytes = batch.iter().fold(0u64, |sum, chunk| {
                 sum.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX))

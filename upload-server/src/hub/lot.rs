@@ -43,7 +43,11 @@ impl<T> Lot<T> {
         if self.places == 0 {
             return vec![what];
         }
-        let mut left: Vec<T> = self.remove(&key).map(|place| place.what).into_iter().collect();
+        let mut left: Vec<T> = self
+            .remove(&key)
+            .map(|place| place.what)
+            .into_iter()
+            .collect();
         while self.by_key.len() >= self.places {
             let Some(oldest) = self.oldest() else { break };
             left.extend(self.remove(&oldest).map(|place| place.what));

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use upload_core::{
-    CallId, CallOutcome, DisconnectReason, Entry, EntryId, Event, Output, Record,
-    StoreEvent, Verdict, WriterEvent,
+    CallId, CallOutcome, DisconnectReason, Entry, EntryId, Event, Output, Record, StoreEvent,
+    Verdict, WriterEvent,
 };
 use upload_proto::{Code, Register, UploadRef};
 use upload_stores::{UploadKey, UploadStateStore};
@@ -232,7 +232,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             None => self.drivers.reopen(entry, storage, checkpoint, offset),
         }
     }
-
 
     fn record_key(&self, upload: UploadRef) -> Option<UploadKey> {
         UploadKey::new(&self.hello.owner, *upload.as_bytes()).ok()

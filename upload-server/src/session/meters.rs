@@ -50,7 +50,8 @@ impl Meters {
     pub(super) fn buffered(&mut self, bytes: u64) {
         if bytes != self.buffered {
             #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-            self.buffered_bytes.increment(bytes as f64 - self.buffered as f64);
+            self.buffered_bytes
+                .increment(bytes as f64 - self.buffered as f64);
             self.buffered = bytes;
         }
     }

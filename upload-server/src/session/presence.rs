@@ -126,27 +126,23 @@ impl Presence {
     }
 
     /// Returns the next request to give an upload up.
-    pub(super) fn poll_eviction(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<UploadRef> {
+    pub(super) fn poll_eviction(&mut self, cx: &mut Context<'_>) -> Poll<UploadRef> {
         match &mut self.post {
-            Some(post) => post.evictions.poll_recv(cx).map(|upload| {
-                upload.expect("the session holds a sender of its own mailbox")
-            }),
+            Some(post) => post
+                .evictions
+                .poll_recv(cx)
+                .map(|upload| upload.expect("the session holds a sender of its own mailbox")),
             None => Poll::Pending,
         }
     }
 
     /// Returns the next thing a handler asks for.
-    pub(super) fn poll_command(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Command> {
+    pub(super) fn poll_command(&mut self, cx: &mut Context<'_>) -> Poll<Command> {
         match &mut self.post {
-            Some(post) => post.commands.poll_recv(cx).map(|command| {
-                command.expect("the session holds a sender of its own mailbox")
-            }),
+            Some(post) => post
+                .commands
+                .poll_recv(cx)
+                .map(|command| command.expect("the session holds a sender of its own mailbox")),
             None => Poll::Pending,
         }
     }

@@ -1,1 +1,6 @@
-//! Tests of the session.
+//! Whole sessions over a pipe, with a WebSocket client at its other end.
+
+mod flow;
+mod harness;
+mod lines;
+mod resume;

@@ -1,0 +1,132 @@
+//! The socket's side of a connection: what is read, and when; what is sent; how it closes.
+
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+use upload_core::DisconnectReason;
+use upload_proto::close;
+
+use super::{Connection, after, now};
+use crate::socket::Incoming;
+
+/// Messages read per round.
+const MESSAGES_PER_ROUND: u32 = 32;
+/// Bytes read per round; one message more may come.
+const BYTES_PER_ROUND: u64 = 256 * 1024;
+/// Longest wait for a peer's part in closing the socket.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Reads messages and has the core take them; returns whether there may be more.
+    pub(super) fn read(&mut self, cx: &mut Context<'_>) -> bool {
+        let (mut messages, mut total) = (0, 0u64);
+        let mut held = self.share.held();
+        let has_more = loop {
+            if messages >= MESSAGES_PER_ROUND || total >= BYTES_PER_ROUND {
+                break true;
+            }
+            if !self.may_read(cx) {
+                break false;
+            }
+            let Some(socket) = &mut self.socket else {
+                break false;
+            };
+            let Poll::Ready(incoming) = socket.poll_read(cx) else {
+                break false;
+            };
+            let bytes = match &incoming {
+                Incoming::Message { bytes, .. } | Incoming::Frame { bytes, .. } => *bytes,
+                Incoming::Control | Incoming::Over { .. } => 0,
+            };
+            let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+            messages = messages.saturating_add(1);
+            total = total.saturating_add(bytes);
+            // The exact figure follows when writers took what they can.
+            held = held.saturating_add(bytes);
+            self.share.hold(held);
+            self.take_in(incoming);
+        };
+        if messages > 0 {
+            self.meters.received(u64::from(messages), total);
+        }
+        has_more
+    }
+
+    fn take_in(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Frame { frame, bytes } => {
+                self.pace.binary(bytes, Instant::now());
+                self.core.handle_frame(frame, now());
+            }
+            Incoming::Message { message, .. } => {
+                self.pace.text(Instant::now());
+                self.core.handle_message(message, now());
+            }
+            Incoming::Control => self.pace.binary(0, Instant::now()),
+            Incoming::Over { code, why } => {
+                tracing::debug!(code, why, "the connection is over");
+                self.drop_socket_at = Some(after(GOODBYE));
+                self.lose(match code {
+                    Some(close::GOING_AWAY) => DisconnectReason::Left,
+                    _ => DisconnectReason::Lost,
+                });
+            }
+        }
+        self.settle();
+    }
+
+    /// Returns whether the socket may be read; it is woken for or looked at again when not.
+    pub(super) fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(socket) = &mut self.socket else {
+            return false;
+        };
+        if self.drop_socket_at.is_some() {
+            return false;
+        }
+        let may = self.core.wants_input()
+            && !socket.is_congested()
+            && self.pace.wait(Instant::now()).is_none()
+            && self.share.poll_room(cx).is_ready();
+        if !may {
+            socket.hold();
+        }
+        self.is_held_up = !may;
+        may
+    }
+
+    /// Sends what waits, or sees a closing socket to its end.
+    pub(super) fn write(&mut self, cx: &mut Context<'_>) {
+        let Some(socket) = &mut self.socket else {
+            return;
+        };
+        if self.drop_socket_at.is_some() {
+            if socket.poll_end(cx).is_ready() {
+                self.socket = None;
+            }
+        } else if let Poll::Ready(Err(_)) = socket.poll_write(cx) {
+            self.drop_socket();
+        }
+    }
+
+    /// Says goodbye with this code, behind everything that waits to be sent.
+    pub(super) fn close_socket(&mut self, code: u16) {
+        if let Some(socket) = &mut self.socket
+            && self.drop_socket_at.is_none()
+        {
+            socket.close(code);
+            self.drop_socket_at = Some(after(GOODBYE));
+        }
+    }
+
+    /// Gives the socket up as it is.
+    pub(super) fn drop_socket(&mut self) {
+        self.socket = None;
+        self.lose(DisconnectReason::Lost);
+    }
+}

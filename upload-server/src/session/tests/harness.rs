@@ -1,0 +1,342 @@
+//! A server without HTTP, writers that can be held up, and a client.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::{
+    io::{DuplexStream, duplex},
+    sync::Semaphore,
+    task::JoinHandle,
+};
+use tokio_websockets::{ClientBuilder, CloseCode, Message, WebSocketStream};
+use upload_core::SlotRules;
+use upload_proto::{Frame, UploadRef};
+use upload_stores::MemoryStore;
+use upload_writers::{
+    AbortReason, BoxWriter, Checkpoint, RecordingWriterFactory, Reopened, UploadFacts,
+    UploadWriter, WriteError, WriterFactory, Written,
+};
+
+use crate::{
+    events::Handler,
+    session::{self, Hello},
+    shared::{Limits, Parts, Shared},
+    slot::{CompletedEntry, Slot},
+};
+
+pub(super) const CHUNK: usize = 65_536;
+
+/// How long a test waits for what must come; reached only by a failing one.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Pseudo-random bytes in which no two places look alike.
+pub(super) fn pattern(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// Records what is written; writes of held-up uploads wait.
+#[derive(Clone, Default)]
+pub(super) struct Storage {
+    pub(super) recorded: RecordingWriterFactory,
+    /// Uploads whose writes take a permit each.
+    gates: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
+}
+
+impl Storage {
+    /// Holds up the writes of an upload but for as many as permits are added.
+    pub(super) fn hold_up(&self, upload: UploadRef) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        let mut gates = self.gates.lock().expect("not poisoned");
+        gates.insert(upload.to_string(), Arc::clone(&gate));
+        gate
+    }
+
+    fn wrap(&self, facts: &UploadFacts, writer: BoxWriter) -> BoxWriter {
+        let gates = self.gates.lock().expect("not poisoned");
+        match gates.get(&facts.upload_id) {
+            Some(gate) => Box::new(HeldUp {
+                writer,
+                gate: Arc::clone(gate),
+            }),
+            None => writer,
+        }
+    }
+}
+
+#[async_trait]
+impl WriterFactory for Storage {
+    fn create(&self, facts: &UploadFacts) -> BoxWriter {
+        self.wrap(facts, self.recorded.create(facts))
+    }
+
+    async fn reopen(
+        &self,
+        facts: &UploadFacts,
+        checkpoint: &Checkpoint,
+        offset: u64,
+    ) -> Result<Reopened, WriteError> {
+        Ok(
+            match self.recorded.reopen(facts, checkpoint, offset).await? {
+                Reopened::Open(writer) => Reopened::Open(self.wrap(facts, writer)),
+                other => other,
+            },
+        )
+    }
+
+    fn can_reopen(&self) -> bool {
+        true
+    }
+}
+
+struct HeldUp {
+    writer: BoxWriter,
+    gate: Arc<Semaphore>,
+}
+
+#[async_trait]
+impl UploadWriter for HeldUp {
+    async fn open(&mut self) -> Result<(), WriteError> {
+        self.writer.open().await
+    }
+
+    async fn write_chunks(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<Written, WriteError> {
+        self.gate.acquire().await.expect("stays open").forget();
+        self.writer.write_chunks(chunks).await
+    }
+
+    async fn flush(&mut self) -> Result<Written, WriteError> {
+        self.writer.flush().await
+    }
+
+    async fn close(&mut self) -> Result<Value, WriteError> {
+        self.writer.close().await
+    }
+
+    async fn abort(&mut self, reason: &AbortReason) {
+        self.writer.abort(reason).await;
+    }
+
+    fn checkpoint(&self) -> Option<Checkpoint> {
+        self.writer.checkpoint()
+    }
+}
+
+/// One server with a slot `files`, resumable `videos`, and what happened.
+pub(super) struct Server {
+    pub(super) shared: Arc<Shared>,
+    pub(super) storage: Storage,
+    pub(super) completed: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    pub(super) fn new() -> Self {
+        Self::with(Limits::default(), HashMap::new())
+    }
+
+    pub(super) fn with(limits: Limits, handlers: HashMap<String, Handler>) -> Self {
+        let storage = Storage::default();
+        let completed = Arc::new(Mutex::new(Vec::new()));
+        let mut slots = BTreeMap::new();
+        for (name, resumable) in [("files", false), ("videos", true)] {
+            let mut rules = SlotRules::new(name);
+            rules.max_entries = 100;
+            rules.max_file_size = 1 << 30;
+            rules.resumable = resumable;
+            let completed = Arc::clone(&completed);
+            let slot = Slot {
+                rules: Arc::new(rules),
+                checks: Arc::default(),
+                writers: Arc::new(storage.clone()),
+                store: None,
+                authorize: None,
+                on_complete: Some(Arc::new(move |done: CompletedEntry| {
+                    let completed = Arc::clone(&completed);
+                    Box::pin(async move {
+                        let name = done.entry.client_name().to_owned();
+                        completed.lock().expect("not poisoned").push(name);
+                    })
+                })),
+                files: None,
+            };
+            slots.insert(name.to_owned(), slot);
+        }
+        let shared = Shared::new(Parts {
+            slots: Arc::new(slots),
+            store: Arc::new(MemoryStore::new()),
+            limits,
+            handlers,
+            on_upload_complete: None,
+        });
+        Self {
+            shared: Arc::new(shared),
+            storage,
+            completed,
+        }
+    }
+
+    /// Opens a connection of `alice`.
+    pub(super) async fn connect(&self) -> Client {
+        self.connect_over(256 * 1024).await
+    }
+
+    /// Opens a connection whose pipe holds `capacity` bytes in each direction.
+    pub(super) async fn connect_over(&self, capacity: usize) -> Client {
+        let (ours, theirs) = duplex(capacity);
+        let hello = Hello {
+            owner: "alice".into(),
+            plain: false,
+            slots: Arc::clone(&self.shared.slots),
+        };
+        let session = tokio::spawn(session::run(Arc::clone(&self.shared), ours, hello));
+        let mut client = Client {
+            ws: ClientBuilder::new().take_over(theirs),
+            session,
+        };
+        assert_eq!(client.next().await["type"], "upload_configs");
+        client
+    }
+}
+
+/// A client that takes nothing for granted.
+pub(super) struct Client {
+    pub(super) ws: WebSocketStream<DuplexStream>,
+    pub(super) session: JoinHandle<()>,
+}
+
+impl Client {
+    pub(super) async fn send(&mut self, message: Message) {
+        let sent = tokio::time::timeout(PATIENCE, self.ws.send(message)).await;
+        sent.expect("the server reads in time")
+            .expect("the connection is open");
+    }
+
+    pub(super) async fn text(&mut self, message: Value) {
+        self.send(Message::text(message.to_string())).await;
+    }
+
+    pub(super) async fn frame(&mut self, frame: Frame) {
+        self.send(Message::binary(frame.encode())).await;
+    }
+
+    pub(super) async fn chunk(&mut self, upload: UploadRef, index: usize, data: &[u8]) {
+        let index = u32::try_from(index).expect("few chunks");
+        let data = Bytes::copy_from_slice(data);
+        self.frame(Frame::Chunk {
+            upload,
+            index,
+            data,
+        })
+        .await;
+    }
+
+    /// Sends everything without looking at anything the server says.
+    pub(super) async fn chunks(&mut self, upload: UploadRef, bytes: &[u8]) {
+        for (index, data) in bytes.chunks(CHUNK).enumerate() {
+            self.chunk(upload, index, data).await;
+        }
+    }
+
+    pub(super) async fn complete(&mut self, upload: UploadRef, bytes: &[u8]) {
+        let crc32c = Some(crc32c::crc32c(bytes));
+        self.frame(Frame::Complete { upload, crc32c }).await;
+    }
+
+    pub(super) async fn register(&mut self, slot: &str, upload: UploadRef, size: usize) -> Value {
+        self.text(json!({
+            "type": "upload_register", "upload_name": slot, "ref": upload,
+            "client_name": "a.bin", "client_type": "", "client_size": size, "client_id": "c",
+        }))
+        .await;
+        self.until(|message| message["type"] == "upload_registered")
+            .await
+    }
+
+    /// Returns the next message; `{"type": "closed", "code"}` for the end.
+    pub(super) async fn next(&mut self) -> Value {
+        loop {
+            let next = tokio::time::timeout(PATIENCE, self.ws.next()).await;
+            let message = match next.expect("the server answers in time") {
+                Some(Ok(message)) => message,
+                Some(Err(_)) | None => return json!({ "type": "closed" }),
+            };
+            if let Some((code, _)) = message.as_close() {
+                return json!({ "type": "closed", "code": u16::from(code) });
+            }
+            if let Some(text) = message.as_text() {
+                return serde_json::from_str(text).expect("messages are JSON");
+            }
+        }
+    }
+
+    /// Returns the next message that is wanted, and skips the others.
+    pub(super) async fn until(&mut self, is_wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let message = self.next().await;
+            if is_wanted(&message) {
+                return message;
+            }
+            assert_ne!(
+                message["type"], "closed",
+                "closed before what was wanted: {message}"
+            );
+        }
+    }
+
+    /// Returns the snapshot that ends an upload.
+    pub(super) async fn ending(&mut self, upload: UploadRef) -> Value {
+        self.until(|message| {
+            message["type"] == "upload_progress"
+                && message["ref"] == upload.to_string()
+                && message["status"] != "uploading"
+        })
+        .await
+    }
+
+    /// Closes with this code and waits until the session is over.
+    pub(super) async fn leave(mut self, code: u16) {
+        let code = CloseCode::try_from(code).expect("a valid code");
+        self.send(Message::close(Some(code), "")).await;
+        while self.ws.next().await.is_some_and(|message| message.is_ok()) {}
+        self.over().await;
+    }
+
+    /// Drops the line and waits until the session is over.
+    pub(super) async fn vanish(self) {
+        drop(self.ws);
+        let over = tokio::time::timeout(PATIENCE, self.session).await;
+        over.expect("the session ends").expect("and does not panic");
+    }
+
+    /// Waits until the session is over.
+    pub(super) async fn over(self) {
+        let over = tokio::time::timeout(PATIENCE, self.session).await;
+        over.expect("the session ends").expect("and does not panic");
+    }
+}
+
+pub(super) fn upload(byte: u8) -> UploadRef {
+    UploadRef::from_bytes([byte; 16])
+}
+
+/// Lets every other task run until none can go on by itself.
+pub(super) async fn settle() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
