@@ -65,6 +65,12 @@ pub trait PartSink: Send {
         None
     }
 
+    /// Tells how many bytes of the parts given are still held in memory; see
+    /// [`UploadWriter::held`].
+    fn held_bytes(&self) -> u64 {
+        0
+    }
+
     /// Tells what it takes to go on elsewhere after the durable bytes; `None`: impossible.
     fn checkpoint(&self) -> Option<Checkpoint> {
         None
@@ -98,15 +104,17 @@ impl<P: PartSink> BufferedUploadWriter<P> {
         }
     }
 
-    /// Makes a writer that is open and goes on at `offset`, where `parts` parts have ended.
+    /// Makes a writer that is open and goes on at `offset`, before which `parts` parts have ended.
     ///
     /// `part_bytes` must be what it was, or parts are not equal any more.
+    /// An offset inside a part gives the sink the rest of that part first, under its number.
     pub fn resume(sink: P, part_bytes: u64, offset: u64, parts: u32) -> Self {
         Self {
             life: Life::Open,
             received: offset,
             given: offset,
             parts,
+            cutter: PartCutter::starting_at(part_bytes, offset),
             ..Self::new(sink, part_bytes)
         }
     }
@@ -186,6 +194,11 @@ impl<P: PartSink> UploadWriter for BufferedUploadWriter<P> {
 
     fn checkpoint(&self) -> Option<Checkpoint> {
         self.life.has_stored().then(|| self.sink.checkpoint())?
+    }
+
+    fn held(&self) -> u64 {
+        let cut = self.sink.held_bytes();
+        cut.saturating_add(self.cutter.held_bytes())
     }
 }
 
@@ -293,6 +306,17 @@ mod tests {
         writer.abort(&AbortReason::Storage(error.kind)).await;
         writer.abort(&AbortReason::Cancelled).await;
         assert_eq!(writer.sink().calls, ["1 12345", "abort storage is full"]);
+    }
+
+    #[tokio::test]
+    async fn resuming_inside_a_part_gives_its_rest_first() {
+        let mut writer = BufferedUploadWriter::resume(Log::default(), 5, 7, 1);
+        assert_eq!(write(&mut writer, "ab").await.durable, 7);
+        assert_eq!(writer.held(), 2);
+        assert_eq!(write(&mut writer, "cdefghij").await.durable, 15);
+        writer.close().await.expect("closes");
+        let calls = ["2 abc", "3 defgh", "4 ij", "complete"];
+        assert_eq!(writer.sink().calls, calls);
     }
 
     #[tokio::test]

@@ -227,6 +227,10 @@ impl UploadWriter for FaultyWriter {
     fn checkpoint(&self) -> Option<Checkpoint> {
         self.inner.checkpoint()
     }
+
+    fn held(&self) -> u64 {
+        self.inner.held()
+    }
 }
 
 /// What happens once the call inside has taken effect.

@@ -6,6 +6,8 @@
 //!   atomic rename.
 //! - [`BufferedUploadWriter`] cuts the stream into equal parts for storage that wants parts, and
 //!   [`PartPlan`] chooses how large they are.
+//! - Feature `s3`: `S3WriterFactory` sends uploads into a bucket with the user's client of the AWS SDK.
+//! - Feature `object-store`: `ObjectStoreWriterFactory` sends them into the user's store of that crate.
 //! - [`DiscardWriterFactory`] counts bytes and drops them, for benchmarks.
 //! - Feature `testing` adds the conformance suite every writer passes, a decorator that injects
 //!   faults, and an in-memory writer that records the calls made to it.
@@ -18,10 +20,15 @@ mod error;
 #[cfg(feature = "testing")]
 mod faulty;
 mod file;
+#[cfg(any(feature = "s3", feature = "object-store"))]
+mod key;
 mod life;
+mod name;
 mod parts;
 #[cfg(feature = "testing")]
 mod recorder;
+#[cfg(feature = "s3")]
+mod s3;
 mod writer;
 
 pub use buffered::{BufferedUploadWriter, PartSink};
@@ -33,6 +40,8 @@ pub use file::{Durability, FileSetupError, FileWriterConfig, FileWriterFactory};
 pub use parts::{FileTooLarge, Part, PartCutter, PartPlan, PartProfile};
 #[cfg(feature = "testing")]
 pub use recorder::{Recorded, RecordingWriterFactory};
+#[cfg(feature = "s3")]
+pub use s3::{RetryPolicy, S3Checksums, S3ConfigError, S3Provider, S3WriterConfig, S3WriterFactory};
 pub use writer::{
     BoxWriter, CHECKPOINT_BYTES_MAX, Checkpoint, Reopened, Stray, SweepPolicy, UploadFacts,
     UploadWriter, WriterFactory, Written,

@@ -57,6 +57,9 @@ impl Part {
 #[derive(Debug)]
 pub struct PartCutter {
     part_bytes: u64,
+    /// How many bytes the part under way has room for in all; less than the others only for the
+    /// first one of a cutter that began inside a part.
+    goal: u64,
     held: Part,
     /// Where in the held slices the run begins that was not yet looked at for being tiny.
     run_start: usize,
@@ -66,8 +69,17 @@ pub struct PartCutter {
 impl PartCutter {
     /// Makes a cutter for parts of `part_bytes`; 0 counts as 1.
     pub fn new(part_bytes: u64) -> Self {
+        Self::starting_at(part_bytes, 0)
+    }
+
+    /// Makes a cutter for a stream that begins `offset` bytes into the file.
+    ///
+    /// If that is inside a part, the first part it cuts is the rest of that one.
+    pub fn starting_at(part_bytes: u64, offset: u64) -> Self {
+        let part_bytes = part_bytes.max(1);
         Self {
-            part_bytes: part_bytes.max(1),
+            part_bytes,
+            goal: part_bytes - offset % part_bytes,
             held: Part::default(),
             run_start: 0,
             run_bytes: 0,
@@ -77,12 +89,12 @@ impl PartCutter {
     /// Takes bytes from the front of `chunk`, at most to the end of the part; answers the part if it
     /// is full now. Call it until `chunk` is empty.
     pub fn take_from(&mut self, chunk: &mut Bytes) -> Option<Part> {
-        let room = self.part_bytes.saturating_sub(self.held.len);
+        let room = self.goal.saturating_sub(self.held.len);
         let take = usize::try_from(room).map_or(chunk.len(), |room| room.min(chunk.len()));
         if take > 0 {
             self.hold(chunk.split_to(take));
         }
-        (self.held.len >= self.part_bytes).then(|| self.release())
+        (self.held.len >= self.goal).then(|| self.release())
     }
 
     /// Ends the file; answers the short part that is left, if any.
@@ -118,6 +130,7 @@ impl PartCutter {
 
     fn release(&mut self) -> Part {
         (self.run_start, self.run_bytes) = (0, 0);
+        self.goal = self.part_bytes;
         std::mem::take(&mut self.held)
     }
 }
@@ -254,6 +267,15 @@ mod tests {
         let last = cutter.finish().expect("two bytes are left");
         assert_eq!((text(&last).as_str(), last.is_short()), ("67", true));
         assert_eq!(cutter.finish(), None);
+    }
+
+    #[test]
+    fn a_cutter_can_begin_inside_a_part() {
+        let mut cutter = PartCutter::starting_at(4, 7);
+        assert_eq!(push(&mut cutter, "abcdefgh"), ["a", "bcde"]);
+        assert_eq!(cutter.held_bytes(), 3);
+        let mut cutter = PartCutter::starting_at(4, 8);
+        assert_eq!(push(&mut cutter, "abcdefgh"), ["abcd", "efgh"]);
     }
 
     #[test]

@@ -88,6 +88,13 @@ pub trait UploadWriter: Send {
     /// Valid once open. It may change with each call that stores something, and has at most
     /// [`CHECKPOINT_BYTES_MAX`] bytes.
     fn checkpoint(&self) -> Option<Checkpoint>;
+
+    /// Tells how many bytes it has taken and still holds in memory, so that a budget can count them.
+    ///
+    /// A writer whose calls return only when the bytes are out of its hands keeps the default.
+    fn held(&self) -> u64 {
+        0
+    }
 }
 
 /// How far a writer has come; offsets are bytes from the start of the file.

@@ -9,11 +9,10 @@ use std::{
 
 use uuid::Uuid;
 
+use crate::name;
+
 /// The longest file name Linux file systems take, in bytes.
 const NAME_BYTES_MAX: usize = 255;
-
-/// An extension longer than this, in bytes without its dot, is cut like any other text.
-const EXTENSION_BYTES_MAX: usize = 32;
 
 /// The place of a finished file, relative to the data directory: `<slot>/<uuid>-<safe name>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,36 +122,11 @@ fn is_component(text: &str) -> bool {
         && text.chars().all(plain)
 }
 
-/// Puts the uuid before the name, and cuts the name in front of its extension to fit.
+/// Puts the uuid before the name, and cuts the name to fit.
 fn file_name(uuid: Uuid, safe_name: &str) -> String {
     let mut file = format!("{uuid}-");
     let room = NAME_BYTES_MAX - file.len();
-    let mask = |c: char| {
-        if c == '/' || c == '\\' || c.is_control() {
-            '_'
-        } else {
-            c
-        }
-    };
-    let name: String = safe_name.chars().map(mask).collect();
-    if name.is_empty() {
-        file.push_str("upload");
-    } else if name.len() <= room {
-        file.push_str(&name);
-    } else {
-        let dot = name.rfind('.').unwrap_or(name.len());
-        let (stem, extension) = name.split_at(dot);
-        let keep = stem.is_empty() || extension.len() > EXTENSION_BYTES_MAX + 1;
-        let (stem, extension) = if keep {
-            (name.as_str(), "")
-        } else {
-            (stem, extension)
-        };
-        let cut = stem.floor_char_boundary(room - extension.len());
-        let (stem, _) = stem.split_at(cut);
-        file.push_str(stem);
-        file.push_str(extension);
-    }
+    file.push_str(&name::fitting(safe_name, room));
     file
 }
 

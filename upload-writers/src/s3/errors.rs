@@ -1,0 +1,227 @@
+//! What a failed request of the SDK means to a writer.
+
+use std::{error::Error, fmt};
+
+use aws_sdk_s3::{
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+};
+
+use crate::error::{WriteError, WriteErrorKind};
+
+/// A failed request.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// What the client is told, should it be final.
+    pub(super) kind: WriteErrorKind,
+    /// Whether trying again may help.
+    pub(super) transient: bool,
+    /// Whether it may have taken effect although it failed.
+    pub(super) uncertain: bool,
+    /// What it says about the thing it was about.
+    pub(super) meaning: Meaning,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+/// What a failure says about an object or an upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// It is not there.
+    Missing,
+    /// It is there already.
+    Exists,
+    /// Nothing in particular.
+    None,
+}
+
+impl Failure {
+    /// No answer in time.
+    pub(super) fn timeout() -> Self {
+        Self {
+            uncertain: true,
+            ..Self::passing("no answer in time")
+        }
+    }
+
+    /// An answer that makes no sense; asking again would not change it.
+    pub(super) fn unusable(what: &'static str) -> Self {
+        Self {
+            transient: false,
+            ..Self::passing(what)
+        }
+    }
+
+    fn passing(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            kind: WriteErrorKind::Failed,
+            transient: true,
+            uncertain: false,
+            meaning: Meaning::None,
+            source: source.into(),
+        }
+    }
+
+    /// Judges what the SDK answered.
+    pub(super) fn of<E>(error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        match &error {
+            SdkError::ServiceError(answer) => {
+                let status = answer.raw().status().as_u16();
+                let judged = judge(answer.err().code(), status);
+                Self {
+                    source: error.into(),
+                    ..judged
+                }
+            }
+            SdkError::ResponseError(answer) => {
+                let judged = judge(None, answer.raw().status().as_u16());
+                Self {
+                    // Not even a code: cut off, or something else than S3 answered.
+                    transient: true,
+                    uncertain: true,
+                    source: error.into(),
+                    ..judged
+                }
+            }
+            SdkError::TimeoutError(_) => Self {
+                uncertain: true,
+                ..Self::passing(error)
+            },
+            SdkError::DispatchFailure(failure) => {
+                // Whatever is no trouble of the line is trouble before it: no credentials, no
+                // signature, a request that cannot be built.
+                let of_line = failure.is_io() || failure.is_timeout();
+                let retryable = failure.as_connector_error().is_some_and(|error| error.as_other().is_some());
+                Self {
+                    kind: if of_line || retryable {
+                        WriteErrorKind::Failed
+                    } else {
+                        WriteErrorKind::Denied
+                    },
+                    transient: of_line || retryable,
+                    uncertain: of_line || retryable,
+                    ..Self::passing(error)
+                }
+            }
+            _ => Self {
+                transient: false,
+                ..Self::passing(error)
+            },
+        }
+    }
+}
+
+/// Judges an answer by its code and, where that is unknown, by its HTTP status.
+fn judge(code: Option<&str>, status: u16) -> Failure {
+    use WriteErrorKind::{Denied, Failed, Full, Throttled};
+    let code = code.unwrap_or_default();
+    let mut failure = Failure::passing("");
+    (failure.kind, failure.transient) = match code {
+        "SlowDown" | "Throttling" | "ThrottlingException" | "TooManyRequests"
+        | "RequestLimitExceeded" | "BandwidthLimitExceeded" | "ServerBusy" => (Throttled, true),
+        "QuotaExceeded" | "QuotaExceededException" | "InsufficientStorage"
+        | "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded" | "ServiceQuotaExceeded" => {
+            (Full, false)
+        }
+        "AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "ExpiredToken"
+        | "InvalidAccessKeyId" | "InvalidToken" | "SignatureDoesNotMatch"
+        | "RequestTimeTooSkewed" | "NotSignedUp" => (Denied, false),
+        // Bytes that changed on the way; the next try sends them again.
+        "BadDigest" | "XAmzContentChecksumMismatch" | "XAmzContentSHA256Mismatch"
+        | "IncompleteBody" => (Failed, true),
+        "RequestTimeout" | "InternalError" | "OperationAborted" | "ConditionalRequestConflict" => {
+            (Failed, true)
+        }
+        _ => match status {
+            401 | 403 => (Denied, false),
+            429 | 503 => (Throttled, true),
+            507 => (Full, false),
+            // An error in the body of an answer that began well (PROTOCOL has no say in it; S3 does
+            // this when completing).
+            200..300 | 408 | 500 | 502 | 504 => (Failed, true),
+            _ => (Failed, false),
+        },
+    };
+    failure.uncertain = failure.transient && (status >= 500 || status < 300);
+    failure.meaning = match (code, status) {
+        ("NoSuchUpload" | "NoSuchKey" | "NotFound", _) | ("", 404) => Meaning::Missing,
+        ("PreconditionFailed", _) | (_, 412) => Meaning::Exists,
+        _ => Meaning::None,
+    };
+    failure
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.source)?;
+        let mut source = self.source.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl From<Failure> for WriteError {
+    fn from(failure: Failure) -> Self {
+        Self::new(failure.kind, failure.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_become_kinds() {
+        use WriteErrorKind::{Denied, Failed, Full, Throttled};
+        let cases = [
+            ("AccessDenied", 403, Denied, false),
+            ("SignatureDoesNotMatch", 403, Denied, false),
+            ("", 403, Denied, false),
+            ("", 401, Denied, false),
+            ("SomethingNew", 403, Denied, false),
+            ("SlowDown", 503, Throttled, true),
+            ("", 503, Throttled, true),
+            ("", 429, Throttled, true),
+            ("QuotaExceeded", 403, Full, false),
+            ("XMinioStorageFull", 507, Full, false),
+            ("", 507, Full, false),
+            ("InternalError", 500, Failed, true),
+            ("InternalError", 200, Failed, true),
+            ("", 502, Failed, true),
+            ("BadDigest", 400, Failed, true),
+            ("RequestTimeout", 400, Failed, true),
+            ("InvalidPart", 400, Failed, false),
+            ("EntityTooLarge", 400, Failed, false),
+            ("NoSuchBucket", 404, Failed, false),
+        ];
+        for (code, status, kind, transient) in cases {
+            let judged = judge(Some(code), status);
+            assert_eq!((judged.kind, judged.transient), (kind, transient), "{code} {status}");
+        }
+    }
+
+    #[test]
+    fn answers_tell_what_is_there() {
+        assert_eq!(judge(Some("NoSuchUpload"), 404).meaning, Meaning::Missing);
+        assert_eq!(judge(None, 404).meaning, Meaning::Missing);
+        assert_eq!(judge(Some("NoSuchBucket"), 404).meaning, Meaning::None);
+        assert_eq!(judge(None, 412).meaning, Meaning::Exists);
+        assert!(judge(None, 500).uncertain);
+        assert!(judge(Some("InternalError"), 200).uncertain);
+        assert!(!judge(Some("AccessDenied"), 403).uncertain);
+    }
+
+    /// MSG-4: what the SDK says stays in the source.
+    #[test]
+    fn the_text_for_clients_is_fixed() {
+        let mut failure = judge(Some("AccessDenied"), 403);
+        failure.source = "arn:aws:s3:::secret-bucket/key".into();
+        let error = WriteError::from(failure);
+        assert_eq!(error.to_string(), "storage denied access");
+    }
+}

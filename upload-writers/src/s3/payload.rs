@@ -1,0 +1,165 @@
+//! A part on its way: the chunks it was cut from, as the body of as many requests as it takes.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use aws_sdk_s3::primitives::{ByteStream, SdkBody};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::timeout;
+
+use super::errors::Failure;
+use crate::parts::Part;
+
+/// The bytes of one request, shared between its tries; nothing is copied.
+#[derive(Clone, Debug)]
+pub(super) struct Payload {
+    slices: Arc<[Bytes]>,
+    pub(super) len: u64,
+    pub(super) crc32c: u32,
+}
+
+impl Payload {
+    pub(super) fn new(part: Part) -> Self {
+        let len = part.len();
+        let slices = part.into_slices();
+        let crc32c = slices
+            .iter()
+            .fold(0, |crc, slice| crc32c::crc32c_append(crc, slice));
+        Self {
+            slices: slices.into(),
+            len,
+            crc32c,
+        }
+    }
+
+    /// The body of one try, and a look at how far it has been taken.
+    pub(super) fn body(&self) -> (ByteStream, Taken) {
+        let taken = Taken(Arc::new(AtomicUsize::new(0)));
+        let (slices, counter) = (Arc::clone(&self.slices), taken.clone());
+        let body = SdkBody::retryable(move || {
+            SdkBody::from_body_1_x(Slices {
+                slices: Arc::clone(&slices),
+                next: 0,
+                taken: counter.clone(),
+            })
+        });
+        (ByteStream::new(body), taken)
+    }
+}
+
+/// Counts how many slices of a body the connection took.
+#[derive(Clone, Debug)]
+pub(super) struct Taken(Arc<AtomicUsize>);
+
+impl Taken {
+    /// Waits for an answer for as long as the body moves, and `patience` longer.
+    pub(super) async fn unless_stalled<T>(
+        &self,
+        patience: Duration,
+        answer: impl Future<Output = T>,
+    ) -> Result<T, Failure> {
+        let mut answer = std::pin::pin!(answer);
+        loop {
+            let before = self.0.load(Ordering::Relaxed);
+            match timeout(patience, answer.as_mut()).await {
+                Ok(answer) => return Ok(answer),
+                Err(_) if self.0.load(Ordering::Relaxed) != before => {}
+                Err(_) => return Err(Failure::timeout()),
+            }
+        }
+    }
+}
+
+struct Slices {
+    slices: Arc<[Bytes]>,
+    next: usize,
+    taken: Taken,
+}
+
+impl Body for Slices {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let slice = self.slices.get(self.next).cloned();
+        if slice.is_some() {
+            self.next += 1;
+            self.taken.0.fetch_add(1, Ordering::Relaxed);
+        }
+        Poll::Ready(slice.map(|slice| Ok(Frame::data(slice))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.next >= self.slices.len()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let left = self.slices.iter().skip(self.next);
+        SizeHint::with_exact(left.map(|slice| slice.len() as u64).sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::parts::PartCutter;
+
+    fn part(chunks: &[&'static [u8]]) -> Part {
+        let mut cutter = PartCutter::new(1_000);
+        for chunk in chunks {
+            let mut chunk = Bytes::from_static(chunk);
+            assert_eq!(cutter.take_from(&mut chunk), None);
+        }
+        cutter.finish().expect("something was given")
+    }
+
+    #[tokio::test]
+    async fn each_try_sends_the_same_bytes_without_copying() {
+        let payload = Payload::new(part(&[b"hello ", b"world"]));
+        assert_eq!(payload.len, 11);
+        assert_eq!(payload.crc32c, crc32c::crc32c(b"hello world"));
+        let (first, _) = payload.body();
+        let again = first.into_inner().try_clone().expect("can be sent again");
+        for body in [again, payload.body().0.into_inner()] {
+            assert_eq!(body.content_length(), Some(11));
+            let mut body = body;
+            let frame = body.frame().await.expect("a frame").expect("no error");
+            let data = frame.into_data().expect("data");
+            assert_eq!(data.as_ptr(), payload.slices[0].as_ptr(), "not copied");
+            let rest = body.collect().await.expect("collects").to_bytes();
+            assert_eq!(&rest[..], b"world");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_moves_is_waited_for() {
+        let patience = Duration::from_secs(1);
+        let taken = Taken(Arc::new(AtomicUsize::new(0)));
+        let moving = async {
+            for _ in 0..10 {
+                tokio::time::sleep(patience * 9 / 10).await;
+                taken.0.fetch_add(1, Ordering::Relaxed);
+            }
+            "done"
+        };
+        let answer = taken.unless_stalled(patience, moving).await;
+        assert_eq!(answer.ok(), Some("done"));
+        let stuck = std::future::pending::<()>();
+        let stuck = taken.unless_stalled(patience, stuck).await;
+        assert!(stuck.expect_err("stalled").uncertain);
+    }
+}

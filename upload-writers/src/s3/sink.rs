@@ -1,0 +1,303 @@
+//! One upload on its way into a bucket.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::{
+    Shared,
+    checkpoint::Notes,
+    errors::{Failure, Meaning},
+    flight::Flight,
+    live::Live,
+    ops::{Finished, Stored, Whole},
+    payload::Payload,
+    retry::{Attempts, retried},
+};
+use crate::{
+    buffered::PartSink,
+    error::{AbortReason, WriteError},
+    key::Object,
+    parts::{Part, PartPlan},
+    writer::{Checkpoint, UploadFacts},
+};
+
+/// Takes the parts of one upload; [`BufferedUploadWriter`](crate::BufferedUploadWriter) cuts them.
+#[derive(Debug)]
+pub(super) struct S3Sink {
+    shared: Arc<Shared>,
+    notes: Notes,
+    client_size: u64,
+    resumable: bool,
+    flight: Flight,
+    /// A file of one part, until it is stored whole.
+    whole: Option<Payload>,
+    /// What an earlier holder stored past the offset it was reopened at: not believed, but not sent
+    /// again either if the same bytes come.
+    spare: BTreeMap<u32, Stored>,
+    /// The part the upload was reopened inside of. It is stored, and its rest comes again.
+    straddled: Option<u32>,
+    /// A multipart upload may have begun that nobody knows the id of.
+    may_have_begun: bool,
+    /// An object may be there although nobody was told.
+    may_be_finished: bool,
+    live: Option<Live>,
+}
+
+impl S3Sink {
+    /// Makes the sink of a new upload.
+    pub(super) fn new(shared: Arc<Shared>, facts: &UploadFacts) -> Self {
+        let profile = shared.config.profile();
+        let plan = PartPlan::for_size(facts.client_size, &profile);
+        let notes = Notes {
+            object: Object::new(&shared.config.prefix, facts),
+            upload: None,
+            // A file that is too large is refused when it is opened.
+            part_bytes: plan.map_or(profile.part_bytes_max, |plan| plan.part_bytes),
+        };
+        Self::resume(shared, facts, notes, 0, BTreeMap::new())
+    }
+
+    /// Makes the sink of an upload that goes on at `offset`, of which the bucket has `parts`.
+    pub(super) fn resume(
+        shared: Arc<Shared>,
+        facts: &UploadFacts,
+        notes: Notes,
+        offset: u64,
+        parts: BTreeMap<u32, Stored>,
+    ) -> Self {
+        let kept = offset.div_ceil(notes.part_bytes.max(1));
+        let inside = !offset.is_multiple_of(notes.part_bytes.max(1));
+        let (kept_parts, spare) = parts
+            .into_iter()
+            .partition(|(number, _)| u64::from(*number) <= kept);
+        let straddled = u32::try_from(kept).ok().filter(|_| inside);
+        let live = notes.upload.as_deref().map(|id| shared.live.hold(id));
+        Self {
+            flight: Flight::new(shared.config.max_parts_in_flight, kept_parts),
+            shared,
+            notes,
+            client_size: facts.client_size,
+            resumable: facts.resumable,
+            whole: None,
+            spare,
+            straddled,
+            may_have_begun: false,
+            may_be_finished: false,
+            live,
+        }
+    }
+
+    pub(super) fn part_bytes(&self) -> u64 {
+        self.notes.part_bytes
+    }
+
+    /// Says whether the file is stored by a single request.
+    fn is_single(&self) -> bool {
+        self.client_size <= self.notes.part_bytes
+    }
+
+    fn key(&self) -> &str {
+        &self.notes.object.key
+    }
+
+    /// Begins a multipart upload. One whose answer was lost is found by its key, which no other has.
+    async fn begin(&mut self) -> Result<String, Failure> {
+        let shared = Arc::clone(&self.shared);
+        let mut attempts = Attempts::new(&shared.config.retry, "create");
+        loop {
+            let failure = match shared.bucket.create(&self.notes.object).await {
+                Ok(id) => return Ok(id),
+                Err(failure) => failure,
+            };
+            self.may_have_begun |= failure.uncertain;
+            attempts.pause(failure).await?;
+            if self.may_have_begun
+                && let Ok(found) = shared.bucket.unfinished(self.key(), 1).await
+                && let Some(first) = found.into_iter().find(|one| one.key == self.key())
+            {
+                return Ok(first.upload);
+            }
+        }
+    }
+
+    /// Makes the object of its parts. Where the answer was lost, the object itself is looked at.
+    async fn put_together(&mut self, upload: &str) -> Result<Finished, Failure> {
+        self.flight.land().await?;
+        let (bucket, parts) = (&self.shared.bucket, self.flight.stored());
+        let whole = Whole::of(parts);
+        let mut attempts = Attempts::new(&self.shared.config.retry, "complete");
+        loop {
+            let done = bucket.complete(self.key(), upload, parts, whole).await;
+            let mut failure = match done {
+                Ok(finished) => return Ok(finished),
+                Err(failure) => failure,
+            };
+            if failure.uncertain || failure.meaning != Meaning::None {
+                if let Some(finished) = self.look(whole.len).await {
+                    return Ok(finished);
+                }
+                // An earlier try may be at work: the upload is gone and the object not yet there.
+                failure.transient |= self.may_be_finished;
+                self.may_be_finished = true;
+            }
+            attempts.pause(failure).await?;
+        }
+    }
+
+    /// Stores a file of one part.
+    async fn put_whole(&mut self, payload: &Payload) -> Result<Finished, Failure> {
+        let mut attempts = Attempts::new(&self.shared.config.retry, "put");
+        loop {
+            let object = &self.notes.object;
+            let failure = match self.shared.bucket.put_object(object, payload).await {
+                Ok(finished) => return Ok(finished),
+                Err(failure) => failure,
+            };
+            if failure.meaning == Meaning::Exists
+                && let Some(finished) = self.look(payload.len).await
+            {
+                return Ok(finished);
+            }
+            self.may_be_finished |= failure.uncertain;
+            attempts.pause(failure).await?;
+        }
+    }
+
+    /// Looks for the finished object; nobody else ever writes to its key.
+    async fn look(&self, len: u64) -> Option<Finished> {
+        let (bucket, retry) = (&self.shared.bucket, &self.shared.config.retry);
+        let found = retried!(retry, "head", bucket.head(self.key()));
+        found.ok().flatten().filter(|found| found.len == len)
+    }
+
+    /// Removes all that is known and all that may be there.
+    async fn remove(&mut self) -> Result<(), Failure> {
+        let (bucket, retry) = (&self.shared.bucket, &self.shared.config.retry);
+        let key = &self.notes.object.key;
+        let had_parts_under_way = self.flight.held() > 0;
+        self.flight.cancel().await;
+        if let Some(upload) = &self.notes.upload {
+            retried!(retry, "abort", bucket.abort(key, upload))?;
+            if had_parts_under_way {
+                // A part that was on its way may arrive after the abort, and stay.
+                let left = retried!(retry, "list parts", bucket.parts(key, upload))?;
+                if left.is_some() {
+                    retried!(retry, "abort", bucket.abort(key, upload))?;
+                }
+            }
+        }
+        if self.may_have_begun {
+            let found = retried!(retry, "list uploads", bucket.unfinished(key, 1))?;
+            for one in found.into_iter().filter(|one| one.key == *key) {
+                retried!(retry, "abort", bucket.abort(key, &one.upload))?;
+            }
+        }
+        // Of a resumable upload another holder may have finished the object in the meantime.
+        if self.may_be_finished && !self.resumable {
+            retried!(retry, "delete", bucket.delete(key))?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl PartSink for S3Sink {
+    async fn on_open(&mut self) -> Result<(), WriteError> {
+        let profile = self.shared.config.profile();
+        PartPlan::for_size(self.client_size, &profile)
+            .map_err(|error| WriteError::new(crate::WriteErrorKind::Failed, error))?;
+        if !self.is_single() {
+            let begun = self.begin().await;
+            if begun.is_err() && self.may_have_begun {
+                // What cannot be found now is left to a sweep.
+                let _ = self.remove().await;
+            }
+            let id = begun?;
+            self.live = Some(self.shared.live.hold(&id));
+            self.notes.upload = Some(id);
+        }
+        Ok(())
+    }
+
+    async fn on_part(&mut self, part: Part, number: u32) -> Result<(), WriteError> {
+        if self.straddled.take_if(|straddled| *straddled == number).is_some() {
+            return Ok(());
+        }
+        let payload = Payload::new(part);
+        let Some(upload) = &self.notes.upload else {
+            if self.whole.replace(payload).is_some() {
+                return Err(WriteError::misuse("more bytes than were declared"));
+            }
+            return Ok(());
+        };
+        let spare = self.spare.remove(&number);
+        let is_same = |spare: &Stored| {
+            spare.len == payload.len && spare.crc32c == Some(payload.crc32c)
+        };
+        if let Some(stored) = spare.filter(is_same) {
+            self.flight.arrived(number, stored);
+            return Ok(());
+        }
+        let (shared, key, upload) = (
+            Arc::clone(&self.shared),
+            self.notes.object.key.clone(),
+            upload.clone(),
+        );
+        let len = payload.len;
+        let request = async move {
+            let (bucket, retry) = (&shared.bucket, &shared.config.retry);
+            retried!(retry, "part", bucket.put_part(&key, &upload, number, &payload))
+        };
+        Ok(self.flight.launch(number, len, request).await?)
+    }
+
+    async fn on_flush(&mut self) -> Result<(), WriteError> {
+        Ok(self.flight.advance().await?)
+    }
+
+    async fn on_complete(&mut self) -> Result<Value, WriteError> {
+        let finished = match self.notes.upload.clone() {
+            Some(upload) => self.put_together(&upload).await?,
+            None => {
+                let payload = self.whole.take();
+                let payload = payload.unwrap_or_else(|| Payload::new(Part::default()));
+                self.put_whole(&payload).await?
+            }
+        };
+        self.live = None;
+        Ok(result(self.shared.bucket.name(), self.key(), &finished))
+    }
+
+    async fn on_abort(&mut self, reason: &AbortReason) {
+        self.whole = None;
+        if let Err(failure) = self.remove().await {
+            tracing::warn!(%failure, %reason, "could not remove an upload; a sweep will");
+        }
+        self.live = None;
+    }
+
+    fn bytes_durable(&self) -> Option<u64> {
+        Some(self.flight.durable())
+    }
+
+    fn held_bytes(&self) -> u64 {
+        let whole = self.whole.as_ref().map_or(0, |whole| whole.len);
+        self.flight.held().saturating_add(whole)
+    }
+
+    fn checkpoint(&self) -> Option<Checkpoint> {
+        self.notes.checkpoint()
+    }
+}
+
+/// What `close` answers: `{"bucket", "key", "etag", "size"}`.
+pub(super) fn result(bucket: &str, key: &str, finished: &Finished) -> Value {
+    json!({
+        "bucket": bucket,
+        "key": key,
+        "etag": finished.etag.trim_matches('"'),
+        "size": finished.len,
+    })
+}
