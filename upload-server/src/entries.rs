@@ -158,3 +158,84 @@ impl UploadedEntry {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use upload_core::EntryId;
+
+    use super::*;
+
+    fn entry(files: Option<&Path>, result: Option<Value>) -> UploadedEntry {
+        let entry = Entry {
+            id: EntryId(1),
+            upload: UploadRef::from_bytes([1; 16]),
+            slot: "avatar".into(),
+            client_name: "../me.png".to_owned(),
+            client_type: "image/png".to_owned(),
+            client_size: 10,
+            relative_path: None,
+            last_modified: None,
+            meta: Map::new(),
+            resumable: false,
+            bytes_received: 5,
+            status: match result {
+                Some(_) => EntryStatus::Complete,
+                None => EntryStatus::Uploading,
+            },
+            result,
+            crc32c: None,
+        };
+        UploadedEntry::new(entry, files.map(Path::to_owned))
+    }
+
+    #[tokio::test]
+    async fn a_stored_file_is_read_and_moved() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(dir.path().join("avatar")).expect("made");
+        std::fs::write(dir.path().join("avatar/1-me.png"), b"0123456789").expect("written");
+        let stored = entry(Some(dir.path()), Some(json!({ "path": "avatar/1-me.png" })));
+        assert!(stored.complete() && stored.error().is_none());
+        assert_eq!(stored.safe_client_name(), "me.png");
+        assert_eq!(stored.data().await.expect("read"), "0123456789");
+        assert_eq!(
+            stored
+                .file()
+                .await
+                .expect("open")
+                .metadata()
+                .await
+                .expect("size")
+                .len(),
+            10
+        );
+        stored
+            .persist(dir.path().join("moved.png"))
+            .await
+            .expect("moved");
+        assert_eq!(
+            std::fs::read(dir.path().join("moved.png")).expect("there"),
+            b"0123456789"
+        );
+        assert!(stored.data().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_a_finished_file_has_no_path() {
+        let dir = Path::new("files");
+        for (files, result) in [
+            (Some(dir), None),
+            (None, Some(json!({ "path": "avatar/1-me.png" }))),
+            (Some(dir), Some(json!({ "key": "avatar/1-me.png" }))),
+            (Some(dir), Some(json!({ "path": "../secret" }))),
+            (Some(dir), Some(json!({ "path": "/etc/passwd" }))),
+            (Some(dir), Some(json!({ "path": "a/../../b" }))),
+        ] {
+            let entry = entry(files, result);
+            assert_eq!(entry.path(), None, "{:?}", entry.writer_result());
+            let error = entry.file().await.expect_err("no file");
+            assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+        }
+        assert_eq!(entry(None, None).progress(), 50);
+    }
+}

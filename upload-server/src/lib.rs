@@ -1,4 +1,39 @@
 //! Resumable uploads for axum over WebSocket: a router to mount, a browser client, a ready binary.
+//!
+//! The smallest server, which keeps pictures in `./uploads/avatar`:
+//!
+//! ```no_run
+//! use axum::Router;
+//! use upload_server::{SlotOptions, Uploads};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let uploads = Uploads::builder()
+//!     .allow_upload("avatar", SlotOptions::new().accept(".jpg,.png"))
+//!     .build()?;
+//! let app = Router::new().nest("/uploads", uploads.router());
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//! axum::serve(listener, app).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! and the smallest page:
+//!
+//! ```html
+//! <script type="module" src="/uploads/client/index.js"></script>
+//! <input type="file" dj-upload="avatar">
+//! <div dj-upload-progress="avatar"></div>
+//! ```
+//!
+//! [`SlotOptions`] says what a slot takes and where it goes, [`UploadsBuilder::mount`] decides the
+//! slots of a connection from its request, [`UploadsBuilder::owner`] who it belongs to, and
+//! [`UploadsBuilder::on_event`] answers the page, with the files at hand as [`UploadedEntry`].
+//! Before the program ends, [`Uploads::shutdown`] lets uploads come to rest, so that clients go on
+//! after the restart.
+//!
+//! `axum::serve` waits for ever for a client's request; [`serve`] does not.
+//! The ready binary is [`config`] and [`serve`] put together.
 
 mod app;
 mod assets;

@@ -48,6 +48,9 @@ impl<'a> Mount<'a> {
 
     /// Adds a slot to this connection, in place of one of the same name.
     ///
+    /// What expired is removed only from writers and stores that a slot of
+    /// [`UploadsBuilder::allow_upload`](crate::UploadsBuilder::allow_upload) names too.
+    ///
     /// # Errors
     ///
     /// The options cannot be.

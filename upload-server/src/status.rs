@@ -1,4 +1,6 @@
 //! `GET …/{ref}/status`: how an upload stands, for its owner only (PROTOCOL section 11).
+//!
+//! It tells what the record says, so it knows resumable uploads, on whichever node they are.
 
 use std::sync::Arc;
 
@@ -81,11 +83,13 @@ async fn look(store: &dyn UploadStateStore, key: &UploadKey, upload: UploadRef) 
             RecordPhase::Complete => "complete",
         },
         bytes_received: record.offset,
-        chunks_received: match record.next_index().checked_sub(1) {
-            Some(last) => vec![[0, last]],
-            None => Vec::new(),
-        },
+        chunks_received: ranges(record.next_index()),
         filename: record.client_name,
         expected_size: record.client_size,
     })
+}
+
+fn ranges(next_index: u64) -> Vec<[u64; 2]> {
+    let last = next_index.checked_sub(1);
+    last.map(|last| [0, last]).into_iter().collect()
 }

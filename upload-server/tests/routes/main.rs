@@ -202,7 +202,7 @@ async fn mount_decides_the_slots_and_its_errors_are_500() {
     .await;
     assert_eq!(connect(&server, &[("x-bad", "1")]).await.status, 500);
     let mut good = connect(&server, &[]).await;
-    let configs = good.first_text().await;
+    let configs = good.next_text().await;
     assert!(
         configs.contains("\"extra\"") && !configs.contains("\"avatar\""),
         "{configs}"
@@ -265,4 +265,67 @@ async fn the_page_and_the_client_are_served() {
     assert_eq!((again.status, again.body.as_str()), (304, ""));
     assert_eq!(server.get("/uploads/demo/demo.css", &[]).await.status, 200);
     assert_eq!(server.get("/uploads/client/none.js", &[]).await.status, 404);
+}
+
+/// CONN-3: a client that does not send its request in time is let go.
+#[tokio::test]
+async fn conn_3_a_slow_request_is_not_waited_for() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let limits = Limits {
+        handshake: std::time::Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let stop = tokio_util::sync::CancellationToken::new();
+    let stopped = stop.clone();
+    let serving = tokio::spawn(async move {
+        upload_server::serve(listener, Router::new(), &limits, stopped).await
+    });
+    let mut socket = tokio::net::TcpStream::connect(address)
+        .await
+        .expect("connected");
+    socket
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n")
+        .await
+        .expect("sent");
+    let mut answer = Vec::new();
+    socket
+        .read_to_end(&mut answer)
+        .await
+        .expect("closed by the server");
+    stop.cancel();
+    serving.await.expect("no panic").expect("served");
+}
+
+/// The owner, and nobody else, sees how a resumable upload stands.
+#[tokio::test]
+async fn status_answers_the_owner() {
+    let resumable = SlotOptions::new().resumable(true);
+    let server = start(|builder| builder.allow_upload("avatar", resumable)).await;
+    let session = server.get("/uploads/session", &[]).await;
+    let cookie = session.header("set-cookie").expect("a cookie").to_owned();
+    let pair = cookie.split(';').next().expect("a pair");
+    let mut socket = connect(&server, &[("cookie", pair)]).await;
+    assert!(socket.next_text().await.contains("upload_configs"));
+    let upload = "11111111-2222-3333-4444-555555555555";
+    socket
+        .send_text(&format!(
+            "{{\"type\":\"upload_register\",\"upload_name\":\"avatar\",\"ref\":\"{upload}\",\
+             \"client_name\":\"a.png\",\"client_type\":\"image/png\",\"client_size\":99}}"
+        ))
+        .await;
+    assert!(socket.next_text().await.contains("upload_registered"));
+    let path = format!("/uploads/{upload}/status");
+    let status = server.get(&path, &[("cookie", pair)]).await;
+    let body: serde_json::Value = serde_json::from_str(&status.body).expect("JSON");
+    assert_eq!(
+        body,
+        serde_json::json!({
+            "upload_id": upload, "status": "uploading", "bytes_received": 0,
+            "chunks_received": [], "filename": "a.png", "expected_size": 99,
+        })
+    );
+    assert_eq!(server.get(&path, &[]).await.status, 404);
 }

@@ -95,8 +95,8 @@ impl Answer {
         })
     }
 
-    /// Returns the text of the first WebSocket frame, which the server sends unmasked and whole.
-    pub(crate) async fn first_text(&mut self) -> String {
+    /// Returns the text of the next WebSocket frame, which the server sends unmasked and whole.
+    pub(crate) async fn next_text(&mut self) -> String {
         while self.rest.len() < 4 {
             read(&mut self.socket, &mut self.rest).await;
         }
@@ -111,7 +111,18 @@ impl Answer {
         while self.rest.len() < start + length {
             read(&mut self.socket, &mut self.rest).await;
         }
-        String::from_utf8(self.rest[start..start + length].to_vec()).expect("text")
+        let frame: Vec<u8> = self.rest.drain(..start + length).collect();
+        String::from_utf8(frame[start..].to_vec()).expect("text")
+    }
+
+    /// Sends one whole text frame, masked with zeros as any key would do.
+    pub(crate) async fn send_text(&mut self, text: &str) {
+        let length = u16::try_from(text.len()).expect("a short text");
+        let mut frame = vec![0x81, 0x80 | 126];
+        frame.extend(length.to_be_bytes());
+        frame.extend([0; 4]);
+        frame.extend(text.as_bytes());
+        self.socket.write_all(&frame).await.expect("sent");
     }
 }
 

@@ -1,0 +1,152 @@
+//! The binary's commands, as an operator runs them.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use tempfile::TempDir;
+
+fn run(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_upload-server"));
+    // Variables of whoever runs the tests are not part of them.
+    for (name, _) in std::env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("UPLOAD_"))
+        {
+            command.env_remove(name);
+        }
+    }
+    command
+        .current_dir(dir)
+        .args(args)
+        .envs(env.iter().copied());
+    command.output().expect("the binary runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn dir() -> TempDir {
+    tempfile::tempdir().expect("a directory")
+}
+
+#[test]
+fn check_config_shows_the_demo_and_makes_nothing() {
+    let dir = dir();
+    let checked = run(dir.path(), &["check-config"], &[]);
+    let out = text(&checked.stdout);
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+    for part in [
+        "127.0.0.1:8080",
+        "avatar",
+        "photos",
+        "documents",
+        "video",
+        "ok",
+    ] {
+        assert!(out.contains(part), "{out}");
+    }
+    assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 0);
+}
+
+#[test]
+fn a_bad_file_is_named_with_its_key() {
+    let dir = dir();
+    let file = dir.path().join("uploads.toml");
+    fs::write(&file, "[slots.video]\nmax_entires = 4\n").expect("written");
+    for args in [
+        &["check-config", "--config", "uploads.toml"][..],
+        &["-c", "uploads.toml"],
+    ] {
+        let checked = run(dir.path(), args, &[]);
+        let err = text(&checked.stderr);
+        assert!(!checked.status.success());
+        assert!(
+            err.contains("slots.video.max_entires: unknown key"),
+            "{err}"
+        );
+        assert!(
+            err.contains("max_entries") && err.contains("uploads.toml"),
+            "{err}"
+        );
+    }
+    let missing = run(dir.path(), &["check-config", "-c", "none.toml"], &[]);
+    assert!(text(&missing.stderr).contains("none.toml"));
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let dir = dir();
+    let file = dir.path().join("uploads.toml");
+    fs::write(
+        &file,
+        "listen = \"127.0.0.1:1\"\n[slots.a]\nmax_entries = 2\n",
+    )
+    .expect("written");
+    let env = [
+        ("UPLOAD_CONFIG", "uploads.toml"),
+        ("UPLOAD_LISTEN", "127.0.0.1:2"),
+        ("UPLOAD_SLOTS__A__MAX_FILE_SIZE", "1MiB"),
+    ];
+    let checked = run(dir.path(), &["check-config"], &env);
+    let out = text(&checked.stdout);
+    assert!(
+        out.contains("127.0.0.1:2"),
+        "{out}{}",
+        text(&checked.stderr)
+    );
+    assert!(out.contains("2 x 1048576 bytes"), "{out}");
+    let unknown = run(dir.path(), &["check-config"], &[("UPLOAD_LISEN", "x")]);
+    let err = text(&unknown.stderr);
+    assert!(
+        !unknown.status.success() && err.contains("lisen: unknown key"),
+        "{err}"
+    );
+}
+
+/// RESUME-8: `gc` looks at what a server left behind, and may only look.
+#[test]
+fn resume_8_gc_runs_without_a_server() {
+    let dir = dir();
+    for args in [&["gc", "--dry-run"][..], &["gc"]] {
+        let swept = run(dir.path(), args, &[]);
+        let out = text(&swept.stdout);
+        assert!(swept.status.success(), "{out}{}", text(&swept.stderr));
+        assert!(out.contains("0 files, 0 bytes"), "{out}");
+    }
+}
+
+#[test]
+fn send_says_what_is_wrong() {
+    let dir = dir();
+    fs::write(dir.path().join("a.txt"), "hello").expect("written");
+    let url = ["--url", "http://127.0.0.1:9/uploads/ws", "--slot", "a"];
+    let bad_url = run(dir.path(), &[&["send", "a.txt"][..], &url].concat(), &[]);
+    assert!(!bad_url.status.success());
+    assert!(text(&bad_url.stderr).contains("--url must be such as ws://"));
+
+    let url = [
+        "--url",
+        "ws://127.0.0.1:9/uploads/ws",
+        "--slot",
+        "a",
+        "--json",
+    ];
+    let missing = run(dir.path(), &[&["send", "none.txt"][..], &url].concat(), &[]);
+    assert!(!missing.status.success());
+    let line: serde_json::Value =
+        serde_json::from_slice(&missing.stdout).expect("one line of JSON");
+    assert_eq!(
+        (&line["ok"], &line["file"]),
+        (&false.into(), &"none.txt".into())
+    );
+    assert!(
+        line["error"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("cannot be read"))
+    );
+}
