@@ -159,8 +159,9 @@ impl SlotOptions {
     pub(crate) fn into_slot(self, name: &str, files: &SlotFiles) -> Result<Slot, SlotError> {
         let mut rules = self.rules;
         check(name, &rules)?;
-        let mut checks = Rules::new(Accept::parse(&rules.accept)?)
-            .allow_active_content(rules.allow_active_content);
+        let accept = Accept::parse(&rules.accept)?;
+        rules.accept = accept.as_str().to_owned();
+        let mut checks = Rules::new(accept).allow_active_content(rules.allow_active_content);
         for validator in self.validators {
             checks = checks.with_validator(validator);
         }

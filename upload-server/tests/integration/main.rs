@@ -6,8 +6,12 @@
 
 mod client;
 mod djust;
+mod failure_table;
 mod main_job;
 mod pattern;
 mod rows;
+mod redis_server;
 mod server;
+mod status;
+mod uploader;
 mod wire;

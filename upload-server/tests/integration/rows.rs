@@ -264,6 +264,7 @@ async fn stored_names_are_safe() {
             Some("png") => b"\x89PNG\r\n\x1a\n0000000000000",
             Some("jpg") => b"\xff\xd8\xff\xe0000000000000000",
             Some("pdf") => b"%PDF-1.4\n0000000000",
+            Some("exe") => b"MZ00000000000000000",
             _ => b"plain words",
         };
         let ended = upload(&mut client, "any", raw, media_type, bytes).await;

@@ -3,8 +3,9 @@
 use std::{
     fs,
     net::TcpListener,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -23,6 +24,9 @@ pub struct Server {
     config: PathBuf,
     log: PathBuf,
 }
+
+/// Words of a command that runs the binary, before the binary's own.
+type Wrapper<'a> = &'a [String];
 
 /// Returns the binary under test.
 pub fn binary() -> PathBuf {
@@ -56,8 +60,8 @@ impl Server {
         let config = dir.path().join(format!("config-{port}.toml"));
         fs::write(&config, text).expect("a configuration file");
         let log = dir.path().join(format!("log-{port}.txt"));
-        let child = spawn(&config, &log);
-        let server = Self {
+        let child = spawn(&config, &log, &[]);
+        let mut server = Self {
             child,
             port,
             dir,
@@ -70,16 +74,45 @@ impl Server {
 
     /// Starts it again with the same port, configuration and files.
     pub fn restart(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        self.child = spawn(&self.config, &self.log);
+        self.kill();
+        self.child = spawn(&self.config, &self.log, &[]);
         self.wait_until_ready();
     }
 
-    /// Kills it with SIGKILL.
+    /// Starts it again under a tool such as `strace`; answers whether it lived
+    /// until it was ready.
+    pub fn restart_wrapped(&mut self, wrapper: Wrapper<'_>) -> bool {
+        self.kill();
+        self.child = spawn(&self.config, &self.log, wrapper);
+        self.becomes_ready()
+    }
+
+    /// Kills it with SIGKILL, and whatever it is wrapped in; it may have ended before.
     pub fn kill(&mut self) {
-        self.child.kill().expect("SIGKILL");
+        // A tracer that dies lets what it traces live on, so the whole group goes.
+        let group = format!("-{}", self.child.id());
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = Command::new("kill").args(["-s", "KILL", "--", &group]).status();
+        }
         self.child.wait().expect("its end");
+    }
+
+    /// Runs another command of the binary with the same configuration.
+    pub fn run(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(binary());
+        command.arg("--config").arg(&self.config).args(words);
+        command.output().expect("the binary runs")
+    }
+
+    /// Makes everything in the temp directory as old as the reaper wants it,
+    /// runs `upload-server gc`, and asserts that nothing is left.
+    pub fn assert_reaper_empties(&self) {
+        for path in self.temporary() {
+            let status = Command::new("touch").args(["-d", "2 days ago"]).arg(path).status();
+            assert!(status.expect("touch").success());
+        }
+        let output = self.run(&["gc"]);
+        assert!(self.temporary().is_empty(), "{:?} after {output:?}", self.temporary());
     }
 
     /// Sends SIGTERM and waits; returns how long it took to exit.
@@ -140,43 +173,52 @@ impl Server {
         assert!(bytes == expected, "{:?} is byte-exact", files[0]);
     }
 
-    fn wait_until_ready(&self) {
+    fn wait_until_ready(&mut self) {
+        assert!(self.becomes_ready(), "it ended at its start:\n{}", self.log());
+    }
+
+    /// Returns whether it listens; false once it has ended.
+    fn becomes_ready(&mut self) -> bool {
         let began = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            if !self.is_running() {
+                return false;
+            }
             assert!(began.elapsed() < START_MAX, "not ready:\n{}", self.log());
             thread::sleep(Duration::from_millis(5));
         }
+        true
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
         if thread::panicking() {
             eprintln!("--- log of the server\n{}", self.log());
         }
     }
 }
 
-fn spawn(config: &Path, log: &Path) -> Child {
+fn spawn(config: &Path, log: &Path, wrapper: Wrapper<'_>) -> Child {
     let log = fs::OpenOptions::new()
         .create(true)
         .append(true)
         .open(log)
         .expect("a log file");
-    let mut command = match std::env::var("UPLOAD_SERVER_WRAPPER") {
-        Ok(wrapper) => {
-            let mut words = wrapper.split_whitespace();
-            let mut command = Command::new(words.next().expect("a wrapper"));
+    let mut words = wrapper.iter();
+    let mut command = match words.next() {
+        Some(tool) => {
+            let mut command = Command::new(tool);
             command.args(words).arg(binary());
             command
         }
-        Err(_) => Command::new(binary()),
+        None => Command::new(binary()),
     };
     command
         .arg("--config")
         .arg(config)
+        .process_group(0)
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a second handle"))
         .stderr(log)

@@ -132,7 +132,7 @@ async fn send(path: &Path, args: &Args) -> anyhow::Result<Sent> {
 }
 
 fn bar(size: u64, name: &str) -> ProgressBar {
-    let style = "{msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}";
+    let style = "{msg} {wide_bar} {percent}% {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}";
     let style = ProgressStyle::with_template(style).expect("the template is well-formed");
     // Control characters in a name could rewrite the terminal.
     let name: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
