@@ -1,5 +1,5 @@
 // @ts-check
-/** CRC32C (Castagnoli, reflected 0x82f63b78), sixteen bytes a step; over 2 GB/s, so WebAssembly is not worth its bytes. */
+/** CRC32C (Castagnoli, reflected 0x82f63b78), sixteen bytes a step: over 1 GB/s. */
 
 const T = new Int32Array(4096);
 for (let i = 0; i < 256; i++) {
@@ -9,11 +9,6 @@ for (let i = 0; i < 256; i++) {
 }
 for (let i = 256; i < 4096; i++) T[i] = (T[i - 256] >>> 8) ^ T[T[i - 256] & 255];
 
-/**
- * Continues `crc` (0 at the start) over `bytes`; an unsigned 32-bit number.
- * @param {Uint8Array} bytes
- * @param {number} [crc]
- */
 export function crc32c(bytes, crc = 0) {
   const n = bytes.length;
   const v = new DataView(bytes.buffer, bytes.byteOffset, n);
@@ -34,8 +29,4 @@ export function crc32c(bytes, crc = 0) {
   return ~c >>> 0;
 }
 
-/**
- * Eight lower-case hex digits, as messages carry it.
- * @param {number} crc
- */
 export const crcHex = (crc) => crc.toString(16).padStart(8, "0");

@@ -1,105 +1,96 @@
 // @ts-check
 /**
  * The `dj-*` attributes and the events on `window`.
- * Listeners stand on the document, so what is added or renamed later works and nothing is bound twice.
- * File names and messages only ever become text, never markup.
+ * Listeners stand on the root, so what is added or renamed later works and nothing is bound twice.
+ * Names and messages only ever become text.
  */
 import { filesOf, sizeText } from "./source.js";
 
-/** Rows made or changed in one frame, and the longer side of a thumbnail. */
 const ROWS_PER_FRAME = 24;
 const THUMB_PX = 320;
-const SLOTS = ["dj-upload", "dj-upload-drop", "dj-upload-progress", "dj-upload-preview"];
-const ANY = [...SLOTS, "dj-submit", "dj-click"].map((a) => `[${a}]`).join();
-const OVER = "upload-dragover";
+const BOXES = "[dj-upload-progress],[dj-upload-preview]";
 
-/**
- * An element with a class, text and attributes.
- * @returns {any}
- */
-function el(tag, cls, text = "", attributes = {}) {
-  const e = document.createElement(tag);
+function make(tag, cls, text = "", attributes = {}) {
+  const e = /** @type {any} */ (document.createElement(tag));
   e.className = cls;
   e.textContent = text;
-  for (const [name, value] of Object.entries(attributes)) e.setAttribute(name, value);
+  for (const name in attributes) e.setAttribute(name, attributes[name]);
   return e;
 }
 
-/** @returns {any} */
-const near = (e, selector) => e.target?.closest?.(selector);
+const slotOf = (box) => box.getAttribute("dj-upload-progress") ?? box.getAttribute("dj-upload-preview");
 
-function timeText(seconds) {
-  if (seconds < 60) return `${seconds} s`;
-  return seconds < 3600 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+function timeText(s) {
+  return s < 99 ? `${s} s` : s < 5940 ? `${Math.round(s / 60)} min` : `${Math.round(s / 3600)} h`;
 }
 
-/** What a row says beside its percentage. @param {import("./index.d.ts").Upload} up */
 function stateText(up) {
   const { status, phase, bytesPerSecond, secondsLeft } = up.progress;
-  if (up.error && status === "error") return up.error.message;
-  if (up.paused && !up.ended) return "Paused";
-  if (status === "queued") return "Waiting";
-  if (status === "resuming") return "Reconnecting";
-  if (status !== "uploading") return status === "complete" ? "Done" : "Cancelled";
+  if (!up.ended && up.paused) return "Paused";
+  if (status === "error") return up.error.message;
+  if (status !== "uploading") return { queued: "Waiting", resuming: "Reconnecting", complete: "Done", cancelled: "Cancelled" }[status];
   if (phase !== "sending") return phase === "storing" ? "Storing" : "Finishing";
-  return bytesPerSecond ? `${sizeText(bytesPerSecond)}/s, ${timeText(secondsLeft ?? 0)} left` : "Uploading";
+  return bytesPerSecond ? `${sizeText(bytesPerSecond)}/s, ${timeText(secondsLeft)} left` : "Uploading";
 }
 
-/**
- * Gives the attributes under `root` their meaning; returns what ends it.
- * @param {import("./index.d.ts").Uploads} uploads
- * @param {Document | HTMLElement} [root]
- */
-export function bind(uploads, root = document) {
+/** By object URL, small and decoded off the main thread where the browser can. */
+async function thumbnail(img, file) {
+  let blob = file;
+  try {
+    const bitmap = await createImageBitmap(file, { resizeWidth: THUMB_PX, resizeQuality: "medium" });
+    const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+    canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
+    bitmap.close();
+    blob = await canvas.convertToBlob();
+  } catch {
+    // SVG, for one, cannot be made a bitmap.
+  }
+  img.onload = img.onerror = () => URL.revokeObjectURL(img.src);
+  img.src = URL.createObjectURL(blob);
+}
+
+/** Gives the attributes under `root` their meaning; returns what ends it. */
+export function bind(uploads, root = /** @type {Document | HTMLElement} */ (document)) {
   const stop = new AbortController();
-  const { signal } = stop;
-  /** Rows of a container by upload. @type {WeakMap<Element, {slot: string, rows: Map<any, Element>}>} */
-  const known = new WeakMap();
-  /** @type {Set<any>} */
-  const dirty = new Set();
-  /** Files whose thumbnail waits until it is seen. @type {WeakMap<Element, File>} */
+  const filled = new WeakMap(); // container: slot it was filled for
+  const placed = new WeakMap(); // upload: containers it has a row in
   const unseen = new WeakMap();
-  let frame = 0;
+  const dirty = new Set();
   let scanning = true;
+  let frame = 0;
   let thumbs = Promise.resolve();
 
-  const all = (selector) => root.querySelectorAll(selector);
-  const tell = (name, detail) => {
-    for (const prefix of ["djust:upload:", "upload:"]) dispatchEvent(new CustomEvent(prefix + name, { detail }));
-  };
+  const all = (selector) => /** @type {any[]} */ ([...root.querySelectorAll(selector)]);
+  const rowsOf = (ref) => all(`[data-upload-ref="${ref}"]`);
+  const tell = (name, detail) => ["djust:upload:", "upload:"].map((prefix) => dispatchEvent(new CustomEvent(prefix + name, { detail })));
   const soon = () => (frame ||= requestAnimationFrame(draw));
   const later = (up) => {
     dirty.add(up);
     soon();
   };
+  const rescan = () => {
+    scanning = true;
+    soon();
+  };
 
   const seen = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) {
-      const file = unseen.get(target);
-      if (!isIntersecting || !file) continue;
+      if (!isIntersecting) continue;
       seen.unobserve(target);
-      unseen.delete(target);
-      thumbs = thumbs.then(() => thumbnail(/** @type {HTMLImageElement} */ (target), file));
+      thumbs = thumbs.then(() => thumbnail(target, unseen.get(target)));
     }
-  }, { rootMargin: "200px" });
-
-  const watcher = new MutationObserver(() => {
-    scanning = true;
-    soon();
   });
-  watcher.observe(root, { subtree: true, childList: true, attributeFilter: SLOTS });
+  const watcher = new MutationObserver(rescan);
+  watcher.observe(root, { subtree: true, childList: true, attributeFilter: ["dj-upload", "dj-upload-progress", "dj-upload-preview"] });
 
   const off = [
-    uploads.on("configs", () => {
-      scanning = true;
-      soon();
-    }),
+    uploads.on("configs", rescan),
     uploads.on("add", later),
     uploads.on("progress", (up) => {
       later(up);
       if (up.status !== "queued") tell("progress", up.progress);
     }),
-    uploads.on("error", ({ upload, error, code, retry }) => tell("error", { file: upload?.file.name, ref: upload?.ref, uploadName: upload?.slot, error, code, retry })),
+    uploads.on("error", ({ upload: up, ...more }) => tell("error", { file: up?.file.name, ref: up?.ref, uploadName: up?.slot, ...more })),
     uploads.on("event", (m) => tell("event", m)),
   ];
 
@@ -110,239 +101,191 @@ export function bind(uploads, root = document) {
     for (const up of dirty) {
       if (!left--) return soon();
       dirty.delete(up);
-      for (const kind of ["progress", "preview"]) {
-        for (const box of all(`[dj-upload-${kind}]`)) {
-          if (box.getAttribute("dj-upload-" + kind) !== up.slot) continue;
-          const rows = rowsOf(box, kind);
-          if (rows.has(up) || up.status === "cancelled") continue;
-          const row = kind === "progress" ? progressRow(up, box) : previewTile(up);
-          rows.set(up, row);
-          box.append(row);
-        }
+      const boxes = placed.get(up) ?? new Set();
+      placed.set(up, boxes);
+      for (const box of all(BOXES)) {
+        if (slotOf(box) !== up.slot || boxes.has(box)) continue;
+        boxes.add(box);
+        box.append(box.hasAttribute("dj-upload-progress") ? progressRow(up, box) : previewTile(up));
       }
-      update(up);
+      if (up.ref !== up.shown) for (const row of rowsOf(up.shown)) row.dataset.uploadRef = up.ref;
+      up.shown = up.ref;
+      for (const row of rowsOf(up.ref)) row.matches(".upload-pending") ? row.remove() : update(row, up);
     }
   }
 
-  function rowsOf(box, kind) {
-    const slot = box.getAttribute("dj-upload-" + kind);
-    let of = known.get(box);
-    if (of?.slot !== slot) {
-      for (const row of of?.rows.values() ?? []) row.remove();
-      known.set(box, (of = { slot, rows: new Map() }));
-      for (const up of uploads.uploads) if (up.slot === slot) later(up);
-      if (kind === "progress") offerPending(box, slot);
-    }
-    return of.rows;
-  }
-
-  /** Brings inputs and containers in line with the slots. */
   function scan() {
     scanning = false;
-    if (root.querySelector(ANY)) uploads.connect();
+    if (root.querySelector(`[dj-upload],[dj-upload-drop],[dj-submit],[dj-click],${BOXES}`)) uploads.connect();
     for (const input of all("input[dj-upload]")) {
       const config = uploads.configs[input.getAttribute("dj-upload")];
       if (!config) continue;
-      if (input.accept !== config.accept) input.accept = config.accept;
+      input.accept = config.accept;
       input.multiple = config.max_entries > 1;
     }
-    for (const kind of ["progress", "preview"]) for (const box of all(`[dj-upload-${kind}]`)) rowsOf(box, kind);
-  }
-
-  function update(up) {
-    const p = up.progress;
-    for (const [box, kind] of [...all("[dj-upload-progress]")].map((b) => [b, 0]).concat([...all("[dj-upload-preview]")].map((b) => [b, 1]))) {
-      const row = known.get(box)?.rows.get(up);
-      if (!row) continue;
-      row.dataset.uploadRef = up.ref;
-      if (kind && up.status === "cancelled") row.remove();
-    }
-    for (const row of all(`[data-upload-ref="${up.ref}"]`)) {
-      row.dataset.status = up.paused && !up.ended ? "paused" : p.status;
-      row.style.setProperty("--upload-progress", `${p.progress}%`);
-      const bar = row.querySelector(".upload-progress-bar");
-      if (bar) {
-        bar.style.width = `${p.progress}%`;
-        bar.setAttribute("aria-valuenow", p.progress);
+    for (const box of all(BOXES)) {
+      const slot = slotOf(box);
+      if (filled.get(box) === slot) continue;
+      if (filled.has(box)) for (const row of [...box.querySelectorAll("[data-upload-ref]")]) row.remove();
+      filled.set(box, slot);
+      for (const up of uploads.uploads) {
+        placed.get(up)?.delete(box);
+        later(up);
       }
-      set(row, ".upload-progress-text", `${p.progress}%`);
-      set(row, ".upload-state", stateText(up));
-      button(row, ".upload-pause", up.paused ? "Resume" : "Pause", up.ended || p.mode === "presigned");
-      button(row, ".upload-retry", "Retry", up.status !== "error" || up.error.retry === "never");
-      button(row, ".upload-cancel", up.ended ? "Remove" : "Cancel");
+      if (box.hasAttribute("dj-upload-progress")) offer(box, slot);
     }
   }
 
-  function set(row, selector, text) {
+  function update(row, up) {
+    const { status, progress, mode } = up.progress;
+    const paused = up.paused && !up.ended;
+    row.dataset.status = paused ? "paused" : status;
+    row.style.setProperty("--upload-progress", progress + "%");
+    const bar = row.querySelector(".upload-progress-bar");
+    bar?.style.setProperty("width", progress + "%");
+    bar?.setAttribute("aria-valuenow", progress);
+    write(row, ".upload-progress-text", progress + "%");
+    write(row, ".upload-state", stateText(up));
+    write(row, ".upload-pause", paused ? "Resume" : "Pause", up.ended || mode === "presigned");
+    write(row, ".upload-retry", "Retry", status !== "error" || up.error.retry === "never");
+    write(row, ".upload-cancel", up.ended ? "Remove" : "Cancel");
+  }
+
+  function write(row, selector, text, hidden = false) {
     const e = row.querySelector(selector);
-    if (e && e.textContent !== text) e.textContent = text;
+    if (!e) return;
+    e.hidden = hidden;
+    if (e.textContent === text) return;
+    e.textContent = text;
+    if (e.title) e.ariaLabel = `${text} ${e.title}`;
   }
 
-  function button(row, selector, text, hidden = false) {
-    const b = row.querySelector(selector);
-    if (!b) return;
-    set(row, selector, text);
-    b.setAttribute("aria-label", `${text} ${b.dataset.name}`);
-    b.hidden = hidden;
+  function label(parent, name, size) {
+    parent.append(make("span", "upload-name", name, { title: name }), make("span", "upload-size", sizeText(size)));
+    return parent;
   }
 
-  function skeleton(box, name, size, ref) {
-    const row = el(/^[UO]L$/.test(box.tagName) ? "li" : "div", "upload-row", "", { "data-upload-ref": ref });
-    row.append(el("span", "upload-name", name, { title: name }), el("span", "upload-size", sizeText(size)));
+  function rowWith(box, ref, name, size, middle, buttons) {
+    const row = make(/^[UO]L$/.test(box.tagName) ? "li" : "div", "upload-row", "", { "data-upload-ref": ref });
+    const actions = make("span", "upload-actions");
+    for (const cls in buttons) {
+      const b = make("button", cls, "", { type: "button", title: name });
+      b.onclick = buttons[cls];
+      actions.append(b);
+    }
+    label(row, name, size).append(...middle, make("span", "upload-state"), actions);
     return row;
-  }
-
-  function action(row, cls, name, act) {
-    const b = el("button", cls, "", { type: "button", "data-name": name });
-    b.onclick = act;
-    row.append(b);
   }
 
   function progressRow(up, box) {
-    const { name, size } = up.file;
-    const row = skeleton(box, up.relativePath ?? name, size, up.ref);
-    for (const old of box.querySelectorAll(`.upload-pending[data-upload-ref="${up.ref}"]`)) old.remove();
-    const track = el("div", "upload-progress-track");
-    track.append(el("div", "upload-progress-bar", "", { role: "progressbar", "aria-label": name, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": 0 }));
-    row.append(track, el("span", "upload-progress-text"), el("span", "upload-state"));
-    const actions = el("span", "upload-actions");
-    action(actions, "upload-pause", name, () => (up.paused ? up.resume() : up.pause()));
-    action(actions, "upload-retry", name, () => up.retry());
-    action(actions, "upload-cancel", name, () => {
-      if (!up.ended) return up.cancel();
-      for (const gone of all(`[data-upload-ref="${up.ref}"]`)) gone.remove();
+    const name = up.relativePath ?? up.file.name;
+    const track = make("div", "upload-progress-track");
+    track.append(make("div", "upload-progress-bar", "", { role: "progressbar", "aria-label": name, "aria-valuemin": 0, "aria-valuemax": 100 }));
+    return rowWith(box, up.ref, name, up.file.size, [track, make("span", "upload-progress-text")], {
+      "upload-pause": () => (up.paused ? up.resume() : up.pause()),
+      "upload-retry": () => up.retry(),
+      "upload-cancel": () => (up.ended ? rowsOf(up.ref).map((row) => row.remove()) : up.cancel()),
     });
-    row.append(actions);
-    return row;
   }
 
   function previewTile(up) {
     const { name, size, type } = up.file;
-    const tile = el("figure", "upload-preview", "", { "data-upload-ref": up.ref });
+    const tile = make("figure", "upload-preview", "", { "data-upload-ref": up.ref });
     if (type.startsWith("image/")) {
-      const img = el("img", "", "", { alt: "" });
+      const img = make("img", "", "", { alt: "" });
       unseen.set(img, up.file);
       seen.observe(img);
       tile.append(img);
     }
-    const caption = el("figcaption", "");
-    caption.append(el("span", "upload-name", name, { title: name }), el("span", "upload-size", sizeText(size)));
-    tile.append(caption);
+    tile.append(label(make("figcaption", ""), name, size));
     return tile;
   }
 
-  /** A small picture by object URL, made off the main thread; the file itself where that fails. */
-  async function thumbnail(img, file) {
-    let blob = file;
-    try {
-      const bitmap = await createImageBitmap(file, { resizeWidth: THUMB_PX, resizeQuality: "medium" });
-      const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
-      canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
-      bitmap.close();
-      blob = await canvas.convertToBlob();
-    } catch {
-      // Not every image can be made a bitmap (SVG).
-    }
-    img.onload = img.onerror = () => URL.revokeObjectURL(img.src);
-    img.src = URL.createObjectURL(blob);
-  }
-
-  /** Rows for what a former page left: continued by a click, or by picking the file again. */
-  async function offerPending(box, slot) {
+  // Rows for what a former page left.
+  async function offer(box, slot) {
     for (const record of await uploads.pending(slot)) {
-      if (box.querySelector(`[data-upload-ref="${record.ref}"]`)) continue;
-      const row = skeleton(box, record.name, record.size, record.ref);
-      row.classList.add("upload-pending");
-      row.append(el("span", "upload-state", record.handle ? "Not finished" : "Pick this file again to continue"));
-      const actions = el("span", "upload-actions");
-      if (record.handle) action(actions, "upload-resume", record.name, () => uploads.restore(record));
-      action(actions, "upload-cancel", record.name, () => {
-        uploads.forget(record.ref);
-        row.remove();
+      const { ref, name, size, handle } = record;
+      const row = rowWith(box, ref, name, size, [], {
+        ...(handle && { "upload-resume": () => uploads.restore(record) }),
+        "upload-cancel"() {
+          uploads.forget(ref);
+          row.remove();
+        },
       });
-      row.append(actions);
-      button(row, ".upload-resume", "Continue");
-      button(row, ".upload-cancel", "Forget");
+      row.classList.add("upload-pending");
+      write(row, ".upload-state", handle ? "Not finished" : "Pick this file again to continue");
+      write(row, ".upload-resume", "Continue");
+      write(row, ".upload-cancel", "Forget");
       box.append(row);
     }
   }
 
-  async function fire(source, event, params, slots = []) {
-    if (source.ariaBusy === "true") return;
+  async function fire(source, event, params, slots) {
+    if (source.ariaBusy) return;
     source.ariaBusy = "true";
-    const out = source.querySelector("output") ?? root.querySelector(`[dj-result="${CSS.escape(event)}"]`);
-    let text;
+    const out = source.querySelector("output") ?? root.querySelector(`[dj-result="${CSS.escape(event)}"]`) ?? make("output", "");
     try {
       for (const slot of slots) await uploads.start(slot);
-      const result = await uploads.event(event, params);
-      text = typeof result === "string" ? result : JSON.stringify(result ?? "");
-      if (out) out.dataset.ok = "true";
-    } catch (e) {
-      text = /** @type {Error} */ (e).message;
-      if (out) out.dataset.ok = "false";
+      const result = (await uploads.event(event, params)) ?? "";
+      out.textContent = typeof result === "string" ? result : JSON.stringify(result);
+      out.dataset.ok = true;
+    } catch (/** @type {any} */ e) {
+      out.textContent = e.message;
+      out.dataset.ok = false;
     }
-    if (out) out.textContent = text;
     source.ariaBusy = null;
   }
 
-  /** @type {Record<string, (e: any) => void>} */
-  const on = {
-    change(e) {
-      const slot = e.target.type === "file" && e.target.getAttribute("dj-upload");
-      if (!slot) return;
-      uploads.add([...e.target.files], slot);
-      e.target.value = ""; // or picking the same file again would be no change
-    },
-    async paste(e) {
-      const slot = near(e, "[dj-upload]")?.getAttribute("dj-upload");
-      if (!slot || !e.clipboardData?.files.length) return;
-      e.preventDefault();
-      uploads.add(await filesOf(e.clipboardData), slot);
-    },
-    dragover(e) {
-      const zone = near(e, "[dj-upload-drop]");
-      if (!zone || !e.dataTransfer?.types.includes("Files")) return;
-      e.preventDefault();
-      e.dataTransfer.dropEffect = "copy";
-      zone.classList.add(OVER);
-    },
-    dragleave(e) {
-      const zone = near(e, "[dj-upload-drop]");
-      if (!zone?.contains(e.relatedTarget)) zone?.classList.remove(OVER);
-    },
-    async drop(e) {
-      const zone = near(e, "[dj-upload-drop]");
-      if (!zone) return;
-      e.preventDefault();
-      zone.classList.remove(OVER);
-      uploads.add(await filesOf(e.dataTransfer), zone.getAttribute("dj-upload-drop"));
-    },
-    submit(e) {
-      const form = near(e, "form[dj-submit]");
-      if (!form) return;
-      e.preventDefault();
-      /** @type {Record<string, unknown>} */
-      const params = {};
-      for (const [name, value] of new FormData(form, e.submitter)) {
-        if (typeof value !== "string") continue;
-        params[name] = name in params ? [params[name], value].flat() : value;
-      }
-      fire(form, form.getAttribute("dj-submit"), params, [...form.querySelectorAll("[dj-upload]")].map((i) => i.getAttribute("dj-upload")));
-    },
-    click(e) {
-      const b = near(e, "[dj-click]");
-      if (!b) return;
-      e.preventDefault();
-      fire(b, b.getAttribute("dj-click"), { ...b.dataset });
-    },
+  function listen(type, name, act) {
+    root.addEventListener(
+      type,
+      (/** @type {any} */ e) => {
+        const found = e.target.closest?.(`[${name}]`);
+        if (found) act(found, found.getAttribute(name), e);
+      },
+      { signal: stop.signal },
+    );
+  }
+
+  const take = async (slot, transfer, e) => {
+    if (!transfer?.types.includes("Files")) return;
+    e.preventDefault();
+    uploads.add(await filesOf(transfer), slot);
   };
-  for (const [name, listener] of Object.entries(on)) root.addEventListener(name, listener, { signal });
+  listen("change", "dj-upload", (input, slot) => {
+    if (input.type !== "file") return;
+    uploads.add([...input.files], slot);
+    input.value = ""; // or picking the same file again would be no change
+  });
+  listen("paste", "dj-upload", (_, slot, e) => take(slot, e.clipboardData, e));
+  listen("dragover", "dj-upload-drop", (zone, _, e) => {
+    if (!e.dataTransfer.types.includes("Files")) return;
+    e.preventDefault();
+    zone.classList.add("upload-dragover");
+  });
+  listen("dragleave", "dj-upload-drop", (zone, _, e) => zone.contains(e.relatedTarget) || zone.classList.remove("upload-dragover"));
+  listen("drop", "dj-upload-drop", (zone, slot, e) => {
+    zone.classList.remove("upload-dragover");
+    take(slot, e.dataTransfer, e);
+  });
+  listen("submit", "dj-submit", (form, event, e) => {
+    e.preventDefault();
+    const params = {};
+    for (const [name, value] of new FormData(form, e.submitter)) {
+      if (typeof value === "string") params[name] = name in params ? [params[name], value].flat() : value;
+    }
+    fire(form, event, params, [...form.querySelectorAll("[dj-upload]")].map((input) => input.getAttribute("dj-upload")));
+  });
+  listen("click", "dj-click", (button, event, e) => {
+    e.preventDefault();
+    fire(button, event, { ...button.dataset }, []);
+  });
   soon();
 
   return () => {
     stop.abort();
     watcher.disconnect();
     seen.disconnect();
-    for (const f of off) f();
+    for (const end of off) end();
   };
 }

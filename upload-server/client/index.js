@@ -2,161 +2,143 @@
 /**
  * Uploads without markup: `createUploads({ url })`, then `add(files, slot)`.
  * As a page's own `<script type="module">` it starts by itself and reads the `dj-*` attributes (directives.js).
+ * What each name is for stands in index.d.ts.
  */
 import { bind } from "./directives.js";
 import { presign, putPresigned } from "./presigned.js";
-import { TEXT, refusal } from "./protocol.js";
+import { refusal } from "./protocol.js";
 import { Records } from "./resume.js";
 import { Sender } from "./sender.js";
 import { Socket } from "./socket.js";
 import { fileHint, filesOf, readSlice } from "./source.js";
 
-export { crc32c } from "./crc32c.js";
 export { Sender, bind, fileHint, filesOf };
 
-/** @typedef {import("./index.d.ts").SlotConfig} SlotConfig */
-/** @typedef {import("./index.d.ts").Ending} Ending */
-
 const CONCURRENCY = 3;
-/** Frames of one turn of the event loop. */
+// Frames of one turn of the event loop.
 const FRAMES_MAX = 16;
-const BUFFER_FULL_MS = 4;
-/** Progress is told at most this often, except when the status changes. */
+const FULL_MS = 4;
 const TELL_MS = 80;
 const SAVE_MS = 2000;
-const KEEP_MS = 3_600_000;
+const KEEP_SECONDS = 3600;
 const EVENTS_MAX = 64;
 
+const TEXT = {
+  too_large: "File too large",
+  too_many_entries: "Too many files",
+  type_not_accepted: "File type not accepted",
+  active_content: "This kind of file is not allowed",
+  locked: "Already uploading in another tab",
+};
+
+// `randomUUID` is missing where a page comes over plain HTTP.
 const uuid = () =>
-  crypto.randomUUID?.() ??
-  "10000000-1000-4000-8000-100000000000".replace(/[018]/g, (c) => (+c ^ (crypto.getRandomValues(new Uint8Array(1))[0] & (15 >> (+c / 4)))).toString(16));
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0"))
+    .join("")
+    .replace(/^(.{8})(.{4}).(.{3}).(.{3})/, "$1-$2-4$3-8$4-");
 
-/** @type {Promise<string> | undefined} */
-let tab;
-/** The id of this tab, the same after a reload; a duplicated tab, which inherits it, gets its own. */
-function clientId() {
-  return (tab ??= (async () => {
-    const key = "upload-client";
-    let id = uuid();
+/** The same after a reload; a duplicated tab inherits it, finds it locked, and gets its own. */
+let tabId;
+const tab = () =>
+  (tabId ??= (async () => {
+    const claim = (id) =>
+      new Promise((done) => {
+        if (!navigator.locks) return done(true);
+        navigator.locks.request(id, { ifAvailable: true }, (lock) => (done(lock), lock && new Promise(() => {})));
+      });
+    let id;
     try {
-      const kept = sessionStorage.getItem(key);
-      const free =
-        kept &&
-        (!navigator.locks ||
-          (await new Promise((done) => {
-            navigator.locks.request(key + kept, { ifAvailable: true }, (lock) => (done(!!lock), lock ? new Promise(() => {}) : null));
-          })));
-      if (free) return kept;
-      navigator.locks?.request(key + id, () => new Promise(() => {}));
-      sessionStorage.setItem(key, id);
+      id = sessionStorage.uploadClient;
+      if (!id || !(await claim(id))) await claim((id = sessionStorage.uploadClient = uuid()));
     } catch {
-      // Storage is blocked: an id for as long as the page lives.
+      // Storage is blocked.
     }
-    return id;
+    return id ?? uuid();
   })());
-}
 
-/** Why an upload ended other than complete; `retry` as in PROTOCOL MSG-3. */
 export class UploadError extends Error {
-  /** @param {Record<string, any>} ending */
-  constructor({ code = "storage_failed", error, retry = "never" }) {
-    super(error || TEXT[code] || code.replaceAll("_", " "));
+  constructor({ code = "storage_failed", error = "", retry = "never" }) {
+    super(error || TEXT[code] || code[0].toUpperCase() + code.slice(1).replaceAll("_", " "));
     this.code = code;
     this.retry = retry;
   }
 }
 
-/** One file on its way. */
 export class Upload {
   #owner;
-  /** @type {(value?: unknown) => void} */
-  #tick = () => {};
-  /** @type {Promise<unknown>} */
-  #changed = Promise.resolve();
-  /** @type {Sender | null} */
-  sender = null;
-  /** @type {UploadError | null} */
-  error = null;
-  /** @type {import("./index.d.ts").Status} */
-  status = "queued";
+  #tick;
+  #next;
+  sender;
+  ending;
   paused = false;
-  held = false;
-  prepared = false;
+  ready = false;
+  started = false;
+  resuming = false;
+  told = "";
   savedAt = 0;
   sentDirect = 0;
-  abort = new AbortController();
-  /** @type {unknown} */
-  result = undefined;
+  ref = uuid();
 
-  /**
-   * @param {Uploads} owner
-   * @param {import("./index.d.ts").Picked} picked
-   * @param {string} slot
-   */
   constructor(owner, picked, slot) {
     this.#owner = owner;
-    this.file = picked.file;
-    this.relativePath = picked.relativePath ?? (picked.file.webkitRelativePath || undefined);
-    this.handle = picked.handle;
-    this.spec = picked.spec;
-    this.meta = picked.meta;
     this.slot = slot;
-    this.ref = uuid();
+    Object.assign(this, picked);
+    this.file = picked.file;
+    this.relativePath = picked.relativePath || this.file.webkitRelativePath || undefined;
     this.renew();
   }
 
-  /** A fresh promise, at the start and with every retry. */
   renew() {
-    /** Settles with the upload: resolves to its ending, rejects with an `UploadError`. @type {Promise<Ending>} */
-    this.done = new Promise((resolve, reject) => {
-      /** @param {Ending} ending */
-      this.settle = (ending) => (this.error ? reject(this.error) : resolve(ending));
-    });
+    Object.assign(this, { sender: undefined, ending: undefined, ready: false, started: false, abort: new AbortController() });
+      this.done = new Promise((done, fail) => (this.settle = () => (this.error ? fail(this.error) : done(this.ending))));
     this.done.catch(() => {});
-    this.told();
+    this.tick();
   }
 
-  /** Lets those go on who iterate. */
-  told() {
-    this.#tick();
-    this.#changed = new Promise((done) => (this.#tick = done));
+  tick() {
+    this.#tick?.();
+    this.#next = new Promise((done) => (this.#tick = done));
   }
 
+  get status() {
+    if (this.ending) return this.ending.status;
+    if (this.sender) return this.sender.status;
+    return this.started ? "uploading" : "queued";
+  }
   get ended() {
-    return this.status === "complete" || this.status === "error" || this.status === "cancelled";
+    return !!this.ending;
+  }
+  get result() {
+    return this.ending?.result;
+  }
+  get error() {
+    return this.ending && this.status !== "complete" ? new UploadError(this.ending) : null;
   }
 
-  /** Where it stands. @returns {import("./index.d.ts").Progress} */
   get progress() {
-    const { sender: s, status } = this;
-    const { size } = this.file;
+    const { ref, slot, status, sender, paused, sentDirect: direct } = this;
+    const { name, size } = this.file;
     const done = status === "complete";
-    const stored = done ? size : (s?.durable ?? 0);
-    const received = done ? size : (s?.received ?? this.sentDirect);
-    const bytesPerSecond = s?.bytesPerSecond ?? 0;
+    const received = done ? size : (sender?.received ?? direct);
+    const bytesPerSecond = sender?.bytesPerSecond ?? 0;
     return {
-      ref: this.ref,
-      uploadName: this.slot,
-      name: this.file.name,
-      status,
-      phase: done ? "done" : (s?.phase ?? "sending"),
-      paused: this.paused,
-      progress: done ? 100 : Math.min(99, size ? Math.floor((received / size) * 100) : 0),
-      sent: done ? size : (s?.sent ?? this.sentDirect),
-      stored,
-      size,
-      bytesPerSecond,
+      ref, name, size, status, paused, bytesPerSecond,
+      uploadName: slot,
+      mode: sender || !this.started ? "socket" : "presigned",
+      phase: done ? "done" : (sender?.phase ?? "sending"),
+      progress: done ? 100 : Math.min(99, Math.floor((received / size) * 100) || 0),
+      sent: done ? size : (sender?.sent ?? direct),
+      stored: done ? size : (sender?.durable ?? 0),
       secondsLeft: bytesPerSecond ? Math.ceil((size - received) / bytesPerSecond) : null,
-      mode: s ? "socket" : "presigned",
     };
   }
 
   async *[Symbol.asyncIterator]() {
     for (;;) {
-      const changed = this.#changed;
+      const next = this.#next;
       yield this.progress;
       if (this.ended) return;
-      await changed;
+      await next;
     }
   }
 
@@ -169,40 +151,26 @@ export class Upload {
   cancel() {
     this.#owner.cancel(this.ref);
   }
-  /** Takes an upload that ended in error up again. */
   retry() {
     this.#owner.retry(this);
   }
 }
 
-/** All uploads of a page, over one socket. */
 export class Uploads {
-  /** @type {Map<string, Set<(value: any) => void>>} */
-  #listeners = new Map();
-  /** Those that have not ended, in the order they were added. @type {Set<Upload>} */
-  #queue = new Set();
-  /** Those with a sender that still has something to say. @type {Set<Upload>} */
-  #live = new Set();
-  /** @type {Set<Upload>} */
-  #dirty = new Set();
-  /** @type {ReturnType<typeof setTimeout> | null} */
-  #teller = null;
-  /** @type {ReturnType<typeof setTimeout> | null} */
-  #pumper = null;
-  #turn = 0;
-  /** @type {Map<string, {event: string, params: object, done: (v: any) => void, fail: (e: Error) => void, sent: boolean}>} */
+  #listeners = {};
+  #queue = new Set(); // have not ended
+  #live = new Set(); // whose sender has something to say
+  #dirty = new Set(); // whose progress is to be told
   #events = new Map();
-  /** @type {() => void} */
-  #configured = () => {};
-  #socket;
   #records = new Records();
-  /** @type {Record<string, SlotConfig>} */
+  #turn = 0;
+  #pumping;
+  #telling;
+  #configured;
+  #socket;
   configs = {};
-  limits = {};
-  /** Resolves with the slots' configurations once the server has told them. */
-  ready = new Promise((/** @type {(v: void) => void} */ done) => (this.#configured = done)).then(() => this.configs);
+  ready = new Promise((done) => (this.#configured = done));
 
-  /** @param {import("./index.d.ts").UploadsOptions} options */
   constructor(options) {
     this.options = options;
     this.#socket = new Socket(options, {
@@ -210,40 +178,26 @@ export class Uploads {
       message: (m) => this.#message(m),
       closed: () => this.#closed(),
       idle: () => !this.#live.size && !this.#events.size && !this.#queue.size,
-      refused: (code) => this.#emit("error", { code, error: TEXT[code], retry: "never" }),
     });
   }
 
   get connected() {
     return this.#socket.open;
   }
-  /** Those that have not ended. */
   get uploads() {
     return [...this.#queue];
   }
 
-  /**
-   * Listens to `add`, `progress`, `error`, `event`, `configs` or `connection`; returns what stops it.
-   * @param {string} name
-   * @param {(value: any) => void} listener
-   */
   on(name, listener) {
-    const all = this.#listeners.get(name) ?? new Set();
-    this.#listeners.set(name, all.add(listener));
+    const all = (this.#listeners[name] ??= new Set()).add(listener);
     return () => void all.delete(listener);
   }
 
-  /** Opens the socket, which `add` and `event` do by themselves. */
   connect() {
     this.#socket.want();
     return this.ready;
   }
 
-  /**
-   * Checks files with the slot's rules and uploads those that pass.
-   * @param {Iterable<File | import("./index.d.ts").Picked>} files
-   * @param {string} slot
-   */
   add(files, slot) {
     const added = [...files].map((f) => new Upload(this, f instanceof File ? { file: f } : f, slot));
     for (const up of added) {
@@ -254,40 +208,29 @@ export class Uploads {
     return added;
   }
 
-  /**
-   * Starts what waits because its slot has `auto_upload` off; resolves when nothing of the slot is under way.
-   * @param {string} [slot]
-   */
   async start(slot) {
-    const mine = this.#of(undefined, slot);
-    for (const up of mine) up.held = false;
+    const mine = this.#of("", slot);
+    await this.ready;
+    for (const up of mine) up.ready = true;
     this.#schedule();
     await Promise.allSettled(mine.map((up) => up.done));
   }
 
-  /** One upload by its ref, or all. @param {string} [ref] */
-  pause(ref) {
+  pause(ref, paused = true) {
     for (const up of this.#of(ref)) {
-      up.paused = true;
-      up.sender?.pause();
+      up.paused = paused;
+      if (paused) up.sender?.pause();
+      else up.sender?.resume(Date.now());
       this.#drain(up);
       this.#tell(up, true);
     }
     this.#schedule();
   }
 
-  /** @param {string} [ref] */
   resume(ref) {
-    for (const up of this.#of(ref)) {
-      up.paused = false;
-      up.sender?.resume(Date.now());
-      this.#drain(up);
-      this.#tell(up, true);
-    }
-    this.#schedule();
+    this.pause(ref, false);
   }
 
-  /** @param {string} [ref] */
   cancel(ref) {
     for (const up of this.#of(ref)) {
       up.abort.abort();
@@ -297,202 +240,151 @@ export class Uploads {
     }
   }
 
-  /** @param {Upload} up */
   retry(up) {
     if (up.status !== "error") return;
     this.#live.delete(up);
-    Object.assign(up, { status: "queued", error: null, sender: null, prepared: false, abort: new AbortController() });
     up.renew();
     this.#queue.add(up);
-    this.#tell(up, true);
     this.#prepare([up], up.slot);
   }
 
-  /**
-   * Runs the application's handler `event`; resolves to its result.
-   * @param {string} event
-   * @param {object} [params]
-   */
   event(event, params = {}) {
     return new Promise((done, fail) => {
       if (this.#events.size >= EVENTS_MAX) return fail(new UploadError({ code: "rate_limited", retry: "later" }));
-      this.#events.set(uuid(), { event, params, done, fail, sent: false });
+      this.#events.set(uuid(), { message: { type: "event", event, params }, done, fail });
       this.#socket.want();
       this.#sendEvents();
     });
   }
 
-  /** Uploads a former page left behind, newest first. @param {string} [slot] */
   async pending(slot) {
-    const taken = new Set([...this.#queue].map((up) => up.ref));
-    return (await this.#records.list()).filter((r) => !taken.has(r.ref) && (!slot || r.slot === slot));
+    return (await this.#records.list()).filter((r) => r.slot === slot && !this.#of(r.ref).length);
   }
 
-  /**
-   * Continues one of them through its file handle; null where there is none or the user says no.
-   * @param {import("./index.d.ts").ResumeRecord} record
-   */
   async restore({ handle, slot, relativePath }) {
-    if (!handle || (await handle.requestPermission({ mode: "read" })) !== "granted") return null;
-    const file = await handle.getFile();
-    return this.add([{ file, handle, relativePath }], slot)[0];
+    if ((await handle?.requestPermission({ mode: "read" })) !== "granted") return;
+    return this.add([{ file: await handle.getFile(), handle, relativePath }], slot)[0];
   }
 
-  /** Forgets what a former page left behind. @param {string} ref */
   forget(ref) {
     return this.#records.remove(ref);
   }
 
-  /** Closes the socket for good; the server keeps what can be resumed. */
   close() {
     this.#socket.close();
   }
 
-  /**
-   * @param {string} name
-   * @param {unknown} value
-   */
   #emit(name, value) {
-    for (const listener of this.#listeners.get(name) ?? []) listener(value);
+    for (const listener of this.#listeners[name] ?? []) listener(value);
   }
 
-  /**
-   * @param {string} [ref]
-   * @param {string} [slot]
-   */
-  #of(ref, slot) {
-    return [...this.#queue].filter((up) => (!ref || up.ref === ref) && (!slot || up.slot === slot));
+  #error(upload, ending) {
+    const { message: error, code, retry } = new UploadError(ending);
+    this.#emit("error", { upload, error, code, retry });
   }
 
-  /**
-   * @param {Upload[]} added
-   * @param {string} slot
-   */
+  #of(ref, slot = "") {
+    return this.uploads.filter((up) => (!ref || up.ref === ref) && (!slot || up.slot === slot));
+  }
+
   async #prepare(added, slot) {
+    for (const up of added) this.#tell(up, true);
     await this.connect();
-    this.client = await clientId();
+    this.client = await tab();
     const config = this.configs[slot];
     for (const up of added) {
-      const before = this.#of(undefined, slot).indexOf(up);
-      const code = config ? refusal(config, up.file, before) : "unknown_slot";
       if (up.ended) continue;
+      const code = config ? refusal(config, up.file, this.#of("", slot).indexOf(up)) : "unknown_slot";
       if (code) {
-        this.#end(up, { status: "error", code, retry: "never" });
+        this.#end(up, { status: "error", code });
         continue;
       }
       if (config.resumable) {
-        const taken = (/** @type {string} */ ref) => this.#of(ref).some((other) => other !== up);
-        const record = await this.#records.find(slot, fileHint(up.file), taken);
-        if (up.ended) continue;
+        const record = (await this.pending(slot)).find((r) => r.hint === fileHint(up.file));
         if (record) {
           up.ref = record.ref;
           up.handle ??= record.handle;
-          up.status = "resuming";
         }
+        up.resuming = !!record;
+        this.#tell(up, true);
       }
-      up.held = config.auto_upload === false;
-      up.prepared = true;
-      this.#tell(up, true);
+      up.ready ||= config.auto_upload !== false;
     }
     this.#schedule();
   }
 
   #schedule() {
-    let busy = 0;
-    for (const up of this.#queue) if (up.prepared && up.status !== "queued" && !up.paused && (up.sender?.active ?? up.sentDirect >= 0)) busy += up.sender || up.status === "uploading" ? 1 : 0;
+    let busy = this.uploads.filter((up) => up.started && (up.sender?.active ?? true)).length;
     for (const up of this.#queue) {
       if (busy >= (this.options.concurrency ?? CONCURRENCY)) break;
-      if (!up.prepared || up.held || up.paused || up.sender || up.status === "uploading") continue;
+      if (!up.ready || up.started || up.paused) continue;
       busy++;
       this.#start(up);
     }
     this.#pump();
   }
 
-  /** @param {Upload} up */
   #start(up) {
-    const config = this.configs[up.slot];
-    const { file, relativePath, slot } = up;
-    const own = this.options.slots?.[slot] ?? {};
-    if (up.spec || own.presign || config.direct) {
-      this.#direct(up, up.spec ?? own.presign);
+    const { ref, file, relativePath, slot, resuming: resume } = up;
+    const { name, type, size, lastModified } = file;
+    const { chunk_size: chunkSize, resumable, direct } = this.configs[slot];
+    const { presign, meta } = this.options.slots?.[slot] ?? {};
+    up.started = true;
+    if (direct || presign || up.spec) {
+      this.#direct(up, presign);
       return;
     }
-    const resume = up.status === "resuming";
-    up.status = resume ? "resuming" : "uploading";
     up.sender = new Sender({
-      ref: up.ref, slot, name: file.name, type: file.type, size: file.size, chunkSize: config.chunk_size, resumable: config.resumable,
-      resume, clientId: this.client, lastModified: file.lastModified, relativePath, meta: up.meta ?? own.meta, newRef: uuid,
+      ref, slot, name, type, size, lastModified, relativePath, chunkSize, resumable, resume, clientId: this.client, meta: up.meta ?? meta, newRef: uuid,
     });
-    if (up.paused) up.sender.pause();
     this.#live.add(up);
-    this.#save(up);
     if (this.connected) up.sender.handleConnected(Date.now());
     this.#drain(up);
   }
 
-  /**
-   * @param {Upload} up
-   * @param {import("./index.d.ts").PresignedSpec | ((file: File) => Promise<import("./index.d.ts").PresignedSpec>) | undefined} from
-   */
   async #direct(up, from) {
-    up.status = "uploading";
+    const { url, headers } = this.options;
     this.#tell(up, true);
-    const { options } = this;
     try {
-      const base = new URL(typeof options.url === "function" ? await options.url({ refresh: false }) : options.url, location.href);
-      const url = new URL("presign", base.href.replace(/^ws/, "http"));
-      const spec = typeof from === "function" ? await from(up.file) : (from ?? (await presign(url, up.slot, up.file, await options.headers?.())));
-      if (up.ended) return;
-      const result = await putPresigned(
-        spec,
-        up.file,
-        (sent) => {
-          up.sentDirect = sent;
-          this.#tell(up);
-        },
-        up.abort.signal,
-      );
-      this.#end(up, { status: "complete", result });
-    } catch (e) {
-      const { code = "storage_failed", message, status } = /** @type {any} */ (e);
-      if (status === 401) options.token?.({ refresh: true });
-      this.#end(up, { status: code === "cancelled" ? code : "error", code, error: message, retry: "restart" });
+      const base = new URL(typeof url === "function" ? await url({ refresh: false }) : url, location.href);
+      const to = new URL("presign", base.href.replace(/^ws/, "http"));
+      const spec = up.spec ?? (from ? await from(up.file) : await presign(to, up.slot, up.file, await headers?.()));
+      up.abort.signal.throwIfAborted();
+      const progress = (sent) => {
+        up.sentDirect = sent;
+        this.#tell(up);
+      };
+      this.#end(up, { status: "complete", result: await putPresigned(spec, up.file, progress, up.abort.signal) });
+    } catch (/** @type {any} */ { code, error, retry }) {
+      this.#end(up, { status: "error", code: typeof code === "string" ? code : "storage_failed", error, retry });
     }
   }
 
-  /** Carries out what the sender wants. @param {Upload} up */
   #drain(up) {
     const s = up.sender;
-    if (!s) return;
-    for (let o; (o = s.poll()); ) {
+    for (let o; (o = s?.poll()); ) {
       if (o.type === "message") this.#socket.send(o.message);
       else if (o.type === "frame") this.#socket.send(o.frame);
       else if (o.type === "read") this.#read(up, s, o.offset, o.length);
       else if (o.type === "progress") this.#tell(up);
-      else if (o.type === "trouble") this.#emit("error", { upload: up, ...new UploadError(o.trouble), error: new UploadError(o.trouble).message });
-      else if (o.type === "restart") {
+      else if (o.type === "trouble") this.#error(up, o.trouble);
+      else if (o.type === "done") this.#end(up, o.ending);
+      else {
         this.#records.remove(o.previous);
         up.ref = s.ref;
         up.savedAt = 0;
-      } else this.#end(up, /** @type {Ending} */ (o.ending));
+      }
     }
-    const due = s.pollTimeout();
-    if (due !== null) {
+    const due = s?.pollTimeout();
+    if (due) {
       setTimeout(() => {
         s.handleTimeout(Date.now());
         this.#drain(up);
       }, due - Date.now() + 1);
     }
-    if (s.finished && this.#live.delete(up)) this.#schedule();
+    if (s?.finished && this.#live.delete(up)) this.#schedule();
   }
 
-  /**
-   * @param {Upload} up
-   * @param {Sender} s
-   * @param {number} offset
-   * @param {number} length
-   */
   async #read(up, s, offset, length) {
     try {
       s.handleData(offset, await readSlice(up.file, offset, length), Date.now());
@@ -505,17 +397,14 @@ export class Uploads {
 
   /** Sends frames while the socket has room, each upload in its turn. */
   #pump() {
-    if (this.#pumper !== null) return;
-    const ring = [...this.#live].filter((up) => up.sender?.active);
+    const ring = [...this.#live];
     let budget = FRAMES_MAX;
-    for (let idle = 0; idle < ring.length; ) {
+    for (let idle = 0; idle < ring.length && !this.#pumping && this.connected; ) {
       if (!this.#socket.room || !budget) {
-        if (this.connected) {
-          this.#pumper = setTimeout(() => {
-            this.#pumper = null;
-            this.#pump();
-          }, budget ? BUFFER_FULL_MS : 0);
-        }
+        this.#pumping = setTimeout(() => {
+          this.#pumping = 0;
+          this.#pump();
+        }, budget && FULL_MS);
         return;
       }
       const up = ring[this.#turn++ % ring.length];
@@ -528,104 +417,77 @@ export class Uploads {
     }
   }
 
-  /**
-   * Tells progress, soon or now.
-   * @param {Upload} up
-   * @param {boolean} [now]
-   */
-  #tell(up, now) {
-    const status = up.ended ? up.status : (up.sender?.status ?? up.status);
-    if (!up.ended && status !== "complete" && status !== "error" && status !== "cancelled" && status !== up.status) {
-      up.status = status;
-      now = true;
-      this.#schedule();
-    }
-    if (up.sender?.resumable && !up.ended && Date.now() - up.savedAt > SAVE_MS) this.#save(up);
-    if (now) {
+  /** Tells progress: at once if the status changed. */
+  #tell(up, now = false) {
+    const { sender, status, savedAt } = up;
+    if (sender?.resumable && !up.ended && Date.now() - savedAt > SAVE_MS) this.#save(up);
+    if (now || status !== up.told) {
+      up.told = status;
       this.#dirty.delete(up);
       this.#emit("progress", up);
-      up.told();
+      up.tick();
       return;
     }
     this.#dirty.add(up);
-    this.#teller ??= setTimeout(() => {
-      this.#teller = null;
-      const dirty = [...this.#dirty];
-      this.#dirty.clear();
-      for (const up of dirty) this.#tell(up, true);
+    this.#telling ??= setTimeout(() => {
+      this.#telling = undefined;
+      for (const up of [...this.#dirty]) this.#tell(up, true);
     }, TELL_MS);
   }
 
-  /** @param {Upload} up */
   #save(up) {
-    const s = up.sender;
-    if (!s?.resumable) return;
-    const { file, slot, handle, relativePath } = up;
-    up.savedAt = Date.now();
-    const expires = up.savedAt + (s.expiresIn ? s.expiresIn * 1000 : KEEP_MS);
+    const { file, slot, handle, relativePath, sender } = up;
+    const { name, size, type, lastModified } = file;
+    const at = (up.savedAt = Date.now());
     this.#records.save({
-      ref: s.ref, slot, offset: s.received, hint: fileHint(file), name: file.name, size: file.size, type: file.type,
-      lastModified: file.lastModified, relativePath, handle, at: up.savedAt, expires,
+      ref: sender.ref, slot, name, size, type, lastModified, relativePath, handle, at, hint: fileHint(file), offset: sender.received,
+      expires: at + (sender.expiresIn ?? KEEP_SECONDS) * 1000,
     });
   }
 
-  /**
-   * @param {Upload} up
-   * @param {Ending} ending
-   */
   #end(up, ending) {
     if (up.ended) return;
-    const { status, code, retry, result } = ending;
-    if (status !== "complete") up.error = new UploadError(ending);
-    up.status = status;
-    up.result = result;
+    up.ending = ending;
     this.#queue.delete(up);
-    if (!(status === "error" && (retry === "later" || code === "superseded"))) this.#records.remove(up.ref);
-    this.#tell(up, true);
-    if (status === "error") this.#emit("error", { upload: up, code: up.error?.code, retry: up.error?.retry, error: up.error?.message });
-    up.settle?.({ ...ending, ref: up.ref });
+    if (up.status !== "error" || (ending.retry !== "later" && ending.code !== "superseded")) this.#records.remove(up.ref);
+    this.#tell(up);
+    if (up.status === "error") this.#error(up, ending);
+    up.settle();
     this.#schedule();
   }
 
   #opened() {
-    this.#configured();
+    this.#configured(this.configs);
     this.#emit("connection", true);
     for (const up of this.#live) {
       up.sender?.handleConnected(Date.now());
       this.#drain(up);
     }
     this.#sendEvents();
-    this.#schedule();
+    this.#pump();
   }
 
   #closed() {
     this.#emit("connection", false);
-    for (const up of [...this.#live]) {
+    for (const up of this.#live) {
       up.sender?.handleDisconnected(Date.now());
       this.#drain(up);
     }
     for (const [id, e] of this.#events) {
-      if (!e.sent) continue;
-      this.#events.delete(id);
-      e.fail(new UploadError({ code: "session_closed", retry: "later" }));
+      if (e.sent && this.#events.delete(id)) e.fail(new UploadError({ code: "session_closed", retry: "later" }));
     }
   }
 
   #sendEvents() {
-    if (!this.connected) return;
     for (const [id, e] of this.#events) {
-      if (e.sent) continue;
-      e.sent = true;
-      this.#socket.send({ type: "event", event: e.event, params: e.params, id });
+      if (!e.sent) this.#socket.send({ ...e.message, id });
+      e.sent ||= this.connected;
     }
   }
 
-  /** @param {Record<string, any> & {type: string}} m */
   #message(m) {
     if (m.type === "upload_configs") {
-      this.configs = m.upload_configs ?? {};
-      this.limits = m.limits ?? {};
-      this.#emit("configs", this.configs);
+      this.#emit("configs", (this.configs = m.upload_configs));
     } else if (m.type === "event_result") {
       const waiting = this.#events.get(m.id);
       this.#events.delete(m.id);
@@ -635,27 +497,24 @@ export class Uploads {
     } else if (m.ref) {
       for (const up of this.#live) {
         if (up.sender?.ref !== m.ref) continue;
-        up.sender.handleMessage(m, Date.now());
+        up.sender?.handleMessage(m, Date.now());
         this.#drain(up);
-        break;
       }
       this.#pump();
     } else if (m.type === "error") {
-      this.#emit("error", { code: m.code, error: m.error, retry: m.retry });
+      this.#error(undefined, m);
     }
   }
 }
 
-/** @param {import("./index.d.ts").UploadsOptions} options */
 export const createUploads = (options) => new Uploads(options);
 
 /** The page's own, where this file is one of its scripts; otherwise null. */
 export const uploads = (() => {
-  if (typeof document === "undefined" || !import.meta.url.split(/[?#]/)[0].endsWith("/client/index.js")) return null;
-  const scripts = [...document.querySelectorAll("script[type=module]")];
-  const script = /** @type {HTMLScriptElement | undefined} */ (scripts.find((s) => /** @type {HTMLScriptElement} */ (s).src === import.meta.url));
+  const { url } = import.meta;
+  const script = url.includes("/client/index.js") && [...document.scripts].find((s) => s.src === url);
   if (!script) return null;
-  const all = new Uploads({ url: script.dataset.url ?? new URL("../ws", import.meta.url).href });
+  const all = new Uploads({ url: script.dataset.url ?? new URL("../ws", url).href });
   bind(all);
   return all;
 })();

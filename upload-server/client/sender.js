@@ -1,77 +1,65 @@
 // @ts-check
 /**
- * One upload as the client sees it: a state machine fed with inputs and drained of outputs.
- * Pure: no DOM, no clock, no randomness; `now` is in milliseconds and comes from the driver.
+ * One upload as the client sees it: a pure state machine, fed with inputs and drained of outputs.
  *
  * ```text
- * offline -> registering -> sending <-> seeking      any -> waiting (retry later) -> offline
- *        \-> resuming -> seeking -> sending -> completing -> done
+ * offline -> registering -> sending -> completing -> done
+ *        \-> resuming -> seeking -^         any -> waiting -> offline
  * ```
  * After every input the driver drains `poll()`, and calls `pollFrame()` while the socket has room.
  */
 import { crc32c, crcHex } from "./crc32c.js";
 import { HEADER, encodeCancel, encodeChunk, encodeComplete } from "./protocol.js";
 
-/** Bytes of one read, and how far reading runs ahead of sending. */
 const READ_BYTES = 512 * 1024;
 const READ_AHEAD = 2 * READ_BYTES;
-/** Places whose CRC is remembered, so that a short drop re-reads little. */
+// Places whose CRC is remembered, so that a short drop re-reads little.
 const MARKS_MAX = 64;
-/** Tries without a byte of progress, and new beginnings at byte 0, before an upload gives up. */
+const MARK_BYTES = 1 << 20;
+// Tries without a byte of progress, and new beginnings, before an upload gives up.
 const TRIES_MAX = 12;
 const RESTARTS_MAX = 8;
-const DELAY_MAX = 60_000;
-
-/** @typedef {import("./index.d.ts").SenderOutput} SenderOutput */
+const DELAY_MS = 250;
+const DELAY_MAX_MS = 60_000;
+const RATE_MS = 400;
 
 export class Sender {
-  /** @type {SenderOutput[]} */
   #out = [];
   #phase = "offline";
   #connected = false;
-  #paused = false;
   #cancelled = false;
-  /** The server may hold this ref: ask for it before registering. */
-  #known;
+  #known; // the server may hold this ref: ask before registering
   #dirty = true;
   #crc = 0;
   #index = 0;
-  /** Where a seek ends, what CRC it must find there, and the ending that waits for it. */
-  #target = 0;
-  /** @type {string | undefined} */
-  #expect;
-  /** @type {Record<string, any> | null} */
-  #receipt = null;
   #credit = 0;
+  // Where a seek ends, the CRC it must find, and the receipt that waits for it.
+  #target = 0;
+  #expect;
+  #receipt;
   #readAt = 0;
   #reading = false;
-  /** @type {Uint8Array[]} */
   #blocks = [];
-  /** @type {{at: number, crc: number}[]} */
   #marks = [];
-  #markEvery = 1 << 20;
+  #markEvery = MARK_BYTES;
   #frame = new Uint8Array(0);
   #tries = 0;
   #restarts = 0;
-  /** @type {number | null} */
-  #wakeAt = null;
-  #rate = 0;
+  #wakeAt = 0;
   #rateAt = 0;
   #rateFrom = 0;
 
-  /** Next byte to send. */
+  paused = false;
+  // Next byte to send; bytes the server took in order; those that survive its crash.
   sent = 0;
-  /** Bytes the server took in order, and those that survive its crash. */
   received = 0;
   durable = 0;
-  /** Seconds the server keeps what it has without progress. @type {number | undefined} */
+  bytesPerSecond = 0;
   expiresIn;
-  /** @type {"uploading" | "resuming" | "complete" | "error" | "cancelled"} */
   status = "uploading";
 
-  /** @param {import("./index.d.ts").SenderOptions} options */
   constructor(options) {
-    this.file = options;
+    this.options = options;
     this.ref = options.ref;
     this.size = options.size;
     this.chunkSize = options.chunkSize || 65536;
@@ -80,16 +68,11 @@ export class Sender {
     if (this.#known) this.status = "resuming";
   }
 
-  /** Nothing more to say to the server. */
   get finished() {
     return this.#phase === "done";
   }
-  /** Competes for the socket; false while paused, waiting or ended. */
   get active() {
-    return !this.#paused && this.#phase !== "waiting" && !this.finished;
-  }
-  get paused() {
-    return this.#paused;
+    return !this.paused && this.#phase !== "waiting" && !this.finished;
   }
   get phase() {
     if (this.status === "complete") return "done";
@@ -97,115 +80,98 @@ export class Sender {
     return this.durable < this.size ? "storing" : "processing";
   }
 
-  /** @param {number} now */
   handleConnected(now) {
     this.#connected = true;
     this.#begin(now);
   }
 
-  /** @param {number} now */
   handleDisconnected(now) {
     this.#connected = false;
     if (this.#phase === "offline" || this.#phase === "waiting" || this.finished) return;
-    if (this.#known) {
-      this.#detached();
-    } else if (this.#cancelled) {
-      this.#phase = "done";
-    } else {
-      this.#anew(now, "session_closed");
-    }
+    if (this.#known) this.#detach();
+    else if (this.#cancelled) this.#phase = "done";
+    else this.#again(now, { code: "session_closed" }, true);
   }
 
-  /**
-   * A message that names this ref.
-   * @param {Record<string, any>} m
-   * @param {number} now
-   */
   handleMessage(m, now) {
+    const { type, status, code, retry } = m;
     if (this.finished || m.ref !== this.ref) return;
-    if (this.#cancelled) return this.#whileCancelling(m);
-    if (m.type === "upload_registered") {
-      if (this.#phase !== "registering") return;
-      this.chunkSize = m.chunk_size || this.chunkSize;
+    if (this.#cancelled) {
+      if (status === "resumed") this.#tellCancel();
+      else if (status && status !== "uploading" || type === "error") this.#phase = "done";
+    } else if (type === "upload_registered" && this.#phase === "registering") {
       this.resumable = this.#known = !!m.resumable;
       this.expiresIn = m.expires_in;
-      this.#attach(m, 0);
-      this.#seek(0, 0, undefined, now);
-    } else if (m.type === "upload_resumed") {
-      if (this.#phase === "resuming") this.#resumed(m, now);
-    } else if (m.type === "upload_progress") {
+      this.#attach(m, 0, 0, now);
+    } else if (type === "upload_resumed" && this.#phase === "resuming") {
+      if (status === "not_found") this.#again(now, { code: status }, true, true);
+      else if (status === "locked") this.#end({ retry: "later", ...m, code: status, status: "error" });
+      else this.#attach(m, m.bytes_received, m.next_index ?? Math.floor(m.bytes_received / this.chunkSize), now);
+    } else if (type === "upload_progress") {
       this.#snapshot(m, now);
-    } else if (m.type === "error") {
-      if (m.code === "unknown_ref" && this.#phase === "resuming") return; // for what went out before the resume
-      if (m.code === "unknown_ref" && this.#known) this.#later(now, m);
-      else if (m.code === "unknown_ref" || m.code === "ref_in_use") this.#anew(now, m.code, m);
-      else if (m.retry === "later") this.#later(now, m);
-      else this.#fail(m);
+    } else if (type === "error") {
+      const unknown = code === "unknown_ref";
+      if (unknown && this.#phase === "resuming") return; // for what went out before the resume
+      if (unknown || code === "ref_in_use" || retry === "later") this.#again(now, m, unknown ? !this.#known : retry !== "later");
+      else this.#end({ ...m, status: "error" });
     }
   }
 
-  /**
-   * What a `read` output asked for; anything else (a read overtaken by a seek) is ignored.
-   * @param {number} offset
-   * @param {Uint8Array} bytes
-   * @param {number} now
-   */
   handleData(offset, bytes, now) {
     if (!this.#reading || offset !== this.#readAt || this.finished) return;
     this.#reading = false;
     this.#readAt += bytes.length;
     if (this.#phase !== "seeking") {
       this.#blocks.push(bytes);
-      return;
+    } else {
+      this.#hash(bytes);
+      if (this.sent === this.#target) this.#arrived(now);
     }
-    this.#hash(bytes);
-    if (this.sent >= this.#target) this.#arrived(now);
   }
 
-  /** @param {number} now */
+  handleUnreadable() {
+    if (this.finished) return;
+    if (this.#attached) this.#tellCancel();
+    this.#end({ status: "error", code: "file_unreadable", retry: "restart" });
+  }
+
   handleTimeout(now) {
-    if (this.#phase === "waiting" && this.#wakeAt !== null && now >= this.#wakeAt) {
-      this.#phase = "offline";
-      this.#begin(now);
-    }
+    if (this.#phase !== "waiting" || now < this.#wakeAt) return;
+    this.#phase = "offline";
+    this.#begin(now);
   }
 
-  /** When `handleTimeout` is due, or null. */
   pollTimeout() {
     return this.#phase === "waiting" ? this.#wakeAt : null;
   }
 
-  /** The file can no longer be read: ends here and on the server. */
-  handleUnreadable() {
-    this.#fail({ code: "file_unreadable", retry: "restart" }, true);
-  }
-
   pause() {
-    this.#paused = this.#dirty = true;
+    this.paused = this.#dirty = true;
   }
 
-  /** @param {number} now */
   resume(now) {
-    this.#paused = false;
+    this.paused = false;
     this.#dirty = true;
     if (this.#phase === "offline") this.#begin(now);
   }
 
-  /** Ends at once for the page; the server is told as soon as it can be. @param {number} now */
+  /** Ends at once for the page; the server is told when it can be. */
   cancel(now) {
     if (this.finished || this.#cancelled) return;
-    this.#cancelled = true;
-    this.#blocks = [];
+    const phase = this.#phase;
     this.#end({ status: "cancelled", code: "cancelled" });
-    if (this.#attached() || this.#phase === "registering") this.#tellCancel();
-    else if (!this.#known) this.#phase = "done";
-    else if (this.#phase !== "resuming") {
+    this.#cancelled = true;
+    this.#phase = phase;
+    if (this.#attached || phase === "registering") {
+      this.#tellCancel();
+    } else if (!this.#known) {
+      this.#phase = "done";
+    } else if (phase !== "resuming") {
       this.#phase = "offline";
       this.#begin(now);
     }
   }
 
-  /** The next effect, or null. @returns {SenderOutput | null} */
   poll() {
     const next = this.#out.shift();
     if (next) return next;
@@ -214,18 +180,18 @@ export class Sender {
       return { type: "progress" };
     }
     const seeking = this.#phase === "seeking";
-    if (this.#reading || this.#cancelled || (!seeking && (this.#phase !== "sending" || this.#paused))) return null;
-    const end = seeking ? this.#target : Math.min(this.size, this.sent + READ_AHEAD);
-    const step = Math.max(1, Math.floor(READ_BYTES / this.chunkSize)) * this.chunkSize;
-    const length = Math.min(step, (seeking ? end : this.size) - this.#readAt);
-    if (this.#readAt >= end) return null;
+    if (this.#reading || this.#cancelled || !(seeking || (this.#phase === "sending" && !this.paused))) return null;
+    const end = seeking ? this.#target : this.size;
+    const offset = this.#readAt;
+    if (offset >= Math.min(end, this.sent + READ_AHEAD)) return null;
     this.#reading = true;
-    return { type: "read", offset: this.#readAt, length };
+    const step = READ_BYTES - (READ_BYTES % this.chunkSize) || this.chunkSize;
+    return { type: "read", offset, length: Math.min(step, end - offset) };
   }
 
   /** The next chunk or complete frame within the credit, or null. Valid until the next call. */
   pollFrame() {
-    if (this.#phase !== "sending" || this.#paused || this.#cancelled) return null;
+    if (this.#phase !== "sending" || this.paused || this.#cancelled) return null;
     if (this.sent === this.size) {
       this.#phase = "completing";
       this.#dirty = true;
@@ -242,180 +208,113 @@ export class Sender {
     return encodeChunk(this.ref, this.#index++, data, this.#frame);
   }
 
-  /** Bytes a second, as the server confirms them. */
-  get bytesPerSecond() {
-    return Math.round(this.#rate);
-  }
-
-  #attached() {
-    return this.#phase === "sending" || this.#phase === "seeking" || this.#phase === "completing";
+  get #attached() {
+    return /sending|seeking|completing/.test(this.#phase);
   }
 
   #tellCancel() {
     this.#out.push({ type: "frame", frame: encodeCancel(this.ref) });
   }
 
-  /** @param {number} now */
   #begin(now) {
-    if (!this.#connected || this.finished || (this.#paused && !this.#cancelled)) return;
-    const { slot, name, type, clientId, lastModified, relativePath, meta } = this.file;
+    if (!this.#connected || this.finished || (this.paused && !this.#cancelled)) return;
+    const { ref, resumable, options: o } = this;
+    const message = this.#known
+      ? { type: "upload_resume", ref, offset: this.received, client_id: o.clientId }
+      : {
+          type: "upload_register", ref, resumable, upload_name: o.slot, client_name: o.name, client_type: o.type, client_size: this.size,
+          client_id: o.clientId, last_modified: o.lastModified, relative_path: o.relativePath, meta: o.meta,
+        };
+    this.#phase = this.#known ? "resuming" : "registering";
+    this.#known ||= resumable;
     this.#rateAt = now;
-    if (this.#known) {
-      this.#phase = "resuming";
-      this.#say({ type: "upload_resume", ref: this.ref, offset: this.received, client_id: clientId });
-      return;
-    }
-    this.#phase = "registering";
-    this.#known = this.resumable;
-    this.#say({
-      type: "upload_register",
-      upload_name: slot,
-      ref: this.ref,
-      client_name: name,
-      client_type: type,
-      client_size: this.size,
-      resumable: this.resumable,
-      client_id: clientId,
-      last_modified: lastModified,
-      relative_path: relativePath || undefined,
-      meta,
-    });
-  }
-
-  /** @param {Record<string, any>} message */
-  #say(message) {
     this.#out.push({ type: "message", message });
   }
 
-  /**
-   * @param {Record<string, any>} m
-   * @param {number} now
-   */
-  #resumed(m, now) {
+  #attach(m, received, index, now) {
     this.chunkSize = m.chunk_size || this.chunkSize;
-    if (m.status === "not_found") {
-      this.#anew(now, "not_found", m, true);
-    } else if (m.status === "locked") {
-      this.#fail({ code: "locked", retry: "later", ...m });
-    } else {
-      this.#attach(m, m.bytes_received);
-      this.#seek(m.bytes_received, m.next_index ?? Math.floor(m.bytes_received / this.chunkSize), m.crc32c, now);
-    }
-  }
-
-  /**
-   * @param {Record<string, any>} m
-   * @param {number} received
-   */
-  #attach(m, received) {
     this.#credit = m.credit ?? Infinity;
     this.received = this.#rateFrom = received;
     this.durable = Math.min(this.durable, received);
+    this.#seek(received, index, m.crc32c, now);
   }
 
-  /**
-   * @param {Record<string, any>} m
-   * @param {number} now
-   */
   #snapshot(m, now) {
-    if (m.status === "complete") {
+    const { status, code, retry, bytes_received: received } = m;
+    if (status === "complete") {
       this.#receipt = m;
-      if (this.#phase !== "seeking" || this.#expect === undefined) this.#arrived(now);
-      return;
-    }
-    if (m.status === "cancelled") return this.#end({ ...m }, true);
-    if (m.status === "error") {
+      if (this.#phase !== "seeking" || !this.#expect) this.#arrived(now);
+    } else if (status === "cancelled") {
+      this.#end(m);
+    } else if (status === "error") {
       const refused = this.#phase === "registering";
       this.#known = false;
-      if (m.retry === "later" && refused) this.#later(now, m);
-      else if (m.retry === "restart" || m.retry === "later") this.#anew(now, m.code, m);
-      else this.#fail(m);
-      return;
-    }
-    if (typeof m.resumable === "boolean") this.resumable = this.#known = m.resumable;
-    if (m.detached) {
+      if (retry === "later" || retry === "restart") this.#again(now, m, true, refused && retry === "later");
+      else this.#end(m);
+    } else if (m.detached) {
       this.#known = true;
-      if (m.code === "superseded") this.#fail({ ...m, retry: "never" });
-      else if (this.#paused) this.#detached();
-      else this.#later(now, m);
-      return;
-    }
-    if (!this.#attached()) return;
-    this.#credit = Math.max(this.#credit, m.credit ?? 0);
-    if (m.bytes_received > this.received) {
-      this.received = m.bytes_received;
-      this.#tries = 0;
-      this.#measure(now);
-    }
-    this.durable = Math.max(this.durable, m.bytes_durable ?? m.bytes_received ?? 0);
-    this.#dirty = true;
-    if ((m.code === "chunk_out_of_order" || m.code === "incomplete") && m.next_index !== undefined) {
-      this.#seek(m.bytes_received, m.next_index, undefined, now);
+      if (code === "superseded") this.#end({ ...m, status: "error", retry: "never" });
+      else if (this.paused) this.#detach();
+      else this.#again(now, m);
+    } else {
+      if (typeof m.resumable === "boolean") this.resumable = this.#known = m.resumable;
+      if (!this.#attached) return;
+      this.#dirty = true;
+      this.#credit = Math.max(this.#credit, m.credit ?? 0);
+      this.durable = Math.max(this.durable, m.bytes_durable ?? 0);
+      if (received > this.received) {
+        this.received = received;
+        this.#tries = 0;
+        const passed = now - this.#rateAt;
+        if (passed >= RATE_MS) {
+          const rate = ((received - this.#rateFrom) / passed) * 1000;
+          this.bytesPerSecond = Math.round((this.bytesPerSecond || rate) * 0.6 + rate * 0.4);
+          this.#rateAt = now;
+          this.#rateFrom = received;
+        }
+      }
+      if ((code === "chunk_out_of_order" || code === "incomplete") && m.next_index >= 0) this.#seek(received, m.next_index, undefined, now);
     }
   }
 
-  /** @param {Record<string, any>} m */
-  #whileCancelling(m) {
-    if (m.type === "upload_resumed" && m.status === "resumed") this.#tellCancel();
-    else if (m.type !== "upload_registered" && m.status !== "uploading") this.#phase = "done";
-  }
-
-  /** @param {number} now */
-  #measure(now) {
-    const passed = now - this.#rateAt;
-    if (passed < 400) return;
-    const rate = ((this.received - this.#rateFrom) / passed) * 1000;
-    this.#rate = this.#rate ? this.#rate * 0.6 + rate * 0.4 : rate;
-    this.#rateAt = now;
-    this.#rateFrom = this.received;
-  }
-
-  /** Takes bytes at `sent` into the CRC, remembering it every so often. @param {Uint8Array} bytes */
   #hash(bytes) {
-    this.#crc = crc32c(bytes, this.#crc);
-    this.sent += bytes.length;
-    const last = this.#marks.at(-1)?.at ?? 0;
-    if (this.sent - last < this.#markEvery) return;
-    this.#marks.push({ at: this.sent, crc: this.#crc });
-    // The server never goes back before what it called durable, so one mark at or before that is enough.
-    while (this.#marks[1]?.at <= this.durable) this.#marks.shift();
-    if (this.#marks.length > MARKS_MAX) {
-      this.#marks = this.#marks.filter((_, i) => i % 2 === 0);
-      this.#markEvery *= 2;
-    }
+    const marks = this.#marks;
+    const crc = (this.#crc = crc32c(bytes, this.#crc));
+    const at = (this.sent += bytes.length);
+    if (at - (marks.at(-1)?.at ?? 0) < this.#markEvery) return;
+    marks.push({ at, crc });
+    // The server never goes back before what it called durable.
+    while (marks[1]?.at <= this.durable) marks.shift();
+    if (marks.length <= MARKS_MAX) return;
+    this.#marks = marks.filter((_, i) => i % 2);
+    this.#markEvery *= 2;
   }
 
-  /**
-   * Goes on from byte `target` as chunk `index`, after reading what the CRC of the bytes before it still lacks.
-   * @param {number} target
-   * @param {number} index
-   * @param {string | undefined} expect
-   * @param {number} now
-   */
+  /** Goes on from byte `target` as chunk `index`, once the CRC up to there is known. */
   #seek(target, index, expect, now) {
     this.#phase = "seeking";
     this.#marks = this.#marks.filter((m) => m.at <= target);
-    const mark = this.#marks.at(-1);
-    this.sent = this.#readAt = mark?.at ?? 0;
-    this.#crc = mark?.crc ?? 0;
+    const { at, crc } = this.#marks.at(-1) ?? { at: 0, crc: 0 };
+    this.sent = this.#readAt = at;
+    this.#crc = crc;
     this.#target = target;
     this.#index = index;
     this.#expect = expect;
     this.#reading = false;
     this.#blocks = [];
     this.#dirty = true;
-    if (target > this.size) this.#anew(now, "checksum_mismatch");
-    else if (this.sent === target) this.#arrived(now);
+    if (!(target <= this.size)) this.#again(now, { code: "file_changed" }, true);
+    else if (at === target) this.#arrived(now);
   }
 
-  /** The CRC of the prefix is known: splice only if it is the server's (PROTOCOL RESUME-6). @param {number} now */
+  /** Splices only what the server has too (PROTOCOL RESUME-6). */
   #arrived(now) {
-    if (this.#phase === "seeking" && this.#expect !== undefined && this.#expect !== crcHex(this.#crc)) {
+    if (this.#phase === "seeking" && this.#expect && this.#expect !== crcHex(this.#crc)) {
       this.#tellCancel();
-      this.#anew(now, "file_changed");
+      this.#again(now, { code: "file_changed" }, true);
     } else if (this.#receipt) {
       this.sent = this.received = this.durable = this.size;
-      this.#end({ ...this.#receipt }, true);
+      this.#end(this.#receipt);
     } else {
       this.#phase = "sending";
       this.status = "uploading";
@@ -423,71 +322,39 @@ export class Sender {
     }
   }
 
-  #detached() {
+  #detach() {
     this.#phase = "offline";
-    if (!this.#cancelled) this.status = "resuming";
     this.#dirty = true;
+    if (!this.#cancelled) this.status = "resuming";
   }
 
-  /**
-   * Tries again after a while; nothing sent is thrown away.
-   * @param {number} now
-   * @param {Record<string, any>} m
-   */
-  #later(now, m) {
-    if (++this.#tries > TRIES_MAX) return this.#fail(m);
+  /** Tries again in a while: resumes, or starts over at byte 0. */
+  #again(now, m, fresh = false, sameRef = false) {
+    const tries = fresh ? ++this.#restarts : ++this.#tries;
+    if (tries > (fresh ? RESTARTS_MAX : TRIES_MAX)) return this.#end({ retry: "restart", ...m, status: "error" });
     if (m.retry === "later") this.#out.push({ type: "trouble", trouble: m });
-    const delay = m.retry_after_ms ?? (m.retry === "later" || this.#tries > 1 ? 500 * 2 ** this.#tries : 0);
-    this.#detached();
-    this.#phase = "waiting";
-    this.#wakeAt = now + Math.min(delay, DELAY_MAX);
-    this.handleTimeout(now);
-  }
-
-  /**
-   * Starts over at byte 0, under a new ref unless the old one is free.
-   * @param {number} now
-   * @param {string} code
-   * @param {Record<string, any>} [m]
-   * @param {boolean} [sameRef]
-   */
-  #anew(now, code, m, sameRef) {
-    if (++this.#restarts > RESTARTS_MAX) return this.#fail({ code, retry: "restart", ...m });
-    const previous = this.ref;
-    if (!sameRef) this.ref = this.file.newRef();
-    this.#out.push({ type: "restart", previous, code });
-    this.#known = false;
-    this.resumable = !!this.file.resumable;
-    this.#receipt = null;
-    this.#marks = [];
-    this.#markEvery = 1 << 20;
-    this.#blocks = [];
-    this.sent = this.received = this.durable = this.#rate = 0;
-    this.#detached();
-    this.#phase = "waiting";
-    this.#wakeAt = now + Math.min(m?.retry_after_ms ?? (this.#restarts > 1 ? 250 * 2 ** this.#restarts : 0), DELAY_MAX);
-    this.handleTimeout(now);
-  }
-
-  /**
-   * @param {Record<string, any>} m
-   * @param {boolean} [tell] the server still holds it
-   */
-  #fail(m, tell) {
-    if (tell && this.#attached()) this.#tellCancel();
-    this.#end({ ...m, status: "error" }, true);
-  }
-
-  /**
-   * @param {Record<string, any>} ending
-   * @param {boolean} [settled]
-   */
-  #end(ending, settled) {
-    this.status = ending.status;
-    if (settled) {
-      this.#phase = "done";
-      this.#blocks = [];
+    if (fresh) {
+      const previous = this.ref;
+      if (!sameRef) this.ref = this.options.newRef();
+      this.#out.push({ type: "restart", previous });
+      this.#known = false;
+      this.resumable = !!this.options.resumable;
+      this.#receipt = undefined;
+      this.#marks = [];
+      this.#markEvery = MARK_BYTES;
+      this.sent = this.received = this.durable = 0;
     }
+    this.#blocks = [];
+    this.#detach();
+    this.#phase = "waiting";
+    this.#wakeAt = now + Math.min(DELAY_MAX_MS, m.retry_after_ms ?? (tries > 1 || m.retry === "later" ? DELAY_MS * 2 ** tries : 0));
+    this.handleTimeout(now);
+  }
+
+  #end(ending) {
+    this.status = ending.status;
+    this.#phase = "done";
+    this.#blocks = [];
     this.#dirty = true;
     this.#out.push({ type: "done", ending });
   }

@@ -41,4 +41,4 @@ export function serve({ port = 0, model = new ModelServer(), delay = 0 } = {}) {
   return new Promise((done) => http.listen(port, "127.0.0.1", () => done({ http, sockets, model, url: `http://127.0.0.1:${http.address().port}/`, close: () => (sockets.clients.forEach((c) => c.terminate()), http.close()) })));
 }
 
-if (process.argv[1] === new URL(import.meta.url).pathname) console.log((await serve({ port: +(process.argv[2] ?? 8080) })).url);
+if (process.argv[2] === "--serve") console.log((await serve({ port: +(process.argv[3] ?? 8080) })).url);
