@@ -84,6 +84,9 @@ impl Receive {
             }
         }
         println!("{}", table(&cells));
+        if self.memory {
+            println!("{}", self.memory_line(&cells, subjects[0]));
+        }
         let path = bed.folder().join("receive.json");
         let cells: Vec<_> = cells.iter().map(Cell::json).collect();
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
@@ -92,6 +95,30 @@ impl Receive {
         fs::write(&path, serde_json::to_string_pretty(&json)?)?;
         println!("{}", path.display());
         Ok(())
+    }
+
+    /// Says how much more memory the larger of the two files took.
+    fn memory_line(&self, cells: &[Cell], subject: Subject) -> String {
+        let peak = |bytes| {
+            let load = self.alone(bytes);
+            let of = |cell: &&Cell| {
+                cell.subject == subject && cell.sink == Sink::File && cell.load == load
+            };
+            cells.iter().find(of).map_or(f64::NAN, Cell::peak_rss_mib)
+        };
+        let [small, large] = MEMORY_BYTES.map(peak);
+        let more = large - small;
+        format!(
+            "{subject}: peak RSS of one 4 GiB upload is {more:.1} MiB over that of one of 64 MiB\n"
+        )
+    }
+
+    fn alone(&self, bytes: u64) -> Load {
+        Load {
+            connections: 1,
+            bytes,
+            chunk: self.chunk,
+        }
     }
 
     fn cells(&self, subjects: &[Subject]) -> Vec<Cell> {
@@ -109,12 +136,7 @@ impl Receive {
             })
             .collect();
         if self.memory {
-            let alone = MEMORY_BYTES.map(|bytes| Load {
-                connections: 1,
-                bytes,
-                chunk: self.chunk,
-            });
-            loads.extend(alone.map(|load| (Sink::File, load)));
+            loads.extend(MEMORY_BYTES.map(|bytes| (Sink::File, self.alone(bytes))));
         }
         let both = loads.into_iter().flat_map(|(sink, load)| {
             subjects.iter().map(move |subject| Cell {
