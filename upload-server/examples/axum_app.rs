@@ -21,12 +21,9 @@ const PAGE: &str = r#"<!doctype html>
 /// Makes the app; the avatar ends as `avatar.jpg` or `avatar.png` in `dir`.
 pub(crate) fn app(dir: &Path) -> Result<(Router, Uploads), BuildError> {
     let avatars = dir.to_owned();
-    let avatar = SlotOptions::new()
-        .accept(".jpg,.png")
-        .max_file_size(5_000_000);
     let uploads = Uploads::builder()
         .data_dir(dir.join("uploads"))
-        .allow_upload("avatar", avatar)
+        .allow_upload("avatar", SlotOptions::new().accept(".jpg,.png"))
         .on_event("save", move |event| {
             let avatars = avatars.clone();
             async move {

@@ -1,4 +1,6 @@
 //! The files of the browser client and of the demo page, built into the program.
+//!
+//! Only what a browser loads: type declarations and the manifest are for bundlers.
 
 use std::sync::LazyLock;
 
@@ -104,8 +106,6 @@ fn content_type(name: &str) -> &'static str {
         Some("svg") => "image/svg+xml",
         Some("png") => "image/png",
         Some("ico") => "image/x-icon",
-        // Type declarations, for bundlers that look.
-        Some("ts") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     }
 }

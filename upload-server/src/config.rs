@@ -36,8 +36,12 @@ use crate::{identity::SECRET_BYTES_MIN, origin::Origins, shared::Limits};
 /// Beginning of the variables that override the file.
 const ENV_PREFIX: &str = "UPLOAD_";
 
-/// Variables that belong to the command line and are no keys.
-const ENV_IGNORED: &[&str] = &["config"];
+/// The variable of the command line that is no key.
+const ENV_CONFIG: &str = "config";
+
+/// Beginnings of variables that are not ours: Kubernetes sets such ones in every container beside a
+/// service named `upload` or `upload-server`.
+const ENV_FOREIGN: &[&str] = &["service_", "port", "server_"];
 
 /// Everything the ready server can be told; unknown keys are errors.
 #[derive(Clone, Debug, Deserialize)]
@@ -112,7 +116,9 @@ impl Config {
             }
             figment = figment.merge(Toml::file_exact(file));
         }
-        let env = Env::prefixed(ENV_PREFIX).ignore(ENV_IGNORED).split("__");
+        let env = Env::prefixed(ENV_PREFIX)
+            .filter(|name| is_key(name.as_str()))
+            .split("__");
         Self::read(&figment.merge(env))
     }
 
@@ -191,6 +197,13 @@ impl Config {
             ..defaults
         }
     }
+}
+
+/// Returns whether the rest of a variable's name is meant as a key.
+fn is_key(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let is_foreign = ENV_FOREIGN.iter().any(|begin| name.starts_with(begin));
+    name != ENV_CONFIG && !is_foreign
 }
 
 /// Text that stays out of debug output.

@@ -100,6 +100,15 @@ fn the_environment_overrides_the_file() {
         text(&checked.stderr)
     );
     assert!(out.contains("2 x 1048576 bytes"), "{out}");
+    let kubernetes = [
+        ("UPLOAD_SERVICE_HOST", "10.0.0.1"),
+        ("UPLOAD_PORT", "tcp://10.0.0.1:80"),
+    ];
+    assert!(
+        run(dir.path(), &["check-config"], &kubernetes)
+            .status
+            .success()
+    );
     let unknown = run(dir.path(), &["check-config"], &[("UPLOAD_LISEN", "x")]);
     let err = text(&unknown.stderr);
     assert!(
