@@ -85,6 +85,18 @@ impl Saver {
             .map_or(RecordExpect::Absent, RecordExpect::Version)
     }
 
+    /// Returns the phase that the save in flight will have recorded.
+    pub(crate) fn saving_phase(&self) -> Option<RecordPhase> {
+        self.in_flight.map(|saving| saving.phase)
+    }
+
+    /// Ends the pause after a save that failed.
+    pub(crate) fn hurry(&mut self, now: Now) {
+        if let Some(retry) = &mut self.retry {
+            retry.at = now.instant;
+        }
+    }
+
     /// Asks for a save although no number changed.
     pub(crate) fn outdate(&mut self) {
         self.outdated = true;

@@ -185,8 +185,6 @@ pub struct Sender {
     drains: Option<Duration>,
     /// The server may hold something under this ref.
     is_known: bool,
-    /// The server said that it keeps a record.
-    is_resumable: bool,
 
     chunk_size: u32,
     credit: u64,
@@ -227,7 +225,6 @@ impl Sender {
             is_connected: false,
             is_paused: false,
             drains: None,
-            is_resumable: true,
             chunk_size: 0,
             credit: 0,
             next_index: 0,
@@ -262,10 +259,8 @@ impl Sender {
         self.is_connected = false;
         self.out.clear();
         self.stop_reading();
-        if self.is_known && !self.is_resumable {
-            // Nothing of it is left on the other side (the table of PROTOCOL 8).
-            self.forget_progress();
-        }
+        // Even what is said not to be resumable is asked for again: the server may
+        // have finished it, and only the server knows (COMPLETE-4).
         self.phase = SenderPhase::Offline;
         let pause = self.drains.take().unwrap_or_else(|| self.backoff());
         self.wait(pause, now);
@@ -406,7 +401,6 @@ impl Sender {
     fn forget_progress(&mut self) {
         self.stop_reading();
         self.is_known = false;
-        self.is_resumable = true;
         self.crc = Running::from(0, Some(0));
         self.read_to = 0;
         self.next_index = 0;

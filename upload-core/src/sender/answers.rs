@@ -41,7 +41,6 @@ impl Sender {
             return;
         }
         self.is_known = true;
-        self.is_resumable = registered.resumable;
         self.chunk_size = registered.chunk_size.max(1);
         self.credit = registered.credit;
         let start = Verify {
@@ -91,9 +90,6 @@ impl Sender {
         self.received = self.received.max(snapshot.bytes_received);
         self.durable = self.durable.max(snapshot.bytes_durable);
         self.crc.settle(self.durable);
-        if let Some(resumable) = snapshot.resumable {
-            self.is_resumable = resumable;
-        }
         match snapshot.status {
             Status::Complete => self.finish(Outcome::Complete {
                 result: snapshot.result.clone().unwrap_or_default(),

@@ -56,12 +56,21 @@ impl Upload {
 
     /// RESUME-9: a store that fails stops nothing but resuming.
     fn store_failed(&mut self, cx: &mut Context<'_>) {
+        let tried = self.saver.saving_phase();
         let first = self.saver.failed(cx.now);
         match self.phase {
             Phase::Claiming if self.resuming.is_some() => self.refuse_locked(cx),
             Phase::Claiming => {
                 self.claimed(cx);
                 self.tell_resumable(false, cx);
+            }
+            Phase::Recording
+                if matches!(
+                    tried,
+                    Some(RecordPhase::Receiving | RecordPhase::Completing)
+                ) =>
+            {
+                self.saver.hurry(cx.now);
             }
             Phase::Recording => self.completed(cx),
             _ if first => self.tell_resumable(false, cx),
@@ -130,9 +139,12 @@ impl Upload {
         }
     }
 
-    /// Records the receipt; without a working store, completion waits for none.
+    /// Records the receipt. A store that was failing is asked once more, at
+    /// once: without a receipt nobody could say later that the file is here.
     pub(super) fn record_receipt(&mut self, cx: &mut Context<'_>) {
-        if !self.saver.is_enabled() || !self.saver.is_healthy() {
+        if self.saver.is_enabled() {
+            self.saver.hurry(cx.now);
+        } else {
             self.completed(cx);
         }
     }

@@ -226,10 +226,11 @@ impl Upload {
                 entry: self.entry.id,
             });
         }
-        self.saver.disable();
         self.entry.status = EntryStatus::Failed(Code::Superseded);
+        // Durable is still only what our own record said (RESUME-2).
         let mut snapshot = self.snapshot(Status::Error).with_code(Code::Superseded);
         snapshot.detached = Some(true);
+        self.saver.disable();
         self.depart_detached(snapshot, Some(Code::Superseded), cx);
     }
 

@@ -1,0 +1,713 @@
+//! The server's side of one connection: a real `Session` and what it asks for.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use upload_core::{
+    DisconnectReason, EntryId, Event, Holder, Now, Output, Parked, RecordExpect, RecordPhase,
+    RecordVersion, Session, SessionConfig, SessionLimits, SlotRules, StoreEvent, Verdict,
+    WriterEvent,
+};
+use upload_proto::{Code, Frame, FrameError, FrameErrorKind, UploadRef};
+
+use crate::{
+    driver::{Cmd, Driver},
+    plan::StoreTrouble,
+    storage::Handle,
+    told::Told,
+    world::{Happening, Up, World, ms_of},
+};
+
+/// Longest time the host waits for a store, in milliseconds.
+const STORE_CALL: u64 = 2_500;
+/// Longest time it waits for another session to give an upload up.
+const EVICTION: u64 = 3_000;
+
+/// One session and everything it owns.
+pub(crate) struct Host {
+    pub(crate) session: Session,
+    pub(crate) drivers: BTreeMap<EntryId, Driver>,
+    pub(crate) entries: BTreeMap<EntryId, Life>,
+    pub(crate) told: BTreeMap<UploadRef, Told>,
+    /// Whether the store's last answer about an entry excuses a lost receipt.
+    store_failed: BTreeMap<EntryId, bool>,
+    /// Evictions that were answered; another answer would be taken for one to
+    /// the next question.
+    evicted: BTreeSet<EntryId>,
+    wake_at: Option<u64>,
+    spins: u32,
+}
+
+/// What the core may still do with a writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Unopened,
+    Opening,
+    Open,
+    Closing,
+    /// It failed; only an end may follow.
+    Broken,
+    Ended,
+}
+
+/// One entry as the host saw it.
+#[derive(Clone, Debug)]
+pub(crate) struct Life {
+    pub(crate) upload: UploadRef,
+    pub(crate) stage: Stage,
+    /// Where the next byte written goes.
+    pub(crate) offset: u64,
+    pub(crate) has_closed: bool,
+}
+
+/// A writer between two connections.
+pub(crate) struct ParkedWriter {
+    pub(crate) handle: Handle,
+    pub(crate) parked: Box<Parked>,
+}
+
+/// One call of the store.
+#[derive(Debug)]
+pub(crate) enum StoreCall {
+    Get(EntryId, UploadRef),
+    Put(EntryId, UploadRef, Vec<u8>, RecordExpect, u64),
+    Delete(UploadRef, RecordVersion),
+}
+
+/// What a writer's call came to.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Event(WriterEvent),
+    /// Nothing is told to the core.
+    Silent,
+}
+
+impl Host {
+    /// Returns the entry's bookkeeping.
+    pub(crate) fn life(&mut self, entry: EntryId, upload: UploadRef) -> &mut Life {
+        self.entries.entry(entry).or_insert(Life {
+            upload,
+            stage: Stage::Unopened,
+            offset: 0,
+            has_closed: false,
+        })
+    }
+}
+
+impl World {
+    /// Makes the session of a new connection.
+    pub(crate) fn accept(&mut self, conn: usize) {
+        let config = self.session_config(conn);
+        let now = self.clock(self.conns[conn].node);
+        let mut session = Session::new(config, now);
+        if let Some(bytes) = self.nodes[self.conns[conn].node].squeeze {
+            session.handle_window(bytes);
+        }
+        self.conns[conn].host = Some(Box::new(Host {
+            session,
+            drivers: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            told: BTreeMap::new(),
+            store_failed: BTreeMap::new(),
+            evicted: BTreeSet::new(),
+            wake_at: None,
+            spins: 0,
+        }));
+        self.input(conn, |_, _| {});
+    }
+
+    fn session_config(&mut self, conn: usize) -> SessionConfig {
+        let setup = &self.plan.setup;
+        let slot = |name: &str, resumable, keep_on_leave| SlotRules {
+            max_entries: 32,
+            max_file_size: 1_000,
+            chunk_size: setup.chunk_size,
+            head_bytes: setup.head_bytes,
+            consume_on_complete: true,
+            resumable,
+            keep_on_leave,
+            ..SlotRules::new(name)
+        };
+        let slots = [
+            slot("file", false, false),
+            slot("keep", true, false),
+            slot("stay", true, true),
+        ];
+        let (owner, number) = (self.conns[conn].owner, self.conns[conn].node);
+        let node = &mut self.nodes[number];
+        SessionConfig {
+            slots: slots
+                .into_iter()
+                .map(|slot| (slot.name.clone(), Arc::new(slot)))
+                .collect(),
+            plain: self.conns[conn].plain,
+            holder: Holder {
+                boot: format!("n{number}b{}", node.boot),
+                session: conn as u64,
+            },
+            shared_store: setup.nodes > 1,
+            tally: Arc::clone(node.tallies.entry(owner).or_default()),
+            limits: SessionLimits {
+                window_bytes: setup.window,
+                idle_upload: Duration::from_secs(8),
+                first_message: Duration::from_secs(20),
+                record_ttl: Duration::from_secs(3_600),
+                lease_ttl: Duration::from_secs(6),
+                save_interval: Duration::from_millis(40),
+                snapshot_interval: Duration::from_millis(100),
+                retry_after: Duration::from_millis(700),
+                ..SessionLimits::default()
+            },
+            checksum: setup.checksum,
+        }
+    }
+
+    /// Tells a session something and carries out what follows.
+    pub(crate) fn input(&mut self, conn: usize, tell: impl FnOnce(&mut Session, Now)) {
+        let Some(mut host) = self.conns[conn].host.take() else {
+            return;
+        };
+        let now = self.clock(self.conns[conn].node);
+        tell(&mut host.session, now);
+        self.carry_out_all(conn, &mut host);
+        while host.session.wants_input()
+            && let Some(up) = self.conns[conn].inbox.pop_front()
+        {
+            hear(&mut host.session, up, now);
+            self.carry_out_all(conn, &mut host);
+        }
+        self.settle(conn, host);
+    }
+
+    fn carry_out_all(&mut self, conn: usize, host: &mut Host) {
+        while let Some(output) = host.session.poll_output() {
+            self.carry_out(conn, host, output);
+        }
+        let chunk = u64::from(self.plan.setup.chunk_size);
+        let floor = chunk + chunk.max(u64::from(self.plan.setup.head_bytes));
+        let window = self.plan.setup.window.max(floor) + chunk.max(64);
+        let live = host.session.entries().count() as u64;
+        if host.session.buffered() > live * window {
+            let buffered = host.session.buffered();
+            self.fail(format!("5: {buffered} bytes are held for {live} uploads"));
+        }
+    }
+
+    fn settle(&mut self, conn: usize, mut host: Box<Host>) {
+        let at = host
+            .session
+            .poll_timeout()
+            .map(|at| ms_of(at).max(self.now));
+        if let Some(at) = at
+            && host.wake_at.is_none_or(|planned| planned > at)
+        {
+            host.wake_at = Some(at);
+            self.at(at, Happening::Wake(conn));
+        }
+        if host.session.is_finished() && host.drivers.is_empty() {
+            let open = host
+                .entries
+                .values()
+                .find(|life| !matches!(life.stage, Stage::Unopened | Stage::Ended));
+            if let Some(life) = open {
+                self.fail(format!("3: a finished session leaves {life:?}"));
+            }
+            return;
+        }
+        self.conns[conn].host = Some(host);
+    }
+
+    pub(crate) fn wake(&mut self, conn: usize) {
+        let now = self.now;
+        let Some(host) = &mut self.conns[conn].host else {
+            return;
+        };
+        if host.wake_at != Some(now) {
+            return;
+        }
+        host.wake_at = None;
+        self.input(conn, |session, now| session.handle_timeout(now));
+        let Some(host) = &mut self.conns[conn].host else {
+            return;
+        };
+        host.spins = if host.wake_at == Some(now) {
+            host.spins + 1
+        } else {
+            0
+        };
+        if host.spins > 3 {
+            self.fail("a session asks to be woken for nothing".into());
+        }
+    }
+
+    pub(crate) fn arrives(&mut self, conn: usize, up: Up) {
+        let it = &mut self.conns[conn];
+        if it.cut || !it.server_open || it.host.is_none() {
+            return;
+        }
+        it.inbox.push_back(up);
+        self.input(conn, |_, _| {});
+    }
+
+    pub(crate) fn server_lost(&mut self, conn: usize, reason: DisconnectReason) {
+        if !self.conns[conn].server_open {
+            return;
+        }
+        self.conns[conn].server_open = false;
+        self.conns[conn].inbox.clear();
+        self.input(conn, |session, now| session.handle_disconnect(reason, now));
+    }
+
+    fn carry_out(&mut self, conn: usize, host: &mut Host, output: Output) {
+        if self.is_loud {
+            println!("        c{conn} {output:?}");
+        }
+        self.note(conn as u64 ^ 0xc0);
+        match output {
+            Output::Send(message) => {
+                if !self.conns[conn].server_open {
+                    self.fail("a message is sent to nobody".into());
+                }
+                self.check_told(conn, host, &message);
+                self.send_down(conn, message);
+            }
+            Output::Authorize { .. } | Output::Call { .. } => {
+                self.fail("nobody asked for this".into());
+            }
+            Output::Inspect { entry, head, .. } => self.inspect(conn, host, entry, &head),
+            Output::Open { entry }
+            | Output::Reopen { entry, .. }
+            | Output::Write { entry, .. }
+            | Output::Close { entry }
+            | Output::Abort { entry, .. }
+            | Output::Release { entry }
+            | Output::Park { entry, .. } => self.command(conn, host, entry, output),
+            Output::Claim { entry, upload } => {
+                self.call_store(conn, StoreCall::Get(entry, upload));
+            }
+            Output::Save {
+                entry,
+                upload,
+                record,
+                expect,
+                ttl,
+            } => {
+                let ttl = ttl.as_millis() as u64;
+                self.call_store(conn, StoreCall::Put(entry, upload, record, expect, ttl));
+            }
+            Output::Forget { upload, expect } => {
+                self.call_store(conn, StoreCall::Delete(upload, expect));
+            }
+            Output::Evict { entry, upload } => self.evict(conn, entry, upload),
+            Output::Notify(event) => self.notified(conn, host, &event),
+            Output::Disconnect { .. } => {
+                self.after(0, Happening::ServerLost(conn, DisconnectReason::Lost));
+                let at = self.now + self.plan.setup.delay;
+                self.at(at, Happening::TabLost(conn));
+            }
+        }
+    }
+
+    fn inspect(&mut self, conn: usize, host: &Host, entry: EntryId, head: &[u8]) {
+        let Some(held) = host.session.entry(entry) else {
+            self.fail("a verdict is asked for an upload nobody holds".into());
+            return;
+        };
+        let expected = u64::from(self.plan.setup.head_bytes).min(held.client_size);
+        if head.len() as u64 != expected {
+            let length = head.len();
+            self.fail(format!("a head of {length} bytes instead of {expected}"));
+        }
+        let truth = self.truth.get(&(self.conns[conn].owner, held.upload));
+        let verdict = match truth {
+            Some(truth) if truth.unwelcome => Verdict::Refuse(Code::ContentMismatch),
+            _ => Verdict::Accept,
+        };
+        let delay = self.rng.range(0, self.plan.setup.writer_delay);
+        self.after(delay, Happening::Judged(conn, entry, verdict));
+    }
+
+    fn command(&mut self, conn: usize, host: &mut Host, entry: EntryId, output: Output) {
+        let upload = match (host.session.entry(entry), host.entries.get(&entry)) {
+            (Some(held), _) => held.upload,
+            (None, Some(life)) => life.upload,
+            (None, None) => {
+                self.fail(format!("3: {output:?} of an unknown entry"));
+                return;
+            }
+        };
+        let key = (self.conns[conn].owner, upload);
+        let life = host.life(entry, upload);
+        let before = life.stage;
+        let (fits, cmd) = match output {
+            Output::Open { .. } => {
+                life.stage = Stage::Opening;
+                (before == Stage::Unopened, Cmd::Open)
+            }
+            Output::Reopen {
+                epoch,
+                checkpoint,
+                offset,
+                ..
+            } => {
+                life.stage = Stage::Opening;
+                life.offset = offset;
+                let fits = before == Stage::Unopened;
+                (fits, self.reopen_cmd(conn, key, epoch, checkpoint, offset))
+            }
+            Output::Write { data, .. } => {
+                let at = life.offset;
+                life.offset += data.len() as u64;
+                let fits = before == Stage::Open && !data.is_empty();
+                self.check_bytes(key, at, &data);
+                (fits, Cmd::Write(data))
+            }
+            Output::Close { .. } => {
+                life.stage = Stage::Closing;
+                (before == Stage::Open, Cmd::Close)
+            }
+            ending => {
+                life.stage = Stage::Ended;
+                let fits = match ending {
+                    Output::Park { .. } => before == Stage::Open,
+                    _ => !matches!(before, Stage::Unopened | Stage::Ended),
+                };
+                let cmd = match ending {
+                    Output::Abort { .. } => Cmd::Abort,
+                    Output::Park { parked, .. } => Cmd::Park(parked),
+                    _ => Cmd::Release,
+                };
+                (fits, cmd)
+            }
+        };
+        if !fits {
+            self.fail(format!("3: a writer that is {before:?} is told {cmd:?}"));
+        }
+        let driver = host
+            .drivers
+            .entry(entry)
+            .or_insert_with(|| Driver::new(key));
+        driver.tell(cmd);
+        self.drive(conn, host, entry);
+    }
+
+    /// Invariants 1 and 4: only the right bytes ever reach a writer.
+    fn check_bytes(&mut self, key: (u8, UploadRef), at: u64, data: &[u8]) {
+        let Some(truth) = self.truth.get(&key) else {
+            return;
+        };
+        let fits = truth
+            .files
+            .iter()
+            .any(|seed| crate::rng::content(*seed, at, data.len() as u64) == data);
+        let is_past_end = at + data.len() as u64 > truth.size;
+        if !fits {
+            self.fail(format!("1: wrong bytes are written at {at}"));
+        }
+        if is_past_end {
+            self.fail("CHUNK-5: bytes past the declared size are written".into());
+        }
+    }
+
+    fn notified(&mut self, conn: usize, host: &mut Host, event: &Event) {
+        let (owner, number) = (self.conns[conn].owner, self.conns[conn].node);
+        match event {
+            Event::Attached(entry) => {
+                host.life(entry.id, entry.upload);
+                let key = (owner, entry.upload);
+                self.nodes[number].holders.insert(key, conn);
+            }
+            Event::Left { upload, .. } => {
+                let key = (owner, *upload);
+                if self.nodes[number].holders.get(&key) == Some(&conn) {
+                    self.nodes[number].holders.remove(&key);
+                }
+                self.release_waiters(number, key);
+            }
+            Event::Completed(entry) => {
+                let key = (owner, entry.upload);
+                self.check_complete(owner, entry.upload);
+                let receipt = self.records.record(key);
+                let has_receipt = receipt.is_some_and(|it| it.phase == RecordPhase::Complete);
+                let is_excused = host.store_failed.get(&entry.id) == Some(&true);
+                if entry.resumable && !has_receipt && !is_excused {
+                    self.fail("COMPLETE-3: complete without a receipt".into());
+                }
+                if let Some(truth) = self.truth.get_mut(&key) {
+                    truth.lost_record |= !has_receipt;
+                }
+                let closed = host.entries.get(&entry.id).is_some_and(|it| it.has_closed);
+                if !closed {
+                    self.fail("COMPLETE-3: complete before the writer closed".into());
+                }
+            }
+            Event::Ended(entry) => {
+                if let Some(truth) = self.truth.get_mut(&(owner, entry.upload)) {
+                    truth.may_be_gone = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn evict(&mut self, conn: usize, entry: EntryId, upload: UploadRef) {
+        let number = self.conns[conn].node;
+        let key = (self.conns[conn].owner, upload);
+        match self.nodes[number].holders.get(&key) {
+            Some(holder) if *holder != conn => {
+                let holder = *holder;
+                self.nodes[number].waiters.push((key, conn, entry));
+                let delay = self.rng.range(0, 3);
+                self.after(delay, Happening::EvictArrives(holder, upload));
+                self.after(EVICTION, Happening::EvictDone(conn, entry));
+            }
+            _ => self.after(0, Happening::EvictDone(conn, entry)),
+        }
+    }
+
+    fn release_waiters(&mut self, number: usize, key: (u8, UploadRef)) {
+        let waiting = std::mem::take(&mut self.nodes[number].waiters);
+        for (of, conn, entry) in waiting {
+            if of == key {
+                self.after(0, Happening::EvictDone(conn, entry));
+            } else {
+                self.nodes[number].waiters.push((of, conn, entry));
+            }
+        }
+    }
+
+    /// The wait is over once, by the other's leaving or by time.
+    pub(crate) fn evict_done(&mut self, conn: usize, entry: EntryId) {
+        let number = self.conns[conn].node;
+        self.nodes[number]
+            .waiters
+            .retain(|(_, asker, waits)| (*asker, *waits) != (conn, entry));
+        let answered = &mut self.conns[conn].host;
+        let Some(host) = answered else { return };
+        if !host.evicted.insert(entry) {
+            return;
+        }
+        self.input(conn, |session, now| {
+            session.handle_store(entry, StoreEvent::Evicted, now);
+        });
+    }
+
+    fn call_store(&mut self, conn: usize, call: StoreCall) {
+        let number = self.store_calls;
+        self.store_calls += 1;
+        let trouble = self.store_troubles.remove(&number);
+        self.faults_felt += u32::from(trouble.is_some());
+        let mut delay = self.rng.range(0, self.plan.setup.store_delay);
+        if let Some((until, by)) = self.weather.store_slow
+            && until > self.now
+        {
+            delay += by;
+        }
+        if let Some(StoreTrouble::Slow(by)) = trouble {
+            delay += by;
+        }
+        self.after(delay, Happening::StoreEffect(conn, call, trouble));
+    }
+
+    /// The store does what it was asked, whether or not the asker lives.
+    pub(crate) fn store_effect(
+        &mut self,
+        conn: usize,
+        call: StoreCall,
+        trouble: Option<StoreTrouble>,
+    ) {
+        let entry = match &call {
+            StoreCall::Get(entry, _) | StoreCall::Put(entry, ..) => Some(*entry),
+            StoreCall::Delete(..) => None,
+        };
+        let is_down = self
+            .weather
+            .store_down
+            .filter(|(until, _)| *until > self.now);
+        let (before, after) = match (trouble, is_down) {
+            (Some(StoreTrouble::FailsBefore), _) | (_, Some((_, false))) => (true, false),
+            (Some(StoreTrouble::FailsAfter), _) | (_, Some((_, true))) => (false, true),
+            _ => (false, false),
+        };
+        if let Some(StoreTrouble::Late(by)) = trouble {
+            if by == 0 {
+                self.do_store(conn, call);
+                return;
+            }
+            let later = Some(StoreTrouble::Late(0));
+            self.after(by, Happening::StoreEffect(conn, call, later));
+            if let Some(entry) = entry {
+                self.after(1, Happening::StoreAnswer(conn, entry, StoreEvent::Failed));
+            }
+            return;
+        }
+        let event = match before {
+            true => StoreEvent::Failed,
+            false => self.do_store(conn, call),
+        };
+        let event = if after { StoreEvent::Failed } else { event };
+        if let Some(entry) = entry {
+            let delay = self
+                .rng
+                .range(0, self.plan.setup.store_delay)
+                .min(STORE_CALL);
+            self.after(delay, Happening::StoreAnswer(conn, entry, event));
+        }
+    }
+
+    fn do_store(&mut self, conn: usize, call: StoreCall) -> StoreEvent {
+        let owner = self.conns[conn].owner;
+        match call {
+            StoreCall::Get(_, upload) => self.records.get((owner, upload), self.now),
+            StoreCall::Put(_, upload, bytes, expect, ttl) => {
+                let key = (owner, upload);
+                let record = upload_core::Record::decode(&bytes).ok();
+                let (event, judged) = self.records.put(key, bytes, expect, ttl, self.now);
+                if let Err(wrong) = judged {
+                    self.fail(format!("4: {wrong}"));
+                }
+                if let (StoreEvent::Saved(_), Some(record)) = (&event, record) {
+                    self.check_record(key, &record);
+                }
+                event
+            }
+            StoreCall::Delete(upload, version) => {
+                self.records.delete((owner, upload), version);
+                StoreEvent::Evicted
+            }
+        }
+    }
+
+    /// Each question is answered once: a late effect after a failure is silent.
+    pub(crate) fn store_answers(&mut self, conn: usize, entry: EntryId, event: StoreEvent) {
+        let Some(host) = &mut self.conns[conn].host else {
+            return;
+        };
+        let failed = match event {
+            StoreEvent::Failed => Some(true),
+            // Another holder's record, or none: a receipt may be impossible.
+            StoreEvent::Found(_) => Some(true),
+            StoreEvent::Saved(_) => Some(false),
+            _ => None,
+        };
+        if let Some(failed) = failed {
+            host.store_failed.insert(entry, failed);
+        }
+        self.input(conn, |session, now| session.handle_store(entry, event, now));
+    }
+
+    /// Tells every session of a node how much memory there is.
+    pub(crate) fn tell_window(&mut self, node: usize) {
+        let bytes = self.nodes[node].squeeze.unwrap_or(1 << 40);
+        for conn in 0..self.conns.len() {
+            if self.conns[conn].node == node {
+                self.input(conn, |session, _| session.handle_window(bytes));
+            }
+        }
+    }
+
+    pub(crate) fn app_cancel(&mut self, tab: usize, upload: usize) {
+        let Some(conn) = self.tabs[tab].conn else {
+            self.faults_felt -= 1;
+            return;
+        };
+        let Some(upload) = self.tabs[tab].cancelled_by_app(upload) else {
+            return;
+        };
+        self.input(conn, |session, now| {
+            session.cancel(upload, now);
+        });
+    }
+
+    /// Sessions are told of the restart; a moment later the process is gone.
+    pub(crate) fn drain_node(&mut self, node: usize, down_for: u64) {
+        if !self.nodes[node].up || self.nodes[node].drains {
+            self.faults_felt -= 1;
+            return;
+        }
+        self.nodes[node].drains = true;
+        for conn in 0..self.conns.len() {
+            if self.conns[conn].node == node {
+                self.input(conn, |session, now| {
+                    session.handle_drain(Duration::from_millis(300), now);
+                });
+            }
+        }
+        self.after(3_000, Happening::NodeDown(node, down_for));
+    }
+
+    /// A process dies: whatever it held in memory is gone.
+    pub(crate) fn crash(&mut self, node: usize, down_for: u64) {
+        if !self.nodes[node].up {
+            self.faults_felt -= 1;
+            return;
+        }
+        self.nodes[node].up = false;
+        self.nodes[node].boot += 1;
+        self.nodes[node].squeeze = None;
+        for conn in 0..self.conns.len() {
+            if self.conns[conn].node != node {
+                continue;
+            }
+            if let Some(mut host) = self.conns[conn].host.take() {
+                self.half_done(&mut host);
+                for life in host.entries.values() {
+                    let key = (self.conns[conn].owner, life.upload);
+                    if let Some(truth) = self.truth.get_mut(&key) {
+                        truth.is_orphaned = true;
+                    }
+                }
+            }
+            if self.conns[conn].server_open {
+                self.conns[conn].server_open = false;
+                self.conns[conn].inbox.clear();
+                let after = self.rng.pick(&[0, 10, 1_000]);
+                self.cut(conn, 0, after);
+            }
+        }
+        self.nodes[node].parked.clear();
+        self.nodes[node].holders.clear();
+        self.nodes[node].waiters.clear();
+        self.nodes[node].tallies.clear();
+        let rng = &mut self.rng;
+        self.storage.crash(node, |durable, written| {
+            durable + rng.below(written - durable + 1)
+        });
+        if self.plan.setup.memory_store {
+            self.records.forget_all();
+            self.is_lossy = true;
+        }
+        self.after(down_for, Happening::NodeUp(node));
+    }
+
+    /// Releases everything that is parked.
+    pub(crate) fn empty_lot(&mut self, node: usize) {
+        for (_, parked) in std::mem::take(&mut self.nodes[node].parked) {
+            self.storage.release(parked.handle);
+        }
+    }
+}
+
+fn hear(session: &mut Session, up: Up, now: Now) {
+    match up {
+        Up::Frame(frame) => session.handle_frame(decoded(&frame), now),
+        Up::Message(message) => session.handle_message(Ok(message), now),
+        Up::BadFrame => {
+            let error = FrameError {
+                kind: FrameErrorKind::Empty,
+                upload: None,
+            };
+            session.handle_frame(Err(error), now);
+        }
+    }
+}
+
+fn decoded(frame: &Frame) -> Result<Frame, FrameError> {
+    Ok(frame.clone())
+}
+
+/// What the host needs of a queue of commands.
+pub(crate) type Queue = VecDeque<Cmd>;

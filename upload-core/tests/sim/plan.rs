@@ -1,0 +1,344 @@
+//! What one history is made of: who takes part, and what goes wrong.
+
+use upload_core::StorageFault;
+
+use crate::rng::Rng;
+
+/// Faults happen before this time, in milliseconds; afterwards all must end well.
+pub(crate) const FAULTS_END: u64 = 8_000;
+
+/// One history, before it is run.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) setup: Setup,
+    pub(crate) tabs: Vec<TabPlan>,
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// The server's side.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) nodes: usize,
+    /// Records do not outlive their node; then there is one node.
+    pub(crate) memory_store: bool,
+    pub(crate) checksum: bool,
+    pub(crate) chunk_size: u32,
+    pub(crate) head_bytes: u32,
+    pub(crate) window: u64,
+    pub(crate) keeping: Keeping,
+    pub(crate) parked_max: usize,
+    /// Longest usual delay of a message, in milliseconds.
+    pub(crate) delay: u64,
+    /// Longest usual time of a writer's call, in milliseconds.
+    pub(crate) writer_delay: u64,
+    /// Longest usual time of a store's call, in milliseconds.
+    pub(crate) store_delay: u64,
+}
+
+/// How a writer keeps bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// What is written is durable.
+    AtOnce,
+    /// What is written is durable after a flush.
+    OnFlush,
+    /// Whole parts are durable, and the checkpoint lists them.
+    Parts(u64),
+    /// It can not be reopened.
+    NoCheckpoint,
+}
+
+/// One browser tab.
+#[derive(Clone, Debug)]
+pub(crate) struct TabPlan {
+    pub(crate) owner: u8,
+    pub(crate) kind: Kind,
+    pub(crate) opens_at: u64,
+    pub(crate) uploads: Vec<UploadPlan>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Drives the real `Sender`.
+    Modern,
+    /// Knows what djust's client knows: no credit, no going back, no resume.
+    Plain,
+    /// Says anything.
+    Hostile,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct UploadPlan {
+    pub(crate) slot: &'static str,
+    pub(crate) size: u64,
+    /// The content check says no.
+    pub(crate) unwelcome: bool,
+}
+
+/// Something that goes wrong.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    At(u64, Timed),
+    /// The n-th call of the store.
+    Store(u32, StoreTrouble),
+    /// The n-th call of a writer.
+    Writer(u32, WriterTrouble),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Timed {
+    /// The connection breaks; each side learns of it in its own time.
+    Cut {
+        tab: usize,
+        server_after: u64,
+        tab_after: u64,
+    },
+    /// The tab is closed and opened again, knowing its uploads.
+    Leave {
+        tab: usize,
+        back_after: u64,
+        file_changed: bool,
+    },
+    /// The user looks elsewhere.
+    Pause {
+        tab: usize,
+        lasts: u64,
+    },
+    Cancel {
+        tab: usize,
+        upload: usize,
+    },
+    AppCancel {
+        tab: usize,
+        upload: usize,
+    },
+    /// Another tab, another client, the same uploads.
+    Rival {
+        tab: usize,
+    },
+    /// The same client once more, while the first still runs.
+    Twin {
+        tab: usize,
+    },
+    Crash {
+        node: usize,
+        down_for: u64,
+    },
+    /// A restart with notice.
+    Drain {
+        node: usize,
+        down_for: u64,
+    },
+    /// The node does nothing for a while.
+    Freeze {
+        node: usize,
+        lasts: u64,
+    },
+    /// The wall clock is set.
+    Clock {
+        node: usize,
+        skew: i64,
+    },
+    /// Memory is short.
+    Squeeze {
+        node: usize,
+        bytes: u64,
+        lasts: u64,
+    },
+    /// The parking lot lets everything go.
+    EmptyLot {
+        node: usize,
+    },
+    StoreDown {
+        lasts: u64,
+        after_effect: bool,
+    },
+    StoreSlow {
+        lasts: u64,
+        by: u64,
+    },
+    StorageShort {
+        lasts: u64,
+        fault: StorageFault,
+    },
+    WritersSlow {
+        lasts: u64,
+        by: u64,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StoreTrouble {
+    FailsBefore,
+    FailsAfter,
+    /// It says that it failed, and does it later.
+    Late(u64),
+    Slow(u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WriterTrouble {
+    FailsBefore(StorageFault),
+    FailsAfter(StorageFault),
+    Slow(u64),
+}
+
+impl Plan {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let memory_store = rng.chance(15);
+        let chunk_size = rng.pick(&[8, 16, 24, 64]);
+        let setup = Setup {
+            nodes: if memory_store {
+                1
+            } else {
+                rng.pick(&[1, 1, 2, 3])
+            },
+            memory_store,
+            checksum: rng.chance(85),
+            chunk_size,
+            head_bytes: rng.pick(&[0, 1, 10, 16, 40, 100]),
+            window: u64::from(chunk_size) * rng.range(2, 8),
+            keeping: match rng.below(10) {
+                0..3 => Keeping::AtOnce,
+                3..6 => Keeping::OnFlush,
+                6..9 => Keeping::Parts(rng.pick(&[20, 48, 150])),
+                _ => Keeping::NoCheckpoint,
+            },
+            parked_max: rng.pick(&[1, 4, 32]),
+            delay: rng.pick(&[2, 20, 120]),
+            writer_delay: rng.pick(&[0, 5, 60]),
+            store_delay: rng.pick(&[0, 5, 60]),
+        };
+        let tabs: Vec<_> = (0..rng.range(1, 3)).map(|_| tab(&mut rng)).collect();
+        let mut faults: Vec<_> = (0..rng.range(3, 9))
+            .map(|_| Fault::At(rng.range(1, FAULTS_END - 1), timed(&mut rng, &setup, &tabs)))
+            .collect();
+        for _ in 0..rng.range(1, 4) {
+            let trouble = match rng.below(4) {
+                0 => StoreTrouble::FailsBefore,
+                1 => StoreTrouble::FailsAfter,
+                2 => StoreTrouble::Late(rng.range(1, 4000)),
+                _ => StoreTrouble::Slow(rng.range(50, 9000)),
+            };
+            faults.push(Fault::Store(rng.range(0, 30) as u32, trouble));
+        }
+        for _ in 0..rng.range(1, 4) {
+            let fault = rng.pick(&[
+                StorageFault::Failed,
+                StorageFault::Denied,
+                StorageFault::Full,
+                StorageFault::Throttled,
+                StorageFault::Throttled,
+            ]);
+            let trouble = match rng.below(4) {
+                0 => WriterTrouble::FailsBefore(fault),
+                1 => WriterTrouble::FailsAfter(fault),
+                _ => WriterTrouble::Slow(rng.range(50, 9000)),
+            };
+            faults.push(Fault::Writer(rng.range(0, 60) as u32, trouble));
+        }
+        Self {
+            seed,
+            setup,
+            tabs,
+            faults,
+        }
+    }
+}
+
+fn tab(rng: &mut Rng) -> TabPlan {
+    let kind = match rng.below(10) {
+        0 => Kind::Hostile,
+        1..3 => Kind::Plain,
+        _ => Kind::Modern,
+    };
+    let uploads = (0..rng.pick(&[1, 1, 2, 3]))
+        .map(|_| UploadPlan {
+            slot: rng.pick(&["keep", "keep", "keep", "stay", "file"]),
+            size: match rng.below(8) {
+                0 => 0,
+                1 => rng.range(1, 20),
+                2 => 16 * rng.range(1, 20),
+                _ => rng.range(50, 600),
+            },
+            unwelcome: rng.chance(3),
+        })
+        .collect();
+    TabPlan {
+        owner: rng.range(1, 2) as u8,
+        kind,
+        opens_at: rng.range(0, 2000),
+        uploads,
+    }
+}
+
+fn timed(rng: &mut Rng, setup: &Setup, tabs: &[TabPlan]) -> Timed {
+    let tab = rng.below(tabs.len());
+    let upload = rng.below(tabs[tab].uploads.len());
+    let node = rng.below(setup.nodes);
+    let soon_or_late = |rng: &mut Rng| match rng.below(3) {
+        0 => rng.range(0, 5),
+        1 => rng.range(5, 500),
+        _ => rng.range(500, 20_000),
+    };
+    match rng.below(32) {
+        0..10 => Timed::Cut {
+            tab,
+            server_after: soon_or_late(rng),
+            tab_after: rng.pick(&[0, 1, 30, 2000]),
+        },
+        10 => Timed::Leave {
+            tab,
+            back_after: rng.range(1, 4000),
+            file_changed: rng.chance(30),
+        },
+        11 => Timed::Pause {
+            tab,
+            lasts: rng.range(100, 15_000),
+        },
+        12 => Timed::Cancel { tab, upload },
+        13 => Timed::AppCancel { tab, upload },
+        14..16 => Timed::Rival { tab },
+        16 => Timed::Twin { tab },
+        17..21 => Timed::Crash {
+            node,
+            down_for: rng.range(1, 3000),
+        },
+        21..23 => Timed::Drain {
+            node,
+            down_for: rng.range(1, 3000),
+        },
+        23..25 => Timed::Freeze {
+            node,
+            lasts: rng.range(50, 12_000),
+        },
+        25 => Timed::Clock {
+            node,
+            skew: rng.range(0, 40_000) as i64 - 20_000,
+        },
+        26 => Timed::Squeeze {
+            node,
+            bytes: rng.range(0, 64),
+            lasts: rng.range(100, 5000),
+        },
+        27 => Timed::EmptyLot { node },
+        28 => Timed::StoreDown {
+            lasts: rng.range(50, 5000),
+            after_effect: rng.chance(40),
+        },
+        29 => Timed::StoreSlow {
+            lasts: rng.range(50, 3000),
+            by: rng.range(50, 4000),
+        },
+        30 => Timed::StorageShort {
+            lasts: rng.range(10, 2000),
+            fault: rng.pick(&[StorageFault::Full, StorageFault::Throttled]),
+        },
+        _ => Timed::WritersSlow {
+            lasts: rng.range(50, 3000),
+            by: rng.range(50, 8000),
+        },
+    }
+}

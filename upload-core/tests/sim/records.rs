@@ -1,0 +1,146 @@
+//! The conditional store, and what must be true of every record in it.
+
+use std::collections::BTreeMap;
+
+use upload_core::{Record, RecordExpect, RecordPhase, RecordVersion, StoreEvent};
+
+use crate::world::Key;
+
+/// All records that are visible to every node.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    stands: BTreeMap<Key, Standing>,
+    version: u64,
+    /// The newest of each key, also after it was deleted.
+    pub(crate) last: BTreeMap<Key, Record>,
+}
+
+#[derive(Debug)]
+struct Standing {
+    bytes: Vec<u8>,
+    version: u64,
+    expires: u64,
+}
+
+impl Records {
+    pub(crate) fn get(&mut self, key: Key, now: u64) -> StoreEvent {
+        self.expire(key, now);
+        let found = self.stands.get(&key);
+        StoreEvent::Found(found.map(|it| (it.bytes.clone(), RecordVersion(it.version))))
+    }
+
+    pub(crate) fn record(&self, key: Key) -> Option<Record> {
+        let bytes = &self.stands.get(&key)?.bytes;
+        Record::decode(bytes).ok()
+    }
+
+    /// Writes if `expect` holds; returns the answer, and what was wrong with it.
+    pub(crate) fn put(
+        &mut self,
+        key: Key,
+        bytes: Vec<u8>,
+        expect: RecordExpect,
+        ttl: u64,
+        now: u64,
+    ) -> (StoreEvent, Result<(), String>) {
+        self.expire(key, now);
+        let stands = self.stands.get(&key).map(|it| it.version);
+        let matches = match expect {
+            RecordExpect::Absent => stands.is_none(),
+            RecordExpect::Version(version) => stands == Some(version.0),
+        };
+        if !matches {
+            return (StoreEvent::Conflict, Ok(()));
+        }
+        let record = match Record::decode(&bytes) {
+            Ok(record) => record,
+            Err(error) => return (StoreEvent::Failed, Err(format!("a bad record: {error}"))),
+        };
+        let before = stands.and_then(|_| self.record(key));
+        let judged = before.map_or(Ok(()), |before| follows(&before, &record));
+        self.version += 1;
+        self.last.insert(key, record);
+        self.stands.insert(
+            key,
+            Standing {
+                bytes,
+                version: self.version,
+                expires: now + ttl,
+            },
+        );
+        (StoreEvent::Saved(RecordVersion(self.version)), judged)
+    }
+
+    pub(crate) fn delete(&mut self, key: Key, version: RecordVersion) {
+        if self
+            .stands
+            .get(&key)
+            .is_some_and(|it| it.version == version.0)
+        {
+            self.stands.remove(&key);
+        }
+    }
+
+    /// A store in memory dies with its process.
+    pub(crate) fn forget_all(&mut self) {
+        self.stands.clear();
+        self.last.clear();
+    }
+
+    pub(crate) fn is_there(&mut self, key: Key, now: u64) -> bool {
+        self.expire(key, now);
+        self.stands.contains_key(&key)
+    }
+
+    fn expire(&mut self, key: Key, now: u64) {
+        if self.stands.get(&key).is_some_and(|it| it.expires <= now) {
+            self.stands.remove(&key);
+        }
+    }
+}
+
+/// Nothing in a record ever goes back; only a new holder changes who holds it.
+fn follows(before: &Record, after: &Record) -> Result<(), String> {
+    let rank = |phase: RecordPhase| match phase {
+        RecordPhase::Receiving => 0,
+        RecordPhase::Completing => 1,
+        RecordPhase::Complete => 2,
+    };
+    if after.epoch < before.epoch || after.epoch > before.epoch + 1 {
+        return Err(format!("epoch {} after {}", after.epoch, before.epoch));
+    }
+    let holder = |record: &Record| {
+        let lease = record.lease.as_ref();
+        lease.map(|lease| (lease.boot.clone(), lease.session))
+    };
+    if after.epoch == before.epoch
+        && let (Some(old), Some(new)) = (holder(before), holder(after))
+        && old != new
+    {
+        return Err(format!("two holders of one epoch: {old:?}, {new:?}"));
+    }
+    if after.offset < before.offset {
+        return Err(format!(
+            "RESUME-2: offset {} after {}",
+            after.offset, before.offset
+        ));
+    }
+    if rank(before.phase) == 2 && rank(after.phase) < 2 {
+        return Err("COMPLETE-6: a receipt was overwritten".into());
+    }
+    if after.opened < before.opened || (before.checkpoint.is_some() && after.checkpoint.is_none()) {
+        return Err("the writer of a record was forgotten".into());
+    }
+    let facts = |record: &Record| {
+        (
+            record.slot.clone(),
+            record.client_name.clone(),
+            record.client_size,
+            record.created_unix_ms,
+        )
+    };
+    if facts(before) != facts(after) {
+        return Err("the facts of an upload changed".into());
+    }
+    Ok(())
+}
