@@ -172,7 +172,10 @@ mod tests {
     fn keys_are_read_back_only_by_their_own_upload() {
         let mine = facts("mine", "a.txt", "text/plain");
         let object = Object::new("u/", &mine);
-        assert_eq!(Object::parse("u/", &mine, &object.key), Some(object.clone()));
+        assert_eq!(
+            Object::parse("u/", &mine, &object.key),
+            Some(object.clone())
+        );
         assert_eq!(Object::parse("v/", &mine, &object.key), None);
         let theirs = facts("theirs", "a.txt", "text/plain");
         assert_eq!(Object::parse("u/", &theirs, &object.key), None);
@@ -198,7 +201,15 @@ mod tests {
         for good in ["", "uploads/", "a/b-", "a"] {
             assert!(is_prefix(good), "{good}");
         }
-        for bad in ["/", "../", "a/../b/", "a//b", "a\\b", "a\n", &"x".repeat(513)] {
+        for bad in [
+            "/",
+            "../",
+            "a/../b/",
+            "a//b",
+            "a\\b",
+            "a\n",
+            &"x".repeat(513),
+        ] {
             assert!(!is_prefix(bad), "{bad}");
         }
     }

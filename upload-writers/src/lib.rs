@@ -41,7 +41,9 @@ pub use parts::{FileTooLarge, Part, PartCutter, PartPlan, PartProfile};
 #[cfg(feature = "testing")]
 pub use recorder::{Recorded, RecordingWriterFactory};
 #[cfg(feature = "s3")]
-pub use s3::{RetryPolicy, S3Checksums, S3ConfigError, S3Provider, S3WriterConfig, S3WriterFactory};
+pub use s3::{
+    RetryPolicy, S3Checksums, S3ConfigError, S3Provider, S3WriterConfig, S3WriterFactory,
+};
 pub use writer::{
     BoxWriter, CHECKPOINT_BYTES_MAX, Checkpoint, Reopened, Stray, SweepPolicy, UploadFacts,
     UploadWriter, WriterFactory, Written,

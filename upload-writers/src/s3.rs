@@ -39,9 +39,7 @@ use crate::{
     buffered::BufferedUploadWriter,
     error::WriteError,
     parts::PartPlan,
-    writer::{
-        BoxWriter, Checkpoint, Reopened, Stray, SweepPolicy, UploadFacts, WriterFactory,
-    },
+    writer::{BoxWriter, Checkpoint, Reopened, Stray, SweepPolicy, UploadFacts, WriterFactory},
 };
 
 /// Makes writers that store each upload as an object `<prefix><owner scope>/<uuid>-<safe name>`.
@@ -88,7 +86,7 @@ impl S3WriterFactory {
     }
 
     /// Tells how many bytes a writer for a file of `client_size` bytes holds at most: the parts in
-    /// flight, one that waits for a place, and the one being filled up. The batch it was just given
+    /// flight, and the one that is being filled up or waits for a place. The batch it was just given
     /// comes on top.
     pub fn held_bytes_max(&self, client_size: u64) -> u64 {
         let config = &self.shared.config;

@@ -72,7 +72,9 @@ pub enum S3ConfigError {
     #[error("the bucket is empty")]
     Bucket,
     /// Keys cannot begin like this.
-    #[error("the prefix is absolute, leads upwards, is too long or has characters keys must not have")]
+    #[error(
+        "the prefix is absolute, leads upwards, is too long or has characters keys must not have"
+    )]
     Prefix,
     /// Parts would be larger than the provider takes.
     #[error("parts may have at most {most} bytes")]
@@ -176,7 +178,9 @@ impl S3Provider {
         let Some(endpoint) = endpoint else {
             return Self::AWS;
         };
-        let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
+        let rest = endpoint
+            .split_once("://")
+            .map_or(endpoint, |(_, rest)| rest);
         let host = rest.split(['/', ':']).next().unwrap_or_default();
         let is_of = |domain: &str| host == domain || host.ends_with(&format!(".{domain}"));
         if is_of("amazonaws.com") {
@@ -253,6 +257,9 @@ mod tests {
             part_bytes: u64::MAX,
             ..config
         };
-        assert!(matches!(parts.check(), Err(S3ConfigError::PartBytes { .. })));
+        assert!(matches!(
+            parts.check(),
+            Err(S3ConfigError::PartBytes { .. })
+        ));
     }
 }

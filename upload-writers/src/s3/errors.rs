@@ -37,9 +37,14 @@ pub(super) enum Meaning {
 impl Failure {
     /// No answer in time.
     pub(super) fn timeout() -> Self {
+        Self::doubtful("no answer in time")
+    }
+
+    /// An answer that leaves open whether the request took effect; asking again may tell.
+    pub(super) fn doubtful(what: &'static str) -> Self {
         Self {
             uncertain: true,
-            ..Self::passing("no answer in time")
+            ..Self::passing(what)
         }
     }
 
@@ -93,7 +98,9 @@ impl Failure {
                 // Whatever is no trouble of the line is trouble before it: no credentials, no
                 // signature, a request that cannot be built.
                 let of_line = failure.is_io() || failure.is_timeout();
-                let retryable = failure.as_connector_error().is_some_and(|error| error.as_other().is_some());
+                let retryable = failure
+                    .as_connector_error()
+                    .is_some_and(|error| error.as_other().is_some());
                 Self {
                     kind: if of_line || retryable {
                         WriteErrorKind::Failed
@@ -119,17 +126,32 @@ fn judge(code: Option<&str>, status: u16) -> Failure {
     let code = code.unwrap_or_default();
     let mut failure = Failure::passing("");
     (failure.kind, failure.transient) = match code {
-        "SlowDown" | "Throttling" | "ThrottlingException" | "TooManyRequests"
-        | "RequestLimitExceeded" | "BandwidthLimitExceeded" | "ServerBusy" => (Throttled, true),
-        "QuotaExceeded" | "QuotaExceededException" | "InsufficientStorage"
-        | "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded" | "ServiceQuotaExceeded" => {
-            (Full, false)
-        }
-        "AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "ExpiredToken"
-        | "InvalidAccessKeyId" | "InvalidToken" | "SignatureDoesNotMatch"
-        | "RequestTimeTooSkewed" | "NotSignedUp" => (Denied, false),
+        "SlowDown"
+        | "Throttling"
+        | "ThrottlingException"
+        | "TooManyRequests"
+        | "RequestLimitExceeded"
+        | "BandwidthLimitExceeded"
+        | "ServerBusy" => (Throttled, true),
+        "QuotaExceeded"
+        | "QuotaExceededException"
+        | "InsufficientStorage"
+        | "XMinioStorageFull"
+        | "XMinioAdminBucketQuotaExceeded"
+        | "ServiceQuotaExceeded" => (Full, false),
+        "AccessDenied"
+        | "AllAccessDisabled"
+        | "AccountProblem"
+        | "ExpiredToken"
+        | "InvalidAccessKeyId"
+        | "InvalidToken"
+        | "SignatureDoesNotMatch"
+        | "RequestTimeTooSkewed"
+        | "NotSignedUp" => (Denied, false),
         // Bytes that changed on the way; the next try sends them again.
-        "BadDigest" | "XAmzContentChecksumMismatch" | "XAmzContentSHA256Mismatch"
+        "BadDigest"
+        | "XAmzContentChecksumMismatch"
+        | "XAmzContentSHA256Mismatch"
         | "IncompleteBody" => (Failed, true),
         "RequestTimeout" | "InternalError" | "OperationAborted" | "ConditionalRequestConflict" => {
             (Failed, true)
@@ -201,7 +223,11 @@ mod tests {
         ];
         for (code, status, kind, transient) in cases {
             let judged = judge(Some(code), status);
-            assert_eq!((judged.kind, judged.transient), (kind, transient), "{code} {status}");
+            assert_eq!(
+                (judged.kind, judged.transient),
+                (kind, transient),
+                "{code} {status}"
+            );
         }
     }
 

@@ -160,7 +160,10 @@ impl Drop for Held {
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
+    use std::{
+        future::pending,
+        task::{Context, Waker},
+    };
 
     use tokio::sync::oneshot;
 
@@ -205,7 +208,8 @@ mod tests {
         let second = launch(&mut flight, 2).await;
         {
             let third = flight.launch(3, 10, pending());
-            let waited = futures_util::poll!(std::pin::pin!(third));
+            let mut cx = Context::from_waker(Waker::noop());
+            let waited = std::pin::pin!(third).poll(&mut cx);
             assert!(waited.is_pending());
         }
         second.send(stored(10)).expect("waits");

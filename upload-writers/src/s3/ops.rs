@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, error::Error, time::Duration};
 
 use aws_sdk_s3::{
     Client,
-    config::{RequestChecksumCalculation, StalledStreamProtectionConfig, http::HttpResponse, retry::RetryConfig},
+    config::{
+        RequestChecksumCalculation, StalledStreamProtectionConfig, http::HttpResponse,
+        retry::RetryConfig,
+    },
     error::{ProvideErrorMetadata, SdkError},
     operation::complete_multipart_upload::builders::CompleteMultipartUploadFluentBuilder,
     primitives::DateTime,
@@ -283,7 +286,12 @@ impl Bucket {
                 Err(failure) if failure.meaning == Meaning::Missing => return Ok(None),
                 Err(failure) => return Err(failure),
             };
-            parts.extend(page.parts.unwrap_or_default().into_iter().filter_map(listed));
+            parts.extend(
+                page.parts
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(listed),
+            );
             match page.next_part_number_marker {
                 Some(next) if page.is_truncated == Some(true) => marker = Some(next),
                 _ => return Ok(Some(parts)),
@@ -309,13 +317,18 @@ impl Bucket {
                 .set_key_marker(key_marker.take())
                 .set_upload_id_marker(id_marker.take());
             let page = self.within(request.send()).await?;
-            uploads.extend(page.uploads.unwrap_or_default().into_iter().filter_map(|one| {
-                Some(Unfinished {
-                    key: one.key?,
-                    upload: one.upload_id?,
-                    at: seconds(one.initiated),
-                })
-            }));
+            uploads.extend(
+                page.uploads
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(|one| {
+                        Some(Unfinished {
+                            key: one.key?,
+                            upload: one.upload_id?,
+                            at: seconds(one.initiated),
+                        })
+                    }),
+            );
             (key_marker, id_marker) = (page.next_key_marker, page.next_upload_id_marker);
             if page.is_truncated != Some(true) || key_marker.is_none() || uploads.len() >= most {
                 break;
@@ -389,7 +402,8 @@ fn listed(part: Part) -> Option<(u32, Stored)> {
 }
 
 fn bytes(size: Option<i64>) -> u64 {
-    size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default()
+    size.and_then(|size| u64::try_from(size).ok())
+        .unwrap_or_default()
 }
 
 fn seconds(time: Option<DateTime>) -> i64 {
@@ -398,7 +412,8 @@ fn seconds(time: Option<DateTime>) -> i64 {
 
 fn some_etag(etag: Option<String>) -> Result<String, Failure> {
     let etag = etag.filter(|etag| !etag.is_empty());
-    etag.ok_or_else(|| Failure::unusable("an answer without an entity tag"))
+    // Something else than S3 answered, or an error came where success was announced.
+    etag.ok_or_else(|| Failure::doubtful("an answer without an entity tag"))
 }
 
 fn in_base64(crc32c: u32) -> String {
@@ -428,7 +443,7 @@ mod tests {
 
     #[test]
     fn parts_make_a_whole() {
-        let stored = |bytes: &[u8], known| Stored {
+        let stored = |bytes: &[u8], known: bool| Stored {
             etag: "e".to_owned(),
             len: bytes.len() as u64,
             crc32c: known.then(|| crc32c::crc32c(bytes)),

@@ -37,13 +37,19 @@ pub(super) async fn reopen(
         });
     };
     let key = &notes.object.key;
-    let listed = retried!(&config.retry, "list parts", shared.bucket.parts(key, upload))?;
+    let listed = retried!(
+        &config.retry,
+        "list parts",
+        shared.bucket.parts(key, upload)
+    )?;
     Ok(match listed {
         Some(parts) if has_all(&parts, &notes, facts, offset) => {
             open(shared, facts, notes, offset, parts)
         }
         Some(_) => Reopened::Gone,
-        None => finished(shared, facts, &notes).await?.unwrap_or(Reopened::Gone),
+        None => finished(shared, facts, &notes)
+            .await?
+            .unwrap_or(Reopened::Gone),
     })
 }
 
@@ -62,17 +68,14 @@ async fn finished(
 }
 
 /// Says whether every part that has bytes before `offset` is there, and whole.
-fn has_all(
-    parts: &BTreeMap<u32, Stored>,
-    notes: &Notes,
-    facts: &UploadFacts,
-    offset: u64,
-) -> bool {
+fn has_all(parts: &BTreeMap<u32, Stored>, notes: &Notes, facts: &UploadFacts, offset: u64) -> bool {
     let part_bytes = notes.part_bytes;
     let is_whole = |number: u64| {
         let begin = number.saturating_sub(1).saturating_mul(part_bytes);
         let len = facts.client_size.saturating_sub(begin).min(part_bytes);
-        let part = u32::try_from(number).ok().and_then(|number| parts.get(&number));
+        let part = u32::try_from(number)
+            .ok()
+            .and_then(|number| parts.get(&number));
         part.is_some_and(|part| part.len == len)
     };
     offset <= facts.client_size && (1..=offset.div_ceil(part_bytes)).all(is_whole)

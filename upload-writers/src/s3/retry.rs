@@ -41,7 +41,9 @@ impl RetryPolicy {
     /// How long to rest after `made` tries: anything up to the backoff, so that many writers which
     /// failed together do not come back together.
     fn pause(&self, made: u32, random: u128) -> Duration {
-        let factor = 1_u32.checked_shl(made.saturating_sub(1)).unwrap_or(u32::MAX);
+        let factor = 1_u32
+            .checked_shl(made.saturating_sub(1))
+            .unwrap_or(u32::MAX);
         let most = self.backoff.saturating_mul(factor).min(self.backoff_max);
         let nanos = random % most.as_nanos().saturating_add(1);
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
@@ -102,7 +104,11 @@ mod tests {
         let mut tries = 0;
         let ended: Result<u32, Failure> = retried!(&policy, "test", async {
             tries += 1;
-            if tries < 3 { Err(Failure::timeout()) } else { Ok(tries) }
+            if tries < 3 {
+                Err(Failure::timeout())
+            } else {
+                Ok(tries)
+            }
         });
         assert_eq!(ended.ok(), Some(3));
         let mut tries = 0;

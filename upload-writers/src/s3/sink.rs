@@ -222,7 +222,11 @@ impl PartSink for S3Sink {
     }
 
     async fn on_part(&mut self, part: Part, number: u32) -> Result<(), WriteError> {
-        if self.straddled.take_if(|straddled| *straddled == number).is_some() {
+        if self
+            .straddled
+            .take_if(|straddled| *straddled == number)
+            .is_some()
+        {
             return Ok(());
         }
         let payload = Payload::new(part);
@@ -233,9 +237,8 @@ impl PartSink for S3Sink {
             return Ok(());
         };
         let spare = self.spare.remove(&number);
-        let is_same = |spare: &Stored| {
-            spare.len == payload.len && spare.crc32c == Some(payload.crc32c)
-        };
+        let is_same =
+            |spare: &Stored| spare.len == payload.len && spare.crc32c == Some(payload.crc32c);
         if let Some(stored) = spare.filter(is_same) {
             self.flight.arrived(number, stored);
             return Ok(());
@@ -248,7 +251,11 @@ impl PartSink for S3Sink {
         let len = payload.len;
         let request = async move {
             let (bucket, retry) = (&shared.bucket, &shared.config.retry);
-            retried!(retry, "part", bucket.put_part(&key, &upload, number, &payload))
+            retried!(
+                retry,
+                "part",
+                bucket.put_part(&key, &upload, number, &payload)
+            )
         };
         Ok(self.flight.launch(number, len, request).await?)
     }

@@ -53,7 +53,10 @@ async fn sweep_one(
     }
     Ok(Some(Stray {
         what: format!("multipart upload of {}", one.key),
-        bytes: parts.values().map(|part| part.len).fold(0, u64::saturating_add),
+        bytes: parts
+            .values()
+            .map(|part| part.len)
+            .fold(0, u64::saturating_add),
         age,
         resumable: true,
     }))

@@ -1,0 +1,151 @@
+//! Going on with an upload in another factory, as another process would.
+
+use bytes::Bytes;
+use serde_json::Value;
+use upload_writers::{
+    AbortReason, BoxWriter, Checkpoint, Reopened, UploadFacts, WriterFactory,
+    conformance::{facts, pattern},
+};
+
+use super::{
+    MIB, assert_stored, factory,
+    stage::{Asked, Fault, Stage},
+    write,
+};
+
+struct Left {
+    facts: UploadFacts,
+    bytes: Bytes,
+    checkpoint: Checkpoint,
+    durable: usize,
+}
+
+/// Leaves an upload of 26 MiB after 21 MiB, with all four whole parts stored.
+async fn leave(stage: &Stage) -> Left {
+    let bytes = Bytes::from(pattern(11, 26 * MIB));
+    let facts = facts(11, bytes.len());
+    let mut writer = factory(stage).create(&facts);
+    writer.open().await.expect("opens");
+    write(&mut writer, &bytes.slice(..21 * MIB))
+        .await
+        .expect("writes");
+    let mut durable = 0;
+    while durable < 20 * MIB {
+        durable = writer.flush().await.expect("flushes").durable as usize;
+    }
+    let checkpoint = writer.checkpoint().expect("can go on");
+    drop(writer);
+    stage.take_asked();
+    Left {
+        facts,
+        bytes,
+        checkpoint,
+        durable,
+    }
+}
+
+async fn reopen(stage: &Stage, left: &Left, offset: usize) -> Reopened {
+    let factory = factory(stage);
+    let reopened = factory.reopen(&left.facts, &left.checkpoint, offset as u64);
+    reopened.await.expect("reopens")
+}
+
+async fn finish(stage: &Stage, left: &Left, offset: usize) -> (BoxWriter, Value) {
+    let Reopened::Open(mut writer) = reopen(stage, left, offset).await else {
+        panic!("goes on at {offset}");
+    };
+    write(&mut writer, &left.bytes.slice(offset..))
+        .await
+        .expect("writes");
+    let result = writer.close().await.expect("closes");
+    (writer, result)
+}
+
+/// RESUME-3: wherever another process goes on, no stored part is sent again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_stored_part_is_sent_again() {
+    for offset in [20 * MIB, 20 * MIB - 1, 17 * MIB, 15 * MIB, 12_345, 0] {
+        let stage = Stage::new().await;
+        let left = leave(&stage).await;
+        assert_eq!(left.durable, 20 * MIB);
+        let (_, result) = finish(&stage, &left, offset).await;
+        let asked = stage.take_asked();
+        let parts: Vec<&Asked> = asked
+            .iter()
+            .filter(|one| matches!(one, Asked::Part(_)))
+            .collect();
+        assert!(
+            parts.iter().all(|part| matches!(part, Asked::Part(5 | 6))),
+            "{offset}: {parts:?}"
+        );
+        assert_eq!(parts.len(), 2, "{offset}: {parts:?}");
+        assert_stored(&stage, &result, &left.bytes).await;
+        assert_eq!(stage.kept().len(), 1);
+        assert_eq!(stage.ledger().wrongs, [""; 0]);
+    }
+}
+
+/// A provider that lists no checksums gets what comes again once more, rather than bytes nobody
+/// compared.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parts_without_a_checksum_are_sent_again() {
+    let stage = Stage::new().await;
+    stage.ledger().hides_checksums = true;
+    let left = leave(&stage).await;
+    let (_, result) = finish(&stage, &left, 10 * MIB).await;
+    let asked = stage.take_asked();
+    let parts = asked.iter().filter(|one| matches!(one, Asked::Part(3..)));
+    assert_eq!(parts.count(), 4);
+    assert_stored(&stage, &result, &left.bytes).await;
+    assert_eq!(stage.ledger().wrongs, [""; 0]);
+}
+
+/// COMPLETE-4: a close whose answer never came is told by the object itself, in any process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_close_is_told() {
+    let stage = Stage::new().await;
+    let left = leave(&stage).await;
+    let (writer, result) = finish(&stage, &left, 20 * MIB).await;
+    drop(writer);
+    for offset in [0, 20 * MIB, 26 * MIB] {
+        let Reopened::Closed { result: told } = reopen(&stage, &left, offset).await else {
+            panic!("was closed");
+        };
+        assert_eq!(told, result);
+    }
+}
+
+/// What is not there cannot be gone on with: parts that are missing, an upload that was thrown away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_gone_is_gone() {
+    let stage = Stage::new().await;
+    let left = leave(&stage).await;
+    for offset in [20 * MIB + 1, 26 * MIB, 27 * MIB] {
+        let reopened = reopen(&stage, &left, offset).await;
+        assert!(matches!(reopened, Reopened::Gone), "{offset}");
+    }
+    let Reopened::Open(mut writer) = reopen(&stage, &left, 5 * MIB).await else {
+        panic!("goes on");
+    };
+    writer.abort(&AbortReason::Expired).await;
+    let reopened = reopen(&stage, &left, 5 * MIB).await;
+    assert!(matches!(reopened, Reopened::Gone));
+    assert_eq!(stage.kept(), [""; 0]);
+}
+
+/// RESUME-10: a bucket that denies access for now loses nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_denied_reopen_can_be_tried_later() {
+    let stage = Stage::new().await;
+    let left = leave(&stage).await;
+    stage.disturb(|_| Some(Fault::Status(403)));
+    let factory = factory(&stage);
+    let denied = factory.reopen(&left.facts, &left.checkpoint, 0).await;
+    assert_eq!(
+        denied.expect_err("denied").to_string(),
+        "storage denied access"
+    );
+    stage.disturb(|_| None);
+    let (_, result) = finish(&stage, &left, 20 * MIB).await;
+    assert_stored(&stage, &result, &left.bytes).await;
+}
