@@ -60,7 +60,7 @@ export class UploadError extends Error {
   constructor({ code = "storage_failed", error = "", retry = "never" }) {
     super(error || TEXT[code] || code[0].toUpperCase() + code.slice(1).replaceAll("_", " "));
     this.code = code;
-    this.retry = retry;
+    this.retry = /** @type {any} */ (retry);
   }
 }
 
@@ -115,6 +115,7 @@ export class Upload {
     return this.ending && this.status !== "complete" ? new UploadError(this.ending) : null;
   }
 
+  /** @returns {import("./index.d.ts").Progress} */
   get progress() {
     const { ref, slot, status, sender, paused, sentDirect: direct } = this;
     const { name, size } = this.file;
@@ -168,7 +169,7 @@ export class Uploads {
   #telling;
   #configured;
   #socket;
-  configs = {};
+  configs = /** @type {any} */ ({});
   ready = new Promise((done) => (this.#configured = done));
 
   constructor(options) {

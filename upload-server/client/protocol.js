@@ -20,13 +20,15 @@ function frame(type, ref, length, value = 0, bytes = new Uint8Array(length)) {
   return bytes.subarray(0, length);
 }
 
-export function encodeChunk(ref, index, data, into = undefined) {
+/** @param {Uint8Array<ArrayBuffer>} [into] */
+export function encodeChunk(ref, index, data, into) {
   const bytes = frame(1, ref, HEADER + data.length, index, into);
   bytes.set(data, HEADER);
   return bytes;
 }
 
-export const encodeComplete = (ref, crc = undefined) => frame(2, ref, crc === undefined ? 17 : HEADER, crc);
+/** @param {number} [crc] */
+export const encodeComplete = (ref, crc) => frame(2, ref, crc === undefined ? 17 : HEADER, crc);
 
 export const encodeCancel = (ref) => frame(3, ref, 17);
 

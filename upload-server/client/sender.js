@@ -56,7 +56,7 @@ export class Sender {
   durable = 0;
   bytesPerSecond = 0;
   expiresIn;
-  status = "uploading";
+  status = /** @type {any} */ ("uploading");
 
   constructor(options) {
     this.options = options;

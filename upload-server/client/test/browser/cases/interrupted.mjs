@@ -1,0 +1,236 @@
+/** Lines that break, servers that die, tabs that compete, pages that reload. */
+import assert from "node:assert/strict";
+import { readdir, rm, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { book, file, pick, row, sane, settled, sha256, sleep, status, until, video, visit } from "../page.mjs";
+
+const CUTS = 100;
+
+export default {
+  async "a hundred cuts: every byte once and in its place"(t) {
+    let state = t.seed;
+    const random = () => ((state = (state * 1103515245 + 12345) & 0x7fffffff) / 0x7fffffff);
+    const page = await visit(t);
+    const { proxy } = t.server;
+    proxy.rate = 25e6;
+    const files = {};
+    const feed = async (i) => {
+      const name = `part${i}.mp4`;
+      files[name] = video(12_000_000 + Math.floor(random() * 9_000_000), i);
+      await pick(page, "video", await file(t.path(name), files[name]));
+    };
+    const done = { cut: 0, kill: 0, term: 0, offline: 0 };
+    let fed = 0;
+    for (let i = 0; i < CUTS; i++) {
+      const under = await page.evaluate(() => import("/uploads/client/index.js").then((m) => m.uploads.uploads.length));
+      for (let j = under; j < 2; j++) await feed(fed++);
+      const before = (await book(page)).sent;
+      await until("bytes to flow", async () => (await book(page)).sent > before, 60_000);
+      await sleep(random() * 120);
+      const what = random();
+      if (what < 0.7) {
+        done.cut++;
+        proxy.cut();
+      } else if (what < 0.8) {
+        done.kill++;
+        await t.server.restart("SIGKILL");
+      } else if (what < 0.87) {
+        done.term++;
+        await t.server.restart("SIGTERM");
+      } else {
+        done.offline++;
+        await page.context().setOffline(true);
+        await until("the page to notice", () => page.evaluate(() => document.querySelector("#connection").dataset.on === "false"));
+        await sleep(random() * 100);
+        await page.context().setOffline(false);
+      }
+    }
+    proxy.rate = Infinity;
+    for (const name of Object.keys(files)) await settled(page, name, "complete", 120_000);
+    const stored = await t.server.stored("video");
+    const expected = Object.fromEntries(Object.entries(files).map(([name, content]) => [name, sha256(content)]));
+    assert.deepEqual(Object.fromEntries(stored.map((f) => [f.name, f.sha256])), expected);
+    assert.equal(stored.length, Object.keys(files).length, "each file once");
+    const kept = await book(page);
+    assert.ok(Object.values(kept.statuses).some((s) => s.resuming), "resuming was seen");
+    const size = Object.values(files).reduce((n, f) => n + f.length, 0);
+    t.say(`${CUTS} cuts ${JSON.stringify(done)}, ${Object.keys(files).length} files, ${kept.resumes.length} resumes, ${kept.sent} bytes sent for ${size}`);
+    assert.ok(kept.resumes.length >= CUTS * 0.8, `${kept.resumes.length} resumes`);
+    assert.ok(kept.resumes.filter((at) => at > 0).length >= CUTS / 2, "most went on in the middle");
+    await sane(page);
+  },
+
+  async "a silent line is noticed and left"(t) {
+    const page = await visit(t);
+    t.server.proxy.rate = 3e6;
+    const content = video(12_000_000);
+    await pick(page, "video", await file(t.path("silent.mp4"), content));
+    await until("bytes", async () => (await book(page)).sent > 1_000_000);
+    t.server.proxy.hold();
+    await until("resuming", async () => (await status(page, "silent.mp4")) === "resuming", 60_000);
+    t.server.proxy.release();
+    t.server.proxy.rate = Infinity;
+    await settled(page, "silent.mp4");
+    assert.equal((await t.server.stored("video"))[0].sha256, sha256(content));
+    await sane(page);
+  },
+
+  async "a reload in the middle: pick the same file, and it goes on"(t) {
+    const page = await visit(t);
+    t.server.proxy.rate = 4e6;
+    const content = video(12_000_000);
+    const path = await file(t.path("reload.mp4"), content);
+    await pick(page, "video", path);
+    await until("bytes", async () => ((await book(page)).last?.stored ?? 0) > 2_000_000);
+    await page.reload();
+    await page.waitForFunction(() => document.querySelector("#connection").dataset.on === "true");
+    await until("the offer to continue", async () => (await row(page, "reload.mp4").locator(".upload-state").textContent()) === "Pick this file again to continue");
+    t.server.proxy.rate = Infinity;
+    await pick(page, "video", path);
+    await settled(page, "reload.mp4");
+    const kept = await book(page);
+    assert.ok(kept.statuses["reload.mp4"].resuming, "resuming was seen");
+    assert.ok(kept.resumes[0] > 1_000_000, `resumed at ${kept.resumes[0]}`);
+    assert.ok(kept.sent <= content.length - kept.resumes[0], "nothing before it was sent again");
+    assert.equal(await row(page, "reload.mp4").count(), 1, "the offer became the row");
+    assert.equal((await t.server.stored("video"))[0].sha256, sha256(content));
+    await page.reload();
+    await page.waitForFunction(() => document.querySelector("#connection").dataset.on === "true");
+    await sleep(300);
+    assert.equal(await row(page, "reload.mp4").count(), 0, "and its record is gone");
+    await sane(page);
+  },
+
+  async "a file handle continues after a reload with one click"(t) {
+    const page = await visit(t);
+    t.server.proxy.rate = 4e6;
+    await page.evaluate(async () => {
+      const handle = await (await navigator.storage.getDirectory()).getFileHandle("kept.mp4", { create: true });
+      const writable = await handle.createWritable();
+      const content = new Uint8Array(8_000_000).map((_, i) => i * 7 + (i >> 9));
+      content.set([0, 0, 0, 0x1c, 0x66, 0x74, 0x79, 0x70, 0x69, 0x73, 0x6f, 0x6d]);
+      await writable.write(content);
+      await writable.close();
+      const { uploads } = await import("/uploads/client/index.js");
+      uploads.add([{ file: await handle.getFile(), handle }], "video");
+    });
+    await until("bytes", async () => ((await book(page)).last?.stored ?? 0) > 1_500_000);
+    await page.reload();
+    await page.waitForFunction(() => document.querySelector("#connection").dataset.on === "true");
+    t.server.proxy.rate = Infinity;
+    await row(page, "kept.mp4").locator(".upload-resume").click();
+    await settled(page, "kept.mp4");
+    assert.ok((await book(page)).resumes[0] > 1_000_000);
+    assert.equal((await t.server.stored("video"))[0].size, 8_000_000);
+    await sane(page);
+  },
+
+  async "a changed file of the same name, size and date starts over"(t) {
+    const page = await visit(t);
+    t.server.proxy.rate = 4e6;
+    const path = await file(t.path("same.mp4"), video(8_000_000, 1));
+    const when = new Date("2024-05-06T07:08:09Z");
+    await utimes(path, when, when);
+    await pick(page, "video", path);
+    await until("bytes", async () => ((await book(page)).last?.stored ?? 0) > 2_000_000);
+    await page.reload();
+    await page.waitForFunction(() => document.querySelector("#connection").dataset.on === "true");
+    t.server.proxy.rate = Infinity;
+    const changed = video(8_000_000, 2);
+    await writeFile(path, changed);
+    await utimes(path, when, when);
+    await pick(page, "video", path);
+    await settled(page, "same.mp4");
+    const kept = await book(page);
+    assert.equal(kept.resumes.length, 1, "it was offered the old bytes");
+    assert.equal(kept.sent, changed.length, "and sent all of its own");
+    const stored = await t.server.stored("video");
+    assert.deepEqual(stored.map((f) => f.sha256), [sha256(changed)]);
+    await sane(page);
+  },
+
+  async "a file that changes while it is sent ends in an error, not in a mixture"(t) {
+    const page = await visit(t);
+    t.server.proxy.rate = 3e6;
+    const path = await file(t.path("shifting.mp4"), video(8_000_000, 1));
+    await pick(page, "video", path);
+    await until("bytes", async () => (await book(page)).sent > 1_000_000);
+    await writeFile(path, video(7_000_000, 2));
+    t.server.proxy.rate = Infinity;
+    await settled(page, "shifting.mp4", "error");
+    assert.equal((await book(page)).errors[0].code, "file_unreadable");
+    assert.deepEqual(await t.server.stored("video"), []);
+  },
+
+  async "a second tab is told that it is locked, a duplicated one too"(t) {
+    const page = await visit(t);
+    t.server.proxy.rate = 2e6;
+    const content = video(9_000_000);
+    const path = await file(t.path("shared.mp4"), content);
+    await pick(page, "video", path);
+    await until("bytes", async () => ((await book(page)).last?.stored ?? 0) > 1_000_000);
+    const second = await visit(t, { context: page.context() });
+    const [duplicate] = await Promise.all([page.context().waitForEvent("page"), page.evaluate(() => void window.open("/"))]);
+    await duplicate.waitForFunction(() => document.querySelector("#connection")?.dataset.on === "true");
+    for (const tab of [second, duplicate]) {
+      await pick(tab, "video", path);
+      await settled(tab, "shared.mp4", "error");
+      assert.equal(await row(tab, "shared.mp4").locator(".upload-state").textContent(), "Already uploading in another tab");
+      assert.ok(await row(tab, "shared.mp4").locator(".upload-retry").isVisible(), "may be tried again");
+    }
+    const { errors } = await book(second);
+    assert.deepEqual(errors.map((e) => e.code), ["locked"]);
+    t.server.proxy.rate = Infinity;
+    await settled(page, "shared.mp4");
+    assert.deepEqual((await t.server.stored("video")).map((f) => f.sha256), [sha256(content)]);
+    await sane(page);
+  },
+
+  async "an upload the server forgot starts over at byte 0"(t) {
+    const page = await visit(t);
+    t.server.proxy.rate = 4e6;
+    const content = video(8_000_000);
+    await pick(page, "video", await file(t.path("forgotten.mp4"), content));
+    await until("bytes", async () => ((await book(page)).last?.stored ?? 0) > 1_000_000);
+    await t.server.stop();
+    for (const name of await readdir(join(t.server.dir, "data"))) if (name !== "secret") await rm(join(t.server.dir, "data", name), { recursive: true, force: true });
+    await t.server.start();
+    t.server.proxy.rate = Infinity;
+    await settled(page, "forgotten.mp4");
+    assert.deepEqual((await t.server.stored("video")).map((f) => f.sha256), [sha256(content)]);
+    await sane(page);
+  },
+
+  async "without IndexedDB a drop is survived all the same"(t) {
+    const page = await visit(t, {
+      init: () => {
+        IDBFactory.prototype.open = () => {
+          throw new DOMException("blocked", "SecurityError");
+        };
+      },
+    });
+    t.server.proxy.rate = 4e6;
+    const content = video(6_000_000);
+    await pick(page, "video", await file(t.path("nodb.mp4"), content));
+    await until("bytes", async () => ((await book(page)).last?.stored ?? 0) > 1_000_000);
+    t.server.proxy.cut();
+    t.server.proxy.rate = Infinity;
+    await settled(page, "nodb.mp4");
+    assert.ok((await book(page)).resumes[0] > 0);
+    assert.deepEqual((await t.server.stored("video")).map((f) => f.sha256), [sha256(content)]);
+    await sane(page);
+  },
+
+  async "small files that cannot be resumed start over after a cut"(t) {
+    const page = await visit(t);
+    t.server.proxy.rate = 2e6;
+    const text = "line\n".repeat(600_000);
+    await pick(page, "documents", await file(t.path("again.txt"), text));
+    await until("bytes", async () => (await book(page)).sent > 700_000);
+    t.server.proxy.cut();
+    t.server.proxy.rate = Infinity;
+    await settled(page, "again.txt");
+    assert.deepEqual((await t.server.stored("documents")).map((f) => f.sha256), [sha256(text)]);
+    await sane(page);
+  },
+};

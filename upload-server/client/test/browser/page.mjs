@@ -1,0 +1,181 @@
+/** What the cases share: files to pick, and a page that keeps book of what its client says. */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { mkdir, open, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+
+export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/** Fails with what it last saw. */
+export async function until(what, check, ms = 60_000) {
+  const end = Date.now() + ms;
+  for (let last; ; await sleep(50)) {
+    last = await check();
+    if (last) return last;
+    if (Date.now() > end) throw new assert.AssertionError({ message: `${what}: not within ${ms} ms` });
+  }
+}
+
+/** Bytes from a hash of the offset: swapped or repeated pieces cannot hide. */
+export function bytes(length, seed = 1) {
+  const buffer = Buffer.alloc(length);
+  const words = new Uint32Array(buffer.buffer, buffer.byteOffset, length >> 2);
+  for (let i = 0; i < words.length; i++) words[i] = Math.imul(i ^ Math.imul(seed, 0x9e3779b1), 0x85ebca6b) ^ (i >>> 7);
+  for (let i = words.length * 4; i < length; i++) buffer[i] = i + seed;
+  return buffer;
+}
+
+/** A video in name and first bytes, so that a content check is content. */
+export function video(length, seed = 1) {
+  const buffer = bytes(length, seed);
+  Buffer.from("0000001c66747970697336d6000002006973366d69736f32", "hex").copy(buffer);
+  Buffer.from("ftypisom", "latin1").copy(buffer, 4);
+  return buffer;
+}
+
+export const sha256 = (buffer) => createHash("sha256").update(buffer).digest("hex");
+
+export async function file(path, content) {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, content);
+  return path;
+}
+
+/** A sparse file with a byte here and there. */
+export async function sparse(path, size) {
+  await mkdir(dirname(path), { recursive: true });
+  const handle = await open(path, "w");
+  await handle.truncate(size);
+  for (let at = 0; at < size; at += 97_000_001) await handle.write(Buffer.from([at % 251]), 0, 1, at);
+  await handle.close();
+  return path;
+}
+
+/** Small JPEGs drawn by the browser itself, all different. */
+export async function photos(page, folder, count, width = 640, height = 480) {
+  const paths = [];
+  for (let from = 0; from < count; from += 20) {
+    const batch = await page.evaluate(
+      async ([from, to, w, h]) => {
+        const made = [];
+        for (let i = from; i < to; i++) {
+          const canvas = new OffscreenCanvas(w, h);
+          const c = canvas.getContext("2d");
+          const g = c.createLinearGradient(0, 0, w, h);
+          g.addColorStop(0, `hsl(${i * 47} 75% 62%)`);
+          g.addColorStop(1, `hsl(${i * 47 + 80} 70% 34%)`);
+          c.fillStyle = g;
+          c.fillRect(0, 0, w, h);
+          c.fillStyle = `hsl(${i * 47 + 190} 80% 80% / 55%)`;
+          c.beginPath();
+          c.arc(w * (0.25 + 0.09 * (i % 6)), h * (0.35 + 0.06 * (i % 5)), h * 0.22, 0, 7);
+          c.fill();
+          c.fillStyle = "rgb(0 0 0 / 30%)";
+          c.beginPath();
+          c.moveTo(0, h);
+          for (let x = 0; x <= w; x += w / 6) c.lineTo(x, h * (0.62 + 0.16 * Math.sin(x * 0.013 + i)));
+          c.lineTo(w, h);
+          c.fill();
+          const blob = await canvas.convertToBlob({ type: "image/jpeg", quality: 0.85 });
+          made.push(btoa(String.fromCharCode(...new Uint8Array(await blob.arrayBuffer()))));
+        }
+        return made;
+      },
+      [from, Math.min(count, from + 20), width, height],
+    );
+    for (const b64 of batch) paths.push(await file(join(folder, `IMG_${4000 + paths.length}.jpg`), Buffer.from(b64, "base64")));
+  }
+  return paths;
+}
+
+/** Runs in the page before its scripts: keeps book of messages, events and sockets. */
+function bookkeeping() {
+  const book = (window.book = { events: [], errors: [], resumes: [], sockets: 0, sent: 0, broken: [], statuses: {}, registered: 0, closes: [] });
+  for (const name of ["djust:upload:progress", "upload:progress"]) {
+    addEventListener(name, ({ detail }) => {
+      if (name !== "upload:progress") return void (book.djust = (book.djust ?? 0) + 1);
+      (book.statuses[detail.name] ??= {})[detail.status] = true;
+      (book.phases ??= {})[detail.phase] = true;
+      book.last = detail;
+      if (book.events.length < 5000) book.events.push(detail);
+    });
+  }
+  addEventListener("upload:error", ({ detail }) => book.errors.push(detail));
+  addEventListener("djust:upload:error", ({ detail }) => (book.djustErrors ??= []).push(detail));
+  addEventListener("securitypolicyviolation", (e) => book.broken.push(`policy: ${e.violatedDirective} ${e.blockedURI}`));
+  // What every upload was told to be safe, and where its sender went on: per ref.
+  const uploads = {};
+  const Real = WebSocket;
+  window.WebSocket = class extends Real {
+    constructor(...a) {
+      super(...a);
+      book.sockets++;
+      this.addEventListener("message", ({ data }) => {
+        const m = JSON.parse(data);
+        const u = m.ref && (uploads[m.ref] ??= { durable: 0, received: 0, credit: 0, at: 0, chunk: 65536 });
+        if (m.type === "upload_registered") Object.assign(u, { at: 0, durable: 0, received: 0, next: 0, credit: m.credit, chunk: m.chunk_size }), book.registered++;
+        if (m.type === "upload_resumed" && m.status === "resumed") {
+          if (m.bytes_received < u.durable) book.broken.push(`server went back to ${m.bytes_received} from durable ${u.durable}`);
+          if (m.next_index !== Math.floor(m.bytes_received / m.chunk_size)) book.broken.push(`next_index ${m.next_index} at ${m.bytes_received}`);
+          Object.assign(u, { at: m.bytes_received, next: m.next_index, credit: m.credit, chunk: m.chunk_size });
+          book.resumes.push(m.bytes_received);
+        }
+        if (m.type === "upload_progress" && m.status === "uploading") {
+          u.durable = Math.max(u.durable, m.bytes_durable ?? 0);
+          u.credit = Math.max(u.credit, m.credit ?? 0);
+          if (m.code === "chunk_out_of_order") book.broken.push("the server saw a gap");
+        }
+      });
+    }
+    send(data) {
+      if (typeof data !== "string") {
+        const v = new DataView(data.buffer, data.byteOffset, data.byteLength);
+        if (v.getUint8(0) === 1) {
+          let ref = "";
+          for (let i = 1; i < 17; i++) ref += v.getUint8(i).toString(16).padStart(2, "0") + ([4, 6, 8, 10].includes(i) ? "-" : "");
+          const u = uploads[ref];
+          const length = data.byteLength - 21;
+          if (!u) book.broken.push("a chunk before it was registered");
+          else {
+            if (v.getUint32(17) !== u.next++) book.broken.push(`index ${v.getUint32(17)}`);
+            if (u.at < u.durable) book.broken.push(`byte ${u.at} sent again, ${u.durable} were durable`);
+            u.at += length;
+            if (u.at > u.credit) book.broken.push(`credit ${u.credit} passed: ${u.at}`);
+          }
+          book.sent += length;
+        }
+      }
+      super.send(data);
+    }
+  };
+}
+
+/** A context of its own with the demo page open and connected. */
+export async function visit(t, options = {}) {
+  const context = options.context ?? (await t.browser.newContext({ viewport: { width: 1280, height: 900 }, ...options.browser }));
+  const page = await context.newPage();
+  const trouble = (page.trouble = []);
+  page.on("pageerror", (e) => trouble.push(String(e.stack ?? e)));
+  page.on("console", (m) => {
+    if (m.type() === "error" && !/WebSocket|ERR_INTERNET_DISCONNECTED|ERR_CONNECTION|net::/.test(m.text())) trouble.push(m.text());
+  });
+  await page.addInitScript(bookkeeping);
+  if (options.init) await page.addInitScript(options.init);
+  if (options.before) await options.before(page);
+  await page.goto(t.server.url);
+  if (options.connect !== false) await page.waitForFunction(() => document.querySelector("#connection")?.dataset.on === "true", undefined, { timeout: 60_000 });
+  t.onEnd(() => (options.context ? page.close() : context.close()));
+  return page;
+}
+
+/** Nothing was thrown, no policy broken, no rule of the protocol either. */
+export async function sane(page) {
+  assert.deepEqual(page.trouble, []);
+  assert.deepEqual(await page.evaluate(() => window.book.broken), []);
+}
+
+export const pick = (page, slot, files) => page.setInputFiles(`input[type=file][dj-upload=${slot}]:not([webkitdirectory])`, files);
+export const row = (page, name) => page.locator(".upload-row", { has: page.locator(`.upload-name[title="${name}"]`) });
+export const status = (page, name) => row(page, name).first().getAttribute("data-status");
+export const settled = (page, name, wanted = "complete", ms = 120_000) => until(`${name} ${wanted}`, async () => (await row(page, name).count()) && (await status(page, name)) === wanted, ms);
+export const book = (page) => page.evaluate(() => window.book);

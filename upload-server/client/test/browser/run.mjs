@@ -1,0 +1,68 @@
+/**
+ * The client in a real Chromium against the real server.
+ *
+ * node browser/run.mjs --server-binary PATH [--only WORDS] [--images FOLDER] [--seed N]
+ */
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { chromium } from "playwright-core";
+import { Server } from "./server.mjs";
+
+const CASE_MS = 420_000;
+const ARGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync --enable-precise-memory-info";
+
+const { values: options } = parseArgs({
+  options: { "server-binary": { type: "string" }, only: { type: "string" }, images: { type: "string" }, seed: { type: "string" } },
+});
+const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
+for (const [what, path, help] of [
+  ["the server", options["server-binary"], "cargo build --release -p upload-server, then --server-binary target/release/upload-server"],
+  ["Chromium", executablePath, "apt-get install -y chromium, or name it in CHROMIUM"],
+]) {
+  if (path && existsSync(path)) continue;
+  console.error(`${what} is missing (${path ?? "not named"}): ${help}`);
+  process.exit(2);
+}
+
+const cases = [];
+for (const name of (await readdir(new URL("cases/", import.meta.url))).sort()) {
+  const { default: group } = await import(new URL(`cases/${name}`, import.meta.url));
+  for (const [title, run] of Object.entries(group)) cases.push([`${name.replace(".mjs", "")}: ${title}`, run]);
+}
+const chosen = cases.filter(([title]) => title.includes(options.only ?? ""));
+const seed = +(options.seed ?? Date.now() % 1e6);
+console.log(`${chosen.length} cases, seed ${seed}`);
+
+const browser = await chromium.launch({ executablePath, args: ARGS.split(" ") });
+const failed = [];
+for (const [title, run] of chosen) {
+  const ends = [];
+  const dir = await mkdtemp(join(tmpdir(), "upload-files-"));
+  const server = new Server(options["server-binary"]);
+  const from = Date.now();
+  let timer;
+  try {
+    await server.open();
+    const t = { browser, server, dir, seed, images: options.images, path: (...p) => join(dir, ...p), onEnd: (f) => ends.unshift(f), say: (...words) => console.log("   ", ...words) };
+    const late = new Promise((_, fail) => (timer = setTimeout(() => fail(new Error(`not done after ${CASE_MS / 1000} s`)), CASE_MS)));
+    await Promise.race([run(t), late]);
+    console.log(`ok ${title} (${Date.now() - from} ms)`);
+  } catch (e) {
+    failed.push(title);
+    console.log(`not ok ${title} (${Date.now() - from} ms)\n${String(e.stack ?? e).replace(/^/gm, "    ")}`);
+    if (server.log) console.log(`    server: ${server.log.slice(-1500).trim().replace(/\n/g, "\n    server: ")}`);
+  }
+  clearTimeout(timer);
+  for (const end of ends) await end().catch(() => {});
+  await server.close().catch(() => {});
+  await rm(dir, { recursive: true, force: true });
+}
+await browser.close();
+
+for (const title of failed) console.log(`failed: ${title}`);
+console.log(`# pass ${chosen.length - failed.length}`);
+console.log(`# fail ${failed.length}`);
+process.exit(failed.length || !chosen.length ? 1 : 0);

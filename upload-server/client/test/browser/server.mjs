@@ -1,0 +1,180 @@
+/** The real server as a process that can be killed and restarted, behind a proxy that can be cut, stalled and slowed. */
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const CONFIG = `
+demo = true
+[state]
+store = "embedded"
+ttl_seconds = 3600
+[slots.avatar]
+accept = "image/*"
+max_entries = 1
+max_file_size = 5_000_000
+[slots.photos]
+accept = "image/*"
+max_entries = 200
+max_file_size = 25_000_000
+[slots.documents]
+accept = ".pdf,.txt,.csv,.docx"
+max_entries = 20
+max_file_size = 50_000_000
+[slots.video]
+accept = ".mp4,.mov,.webm"
+max_entries = 4
+max_file_size = 8_000_000_000
+resumable = true
+[slots.later]
+accept = ".txt"
+max_entries = 4
+auto_upload = false
+[slots.big]
+accept = ""
+max_entries = 1
+max_file_size = 8_000_000_000
+resumable = true
+writer = "discard"
+`;
+
+export class Server {
+  #binary;
+  #child;
+  #port;
+  log = "";
+
+  constructor(binary) {
+    this.#binary = binary;
+  }
+
+  async open() {
+    this.dir = await mkdtemp(join(tmpdir(), "upload-browser-"));
+    await writeFile(join(this.dir, "uploads.toml"), CONFIG);
+    await this.start();
+    this.proxy = await Proxy.open(() => this.#port);
+    this.url = `http://127.0.0.1:${this.proxy.port}/`;
+    return this;
+  }
+
+  async start() {
+    const args = ["--config", join(this.dir, "uploads.toml"), "--listen", `127.0.0.1:${this.#port ?? 0}`];
+    const child = spawn(this.#binary, args, { env: { ...process.env, UPLOAD_DATA_DIR: join(this.dir, "data") }, stdio: ["ignore", "pipe", "pipe"] });
+    this.#child = child;
+    child.stderr.on("data", (data) => (this.log = (this.log + data).slice(-20_000)));
+    this.#port = await new Promise((done, fail) => {
+      let out = "";
+      child.stdout.on("data", (data) => {
+        out += data;
+        const found = /listening on http:\/\/127\.0\.0\.1:(\d+)/.exec(out);
+        if (found) done(+found[1]);
+      });
+      child.once("error", fail);
+      child.once("exit", (code) => fail(new Error(`the server ended with ${code}: ${this.log.slice(-2000)}`)));
+    });
+  }
+
+  /** `SIGKILL` gives it no chance to save anything, `SIGTERM` lets it drain. */
+  async stop(signal = "SIGKILL") {
+    const child = this.#child;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((done) => child.once("exit", done));
+    child.kill(signal);
+    await gone;
+  }
+
+  async restart(signal) {
+    await this.stop(signal);
+    await this.start();
+  }
+
+  async close() {
+    this.proxy?.close();
+    await this.stop();
+    await rm(this.dir, { recursive: true, force: true });
+  }
+
+  /** Finished files of a slot: [{name, sha256, size}], names without the server's UUID. */
+  async stored(slot) {
+    const folder = join(this.dir, "data", slot);
+    const names = await readdir(folder).catch(() => []);
+    return Promise.all(
+      names.sort().map(async (name) => {
+        const { sha256, size } = await digest(join(folder, name));
+        return { name: name.replace(/^[\da-f]{8}(-?[\da-f]{4}){3}-?[\da-f]{12}-/, ""), sha256, size };
+      }),
+    );
+  }
+}
+
+export async function digest(path) {
+  const sha = createHash("sha256");
+  let size = 0;
+  for await (const part of createReadStream(path)) {
+    sha.update(part);
+    size += part.length;
+  }
+  return { sha256: sha.digest("hex"), size };
+}
+
+/** Plain TCP in between, so that a cut looks like one. */
+class Proxy {
+  #pairs = new Set();
+  /** Bytes a second towards the server, or no limit. */
+  rate = Infinity;
+  #held = false;
+
+  static async open(target) {
+    const proxy = new Proxy();
+    proxy.server = createServer({ noDelay: true }, (client) => proxy.#join(client, target()));
+    await new Promise((done) => proxy.server.listen(0, "127.0.0.1", done));
+    proxy.port = proxy.server.address().port;
+    return proxy;
+  }
+
+  #join(client, port) {
+    const server = connect({ port, host: "127.0.0.1", noDelay: true });
+    const pair = { client, server };
+    this.#pairs.add(pair);
+    const end = () => {
+      this.#pairs.delete(pair);
+      client.destroy();
+      server.destroy();
+    };
+    for (const socket of [client, server]) socket.on("error", end).on("close", end);
+    server.on("data", (data) => {
+      if (!this.#held) client.write(data);
+    });
+    client.on("data", (data) => {
+      if (this.#held) return;
+      server.write(data);
+      if (this.rate === Infinity) return;
+      client.pause();
+      setTimeout(() => client.resume(), (data.length / this.rate) * 1000);
+    });
+  }
+
+  /** Ends every connection at once, without a word of WebSocket. */
+  cut() {
+    for (const { client, server } of this.#pairs) {
+      client.resetAndDestroy();
+      server.resetAndDestroy();
+    }
+  }
+
+  /** Swallows everything in both directions while connections stay open; those that are held stay lost. */
+  hold() {
+    this.#held = true;
+  }
+  release() {
+    this.#held = false;
+  }
+
+  close() {
+    this.cut();
+    this.server.close();
+  }
+}
