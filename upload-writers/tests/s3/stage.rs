@@ -185,7 +185,15 @@ async fn answer(books: Arc<Books>, request: Request<Incoming>) -> io::Result<Res
     };
     let request = Request::from_parts(head, body.to_bytes());
     match fault {
-        Some(Fault::Status(status)) => Ok(refusal(status, "InternalError")),
+        Some(Fault::Status(status)) => Ok(refusal(
+            status,
+            match status {
+                403 => "AccessDenied",
+                503 => "SlowDown",
+                507 => "InsufficientStorage",
+                _ => "InternalError",
+            },
+        )),
         Some(Fault::ErrorInBody) => Ok(refusal(200, "InternalError")),
         Some(Fault::LoseAnswer) => {
             effect(&books, &asked, request).await?;
