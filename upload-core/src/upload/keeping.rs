@@ -108,9 +108,12 @@ impl Upload {
         }
     }
 
-    /// Every new holder raises the epoch, so an equal one was written by us.
+    /// Every new holder raises the epoch, so an equal one was written by us; but
+    /// all begin at 1, so one of an earlier upload of this ref is told apart by
+    /// its time.
     fn is_ours(&self, record: &Record, config: &SessionConfig) -> bool {
         record.epoch == self.epoch
+            && record.created_unix_ms == self.created_unix_ms
             && record.lease.as_ref().is_none_or(|lease| {
                 lease.boot == config.holder.boot && lease.session == config.holder.session
             })

@@ -30,8 +30,9 @@ impl Upload {
         }
         self.entry.status = EntryStatus::Complete;
         self.entry.crc32c = self.file_crc32c;
-        if self.resuming.take().is_some() {
+        if self.resuming.is_some() {
             self.send_resumed(ResumeStatus::Complete, cx);
+            self.resuming = None;
         }
         let snapshot = self.snapshot(Status::Complete);
         cx.out.push(Output::Notify(Event::Completed(Box::new(

@@ -85,6 +85,24 @@ fn an_answer_that_got_lost() {
     }
 }
 
+/// RESUME-2, CTRL-4: a registration made without a store does not overwrite the
+/// record of an earlier upload of the same ref.
+#[test]
+fn a_record_that_was_there_before() {
+    let mut rig = Rig::new();
+    rig.register(1, "keep", 8).chunk(1, 0, "abcd").pass(200);
+    rig.disconnect(DisconnectReason::Lost);
+    let mut rig = rig.beside(2, |_| {});
+    rig.room.borrow_mut().store_mood = Mood::Fails;
+    rig.register(1, "keep", 12).chunk(1, 0, "XXXX").sent();
+    rig.room.borrow_mut().store_mood = Mood::Works;
+    rig.pass(20_000);
+    let last = rig.sent().pop().expect("an ending");
+    assert_eq!(last, "1:error superseded detached 4@1");
+    let record = rig.room.borrow().record(1).expect("a record");
+    assert_eq!((record.client_size, record.offset), (8, 4));
+}
+
 /// RS-14: a record that vanished is written again.
 #[test]
 fn a_record_that_vanished() {

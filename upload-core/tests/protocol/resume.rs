@@ -317,6 +317,23 @@ fn the_other_way_to_ask() {
     );
 }
 
+/// Section 6, `upload_resume_ack`: also where the file turns out to be stored.
+#[test]
+fn the_other_way_to_ask_for_what_is_stored() {
+    let mut rig = half_way("keep");
+    rig.room.borrow_mut().close_mood = Mood::Silent;
+    rig.chunk(1, 1, "efgh").complete(1).pass(200);
+    rig.room.borrow_mut().files[0].published = true;
+    rig.room.borrow_mut().close_mood = Mood::Works;
+    let mut rig = rig.after_crash();
+    rig.room.borrow_mut().clock_ms += 30_000;
+    let ask = json!({"type": "upload_resume", "upload_id": up(1).to_string()});
+    assert_eq!(
+        rig.text(&ask.to_string()).sent(),
+        ["1:already complete 8@2", "1:ack false 8", "1:complete 8@2"]
+    );
+}
+
 /// RESUME-7: who closes the tab gives up, unless the slot keeps it.
 #[test]
 fn closing_the_tab() {
