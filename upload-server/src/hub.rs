@@ -99,7 +99,6 @@ impl Hub {
     }
 
     /// Returns how to reach the session that holds an upload.
-    #[cfg(test)]
     pub(crate) fn holder(&self, key: &Key) -> Option<Mailbox> {
         lock(&self.holders)
             .get(key)

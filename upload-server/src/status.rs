@@ -1,8 +1,6 @@
 //! `GET …/{ref}/status`: how an upload stands, for its owner only (PROTOCOL section 11).
-//!
-//! It tells what the record says, so it knows resumable uploads, on whichever node they are.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -11,11 +9,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use upload_core::{Record, RecordPhase};
+use tokio::{sync::oneshot, time::timeout};
+use upload_core::{EntryStatus, Record, RecordPhase};
 use upload_proto::UploadRef;
 use upload_stores::{UploadKey, UploadStateStore};
 
-use crate::{app::App, shared::Shared};
+use crate::{app::App, events::Command, hub::Key, shared::Shared};
+
+/// How long a busy connection may take to answer before the store is asked.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the owner of an upload is told.
 #[derive(Debug, PartialEq, Serialize)]
@@ -51,6 +53,9 @@ pub(crate) async fn status(
 }
 
 async fn find(shared: &Shared, owner: &str, upload: UploadRef) -> Option<Status> {
+    if let Some(status) = ask_holder(shared, owner, upload).await {
+        return Some(status);
+    }
     let key = UploadKey::new(owner, *upload.as_bytes()).ok()?;
     for store in shared.stores() {
         match look(&*store, &key, upload).await {
@@ -59,6 +64,38 @@ async fn find(shared: &Shared, owner: &str, upload: UploadRef) -> Option<Status>
         }
     }
     None
+}
+
+/// Asks the connection of this process that holds the upload, if one does: it knows most, and of
+/// uploads that keep no record nobody else knows anything.
+async fn ask_holder(shared: &Shared, owner: &str, upload: UploadRef) -> Option<Status> {
+    let holder = shared.hub.holder(&Key::new(owner.into(), upload))?;
+    let (answer, answered) = oneshot::channel();
+    holder
+        .commands
+        .try_send(Command::Snapshot { answer })
+        .ok()?;
+    let entries = timeout(PATIENCE, answered).await.ok()?.ok()?;
+    let entry = entries.into_iter().find(|entry| entry.upload == upload)?;
+    let status = match entry.status {
+        EntryStatus::Uploading => "uploading",
+        EntryStatus::Complete => "complete",
+        EntryStatus::Failed(_) | EntryStatus::Cancelled => return None,
+    };
+    // A slot that was only mounted is not known here, so neither is its chunk size.
+    let slot = shared.slots.get(&*entry.slot);
+    let next_index = slot.and_then(|slot| {
+        let chunk = u64::from(slot.rules.chunk_size);
+        entry.bytes_received.checked_div(chunk)
+    });
+    Some(Status {
+        upload_id: upload,
+        status,
+        bytes_received: entry.bytes_received,
+        chunks_received: ranges(next_index.unwrap_or(0)),
+        filename: entry.client_name,
+        expected_size: entry.client_size,
+    })
 }
 
 async fn look(store: &dyn UploadStateStore, key: &UploadKey, upload: UploadRef) -> Option<Status> {
@@ -90,6 +127,9 @@ async fn look(store: &dyn UploadStateStore, key: &UploadKey, upload: UploadRef) 
 }
 
 fn ranges(next_index: u64) -> Vec<[u64; 2]> {
-    let last = next_index.checked_sub(1);
-    last.map(|last| [0, last]).into_iter().collect()
+    next_index
+        .checked_sub(1)
+        .map(|last| [0, last])
+        .into_iter()
+        .collect()
 }
