@@ -333,6 +333,8 @@ pub struct Parked {
     /// How many of them are durable.
     pub durable: u64,
     pub(crate) crc: crate::crc::Running,
+    /// The newest, which the record may not have.
+    pub(crate) checkpoint: Option<Value>,
     pub(crate) token: Option<OwnerToken>,
 }
 

@@ -259,6 +259,8 @@ impl Sender {
         self.is_connected = false;
         self.out.clear();
         self.stop_reading();
+        // A registration whose answer was lost may have been heard.
+        self.is_known |= self.phase == SenderPhase::Asking;
         // Even what is said not to be resumable is asked for again: the server may
         // have finished it, and only the server knows (COMPLETE-4).
         self.phase = SenderPhase::Offline;

@@ -309,8 +309,16 @@ impl Upload {
         let waits_for_client = matches!(self.phase, Phase::Holding | Phase::Receiving)
             && !self.finish
             && self.leaving.is_none()
-            && self.intake.received() < self.window.credit();
+            && self.has_credit();
         waits_for_client.then(|| self.active_at + config.limits.idle_upload)
+    }
+
+    /// Returns whether the client may send its next chunk whole, or has none left.
+    fn has_credit(&self) -> bool {
+        let received = self.intake.received();
+        let rest = self.entry.client_size.saturating_sub(received);
+        let next = rest.min(u64::from(self.slot.chunk_size));
+        received.saturating_add(next) <= self.window.credit()
     }
 
     /// Returns whether the client ran past its credit (CREDIT-3).

@@ -52,7 +52,9 @@ impl Sender {
     }
 
     fn resumed(&mut self, resumed: &Resumed, now: Now) {
-        if self.phase != SenderPhase::Asking || !self.is_known {
+        // A late word of an earlier detaching may have made it wait meanwhile.
+        let asked = matches!(self.phase, SenderPhase::Asking | SenderPhase::Waiting);
+        if !asked || !self.is_known {
             return;
         }
         match resumed.status {

@@ -202,6 +202,7 @@ impl Upload {
                     received: self.written,
                     durable: self.durable,
                     crc: std::mem::replace(&mut self.crc, Running::from(end.offset, end.crc)),
+                    checkpoint: self.checkpoint.take(),
                     token: self.token.take(),
                 }),
             });

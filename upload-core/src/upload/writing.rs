@@ -66,6 +66,8 @@ impl Upload {
                 if self.step(Step::Reopened) {
                     self.continue_at(parked.received, parked.durable);
                     self.crc = parked.crc;
+                    // What is durable counts only with the checkpoint that goes with it.
+                    self.note_checkpoint(parked.checkpoint);
                     // The one taken for this claim counts the same upload again.
                     self.token = parked.token;
                     self.go_on(cx);
@@ -119,7 +121,7 @@ impl Upload {
         if !self.has_writer || self.phase.is_over() {
             return;
         }
-        let was_exhausted = self.intake.received() >= self.window.credit();
+        let was_exhausted = !self.has_credit();
         let taken = received.min(self.intake.received());
         self.written = self.written.max(taken);
         self.durable = self.durable.max(durable.min(self.written));

@@ -18,7 +18,7 @@ use crate::{
 pub(crate) enum Cmd {
     Open,
     Unpark(Handle, Box<Parked>),
-    Reopen(Option<Value>, u64),
+    Reopen(Option<Value>, u64, u64),
     Write(Bytes),
     Close,
     Abort,
@@ -31,7 +31,7 @@ pub(crate) enum Cmd {
 enum Call {
     Open,
     Unpark(Option<(Handle, Box<Parked>)>),
-    Reopen(Option<Value>, u64),
+    Reopen(Option<Value>, u64, u64),
     Write(Vec<Bytes>),
     Flush,
     Close,
@@ -94,7 +94,7 @@ impl World {
             }
             self.storage.release(found.handle);
         }
-        Cmd::Reopen(checkpoint, offset)
+        Cmd::Reopen(checkpoint, offset, epoch)
     }
 
     /// Makes the next call if none is under way.
@@ -119,7 +119,9 @@ impl World {
                 Some(Cmd::Write(_)) => continue,
                 Some(Cmd::Open) if driver.queue.is_empty() => Call::Open,
                 Some(Cmd::Unpark(handle, parked)) => Call::Unpark(Some((handle, parked))),
-                Some(Cmd::Reopen(checkpoint, offset)) => Call::Reopen(checkpoint, offset),
+                Some(Cmd::Reopen(checkpoint, offset, epoch)) => {
+                    Call::Reopen(checkpoint, offset, epoch)
+                }
                 Some(Cmd::Close) if !driver.has_failed => Call::Close,
                 Some(Cmd::Close) => continue,
                 Some(Cmd::Abort) if driver.handle.is_some() => Call::Abort,
@@ -247,23 +249,24 @@ impl World {
                 };
                 driver.handle = Some(handle);
                 driver.written = (parked.received, parked.durable);
+                self.storage.unpark(handle, parked.epoch);
                 WriterEvent::Unparked(parked)
             }
-            Call::Reopen(None, 0) => {
+            Call::Reopen(None, 0, _) => {
                 driver.handle = Some(self.storage.open(driver.key, node));
                 let checkpoint = self.fresh_checkpoint(driver, keeping);
                 WriterEvent::Reopened { checkpoint }
             }
-            Call::Reopen(None, offset) => {
+            Call::Reopen(None, offset, _) => {
                 self.fail(format!(
                     "2: a record of {offset} bytes without a checkpoint"
                 ));
                 WriterEvent::Gone
             }
-            Call::Reopen(Some(checkpoint), offset) => {
+            Call::Reopen(Some(checkpoint), offset, epoch) => {
                 match self
                     .storage
-                    .reopen(driver.key, node, keeping, checkpoint, *offset)
+                    .reopen(driver.key, node, keeping, checkpoint, (*offset, *epoch))
                 {
                     Reopened::Open(handle, checkpoint) => {
                         driver.handle = Some(handle);
@@ -275,6 +278,7 @@ impl World {
                         self.check_gone(driver.key);
                         WriterEvent::Gone
                     }
+                    Reopened::TooLate => WriterEvent::Failed(StorageFault::Throttled),
                     Reopened::Wrong(what) => {
                         self.fail(format!("2: {what}"));
                         WriterEvent::Gone

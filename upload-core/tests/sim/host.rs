@@ -225,7 +225,8 @@ impl World {
         let Some(host) = &mut self.conns[conn].host else {
             return;
         };
-        if host.wake_at != Some(now) {
+        // A frozen process is woken late.
+        if host.wake_at.is_none_or(|at| at > now) {
             return;
         }
         host.wake_at = None;
@@ -429,16 +430,17 @@ impl World {
             }
             Event::Completed(entry) => {
                 let key = (owner, entry.upload);
-                self.check_complete(owner, entry.upload);
                 let receipt = self.records.record(key);
                 let has_receipt = receipt.is_some_and(|it| it.phase == RecordPhase::Complete);
                 let is_excused = host.store_failed.get(&entry.id) == Some(&true);
                 if entry.resumable && !has_receipt && !is_excused {
                     self.fail("COMPLETE-3: complete without a receipt".into());
                 }
+                // Where the store failed, another holder may know of another writer.
                 if let Some(truth) = self.truth.get_mut(&key) {
-                    truth.lost_record |= !has_receipt;
+                    truth.lost_record |= !has_receipt || is_excused;
                 }
+                self.check_complete(owner, entry.upload);
                 let closed = host.entries.get(&entry.id).is_some_and(|it| it.has_closed);
                 if !closed {
                     self.fail("COMPLETE-3: complete before the writer closed".into());

@@ -3,7 +3,8 @@
 //! Modelled on the file writer: whoever reopens a file discards its tail; if an
 //! earlier holder still has it open, the durable bytes are copied to a file of
 //! the next generation and the old one loses its name, so that late writes and
-//! a late close of the old holder meet nobody.
+//! a late close of the old holder meet nobody. Reopening is fenced by the epoch:
+//! one that was slow takes nothing from a newer holder.
 
 use std::collections::BTreeMap;
 
@@ -32,6 +33,8 @@ pub(crate) struct Line {
     pub(crate) published: Option<Vec<u8>>,
     /// Somebody learned that it is published.
     sealed: bool,
+    /// The newest epoch under which it was continued; an older one is too late.
+    epoch: u64,
 }
 
 #[derive(Debug)]
@@ -48,6 +51,8 @@ pub(crate) enum Reopened {
     Open(Handle, Option<Value>),
     Closed(Value),
     Gone,
+    /// A newer holder was here.
+    TooLate,
     /// The core asked for what it can not have been promised.
     Wrong(String),
 }
@@ -61,6 +66,7 @@ impl Storage {
             current: Some(file),
             published: None,
             sealed: false,
+            epoch: 0,
         });
         self.add(line, Vec::new(), node)
     }
@@ -85,7 +91,7 @@ impl Storage {
         node: usize,
         keeping: Keeping,
         checkpoint: &Value,
-        offset: u64,
+        (offset, epoch): (u64, u64),
     ) -> Reopened {
         let number = checkpoint["line"].as_u64().map(|line| line as usize);
         let Some(number) = number.filter(|line| *line < self.lines.len()) else {
@@ -101,6 +107,10 @@ impl Storage {
         let Some(old) = self.lines[number].current else {
             return Reopened::Gone;
         };
+        if epoch < self.lines[number].epoch {
+            return Reopened::TooLate;
+        }
+        self.lines[number].epoch = epoch;
         let file = &mut self.files[old];
         let end = offset as usize;
         if end > file.bytes.len() {
@@ -189,6 +199,12 @@ impl Storage {
         if closed && !line.sealed {
             line.published = None;
         }
+    }
+
+    /// A parked writer is continued.
+    pub(crate) fn unpark(&mut self, handle: Handle, epoch: u64) {
+        let line = self.files[self.handles[&handle]].line;
+        self.lines[line].epoch = self.lines[line].epoch.max(epoch);
     }
 
     pub(crate) fn release(&mut self, handle: Handle) {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use upload_core::{FileFacts, Outcome, Sender, SenderConfig, SenderOutput};
 use upload_proto::{
-    ClientMessage, Code, Frame, Register, Resume, ServerMessage, Status, UploadRef,
+    ClientMessage, Code, Frame, Register, Resume, ResumeStatus, ServerMessage, Status, UploadRef,
 };
 
 use crate::{
@@ -413,7 +413,9 @@ impl World {
                     ServerMessage::Registered(told) if told.upload == it.upload => {
                         it.credit = told.credit;
                     }
-                    ServerMessage::Resumed(told) if told.upload == it.upload => {
+                    ServerMessage::Resumed(told)
+                        if told.upload == it.upload && told.status == ResumeStatus::Resumed =>
+                    {
                         it.credit = told.credit;
                     }
                     ServerMessage::Progress(told) if told.upload == it.upload => {
