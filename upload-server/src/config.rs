@@ -191,6 +191,7 @@ impl Config {
             },
             max_connections: limits.max_connections,
             handshake: Duration::from_secs(limits.handshake_seconds),
+            checksum: limits.checksum,
             buffer_budget: self.buffer_budget.0,
             parked_for: defaults.parked_for.min(ttl),
             sweep_interval: Duration::from_secs(limits.sweep_seconds),
@@ -297,6 +298,8 @@ pub struct LimitsConfig {
     pub max_refused_per_minute: u32,
     /// Seconds between removals of what expired.
     pub sweep_seconds: u64,
+    /// Whether CRC32C of whole files is computed and checked (PROTOCOL COMPLETE-2).
+    pub checksum: bool,
 }
 
 impl Default for LimitsConfig {
@@ -312,6 +315,7 @@ impl Default for LimitsConfig {
             ping_seconds: session.ping_interval.as_secs(),
             max_refused_per_minute: session.max_refused_per_minute,
             sweep_seconds: limits.sweep_interval.as_secs(),
+            checksum: limits.checksum,
         }
     }
 }

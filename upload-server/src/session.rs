@@ -155,7 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             shared_store: stores.are_shared(),
             tally: shared.tallies.of(&hello.owner),
             limits: limits.session.clone(),
-            checksum: true,
+            checksum: limits.checksum,
         };
         let socket = Socket::new(
             stream,

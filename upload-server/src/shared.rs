@@ -33,6 +33,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// Missed pongs before a connection counts as dead (PROTOCOL CONN-3).
     pub missed_pongs_max: u32,
+    /// Whether CRC32C of whole files is computed and checked (PROTOCOL COMPLETE-2).
+    pub checksum: bool,
     /// Payload bytes that wait for writers, over all connections.
     pub buffer_budget: u64,
     /// Writers kept for clients that may come back (PROTOCOL RESUME-3).
@@ -54,6 +56,7 @@ impl Default for Limits {
             max_connections: 20_000,
             handshake: Duration::from_secs(10),
             missed_pongs_max: 2,
+            checksum: true,
             buffer_budget: 256 * 1024 * 1024,
             parked_max: 1024,
             parked_for: Duration::from_secs(600),

@@ -58,6 +58,7 @@ fn every_key_is_understood() {
         first_message_seconds = 5
         ping_seconds = 6
         max_refused_per_minute = 7
+        checksum = false
         sweep_seconds = 8
 
         [slots.video]
@@ -83,6 +84,7 @@ fn every_key_is_understood() {
     assert_eq!(limits.session.first_message, Duration::from_secs(5));
     assert_eq!(limits.session.ping_interval, Duration::from_secs(6));
     assert_eq!(limits.session.max_refused_per_minute, 7);
+    assert!(!limits.checksum);
     assert_eq!(limits.sweep_interval, Duration::from_secs(8));
     assert_eq!(limits.session.record_ttl, Duration::from_secs(60));
     let video = config.slots.get("video").expect("the slot");
