@@ -83,6 +83,11 @@ impl Client {
         self.ws.send(message).await.expect("the socket takes text");
     }
 
+    /// Sends unless the socket is gone.
+    pub async fn try_send(&mut self, message: Value) -> Option<()> {
+        self.ws.send(Message::text(message.to_string())).await.ok()
+    }
+
     pub async fn send_binary(&mut self, bytes: impl Into<Bytes>) {
         self.try_binary(bytes.into()).await.expect("the socket takes a frame");
     }

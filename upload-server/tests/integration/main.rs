@@ -4,14 +4,25 @@
 //! binary is the one named by `UPLOAD_SERVER_BINARY`, or the one cargo built.
 //! The long runs take their counts from `UPLOAD_LONG_RUN=1`.
 
+#![allow(unreachable_pub, reason = "nothing of a test target is reachable from anywhere")]
+
 mod client;
 mod djust;
 mod failure_table;
+mod half_open;
+mod kills;
+mod lost_reply;
 mod main_job;
+mod parked;
 mod pattern;
-mod rows;
+mod proxy;
+mod redis_faults;
 mod redis_server;
+mod rolling;
+mod rows;
 mod server;
 mod status;
+mod strace;
+mod trusting;
 mod uploader;
 mod wire;

@@ -19,6 +19,26 @@ pub fn file(seed: u64, length: usize) -> Vec<u8> {
     bytes(seed, 0, length)
 }
 
+/// Numbers that look random and come again with the same seed; a failed test
+/// prints the seed, and `UPLOAD_SEED` brings it back.
+pub struct Dice(u64);
+
+impl Dice {
+    /// Starts from `UPLOAD_SEED`, or from the clock.
+    pub fn new(what: &str) -> Self {
+        let clock = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_nanos() as u64;
+        let seed = std::env::var("UPLOAD_SEED").map_or(clock, |seed| seed.parse().expect("a number"));
+        println!("{what}: UPLOAD_SEED={seed}");
+        Self(seed)
+    }
+
+    /// Returns a number below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(1);
+        mix(self.0) % end.max(1)
+    }
+}
+
 /// The finaliser of splitmix64: every bit of the input moves every bit of the output.
 fn mix(value: u64) -> u64 {
     let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -19,6 +19,7 @@ const START_MAX: Duration = Duration::from_secs(20);
 /// One running binary; killed when dropped.
 pub struct Server {
     child: Child,
+    is_wrapped: bool,
     pub port: u16,
     dir: Arc<TempDir>,
     config: PathBuf,
@@ -63,6 +64,7 @@ impl Server {
         let child = spawn(&config, &log, &[]);
         let mut server = Self {
             child,
+            is_wrapped: false,
             port,
             dir,
             config,
@@ -76,6 +78,7 @@ impl Server {
     pub fn restart(&mut self) {
         self.kill();
         self.child = spawn(&self.config, &self.log, &[]);
+        self.is_wrapped = false;
         self.wait_until_ready();
     }
 
@@ -84,24 +87,29 @@ impl Server {
     pub fn restart_wrapped(&mut self, wrapper: Wrapper<'_>) -> bool {
         self.kill();
         self.child = spawn(&self.config, &self.log, wrapper);
+        self.is_wrapped = true;
         self.becomes_ready()
     }
 
     /// Kills it with SIGKILL, and whatever it is wrapped in; it may have ended before.
     pub fn kill(&mut self) {
-        // A tracer that dies lets what it traces live on, so the whole group goes.
-        let group = format!("-{}", self.child.id());
-        if matches!(self.child.try_wait(), Ok(None)) {
+        if self.is_wrapped && self.is_running() {
+            // A tracer that dies lets what it traces live on, so the whole group goes.
+            let group = format!("-{}", self.child.id());
             let _ = Command::new("kill").args(["-s", "KILL", "--", &group]).status();
         }
+        let _ = self.child.kill();
         self.child.wait().expect("its end");
     }
 
     /// Runs another command of the binary with the same configuration.
     pub fn run(&self, words: &[&str]) -> Output {
-        let mut command = Command::new(binary());
-        command.arg("--config").arg(&self.config).args(words);
-        command.output().expect("the binary runs")
+        without_our_variables(Command::new(binary()))
+            .arg("--config")
+            .arg(&self.config)
+            .args(words)
+            .output()
+            .expect("the binary runs")
     }
 
     /// Makes everything in the temp directory as old as the reaper wants it,
@@ -207,7 +215,7 @@ fn spawn(config: &Path, log: &Path, wrapper: Wrapper<'_>) -> Child {
         .open(log)
         .expect("a log file");
     let mut words = wrapper.iter();
-    let mut command = match words.next() {
+    let command = match words.next() {
         Some(tool) => {
             let mut command = Command::new(tool);
             command.args(words).arg(binary());
@@ -215,7 +223,7 @@ fn spawn(config: &Path, log: &Path, wrapper: Wrapper<'_>) -> Child {
         }
         None => Command::new(binary()),
     };
-    command
+    without_our_variables(command)
         .arg("--config")
         .arg(config)
         .process_group(0)
@@ -224,6 +232,16 @@ fn spawn(config: &Path, log: &Path, wrapper: Wrapper<'_>) -> Child {
         .stderr(log)
         .spawn()
         .expect("the binary starts")
+}
+
+/// The binary takes every `UPLOAD_` variable for a key of its configuration.
+fn without_our_variables(mut command: Command) -> Command {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("UPLOAD_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// Returns every file below `dir`, hidden ones left out.

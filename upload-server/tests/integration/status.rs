@@ -61,7 +61,7 @@ async fn only_the_owner_is_told() {
         let cookie = client.cookie.clone();
         let upload = Uuid::new_v4();
         let file = pattern::file(9, 200_000);
-        client.register(upload, "resumable", "Résumé.pdf", 200_000).await;
+        client.register(upload, "resumable", "Résumé.bin", 200_000).await;
         client.chunk(upload, 0, &file[..65_536]).await;
         client.chunk(upload, 1, &file[65_536..131_072]).await;
         client.until(|message| message["bytes_durable"] == 131_072).await;
@@ -76,7 +76,7 @@ async fn only_the_owner_is_told() {
             "status": "uploading",
             "bytes_received": 131_072,
             "chunks_received": [[0, 1]],
-            "filename": "Résumé.pdf",
+            "filename": "Résumé.bin",
             "expected_size": 200_000,
         });
         assert_eq!(body, expected);

@@ -64,6 +64,8 @@ pub struct Heard {
     pub detached: Vec<Option<Code>>,
     pub connections: u32,
     pub resumes: u32,
+    /// Bytes that resumes found there, together.
+    pub offered: u64,
     /// How often it had to begin anew under another ref.
     pub restarts: u32,
     /// How often `draining` was heard.
@@ -369,6 +371,7 @@ impl Uploader {
                     assert_eq!(resumed.crc32c.as_deref(), Some(&*ours), "the first {at} bytes");
                     self.heard.send_modify(|heard| {
                         heard.resumes += 1;
+                        heard.offered += at;
                         (heard.sent, heard.received) = (at, at);
                     });
                 }
@@ -435,11 +438,10 @@ impl Report {
 
 /// Waits until something was heard; the uploader ending first is a failure.
 pub async fn until(heard: &mut watch::Receiver<Heard>, fits: impl FnMut(&Heard) -> bool) -> Heard {
-    let waited = timeout(Duration::from_secs(60), heard.wait_for(fits)).await;
-    match waited {
-        Ok(found) => found.expect("the uploader lives").clone(),
-        Err(_) => panic!("not heard in time: {:?}", heard.borrow()),
+    if let Ok(found) = timeout(Duration::from_secs(60), heard.wait_for(fits)).await {
+        return found.expect("the uploader lives").clone();
     }
+    panic!("not heard in time: {:?}", heard.borrow());
 }
 
 /// Returns a new ref.

@@ -1,0 +1,79 @@
+//! SIGKILL at random points of 16 MiB uploads.
+
+use std::{fs, time::Duration};
+
+use tokio::{task::block_in_place, time::sleep};
+
+use crate::{
+    pattern::{self, Dice},
+    redis_server::RedisServer,
+    server::{EMBEDDED, Server, is_long_run, redis, slots},
+    uploader::{Uploader, until},
+};
+
+const SIZE: usize = 16 << 20;
+
+/// How often the server is killed: 500 times, or 25 times in a CI run.
+fn rounds() -> u64 {
+    if is_long_run() { 500 } else { 25 }
+}
+
+/// RESUME-2, RESUME-3, COMPLETE-4: embedded store.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_with_the_embedded_store() {
+    let server = Server::start(&slots(EMBEDDED));
+    kill_at_random_points(server, "embedded").await;
+}
+
+/// RESUME-2, RESUME-3, COMPLETE-4: Redis.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_with_redis() {
+    let redis_server = RedisServer::start();
+    let server = Server::start(&slots(&redis(redis_server.port)));
+    kill_at_random_points(server, "redis").await;
+}
+
+/// Every upload is killed once, at any point from its registration to a moment
+/// after its complete frame; the uploader itself checks every offer.
+async fn kill_at_random_points(mut server: Server, store: &str) {
+    let mut dice = Dice::new(store);
+    let file = pattern::file(dice.below(1 << 40), SIZE);
+    let (mut resumed, mut kept) = (0, 0);
+    for round in 0..rounds() {
+        // Half of them at full speed, which is over before the first record of
+        // progress is due, and half at a speed that has many of them.
+        let pause = Duration::from_millis(round % 2);
+        let uploader = Uploader::new(&server.ws(), "resumable", file.clone()).pause(pause);
+        let mut heard = uploader.watch();
+        let sending = tokio::spawn(uploader.complete());
+        // One in eight after the last byte was sent.
+        let point = dice.below(SIZE as u64 / 7 * 8).min(SIZE as u64);
+        let delay = Duration::from_micros(dice.below(20_000));
+        until(&mut heard, |heard| heard.sent >= point && heard.upload.is_some()).await;
+        sleep(delay).await;
+        block_in_place(|| {
+            server.kill();
+            server.restart();
+        });
+        let report = sending.await.expect("the upload ends complete");
+        resumed += report.heard.resumes;
+        kept += report.heard.offered;
+        assert_eq!(report.heard.restarts, 0);
+        // COMPLETE-4: the receipt is the same, also for a later run of the uploader.
+        let later = Uploader::new(&server.ws(), "resumable", file.clone())
+            .owner(&report.cookie)
+            .resuming(report.upload);
+        assert_eq!(later.complete().await.result(), report.result(), "round {round}");
+        server.assert_stored_once("resumable", &file);
+        fs::remove_file(&server.stored("resumable")[0]).expect("removed");
+    }
+    // A file that no record names yet when its server dies is the reaper's.
+    let strays = server.temporary().len();
+    server.kill();
+    server.assert_reaper_empties();
+    println!(
+        "{store}: {} kills, {resumed} resumes, {} MiB kept, {strays} strays, all byte-exact",
+        rounds(),
+        kept >> 20
+    );
+}
