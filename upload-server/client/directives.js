@@ -57,6 +57,7 @@ export function bind(uploads, root = /** @type {Document | HTMLElement} */ (docu
   const unseen = new WeakMap();
   const dirty = new Set();
   let scanning = true;
+  let begun;
   let frame = 0;
   let thumbs = Promise.resolve();
 
@@ -79,7 +80,7 @@ export function bind(uploads, root = /** @type {Document | HTMLElement} */ (docu
       seen.unobserve(target);
       thumbs = thumbs.then(() => thumbnail(target, unseen.get(target)));
     }
-  });
+  }, { rootMargin: "200px" });
   const watcher = new MutationObserver(rescan);
   watcher.observe(root, { subtree: true, childList: true, attributeFilter: ["dj-upload", "dj-upload-progress", "dj-upload-preview"] });
 
@@ -116,7 +117,8 @@ export function bind(uploads, root = /** @type {Document | HTMLElement} */ (docu
 
   function scan() {
     scanning = false;
-    if (root.querySelector(`[dj-upload],[dj-upload-drop],[dj-submit],[dj-click],${BOXES}`)) uploads.connect();
+    // Only once: afterwards the socket knows when to come back.
+    if (!begun && root.querySelector(`[dj-upload],[dj-upload-drop],[dj-submit],[dj-click],${BOXES}`)) begun = uploads.connect();
     for (const input of all("input[dj-upload]")) {
       const config = uploads.configs[input.getAttribute("dj-upload")];
       if (!config) continue;

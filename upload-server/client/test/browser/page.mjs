@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mkdir, open, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -161,6 +162,12 @@ export async function visit(t, options = {}) {
   });
   await page.addInitScript(bookkeeping);
   if (options.init) await page.addInitScript(options.init);
+  if (t.fresh) {
+    await page.route(/\/uploads\/(client|demo)\//, async (route) => {
+      const [, folder, name] = /\/uploads\/(client|demo)\/([\w.]+)/.exec(route.request().url());
+      await route.fulfill({ path: fileURLToPath(new URL(`../../${folder === "client" ? "" : "../demo/"}${name}`, import.meta.url)) });
+    });
+  }
   if (options.before) await options.before(page);
   await page.goto(t.server.url);
   if (options.connect !== false) await page.waitForFunction(() => document.querySelector("#connection")?.dataset.on === "true", undefined, { timeout: 60_000 });

@@ -1,7 +1,9 @@
 /**
  * The client in a real Chromium against the real server.
  *
- * node browser/run.mjs --server-binary PATH [--only WORDS] [--images FOLDER] [--seed N]
+ * node browser/run.mjs --server-binary PATH [--only WORDS] [--images FOLDER] [--seed N] [--fresh]
+ *
+ * `--fresh` takes the client and the demo page from the working tree instead of from the binary they are built into.
  */
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { existsSync } from "node:fs";
@@ -15,7 +17,7 @@ const CASE_MS = 420_000;
 const ARGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync --enable-precise-memory-info";
 
 const { values: options } = parseArgs({
-  options: { "server-binary": { type: "string" }, only: { type: "string" }, images: { type: "string" }, seed: { type: "string" } },
+  options: { "server-binary": { type: "string" }, only: { type: "string" }, images: { type: "string" }, seed: { type: "string" }, fresh: { type: "boolean" } },
 });
 const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
 for (const [what, path, help] of [
@@ -46,7 +48,7 @@ for (const [title, run] of chosen) {
   let timer;
   try {
     await server.open();
-    const t = { browser, server, dir, seed, images: options.images, path: (...p) => join(dir, ...p), onEnd: (f) => ends.unshift(f), say: (...words) => console.log("   ", ...words) };
+    const t = { browser, server, dir, seed, images: options.images, fresh: options.fresh, path: (...p) => join(dir, ...p), onEnd: (f) => ends.unshift(f), say: (...words) => console.log("   ", ...words) };
     const late = new Promise((_, fail) => (timer = setTimeout(() => fail(new Error(`not done after ${CASE_MS / 1000} s`)), CASE_MS)));
     await Promise.race([run(t), late]);
     console.log(`ok ${title} (${Date.now() - from} ms)`);
