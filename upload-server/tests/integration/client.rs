@@ -7,7 +7,9 @@ use futures_util::{SinkExt, StreamExt};
 use http::{HeaderName, HeaderValue, Uri};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
-use tokio_websockets::{ClientBuilder, CloseCode, Limits, MaybeTlsStream, Message, WebSocketStream};
+use tokio_websockets::{
+    ClientBuilder, CloseCode, Limits, MaybeTlsStream, Message, WebSocketStream,
+};
 use uuid::Uuid;
 
 /// Longest wait for a message that must come.
@@ -89,7 +91,9 @@ impl Client {
     }
 
     pub async fn send_binary(&mut self, bytes: impl Into<Bytes>) {
-        self.try_binary(bytes.into()).await.expect("the socket takes a frame");
+        self.try_binary(bytes.into())
+            .await
+            .expect("the socket takes a frame");
     }
 
     pub async fn try_binary(&mut self, bytes: Bytes) -> Result<(), tokio_websockets::Error> {
@@ -112,13 +116,17 @@ impl Client {
 
     /// Returns the next message.
     pub async fn next(&mut self) -> Value {
-        self.try_next().await.unwrap_or_else(|ended| panic!("a message, not {ended:?}"))
+        self.try_next()
+            .await
+            .unwrap_or_else(|ended| panic!("a message, not {ended:?}"))
     }
 
     /// Returns the next message, or how the connection ended.
     pub async fn try_next(&mut self) -> Result<Value, Ended> {
         loop {
-            let message = timeout(PATIENCE, self.ws.next()).await.expect("a message in time");
+            let message = timeout(PATIENCE, self.ws.next())
+                .await
+                .expect("a message in time");
             let Some(Ok(message)) = message else {
                 return Err(Ended::Dropped);
             };

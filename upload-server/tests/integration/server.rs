@@ -3,7 +3,6 @@
 use std::{
     fs,
     net::TcpListener,
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::Arc,
@@ -19,15 +18,11 @@ const START_MAX: Duration = Duration::from_secs(20);
 /// One running binary; killed when dropped.
 pub struct Server {
     child: Child,
-    is_wrapped: bool,
     pub port: u16,
     dir: Arc<TempDir>,
     config: PathBuf,
     log: PathBuf,
 }
-
-/// Words of a command that runs the binary, before the binary's own.
-type Wrapper<'a> = &'a [String];
 
 /// Returns the binary under test.
 pub fn binary() -> PathBuf {
@@ -61,10 +56,9 @@ impl Server {
         let config = dir.path().join(format!("config-{port}.toml"));
         fs::write(&config, text).expect("a configuration file");
         let log = dir.path().join(format!("log-{port}.txt"));
-        let child = spawn(&config, &log, &[]);
+        let child = spawn(&config, &log);
         let mut server = Self {
             child,
-            is_wrapped: false,
             port,
             dir,
             config,
@@ -77,27 +71,12 @@ impl Server {
     /// Starts it again with the same port, configuration and files.
     pub fn restart(&mut self) {
         self.kill();
-        self.child = spawn(&self.config, &self.log, &[]);
-        self.is_wrapped = false;
+        self.child = spawn(&self.config, &self.log);
         self.wait_until_ready();
     }
 
-    /// Starts it again under a tool such as `strace`; answers whether it lived
-    /// until it was ready.
-    pub fn restart_wrapped(&mut self, wrapper: Wrapper<'_>) -> bool {
-        self.kill();
-        self.child = spawn(&self.config, &self.log, wrapper);
-        self.is_wrapped = true;
-        self.becomes_ready()
-    }
-
-    /// Kills it with SIGKILL, and whatever it is wrapped in; it may have ended before.
+    /// Kills it with SIGKILL; it may have ended before.
     pub fn kill(&mut self) {
-        if self.is_wrapped && self.is_running() {
-            // A tracer that dies lets what it traces live on, so the whole group goes.
-            let group = format!("-{}", self.child.id());
-            let _ = Command::new("kill").args(["-s", "KILL", "--", &group]).status();
-        }
         let _ = self.child.kill();
         self.child.wait().expect("its end");
     }
@@ -182,20 +161,12 @@ impl Server {
     }
 
     fn wait_until_ready(&mut self) {
-        assert!(self.becomes_ready(), "it ended at its start:\n{}", self.log());
-    }
-
-    /// Returns whether it listens; false once it has ended.
-    fn becomes_ready(&mut self) -> bool {
         let began = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            if !self.is_running() {
-                return false;
-            }
+            assert!(self.is_running(), "it ended at its start:\n{}", self.log());
             assert!(began.elapsed() < START_MAX, "not ready:\n{}", self.log());
             thread::sleep(Duration::from_millis(5));
         }
-        true
     }
 }
 
@@ -208,25 +179,15 @@ impl Drop for Server {
     }
 }
 
-fn spawn(config: &Path, log: &Path, wrapper: Wrapper<'_>) -> Child {
+fn spawn(config: &Path, log: &Path) -> Child {
     let log = fs::OpenOptions::new()
         .create(true)
         .append(true)
         .open(log)
         .expect("a log file");
-    let mut words = wrapper.iter();
-    let command = match words.next() {
-        Some(tool) => {
-            let mut command = Command::new(tool);
-            command.args(words).arg(binary());
-            command
-        }
-        None => Command::new(binary()),
-    };
-    without_our_variables(command)
+    without_our_variables(Command::new(binary()))
         .arg("--config")
         .arg(config)
-        .process_group(0)
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a second handle"))
         .stderr(log)

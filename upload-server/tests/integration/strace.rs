@@ -1,30 +1,42 @@
 //! SIGKILL at every write, sync, rename, open and send of a three-chunk upload.
 //!
-//! `strace` kills the server at the entry of the N-th call of a kind (counted per
-//! thread), for N = 1, 2, … until an upload gets through without a kill.
+//! `strace` is attached to a server that is ready, and kills it at the entry of
+//! the N-th call of a kind, counted per thread, for N = 1, 2, … until an upload
+//! gets through. So every call stands once at the edge between done and not done.
 
-use std::process::Command;
+use std::{
+    fs::{self, File},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::task::block_in_place;
 
 use crate::{
     pattern,
-    server::{EMBEDDED, Server, is_long_run, slots},
+    redis_server::RedisServer,
+    server::{EMBEDDED, Server, redis, slots},
     uploader::Uploader,
 };
 
 const SIZE: usize = 3 * 65_536 - 100;
 /// A kind of call that needs more kills than this never ends.
-const KILLS_MAX: u32 = 2000;
-/// Kinds with more calls than this are thinned out in a CI run.
-const EVERY_ONE: u32 = 12;
+const KILLS_MAX: u32 = 200;
+/// Uploads that have to get through, since the threads share calls differently each time.
+const THROUGH: u32 = 3;
+/// Longest time `strace` may take to attach.
+const ATTACH_MAX: Duration = Duration::from_secs(20);
 
-/// What the server writes, makes durable, names, opens and sends with.
+/// What the server writes, makes durable, names, opens, removes and reads with;
+/// sockets are written by the first of them as well.
 const CALLS: [&str; 6] = [
-    "write,writev,pwrite64",
+    "write,writev,pwrite64,pwritev,sendto,sendmsg",
     "fsync,fdatasync",
-    "rename,renameat,renameat2",
-    "open,openat",
-    "ftruncate,fallocate,unlink,unlinkat",
-    "sendto,sendmsg",
+    "rename,renameat,renameat2,link,linkat",
+    "open,openat,mkdir,mkdirat",
+    "ftruncate,fallocate,unlink,unlinkat,flock",
+    "recvfrom,recvmsg,read,readv",
 ];
 
 /// RESUME-2, COMPLETE-3, COMPLETE-4: wherever the server is killed, the upload
@@ -32,50 +44,82 @@ const CALLS: [&str; 6] = [
 /// is the receipt for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_every_call() {
-    let found = Command::new("strace").arg("-V").output();
-    assert!(found.is_ok(), "strace is missing; install it with: apt-get install strace");
-    for durability in ["process", "disk"] {
+    let redis_server = RedisServer::start();
+    let rows = [
+        ("process", EMBEDDED.to_owned()),
+        ("disk", EMBEDDED.to_owned()),
+        ("process", redis(redis_server.port)),
+    ];
+    for (durability, state) in rows {
+        let config = format!("durability = \"{durability}\"\n{}", slots(&state));
+        let mut server = Server::start(&config);
+        let store = state.lines().nth(1).expect("a store");
         for calls in CALLS {
-            kill_at_each(calls, durability).await;
+            let kills = kill_at_each(&mut server, calls).await;
+            println!("{store}, {durability}: {kills} kills at {calls}");
         }
+        server.kill();
+        server.assert_reaper_empties();
     }
 }
 
-async fn kill_at_each(calls: &str, durability: &str) {
-    let config = format!("durability = \"{durability}\"\n{}", slots(EMBEDDED));
-    let mut server = Server::start(&config);
+async fn kill_at_each(server: &mut Server, calls: &str) -> u32 {
     let file = pattern::file(31, SIZE);
-    let (mut kills, mut early, mut nth) = (0, 0, 0);
-    loop {
-        nth += if is_long_run() || nth < EVERY_ONE { 1 } else { nth / 4 };
-        assert!(nth < KILLS_MAX, "{calls} never ends");
-        let inject = format!("inject={calls}:signal=KILL:when={nth}");
-        let words = ["strace", "-f", "-qqq", "-o", "/dev/null", "-e", &inject];
-        let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-        let was_ready = tokio::task::block_in_place(|| server.restart_wrapped(&words));
-        early += u32::from(!was_ready);
-        if !was_ready {
-            continue;
-        }
+    let (mut kills, mut through) = (0, 0);
+    while through < THROUGH {
+        assert!(kills < KILLS_MAX, "{calls} never ends");
+        let inject = format!("inject={calls}:signal=KILL:when={}", kills + 1);
+        let mut strace = block_in_place(|| attach(server, &inject));
         let uploader = Uploader::new(&server.ws(), "resumable", file.clone());
         let sending = tokio::spawn(uploader.complete());
         while server.is_running() && !sending.is_finished() {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let got_through = server.is_running();
-        tokio::task::block_in_place(|| server.restart());
-        kills += u32::from(!got_through);
+        block_in_place(|| detach(&mut strace));
+        if server.is_running() {
+            through += 1;
+        } else {
+            kills += 1;
+            block_in_place(|| server.restart());
+        }
         let report = sending.await.expect("it ends complete");
         let later = Uploader::new(&server.ws(), "resumable", file.clone())
             .owner(&report.cookie)
             .resuming(report.upload);
         assert_eq!(later.complete().await.result(), report.result(), "{inject}");
         server.assert_stored_once("resumable", &file);
-        std::fs::remove_file(&server.stored("resumable")[0]).expect("removed");
-        if got_through {
-            break;
-        }
+        fs::remove_file(&server.stored("resumable")[0]).expect("removed");
     }
-    server.assert_reaper_empties();
-    println!("{durability}: {calls}: {kills} kills during uploads, {early} during starts");
+    kills
+}
+
+/// Attaches to all threads of the server, and returns once it has.
+fn attach(server: &Server, inject: &str) -> Child {
+    let heard = server.dir().join("strace.txt");
+    let mut strace = Command::new("strace")
+        .args(["-f", "-o", "/dev/null", "-e", inject, "-p", &server.pid().to_string()])
+        .stdout(Stdio::null())
+        .stderr(File::create(&heard).expect("a file"))
+        .spawn()
+        .expect("strace runs; install it with: apt-get install strace");
+    let began = Instant::now();
+    loop {
+        let text = fs::read_to_string(&heard).unwrap_or_default();
+        if text.contains(" attached") {
+            return strace;
+        }
+        let has_ended = !matches!(strace.try_wait(), Ok(None));
+        assert!(
+            !has_ended && began.elapsed() < ATTACH_MAX,
+            "strace can not attach; allow it with: sysctl kernel.yama.ptrace_scope=0\n{text}"
+        );
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Lets go of the server, which goes on if it lives.
+fn detach(strace: &mut Child) {
+    let pid = strace.id().to_string();
+    let _ = Command::new("kill").args(["-s", "INT", &pid]).stderr(Stdio::null()).status();
+    strace.wait().expect("its end");
 }

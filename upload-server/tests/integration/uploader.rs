@@ -253,10 +253,14 @@ impl Uploader {
                     sender.handle_data(offset, data, now());
                 }
                 SenderOutput::NeedRef => {
-                    assert!(self.may_restart, "begins anew: {:?}", self.heard.borrow());
+                    // Unless the answer to the registration was lost, which nobody can tell
+                    // from somebody else's use of the ref.
+                    let heard = self.heard.borrow().clone();
+                    assert!(self.may_restart || heard.upload.is_none(), "begins anew: {heard:?}");
                     let upload = fresh_ref();
                     self.heard.send_modify(|heard| {
                         heard.restarts += 1;
+                        heard.upload = None;
                         (heard.received, heard.durable, heard.sent) = (0, 0, 0);
                     });
                     sender.handle_ref(upload);
