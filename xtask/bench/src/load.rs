@@ -5,34 +5,26 @@
 //! It prints `ready` when every upload is registered, begins at a line on its input, and ends with one line
 //! of JSON.
 
-#[path = "load/connection.rs"]
-mod connection;
-#[path = "load/frames.rs"]
-mod frames;
-
 use std::{
     io::{Write, stdin, stdout},
     rc::Rc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use serde_json::json;
 use tokio::task::LocalSet;
-
-use connection::Connection;
-use frames::Template;
+use upload_bench::{
+    connection::Connection, frames::Template, limits::raise_open_files, link::Link,
+};
 
 /// Uploads as fast as the server takes it.
 #[derive(Parser)]
-pub(crate) struct Args {
+struct Args {
     /// Address of the server
     #[arg(long)]
     address: String,
-    /// Path of its socket
-    #[arg(long, default_value = "/uploads/ws")]
-    path: String,
     /// Slot to upload to
     #[arg(long, default_value = "discard")]
     slot: String,
@@ -45,6 +37,18 @@ pub(crate) struct Args {
     /// Bytes of a chunk
     #[arg(long, default_value_t = 65536)]
     chunk: usize,
+    /// Milliseconds of a round trip that the link to the server adds
+    #[arg(long, default_value_t = 0)]
+    round_trip_ms: u64,
+    /// One segment in this many stalls the link; 0 for none
+    #[arg(long, default_value_t = 0)]
+    stall_one_in: u32,
+    /// Milliseconds of a stall
+    #[arg(long, default_value_t = 200)]
+    stall_ms: u64,
+    /// Cut every connection half way and resume, and tell how long that took
+    #[arg(long)]
+    cut: bool,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -53,10 +57,20 @@ async fn main() -> Result<()> {
     if args.chunk == 0 || args.connections == 0 {
         bail!("a load needs chunks and connections");
     }
+    raise_open_files()?;
+    let mut address = args.address.clone();
+    if args.round_trip_ms > 0 || args.stall_one_in > 0 {
+        let link = Link {
+            delay: Duration::from_millis(args.round_trip_ms) / 2,
+            stall_one_in: args.stall_one_in,
+            stall: Duration::from_millis(args.stall_ms),
+        };
+        address = link.open(address).await?.to_string();
+    }
     let template = Rc::new(Template::new(args.chunk, args.bytes));
     let mut connections = Vec::new();
     for number in 0..args.connections {
-        let opened = Connection::open(&args, number, Rc::clone(&template)).await;
+        let opened = open(&address, &args.slot, number, Rc::clone(&template)).await;
         connections.push(opened.with_context(|| format!("connection {number}"))?);
     }
     println!("ready");
@@ -67,18 +81,52 @@ async fn main() -> Result<()> {
     let local = LocalSet::new();
     let uploads: Vec<_> = connections
         .into_iter()
-        .map(|connection| local.spawn_local(connection.upload()))
+        .map(|connection| local.spawn_local(upload(connection, args.cut, address.clone())))
         .collect();
     local.await;
     let seconds = begun.elapsed().as_secs_f64();
-    let mut stalls = 0;
+    let (mut stalls, mut resume_ms) = (0, Vec::new());
     for upload in uploads {
-        stalls += upload.await??;
+        let (stalled, resumed) = upload.await??;
+        stalls += stalled;
+        resume_ms.extend(resumed.map(|time| time.as_secs_f64() * 1e3));
     }
     let bytes = args.bytes * u64::from(args.connections);
     println!(
         "{}",
-        json!({"bytes": bytes, "seconds": seconds, "stalls": stalls})
+        json!({"bytes": bytes, "seconds": seconds, "stalls": stalls, "resume_ms": resume_ms})
     );
     Ok(())
+}
+
+async fn open(
+    address: &str,
+    slot: &str,
+    number: u32,
+    template: Rc<Template>,
+) -> Result<Connection> {
+    let mut connection = Connection::open(address, None, template).await?;
+    connection.register(slot, number).await?;
+    Ok(connection)
+}
+
+/// Uploads; with `cut`, tells how long it took from connecting anew until more bytes were accepted.
+async fn upload(
+    mut connection: Connection,
+    cut: bool,
+    address: String,
+) -> Result<(u64, Option<Duration>)> {
+    let mut resumed = None;
+    if cut {
+        connection.send_to(connection.size() / 2).await?;
+        let begun = Instant::now();
+        connection = connection.resume(&address).await?;
+        let from = connection.offset();
+        // A quarter of the window is acknowledged at once.
+        let end = (from + (1 << 20) + (1 << 16)).min(connection.size());
+        connection.send_to(end).await?;
+        connection.until_received_past(from).await?;
+        resumed = Some(begun.elapsed());
+    }
+    Ok((connection.upload().await?, resumed))
 }

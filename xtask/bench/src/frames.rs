@@ -8,21 +8,21 @@ const CHUNK_HEADER_BYTES: usize = 21;
 const HEAD_BYTES_MAX: usize = 14 + CHUNK_HEADER_BYTES;
 
 /// The ref of an upload.
-pub(crate) type Ref = [u8; 16];
+pub type Ref = [u8; 16];
 
 /// What all uploads of a run have in common.
-pub(crate) struct Template {
+pub struct Template {
     /// The data of a full chunk, masked as it stands behind a chunk's header.
-    pub(crate) data: Vec<u8>,
+    pub data: Vec<u8>,
     /// Bytes of each upload.
-    pub(crate) size: u64,
+    pub size: u64,
     /// CRC32C of each upload.
-    pub(crate) crc32c: u32,
+    pub crc32c: u32,
 }
 
 impl Template {
     /// Makes data of no pattern, masks it, and computes the checksum of a whole upload.
-    pub(crate) fn new(chunk: usize, size: u64) -> Self {
+    pub fn new(chunk: usize, size: u64) -> Self {
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut data = Vec::with_capacity(chunk);
         while data.len() < chunk {
@@ -41,13 +41,13 @@ impl Template {
     }
 
     /// Returns how many bytes of data the chunk at `offset` has.
-    pub(crate) fn chunk_len(&self, offset: u64) -> usize {
+    pub fn chunk_len(&self, offset: u64) -> usize {
         let left = self.size.saturating_sub(offset);
         usize::try_from(left).map_or(self.data.len(), |left| left.min(self.data.len()))
     }
 
     /// Writes what stands before the data of a chunk into `head`.
-    pub(crate) fn chunk_head(upload: &Ref, index: u32, data_len: usize, head: &mut Vec<u8>) {
+    pub fn chunk_head(upload: &Ref, index: u32, data_len: usize, head: &mut Vec<u8>) {
         let mut header = [0; CHUNK_HEADER_BYTES];
         header[0] = 1;
         header[1..17].copy_from_slice(upload);
@@ -60,7 +60,7 @@ impl Template {
     }
 
     /// Returns a complete frame with the checksum.
-    pub(crate) fn complete(&self, upload: &Ref) -> Vec<u8> {
+    pub fn complete(&self, upload: &Ref) -> Vec<u8> {
         let mut payload = vec![2];
         payload.extend_from_slice(upload);
         payload.extend_from_slice(&self.crc32c.to_be_bytes());
@@ -69,12 +69,12 @@ impl Template {
 }
 
 /// Returns a text frame.
-pub(crate) fn text(text: &str) -> Vec<u8> {
+pub fn text(text: &str) -> Vec<u8> {
     frame(0x81, &mut text.as_bytes().to_vec())
 }
 
 /// Returns a pong that answers a ping.
-pub(crate) fn pong(payload: &[u8]) -> Vec<u8> {
+pub fn pong(payload: &[u8]) -> Vec<u8> {
     frame(0x8a, &mut payload.to_vec())
 }
 

@@ -1,0 +1,182 @@
+//! Looks at the server from a client's side: how soon small uploads are done, and many connections at rest.
+
+use std::{
+    io::{Write, stdin, stdout},
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use serde_json::json;
+use tokio::{
+    sync::watch,
+    task::{JoinSet, LocalSet},
+    time::sleep,
+};
+use upload_bench::{connection::Connection, frames::Template, limits::raise_open_files};
+
+/// Probes a server.
+#[derive(Parser)]
+struct Args {
+    /// Address of the server
+    #[arg(long)]
+    address: String,
+    /// Slot to upload to
+    #[arg(long)]
+    slot: String,
+    /// What to do
+    #[command(subcommand)]
+    probe: Probe,
+}
+
+#[derive(Subcommand)]
+enum Probe {
+    /// One small upload after the other; prints how long each took from its first byte to its receipt
+    Latency {
+        /// Bytes of an upload, sent as one chunk
+        #[arg(long, default_value_t = 65536)]
+        bytes: u64,
+        /// Uploads
+        #[arg(long, default_value_t = 500)]
+        uploads: u32,
+        /// Milliseconds between two
+        #[arg(long, default_value_t = 10)]
+        pause_ms: u64,
+    },
+    /// Many connections: each line on the input begins the next phase, each phase is told when it is reached
+    ///
+    /// Phases: all idle; some half way in an upload; those done and idle again.
+    Crowd {
+        /// Connections
+        #[arg(long)]
+        connections: u32,
+        /// How many of them upload
+        #[arg(long)]
+        active: u32,
+        /// Bytes of an upload
+        #[arg(long, default_value_t = 2 << 20)]
+        bytes: u64,
+    },
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    raise_open_files()?;
+    match args.probe {
+        Probe::Latency {
+            bytes,
+            uploads,
+            pause_ms,
+        } => latency(&args, bytes, uploads, Duration::from_millis(pause_ms)).await,
+        Probe::Crowd {
+            connections,
+            active,
+            bytes,
+        } => {
+            let crowd = crowd(&args, connections, active, bytes);
+            LocalSet::new().run_until(crowd).await
+        }
+    }
+}
+
+async fn latency(args: &Args, bytes: u64, uploads: u32, pause: Duration) -> Result<()> {
+    let template = Rc::new(Template::new(usize::try_from(bytes)?, bytes));
+    let mut connection = Connection::open(&args.address, None, template).await?;
+    let mut times = Vec::new();
+    for number in 0..uploads {
+        connection.register(&args.slot, number).await?;
+        let begun = Instant::now();
+        connection.send_to(bytes).await?;
+        connection.complete().await?;
+        times.push(begun.elapsed().as_secs_f64() * 1e3);
+        sleep(pause).await;
+    }
+    println!("{}", json!({"milliseconds": times}));
+    Ok(())
+}
+
+/// How far a crowd is told to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+enum Phase {
+    Idle,
+    HalfWay,
+    Done,
+}
+
+async fn crowd(args: &Args, connections: u32, active: u32, bytes: u64) -> Result<()> {
+    let template = Rc::new(Template::new(65536, bytes));
+    let (told, phase) = watch::channel(Phase::Idle);
+    let (reached, mut reports) = tokio::sync::mpsc::unbounded_channel();
+    let mut tasks = JoinSet::new();
+    for number in 0..connections {
+        let opened = Connection::open(&args.address, None, Rc::clone(&template)).await;
+        let connection = opened.with_context(|| format!("connection {number}"))?;
+        let member = Member {
+            connection,
+            number,
+            slot: args.slot.clone(),
+            phase: phase.clone(),
+            reached: reached.clone(),
+            is_active: number < active,
+        };
+        tasks.spawn_local(member.live());
+    }
+    say("idle")?;
+    for (next, word) in [(Phase::HalfWay, "half way"), (Phase::Done, "done")] {
+        line().await?;
+        told.send_replace(next);
+        for _ in 0..active {
+            tokio::select! {
+                report = reports.recv() => report.context("the channel is open")?,
+                Some(ended) = tasks.join_next() => ended??,
+            }
+        }
+        say(word)?;
+    }
+    line().await
+}
+
+struct Member {
+    connection: Connection,
+    number: u32,
+    slot: String,
+    phase: watch::Receiver<Phase>,
+    reached: tokio::sync::mpsc::UnboundedSender<()>,
+    is_active: bool,
+}
+
+impl Member {
+    async fn live(mut self) -> Result<()> {
+        if self.is_active {
+            self.wait_for(Phase::HalfWay).await?;
+            self.connection.register(&self.slot, self.number).await?;
+            self.connection.send_to(self.connection.size() / 2).await?;
+            self.reached.send(())?;
+            self.wait_for(Phase::Done).await?;
+            self.connection.send_to(self.connection.size()).await?;
+            self.connection.complete().await?;
+            self.reached.send(())?;
+        }
+        self.connection.stay().await
+    }
+
+    async fn wait_for(&mut self, phase: Phase) -> Result<()> {
+        tokio::select! {
+            gone = self.connection.stay() => gone,
+            changed = self.phase.wait_for(|now| *now >= phase) => Ok(changed.map(drop)?),
+        }
+    }
+}
+
+/// Waits for a line, while the connections live on.
+async fn line() -> Result<()> {
+    tokio::task::spawn_blocking(|| stdin().read_line(&mut String::new())).await??;
+    Ok(())
+}
+
+fn say(word: &str) -> Result<()> {
+    println!("{word}");
+    Ok(stdout().flush()?)
+}
