@@ -95,6 +95,9 @@ pub(crate) struct Resuming {
     pub(crate) by_upload_id: bool,
     /// How often the record was read for it.
     pub(crate) round: u32,
+    /// The epoch the record had when it was read first; whoever raised it since
+    /// asked later, also under the same client's name.
+    pub(crate) seen_epoch: Option<u64>,
 }
 
 /// Chunks that no writer may see yet.

@@ -44,6 +44,7 @@ impl Session {
         let resuming = Resuming {
             by_upload_id: resume.by_upload_id,
             round: 0,
+            seen_epoch: None,
         };
         if let Some(held) = self.uploads.get(&upload) {
             // RESUME-3a: this connection would have to take it from itself.
@@ -179,14 +180,16 @@ impl Session {
             }
             (
                 Asks::Resume {
-                    resuming,
+                    mut resuming,
                     client_id,
                 },
                 Some((record, version, slot)),
             ) => {
+                let seen = *resuming.seen_epoch.get_or_insert(record.epoch);
+                let is_overtaken = record.epoch > seen;
                 let asker = Asker {
                     holder: &self.config.holder,
-                    client_id: client_id.as_deref(),
+                    client_id: client_id.as_deref().filter(|_| !is_overtaken),
                     shared_store: self.config.shared_store,
                     evicted: lookup.evicted,
                     unix_ms: now.unix_ms,

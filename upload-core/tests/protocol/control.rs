@@ -426,6 +426,19 @@ fn waiting_for_credit_is_not_idling() {
     );
 }
 
+/// CONN-3: nor is one whose credit does not hold a whole chunk.
+#[test]
+fn a_piece_of_credit_is_none() {
+    let mut rig = Rig::new();
+    rig.room.borrow_mut().write_mood = crate::rig::Mood::Silent;
+    rig.register(1, "file", 100);
+    for (index, data) in (0..).zip(["abcd", "efgh", "ijkl", "mn"]) {
+        rig.chunk(1, index, data);
+    }
+    rig.pass(600_000);
+    assert!(!rig.sent().iter().any(|line| line.contains("idle")));
+}
+
 /// PC-12: the application sees its entries in the order of registration.
 #[test]
 fn entries_are_listed_in_order() {

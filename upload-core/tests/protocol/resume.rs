@@ -248,21 +248,24 @@ fn an_old_holder_stops() {
     assert!(rig.told().is_empty());
 }
 
-/// RESUME-4: who loses the race for a record looks again.
+/// RESUME-4: who loses the race for a record looks again, and takes nothing
+/// from who asked later, not even under the same name.
 #[test]
 fn a_lost_race_starts_over() {
-    let mut rig = half_way("keep");
-    rig.disconnect(DisconnectReason::Lost);
-    let mut rig = rig.beside(2, |_| {});
-    rig.room.borrow_mut().store_mood = Mood::Silent;
-    rig.resume(1, None).answer();
-    assert_eq!(rig.unanswered.len(), 1, "the record is about to be written");
-    let mut winner = rig.beside(3, |_| {});
-    winner.room.borrow_mut().store_mood = Mood::Works;
-    assert_eq!(winner.resume(1, None).sent(), ["1:resumed 4@1"]);
-    rig.answer();
-    assert_eq!(rig.sent(), ["1:locked 0@0"]);
-    finish(&mut winner);
+    for client_id in [None, Some("tab")] {
+        let mut rig = half_way("keep");
+        rig.disconnect(DisconnectReason::Lost);
+        let mut rig = rig.beside(2, |_| {});
+        rig.room.borrow_mut().store_mood = Mood::Silent;
+        rig.resume(1, client_id).answer();
+        assert_eq!(rig.unanswered.len(), 1, "the record is about to be written");
+        let mut winner = rig.beside(3, |_| {});
+        winner.room.borrow_mut().store_mood = Mood::Works;
+        assert_eq!(winner.resume(1, client_id).sent(), ["1:resumed 4@1"]);
+        rig.answer();
+        assert_eq!(rig.sent(), ["1:locked 0@0"]);
+        finish(&mut winner);
+    }
 }
 
 /// RESUME-5, RS-2, RS-4, RS-7: unknown, complete elsewhere and expired look
