@@ -49,6 +49,8 @@ pub struct Session {
     calls: BTreeMap<crate::CallId, control::Call>,
     window: u64,
     first_message_by: Option<Instant>,
+    /// Since when the host does not read the socket, if it does not.
+    deaf_since: Option<Instant>,
     refused: Refused,
     stage: Stage,
 }
@@ -87,6 +89,7 @@ impl Session {
             calls: BTreeMap::new(),
             window: config.limits.window_bytes,
             first_message_by: Some(now.instant + config.limits.first_message),
+            deaf_since: None,
             refused: Refused {
                 since: now.instant,
                 count: 0,
@@ -174,6 +177,20 @@ impl Session {
         }
     }
 
+    /// Learns whether the host reads the socket. While it does not, because it
+    /// waits for room or because [`Session::wants_input`] says so, chunks may lie
+    /// there unread, and no upload counts as idle (CONN-3).
+    pub fn handle_listening(&mut self, listens: bool, now: Now) {
+        if !listens {
+            self.deaf_since.get_or_insert(now.instant);
+        } else if let Some(since) = self.deaf_since.take() {
+            let pause = now.since(since);
+            for held in self.uploads.values_mut() {
+                held.excuse(pause, now);
+            }
+        }
+    }
+
     /// The server restarts: tells the client to come back after
     /// `reconnect_after`, detaches what can be resumed, and disconnects with
     /// 1012 once nothing is left.
@@ -219,7 +236,8 @@ impl Session {
             self.first_message_by = None;
             self.close(close::IDLE);
         }
-        self.for_each(now, Upload::tick);
+        let listens = self.deaf_since.is_none();
+        self.for_each(now, |held, cx| held.tick(listens, cx));
         self.after_answer();
     }
 
@@ -232,9 +250,10 @@ impl Session {
     /// Returns when to call [`Session::handle_timeout`]. Ask again after every
     /// `handle_…` call.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        let listens = self.deaf_since.is_none();
         self.uploads
             .values()
-            .filter_map(|held| held.deadline(&self.config, self.out.is_connected()))
+            .filter_map(|held| held.deadline(&self.config, self.out.is_connected(), listens))
             .chain(self.first_message_by)
             .min()
     }

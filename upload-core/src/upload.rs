@@ -8,7 +8,11 @@ mod leaving;
 mod telling;
 mod writing;
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
@@ -27,6 +31,12 @@ use crate::{
 
 pub(crate) use leaving::Departure;
 pub(crate) use telling::{blank_resumed, received_ranges};
+
+/// Held chunks of fewer bytes are put together.
+const TINY_CHUNK_BYTES: usize = 1024;
+
+/// Tiny chunks are put together until they are this many bytes.
+const TAIL_BYTES: usize = 16 * 1024;
 
 /// What every step of an upload may look at and add to.
 pub(crate) struct Context<'a> {
@@ -104,6 +114,9 @@ pub(crate) struct Resuming {
 #[derive(Debug, Default)]
 struct Held {
     chunks: VecDeque<Bytes>,
+    /// Tiny chunks that come after `chunks`, put together: a slice of few bytes
+    /// would keep alive all that was received along with it.
+    tail: BytesMut,
     bytes: u64,
 }
 
@@ -230,8 +243,7 @@ impl Upload {
                 data,
             });
         } else {
-            self.held.bytes = self.held.bytes.saturating_add(data.len() as u64);
-            self.held.chunks.push_back(data);
+            self.held.push(data);
             self.settle(cx);
         }
         self.tell_if_due(cx);
@@ -286,12 +298,11 @@ impl Upload {
         }
     }
 
-    /// Does what time alone makes due.
-    pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
-        if self
-            .idle_deadline(cx.config)
-            .is_some_and(|at| at <= cx.now.instant)
-        {
+    /// Does what time alone makes due; nobody is idle while the host does not
+    /// listen.
+    pub(crate) fn tick(&mut self, listens: bool, cx: &mut Context<'_>) {
+        let idle_at = self.idle_deadline(cx.config);
+        if listens && idle_at.is_some_and(|at| at <= cx.now.instant) {
             self.idle(cx);
         }
         self.settle(cx);
@@ -299,12 +310,24 @@ impl Upload {
     }
 
     /// Returns when [`Upload::tick`] may have something to do.
-    pub(crate) fn deadline(&self, config: &SessionConfig, is_connected: bool) -> Option<Instant> {
+    pub(crate) fn deadline(
+        &self,
+        config: &SessionConfig,
+        is_connected: bool,
+        listens: bool,
+    ) -> Option<Instant> {
         let tell = is_connected.then(|| self.tell_deadline(config)).flatten();
-        [self.idle_deadline(config), self.save_deadline(config), tell]
+        let idle = listens.then(|| self.idle_deadline(config)).flatten();
+        [idle, self.save_deadline(config), tell]
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// The host did not listen for the last `pause`.
+    pub(crate) fn excuse(&mut self, pause: Duration, now: Now) {
+        let active_at = self.active_at.checked_add(pause);
+        self.active_at = active_at.map_or(now.instant, |at| at.min(now.instant));
     }
 
     /// CONN-3: a pause counts only while the client could send.
@@ -356,9 +379,36 @@ impl Upload {
 }
 
 impl Held {
+    fn push(&mut self, data: Bytes) {
+        self.bytes = self.bytes.saturating_add(data.len() as u64);
+        if data.len() < TINY_CHUNK_BYTES {
+            self.tail.extend_from_slice(&data);
+        } else {
+            self.seal();
+            self.chunks.push_back(data);
+        }
+        if self.tail.len() >= TAIL_BYTES {
+            self.seal();
+        }
+    }
+
+    fn seal(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks
+                .push_back(std::mem::take(&mut self.tail).freeze());
+        }
+    }
+
+    /// Takes out everything, in order.
+    fn take(&mut self) -> VecDeque<Bytes> {
+        self.seal();
+        std::mem::take(self).chunks
+    }
+
     /// Returns the first `limit` bytes: a slice where one chunk covers them,
     /// else a copy, made once per upload.
-    fn head(&self, limit: usize) -> Bytes {
+    fn head(&mut self, limit: usize) -> Bytes {
+        self.seal();
         if let Some(first) = self.chunks.front()
             && (first.len() >= limit || self.chunks.len() == 1)
         {

@@ -102,8 +102,7 @@ impl Upload {
         }
         self.opened = true;
         self.checkpoint = checkpoint;
-        let held = std::mem::take(&mut self.held);
-        for data in held.chunks {
+        for data in self.held.take() {
             cx.out.push(Output::Write {
                 entry: self.entry.id,
                 data,

@@ -113,6 +113,19 @@ fn a_slow_writer_delays_nobody_else() {
     assert_eq!(rig.sent().last().expect("an ending"), "2:complete 8@1");
 }
 
+/// CREDIT-3, CONN-3: while the host does not read, nobody can be idle; what was
+/// idle before counts on afterwards.
+#[test]
+fn who_is_not_listened_to_is_not_idle() {
+    let mut rig = Rig::new();
+    rig.register(1, "file", 100).pass(50_000);
+    rig.listen(false).pass(100_000);
+    rig.listen(true).pass(9_999);
+    assert!(!rig.sent().iter().any(|line| line.contains("idle")));
+    rig.pass(1);
+    assert_eq!(rig.sent(), ["1:error idle_timeout 0@0"]);
+}
+
 /// CREDIT-3: an upload that ended holds up nobody.
 #[test]
 fn an_ended_upload_holds_up_nobody() {

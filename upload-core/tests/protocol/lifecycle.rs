@@ -95,14 +95,7 @@ fn the_gate_loses_nothing() {
     rig.chunk(1, 3, "ijkl").complete(1);
     assert_eq!(
         rig.told(),
-        [
-            "open",
-            "write abcd",
-            "write ef",
-            "write gh",
-            "write ijkl",
-            "close"
-        ]
+        ["open", "write abcd", "write efgh", "write ijkl", "close"]
     );
 }
 

@@ -353,6 +353,13 @@ impl Rig {
         self.drain()
     }
 
+    /// Tells whether the socket is read.
+    pub(crate) fn listen(&mut self, listens: bool) -> &mut Self {
+        let now = self.now();
+        self.session.handle_listening(listens, now);
+        self.drain()
+    }
+
     /// Has another connection of the process give an upload up.
     pub(crate) fn evict(&mut self, n: u8) -> &mut Self {
         let now = self.now();

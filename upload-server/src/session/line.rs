@@ -96,7 +96,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !may {
             socket.hold();
         }
-        self.is_held_up = !may;
+        if may == self.is_held_up {
+            self.is_held_up = !may;
+            self.core.handle_listening(may, now());
+        }
         may
     }
 
