@@ -128,15 +128,24 @@ impl Hub {
         }
     }
 
-    /// Keeps a quiet writer for a return; the oldest is released where there is no place.
-    pub(crate) fn park(&self, key: Key, writer: ParkedWriter) {
+    /// Keeps a quiet writer for a return; the oldest is released where there is no place, and the
+    /// writer itself where another session than `session` holds its upload by now: it waits for
+    /// storage that this writer would keep locked.
+    pub(crate) fn park(&self, key: Key, session: u64, writer: ParkedWriter) {
         let now = Instant::now();
         let epoch = writer.parked.epoch;
         let released = {
-            let mut lot = lock(&self.lot);
-            let mut released = lot.overdue(now);
-            released.extend(lot.park(key, epoch, writer, now));
-            released
+            // Held until it is parked, so that who attaches after this look finds the writer.
+            let holders = lock(&self.holders);
+            let holder = holders.get(&key);
+            if holder.is_some_and(|holder| holder.mailbox.session != session) {
+                vec![writer]
+            } else {
+                let mut lot = lock(&self.lot);
+                let mut released = lot.overdue(now);
+                released.extend(lot.park(key, epoch, writer, now));
+                released
+            }
         };
         drop(released);
     }

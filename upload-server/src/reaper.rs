@@ -88,10 +88,12 @@ pub struct Swept {
 pub(crate) fn policy(limits: &Limits, dry_run: bool) -> SweepPolicy {
     let idle = limits.session.idle_upload.max(limits.parked_for);
     SweepPolicy {
+        // A record was last saved when its upload was let go, which may be that much later than
+        // its last byte.
         resumable_older_than: limits
             .session
             .record_ttl
-            .max(limits.parked_for)
+            .saturating_add(idle)
             .saturating_add(GRACE),
         others_older_than: idle.saturating_add(GRACE),
         dry_run,

@@ -268,7 +268,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 if let Some(upload) = self.presence.upload(entry) {
                     let key = self.presence.key(upload);
                     let writer = ParkedWriter { writer, parked };
-                    self.shared.hub.park(key, writer);
+                    self.shared.hub.park(key, self.number, writer);
                 }
                 self.presence.rest(entry);
             }
