@@ -49,6 +49,13 @@ impl Session {
         self.uploads.get(upload).map(|held| &held.entry)
     }
 
+    /// Returns the CRC32C of an entry's whole file, once its client completed it and where it is
+    /// computed: before the file is stored, unlike [`Entry::crc32c`].
+    pub fn file_crc32c(&self, entry: EntryId) -> Option<u32> {
+        let upload = self.ids.get(&entry)?;
+        self.uploads.get(upload)?.file_crc32c()
+    }
+
     /// Returns the entries under way and those complete and not yet consumed,
     /// in the order of their registration.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {

@@ -81,6 +81,11 @@ impl Upload {
         }
     }
 
+    /// Returns the CRC32C of the whole file once the client completed it and it is computed.
+    pub(crate) fn file_crc32c(&self) -> Option<u32> {
+        self.file_crc32c
+    }
+
     /// Returns the snapshot of this moment.
     pub(crate) fn snapshot(&mut self, status: Status) -> Snapshot {
         let numbers = self.numbers();
