@@ -13,6 +13,8 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Saving {
     pub(crate) offset: u64,
     pub(crate) phase: RecordPhase,
+    /// Whether who takes the upload over finds this very file.
+    pub(crate) has_checkpoint: bool,
     /// Whether it gives the lease back.
     pub(crate) released: bool,
 }
@@ -131,7 +133,7 @@ impl Saver {
             None => true,
             Some(saved) if (saved.phase, saved.released) != (target.phase, target.released) => true,
             Some(_) if self.retry.is_some() => true,
-            Some(saved) if self.outdated || saved.offset != target.offset => age >= interval,
+            Some(saved) if self.outdated || saved != target => age >= interval,
             Some(_) => age >= renew,
         }
     }
@@ -221,6 +223,7 @@ mod tests {
         Saving {
             offset,
             phase: RecordPhase::Receiving,
+            has_checkpoint: true,
             released: false,
         }
     }

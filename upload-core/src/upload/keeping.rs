@@ -152,11 +152,15 @@ impl Upload {
         }
     }
 
-    /// Returns whether close may be asked for.
-    pub(super) fn is_completing_recorded(&self) -> bool {
+    /// Returns whether close may be asked for. It does not wait for a store that
+    /// is down, unless the client went away and a record without a checkpoint may
+    /// have it store the same file once more elsewhere.
+    pub(super) fn may_close(&self, cx: &Context<'_>) -> bool {
+        let saved = self.saver.saved();
+        let is_safe = cx.out.is_connected() || saved.is_some_and(|saved| saved.has_checkpoint);
         !self.saver.is_enabled()
-            || !self.saver.is_healthy()
-            || self.saved_phase() == Some(RecordPhase::Completing)
+            || saved.is_some_and(|saved| saved.phase == RecordPhase::Completing)
+            || (!self.saver.is_healthy() && is_safe)
     }
 
     fn saved_phase(&self) -> Option<RecordPhase> {
@@ -178,6 +182,7 @@ impl Upload {
         Saving {
             offset: self.record_mark().offset,
             phase,
+            has_checkpoint: self.checkpoint.is_some(),
             released: self.is_quiet_to_leave() || phase == RecordPhase::Complete,
         }
     }

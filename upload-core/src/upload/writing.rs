@@ -142,7 +142,7 @@ impl Upload {
         if self.phase == Phase::Finishing
             && self.written == self.entry.client_size
             && self.leaving.is_none()
-            && self.is_completing_recorded()
+            && self.may_close(cx)
             && self.step(Step::Settled)
         {
             cx.out.push(Output::Close {

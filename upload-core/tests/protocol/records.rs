@@ -1,7 +1,7 @@
 //! PROTOCOL 8: trouble with the store.
 
 use serde_json::{Value, json};
-use upload_core::{DisconnectReason, WriterEvent};
+use upload_core::{DisconnectReason, Output, StoreEvent, WriterEvent};
 use upload_proto::{Code, ServerMessage};
 
 use crate::rig::{Mood, Rig, up};
@@ -101,6 +101,33 @@ fn a_record_that_was_there_before() {
     assert_eq!(last, "1:error superseded detached 4@1");
     let record = rig.room.borrow().record(1).expect("a record");
     assert_eq!((record.client_size, record.offset), (8, 4));
+}
+
+/// COMPLETE-4: without a store, and without its client, nobody publishes what
+/// another holder, who could not know of it, stores anew.
+#[test]
+fn a_file_nobody_else_can_know_of() {
+    let mut rig = Rig::new();
+    let client = json!({"upload_name": "keep", "client_size": 4, "client_id": "tab"});
+    rig.register_as(1, client);
+    rig.room.borrow_mut().store_mood = Mood::Silent;
+    rig.chunk(1, 0, "abcd").complete(1);
+    let Some(Output::Save { entry, .. }) = rig.unanswered.pop_front() else {
+        panic!("a save is under way");
+    };
+    rig.disconnect(DisconnectReason::Lost);
+    rig.room.borrow_mut().store_mood = Mood::Works;
+
+    let mut other = rig.beside(2, |config| config.holder.boot = "there".into());
+    assert_eq!(other.resume(1, Some("tab")).sent(), ["1:resumed 0@0"]);
+    other.chunk(1, 0, "abcd").complete(1);
+    assert_eq!(other.sent().last().expect("an ending"), "1:complete 4@1");
+
+    rig.store(entry, StoreEvent::Failed);
+    rig.pass(20_000);
+    assert!(rig.session.is_finished());
+    assert_eq!(rig.published(), 1);
+    assert_eq!(rig.told(), ["open", "write abcd", "release"]);
 }
 
 /// RS-14: a record that vanished is written again.
