@@ -78,20 +78,24 @@ impl From<WriteErrorKind> for WriteError {
 
 impl From<io::Error> for WriteError {
     fn from(error: io::Error) -> Self {
-        let kind = match Errno::from_io_error(&error) {
-            Some(Errno::NOSPC | Errno::DQUOT) => WriteErrorKind::Full,
-            Some(Errno::MFILE | Errno::NFILE) => WriteErrorKind::Throttled,
-            Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => WriteErrorKind::Denied,
-            Some(_) => WriteErrorKind::Failed,
+        Self::new(WriteErrorKind::of_io(&error), error)
+    }
+}
+
+impl WriteErrorKind {
+    /// Judges an error of the system.
+    pub(crate) fn of_io(error: &io::Error) -> Self {
+        match Errno::from_io_error(error) {
+            Some(Errno::NOSPC | Errno::DQUOT) => Self::Full,
+            Some(Errno::MFILE | Errno::NFILE) => Self::Throttled,
+            Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => Self::Denied,
+            Some(_) => Self::Failed,
             None => match error.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => WriteErrorKind::Full,
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                    WriteErrorKind::Denied
-                }
-                _ => WriteErrorKind::Failed,
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Denied,
+                _ => Self::Failed,
             },
-        };
-        Self::new(kind, error)
+        }
     }
 }
 

@@ -228,6 +228,10 @@ impl UploadWriter for FaultyWriter {
         self.inner.checkpoint()
     }
 
+    fn rest(&mut self) {
+        self.inner.rest();
+    }
+
     fn held(&self) -> u64 {
         self.inner.held()
     }

@@ -79,7 +79,8 @@ impl FileWriterConfig {
             preallocate: true,
             inline_write_max: Duration::from_millis(20),
             syncs_max: 4,
-            lock_wait: Duration::from_secs(2),
+            // A holder that lost its lease learns so with its next save, a tenth of a second on.
+            lock_wait: Duration::from_millis(500),
         }
     }
 }

@@ -21,9 +21,13 @@ mod error;
 mod faulty;
 mod file;
 #[cfg(any(feature = "s3", feature = "object-store"))]
+mod flight;
+#[cfg(any(feature = "s3", feature = "object-store"))]
 mod key;
 mod life;
 mod name;
+#[cfg(feature = "object-store")]
+mod object_store;
 mod parts;
 #[cfg(feature = "testing")]
 mod recorder;
@@ -37,6 +41,8 @@ pub use error::{AbortReason, WriteError, WriteErrorKind};
 #[cfg(feature = "testing")]
 pub use faulty::{Call, Fault, FaultyWriterFactory};
 pub use file::{Durability, FileSetupError, FileWriterConfig, FileWriterFactory};
+#[cfg(feature = "object-store")]
+pub use object_store::{ObjectStoreSetupError, ObjectStoreWriterConfig, ObjectStoreWriterFactory};
 pub use parts::{FileTooLarge, Part, PartCutter, PartPlan, PartProfile};
 #[cfg(feature = "testing")]
 pub use recorder::{Recorded, RecordingWriterFactory};

@@ -19,7 +19,6 @@
 mod checkpoint;
 mod config;
 mod errors;
-mod flight;
 mod live;
 mod ops;
 mod payload;

@@ -89,6 +89,13 @@ pub trait UploadWriter: Send {
     /// [`CHECKPOINT_BYTES_MAX`] bytes.
     fn checkpoint(&self) -> Option<Checkpoint>;
 
+    /// Nobody writes until the next call, which may be long in coming, or never come: a writer that
+    /// keeps others away from what it stored, with a lock for example, gives that up for now.
+    ///
+    /// Whoever calls it has a fence of its own against two holders. The next call finds out whether
+    /// somebody went on with the upload meanwhile, and fails if so.
+    fn rest(&mut self) {}
+
     /// Tells how many bytes it has taken and still holds in memory, so that a budget can count them.
     ///
     /// A writer whose calls return only when the bytes are out of its hands keeps the default.

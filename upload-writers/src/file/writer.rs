@@ -27,7 +27,7 @@ use crate::{
     writer::{Checkpoint, UploadFacts, UploadWriter, Written},
 };
 
-/// Writes one file. The lock on it lasts as long as the file is open.
+/// Writes one file. The lock on it lasts as long as the file is open and the writer does not rest.
 pub(super) struct FileWriter {
     shared: Arc<Shared>,
     temp: TempName,
@@ -40,6 +40,8 @@ pub(super) struct FileWriter {
     pace: Pace,
     /// A close was begun, so the file may stand under its final name.
     closing: bool,
+    /// The lock was given back until the next call.
+    resting: bool,
 }
 
 impl FileWriter {
@@ -58,6 +60,7 @@ impl FileWriter {
             written: Written::default(),
             pace: Pace::new(shared.config.inline_write_max),
             closing: false,
+            resting: false,
             shared,
         }
     }
@@ -99,6 +102,23 @@ impl FileWriter {
         self.place.as_ref().ok_or_else(|| {
             WriteError::new(WriteErrorKind::Failed, "the slot cannot name a directory")
         })
+    }
+
+    /// Takes the lock again after a rest. Another holder would have cut the file, or be at it.
+    fn wake(&mut self) -> Result<(), WriteError> {
+        if !self.resting {
+            return Ok(());
+        }
+        let file = self.file()?;
+        let is_ours = temp::try_lock(file)?
+            && temp::is_linked(file)?
+            && file.metadata()?.len() == self.written.received;
+        if !is_ours {
+            let why = "somebody else went on with the file";
+            return Err(WriteError::new(WriteErrorKind::Failed, why));
+        }
+        self.resting = false;
+        Ok(())
     }
 
     /// Writes a batch; what it answers is how many bytes and how long it took.
@@ -174,6 +194,7 @@ impl UploadWriter for FileWriter {
 
     async fn write_chunks(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<Written, WriteError> {
         self.life.begin()?;
+        self.wake()?;
         let (bytes, time) = self.write(chunks).await?;
         self.pace.took(time);
         self.written.received += bytes;
@@ -186,6 +207,7 @@ impl UploadWriter for FileWriter {
 
     async fn flush(&mut self) -> Result<Written, WriteError> {
         self.life.begin()?;
+        self.wake()?;
         if self.written.durable < self.written.received {
             let file = Arc::clone(self.file()?);
             // After a failed sync nobody can tell what is on the disk, so the writer stays broken.
@@ -201,6 +223,7 @@ impl UploadWriter for FileWriter {
             return Ok(result);
         }
         self.life.begin()?;
+        self.wake()?;
         self.closing = true;
         let (shared, place) = (Arc::clone(&self.shared), self.place()?.clone());
         let (file, path) = (Arc::clone(self.file()?), self.temp_path());
@@ -214,7 +237,7 @@ impl UploadWriter for FileWriter {
     }
 
     async fn abort(&mut self, _reason: &AbortReason) {
-        if !self.life.begin_abort() {
+        if !self.life.begin_abort() || self.wake().is_err() {
             return;
         }
         let (shared, path, file) = (Arc::clone(&self.shared), self.temp_path(), self.file.take());
@@ -235,6 +258,12 @@ impl UploadWriter for FileWriter {
             Ok(())
         })
         .await;
+    }
+
+    fn rest(&mut self) {
+        // Without the lock given back, others wait for it and then go on with a copy.
+        let unlocked = self.file.as_ref().map(|file| file.unlock());
+        self.resting |= matches!(unlocked, Some(Ok(())));
     }
 
     fn checkpoint(&self) -> Option<Checkpoint> {

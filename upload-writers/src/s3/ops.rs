@@ -21,7 +21,7 @@ use super::{
     errors::{Failure, Meaning},
     payload::Payload,
 };
-use crate::key::Object;
+use crate::{flight::Landed, key::Object};
 
 /// How long the id of a multipart upload may be, in bytes; AWS's have about 130.
 const UPLOAD_ID_BYTES_MAX: usize = 2_048;
@@ -50,6 +50,12 @@ pub(super) struct Stored {
     pub(super) crc32c: Option<u32>,
     /// When it came, in seconds since 1970; 0 where unknown.
     pub(super) at: i64,
+}
+
+impl Landed for Stored {
+    fn len(&self) -> u64 {
+        self.len
+    }
 }
 
 /// A finished object.

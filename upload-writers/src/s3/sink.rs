@@ -9,7 +9,6 @@ use super::{
     Shared,
     checkpoint::Notes,
     errors::{Failure, Meaning},
-    flight::Flight,
     live::Live,
     ops::{Finished, Stored, Whole},
     payload::Payload,
@@ -18,6 +17,7 @@ use super::{
 use crate::{
     buffered::PartSink,
     error::{AbortReason, WriteError},
+    flight::Flight,
     key::Object,
     parts::{Part, PartPlan},
     writer::{Checkpoint, UploadFacts},
@@ -30,7 +30,7 @@ pub(super) struct S3Sink {
     notes: Notes,
     client_size: u64,
     resumable: bool,
-    flight: Flight,
+    flight: Flight<Stored>,
     /// A file of one part, until it is stored whole.
     whole: Option<Payload>,
     /// What an earlier holder stored past the offset it was reopened at: not believed, but not sent
@@ -124,7 +124,6 @@ impl S3Sink {
 
     /// Makes the object of its parts. Where the answer was lost, the object itself is looked at.
     async fn put_together(&mut self, upload: &str) -> Result<Finished, Failure> {
-        self.flight.land().await?;
         let (bucket, parts) = (&self.shared.bucket, self.flight.stored());
         let whole = Whole::of(parts);
         let mut attempts = Attempts::new(&self.shared.config.retry, "complete");
@@ -251,22 +250,26 @@ impl PartSink for S3Sink {
         let len = payload.len;
         let request = async move {
             let (bucket, retry) = (&shared.bucket, &shared.config.retry);
-            retried!(
+            let put = retried!(
                 retry,
                 "part",
                 bucket.put_part(&key, &upload, number, &payload)
-            )
+            );
+            Ok(put?)
         };
-        Ok(self.flight.launch(number, len, request).await?)
+        self.flight.launch(number, len, request).await
     }
 
     async fn on_flush(&mut self) -> Result<(), WriteError> {
-        Ok(self.flight.advance().await?)
+        self.flight.advance().await
     }
 
     async fn on_complete(&mut self) -> Result<Value, WriteError> {
         let finished = match self.notes.upload.clone() {
-            Some(upload) => self.put_together(&upload).await?,
+            Some(upload) => {
+                self.flight.land().await?;
+                self.put_together(&upload).await?
+            }
             None => {
                 let payload = self.whole.take();
                 let payload = payload.unwrap_or_else(|| Payload::new(Part::default()));

@@ -1,6 +1,6 @@
 //! RESUME-3, RESUME-4: going on where somebody else still holds, or has left, a file.
 
-use std::{fs, time::Duration};
+use std::{collections::VecDeque, fs, time::Duration};
 
 use upload_writers::{AbortReason, Reopened, WriterFactory};
 
@@ -40,6 +40,55 @@ async fn a_held_file_is_waited_for() {
     let reopened = task.await.expect("ends").expect("reopens");
     assert!(matches!(reopened, Reopened::Open(_)), "{reopened:?}");
     assert_eq!(place.temp(), name, "nothing was copied");
+}
+
+/// RESUME-3: a parked writer keeps nobody away, and goes on where nobody came.
+#[tokio::test]
+async fn a_resting_writer_goes_on() {
+    let place = Place::new(|_| {});
+    let facts = facts(6, true);
+    let mut writer = place.opened(&facts).await;
+    write(&mut writer, "abc").await;
+    writer.rest();
+    write(&mut writer, "def").await;
+    writer.rest();
+    let result = writer.close().await.expect("closes");
+    assert_eq!(place.read(&result), b"abcdef");
+}
+
+/// RESUME-3, RESUME-4: what rests is continued in place by another, and then
+/// neither writes, publishes nor removes anything.
+#[tokio::test]
+async fn a_resting_file_is_taken_at_once() {
+    let place = Place::new(|config| config.lock_wait = Duration::from_secs(600));
+    let facts = facts(6, true);
+    let mut parked = Vec::new();
+    for _ in 0..3 {
+        let mut writer = place.opened(&facts).await;
+        write(&mut writer, "abcX").await;
+        let checkpoint = writer.checkpoint().expect("can be reopened");
+        let name = place.temp();
+        writer.rest();
+        let mut new = place.reopened(&facts, &checkpoint, 3).await;
+        assert_eq!(place.temp(), name, "nothing was copied");
+        write(&mut new, "def").await;
+        let result = new.close().await.expect("closes");
+        parked.push((writer, result));
+    }
+    for (turn, (mut old, result)) in parked.into_iter().enumerate() {
+        match turn {
+            0 => {
+                let mut chunks = VecDeque::from(["Y".into()]);
+                old.write_chunks(&mut chunks)
+                    .await
+                    .expect_err("is not its own");
+            }
+            1 => drop(old.close().await.expect_err("is not its own")),
+            _ => old.abort(&AbortReason::Superseded).await,
+        }
+        assert_eq!(place.read(&result), b"abcdef");
+    }
+    assert_eq!(place.names("docs").len(), 3);
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use s3s::{
     service::{S3Service, S3ServiceBuilder},
 };
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::RwLock};
 
 use super::ledger::{Ledger, refusal};
 
@@ -74,6 +74,8 @@ struct Books {
     ledger: Mutex<Ledger>,
     script: Mutex<Script>,
     asked: Mutex<Vec<Asked>>,
+    /// An abort waits for parts under way, which s3s-fs would otherwise leave lying.
+    aborts: RwLock<()>,
 }
 
 impl Stage {
@@ -86,6 +88,7 @@ impl Stage {
             ledger: Mutex::default(),
             script: Mutex::new(Box::new(|_| None)),
             asked: Mutex::default(),
+            aborts: RwLock::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
         let addr = listener.local_addr().expect("has an address");
@@ -209,6 +212,10 @@ async fn effect(
     asked: &Asked,
     request: Request<Bytes>,
 ) -> io::Result<Response<Body>> {
+    let (_alone, _beside) = match asked {
+        Asked::Abort => (Some(books.aborts.write().await), None),
+        _ => (None, Some(books.aborts.read().await)),
+    };
     let (key, query) = (key(&request), query(&request));
     let upload = query.get("uploadId").cloned().unwrap_or_default();
     let checked = lock(&books.ledger).check(asked, &key, &upload, &query, &request);

@@ -10,26 +10,32 @@ use std::{
 
 use tokio::task::JoinSet;
 
-use super::{errors::Failure, ops::Stored};
+use crate::error::WriteError;
+
+/// A part that has arrived.
+pub(crate) trait Landed: Send + 'static {
+    /// How many bytes it has.
+    fn len(&self) -> u64;
+}
 
 /// The parts of one upload.
 ///
 /// Each part on its way is a task, so that it goes on while its writer waits for chunks. Dropping
 /// this stops them.
 #[derive(Debug)]
-pub(super) struct Flight {
-    tasks: JoinSet<Result<(u32, Stored), Failure>>,
+pub(crate) struct Flight<S> {
+    tasks: JoinSet<Result<(u32, S), WriteError>>,
     most: usize,
     held: Arc<AtomicU64>,
-    stored: BTreeMap<u32, Stored>,
+    stored: BTreeMap<u32, S>,
     /// How many parts from the first one on have arrived without a gap, and how many bytes they have.
     settled: u32,
     durable: u64,
 }
 
-impl Flight {
+impl<S: Landed> Flight<S> {
     /// Begins with the parts that have arrived already.
-    pub(super) fn new(most: usize, stored: BTreeMap<u32, Stored>) -> Self {
+    pub(crate) fn new(most: usize, stored: BTreeMap<u32, S>) -> Self {
         let mut flight = Self {
             tasks: JoinSet::new(),
             most: most.max(1),
@@ -43,12 +49,12 @@ impl Flight {
     }
 
     /// Sends a part of `len` bytes; first waits until fewer than the most are on their way.
-    pub(super) async fn launch(
+    pub(crate) async fn launch(
         &mut self,
         number: u32,
         len: u64,
-        request: impl Future<Output = Result<Stored, Failure>> + Send + 'static,
-    ) -> Result<(), Failure> {
+        request: impl Future<Output = Result<S, WriteError>> + Send + 'static,
+    ) -> Result<(), WriteError> {
         // Counted from here on, since it is held while it waits, too.
         let held = Held::new(&self.held, len);
         self.collect()?;
@@ -63,13 +69,13 @@ impl Flight {
     }
 
     /// Notes a part that need not be sent.
-    pub(super) fn arrived(&mut self, number: u32, stored: Stored) {
+    pub(crate) fn arrived(&mut self, number: u32, stored: S) {
         self.stored.insert(number, stored);
         self.settle();
     }
 
     /// Waits until the durable bytes grow, as far as parts on their way can make them.
-    pub(super) async fn advance(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn advance(&mut self) -> Result<(), WriteError> {
         let before = self.durable;
         self.collect()?;
         while self.durable == before && !self.tasks.is_empty() {
@@ -79,7 +85,7 @@ impl Flight {
     }
 
     /// Waits for all parts.
-    pub(super) async fn land(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn land(&mut self) -> Result<(), WriteError> {
         while !self.tasks.is_empty() {
             self.next().await?;
         }
@@ -87,27 +93,27 @@ impl Flight {
     }
 
     /// Stops all parts on their way, and waits until they have stopped.
-    pub(super) async fn cancel(&mut self) {
+    pub(crate) async fn cancel(&mut self) {
         self.tasks.shutdown().await;
     }
 
     /// The parts that have arrived.
-    pub(super) fn stored(&self) -> &BTreeMap<u32, Stored> {
+    pub(crate) fn stored(&self) -> &BTreeMap<u32, S> {
         &self.stored
     }
 
     /// How many bytes have arrived without a gap.
-    pub(super) fn durable(&self) -> u64 {
+    pub(crate) fn durable(&self) -> u64 {
         self.durable
     }
 
     /// How many bytes are on their way.
-    pub(super) fn held(&self) -> u64 {
+    pub(crate) fn held(&self) -> u64 {
         self.held.load(Ordering::Relaxed)
     }
 
     /// Takes in what arrived in the meantime, without waiting.
-    fn collect(&mut self) -> Result<(), Failure> {
+    fn collect(&mut self) -> Result<(), WriteError> {
         while let Some(ended) = self.tasks.try_join_next() {
             let (number, stored) = ended.unwrap_or_else(|_| Err(died()))?;
             self.arrived(number, stored);
@@ -115,7 +121,7 @@ impl Flight {
         Ok(())
     }
 
-    async fn next(&mut self) -> Result<(), Failure> {
+    async fn next(&mut self) -> Result<(), WriteError> {
         if let Some(ended) = self.tasks.join_next().await {
             let (number, stored) = ended.unwrap_or_else(|_| Err(died()))?;
             self.arrived(number, stored);
@@ -126,13 +132,13 @@ impl Flight {
     fn settle(&mut self) {
         while let Some(next) = self.stored.get(&self.settled.saturating_add(1)) {
             self.settled = self.settled.saturating_add(1);
-            self.durable = self.durable.saturating_add(next.len);
+            self.durable = self.durable.saturating_add(next.len());
         }
     }
 }
 
-fn died() -> Failure {
-    Failure::unusable("the task of a part died")
+fn died() -> WriteError {
+    WriteError::misuse("the task of a part died")
 }
 
 /// Bytes that count as held as long as this lives.
@@ -169,16 +175,16 @@ mod tests {
 
     use super::*;
 
-    fn stored(len: u64) -> Stored {
-        Stored {
-            etag: "e".to_owned(),
-            len,
-            crc32c: None,
-            at: 0,
+    #[derive(Debug)]
+    struct Bytes(u64);
+
+    impl Landed for Bytes {
+        fn len(&self) -> u64 {
+            self.0
         }
     }
 
-    async fn launch(flight: &mut Flight, number: u32) -> oneshot::Sender<Stored> {
+    async fn launch(flight: &mut Flight<Bytes>, number: u32) -> oneshot::Sender<Bytes> {
         let (done, wait) = oneshot::channel();
         let request = async { wait.await.map_err(|_| died()) };
         flight.launch(number, 10, request).await.expect("launches");
@@ -191,11 +197,11 @@ mod tests {
         let first = launch(&mut flight, 1).await;
         let second = launch(&mut flight, 2).await;
         assert_eq!((flight.held(), flight.durable()), (20, 0));
-        second.send(stored(10)).expect("waits");
+        second.send(Bytes(10)).expect("waits");
         tokio::task::yield_now().await;
         flight.collect().expect("no failure");
         assert_eq!((flight.held(), flight.durable()), (10, 0));
-        first.send(stored(10)).expect("waits");
+        first.send(Bytes(10)).expect("waits");
         flight.advance().await.expect("no failure");
         assert_eq!((flight.held(), flight.durable()), (0, 20));
         flight.advance().await.expect("nothing to wait for");
@@ -203,7 +209,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_flight_waits_for_a_place() {
-        let mut flight = Flight::new(1, BTreeMap::from([(1, stored(7))]));
+        let mut flight = Flight::new(1, BTreeMap::from([(1, Bytes(7))]));
         assert_eq!(flight.durable(), 7);
         let second = launch(&mut flight, 2).await;
         {
@@ -212,7 +218,7 @@ mod tests {
             let waited = std::pin::pin!(third).poll(&mut cx);
             assert!(waited.is_pending());
         }
-        second.send(stored(10)).expect("waits");
+        second.send(Bytes(10)).expect("waits");
         launch(&mut flight, 3).await;
         assert_eq!(flight.durable(), 17);
         flight.cancel().await;

@@ -1,0 +1,92 @@
+//! What an error of a store means to a writer.
+
+use std::{error::Error as _, io};
+
+use object_store::Error;
+
+use crate::error::{WriteError, WriteErrorKind};
+
+/// Judges what a store answered.
+pub(super) fn judged(error: Error) -> WriteError {
+    let kind = match &error {
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => WriteErrorKind::Denied,
+        _ => of_source(&error),
+    };
+    WriteError::new(kind, error)
+}
+
+/// Says whether the store does not know what it was asked to do.
+pub(super) fn is_unsupported(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::NotSupported { .. } | Error::NotImplemented { .. }
+    )
+}
+
+/// Says whether an unfinished upload is not there any more.
+pub(super) fn is_gone(error: &Error) -> bool {
+    match error {
+        Error::NotFound { .. } => true,
+        // The store in memory has no better word for it.
+        Error::Generic { store, .. } => *store == "InMemory",
+        _ => false,
+    }
+}
+
+/// Looks for an error of the system, and for an HTTP status: the crate keeps its own type of the
+/// latter private, and writes the number into the text.
+fn of_source(error: &Error) -> WriteErrorKind {
+    let mut source = error.source();
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return WriteErrorKind::of_io(error);
+        }
+        let text = error.to_string();
+        let has_status = |status: &str| {
+            let named = text.contains(&format!("status {status}"));
+            named || text.contains(&format!("status code: {status}"))
+        };
+        if has_status("429") || has_status("503") {
+            return WriteErrorKind::Throttled;
+        }
+        if has_status("507") {
+            return WriteErrorKind::Full;
+        }
+        source = error.source();
+    }
+    WriteErrorKind::Failed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> WriteErrorKind {
+        let error = judged(Error::Generic {
+            store: "test",
+            source: source.into(),
+        });
+        assert!(!error.to_string().contains("secret"));
+        error.kind
+    }
+
+    /// MSG-4: what the store says stays in the source.
+    #[test]
+    fn errors_become_kinds() {
+        let path = "secret".to_owned();
+        let denied = Error::PermissionDenied {
+            path,
+            source: "secret".into(),
+        };
+        let denied = judged(denied);
+        assert_eq!(denied.kind, WriteErrorKind::Denied);
+        assert_eq!(denied.to_string(), "storage denied access");
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        assert_eq!(kind(full), WriteErrorKind::Full);
+        let read_only = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
+        assert_eq!(kind(read_only), WriteErrorKind::Denied);
+        let slow = "Server returned non-2xx status code: 503 Service Unavailable: secret";
+        assert_eq!(kind(slow), WriteErrorKind::Throttled);
+        assert_eq!(kind("secret"), WriteErrorKind::Failed);
+    }
+}

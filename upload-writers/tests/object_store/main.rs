@@ -1,0 +1,332 @@
+//! The object_store writers against the stores of that crate that need no server.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use object_store::{
+    Attribute, CopyOptions, GetOptions, GetResult, ListResult, MultipartId, MultipartUpload,
+    ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult,
+    local::LocalFileSystem,
+    memory::InMemory,
+    multipart::{MultipartStore, PartId},
+    path::Path,
+};
+use serde_json::Value;
+use upload_writers::{
+    BoxWriter, ObjectStoreSetupError, ObjectStoreWriterConfig, ObjectStoreWriterFactory,
+    PartProfile, Reopened, UploadFacts, WriterFactory,
+    conformance::{Backend, facts, pattern, run_all},
+};
+
+const PART_BYTES: u64 = 65_536;
+
+fn config() -> ObjectStoreWriterConfig {
+    ObjectStoreWriterConfig {
+        prefix: "u/".to_owned(),
+        parts: PartProfile {
+            part_bytes_min: PART_BYTES,
+            part_bytes_step: 1,
+            ..PartProfile::S3
+        },
+        part_bytes: PART_BYTES,
+        ..ObjectStoreWriterConfig::default()
+    }
+}
+
+struct Stored {
+    store: Arc<dyn ObjectStore>,
+    factory: ObjectStoreWriterFactory,
+}
+
+#[async_trait]
+impl Backend for Stored {
+    fn factory(&self) -> &dyn WriterFactory {
+        &self.factory
+    }
+
+    async fn read(&self, result: &Value) -> Option<Vec<u8>> {
+        let path = Path::parse(result["key"].as_str()?).expect("a path");
+        let found = self.store.get(&path).await.ok()?;
+        let bytes = found.bytes().await.expect("reads").to_vec();
+        assert_eq!(result["size"], bytes.len());
+        assert!(result["etag"].is_string());
+        Some(bytes)
+    }
+
+    async fn list(&self) -> Vec<String> {
+        let mut dirs = vec![Path::default()];
+        let mut names = Vec::new();
+        while let Some(dir) = dirs.pop() {
+            let listed = self.store.list_with_delimiter(Some(&dir)).await;
+            let listed = listed.expect("lists");
+            dirs.extend(listed.common_prefixes);
+            names.extend(
+                listed
+                    .objects
+                    .into_iter()
+                    .map(|one| one.location.to_string()),
+            );
+        }
+        names
+    }
+
+    fn fences(&self) -> bool {
+        false
+    }
+}
+
+/// RESUME-3, COMPLETE-4, COMPLETE-5: a store whose uploads have ids keeps the whole contract.
+#[tokio::test]
+async fn memory_can_be_reopened() {
+    let store = Arc::new(InMemory::new());
+    let factory = ObjectStoreWriterFactory::resumable(Arc::clone(&store), config());
+    let factory = factory.expect("sets up");
+    run_all(&Stored { store, factory }).await;
+}
+
+/// Any store keeps the contract of a writer that cannot be reopened.
+#[tokio::test]
+async fn memory_can_be_plain() {
+    let store = Arc::new(InMemory::new());
+    let factory = ObjectStoreWriterFactory::plain(Arc::clone(&store) as _, config());
+    let factory = factory.expect("sets up");
+    run_all(&Stored { store, factory }).await;
+}
+
+/// So do local files, which keep no attributes and leave no staging files behind.
+#[tokio::test]
+async fn local_files_are_plain() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let store = LocalFileSystem::new_with_prefix(dir.path()).expect("opens");
+    let store = Arc::new(store);
+    let factory = ObjectStoreWriterFactory::plain(Arc::clone(&store) as _, config());
+    let factory = factory.expect("sets up");
+    assert!(!factory.can_reopen());
+    run_all(&Stored { store, factory }).await;
+}
+
+/// Objects say what they are, whether stored whole or in parts.
+#[tokio::test]
+async fn objects_carry_attributes() {
+    let store = Arc::new(InMemory::new());
+    let factory = ObjectStoreWriterFactory::resumable(Arc::clone(&store), config());
+    let factory = factory.expect("sets up");
+    for size in [10, 200_000] {
+        let mut facts = facts(1, size);
+        facts.client_type = "image/png".to_owned();
+        let mut writer = factory.create(&facts);
+        writer.open().await.expect("opens");
+        write(&mut writer, &pattern(1, size)).await;
+        let result = writer.close().await.expect("closes");
+        let path = Path::parse(result["key"].as_str().expect("a key")).expect("a path");
+        let found = store.get(&path).await.expect("is there");
+        let attribute = |attribute: Attribute| found.attributes.get(&attribute).cloned();
+        let content_type = attribute(Attribute::ContentType).expect("has a type");
+        assert_eq!(content_type.as_ref(), "image/png");
+        let disposition = attribute(Attribute::ContentDisposition).expect("has one");
+        assert!(disposition.as_ref().starts_with("attachment; "));
+    }
+}
+
+/// RESUME-1: when the ids of the parts do not fit a record any more, only resuming ends.
+#[tokio::test]
+async fn too_many_ids_end_only_resuming() {
+    let store = Arc::new(Counting::default());
+    let factory = ObjectStoreWriterFactory::resumable(Arc::clone(&store), config());
+    let factory = factory.expect("sets up");
+    let bytes = pattern(2, 30 * PART_BYTES as usize);
+    let mut writer = factory.create(&facts(2, bytes.len()));
+    writer.open().await.expect("opens");
+    let half = bytes.len() / 2;
+    write(&mut writer, &bytes[..PART_BYTES as usize]).await;
+    writer.flush().await.expect("flushes");
+    assert!(writer.checkpoint().is_some());
+    write(&mut writer, &bytes[PART_BYTES as usize..half]).await;
+    while writer.flush().await.expect("flushes").durable < half as u64 {}
+    assert_eq!(writer.checkpoint(), None);
+    write(&mut writer, &bytes[half..]).await;
+    let result = writer.close().await.expect("closes");
+    assert_eq!(result["size"], bytes.len());
+}
+
+/// RESUME-3: a part before the offset is not sent again, by whatever factory.
+#[tokio::test]
+async fn no_stored_part_is_sent_again() {
+    let store = Arc::new(Counting {
+        short_ids: true,
+        ..Counting::default()
+    });
+    let make = || {
+        let factory = ObjectStoreWriterFactory::resumable(Arc::clone(&store), config());
+        factory.expect("sets up")
+    };
+    let bytes = pattern(3, 10 * PART_BYTES as usize);
+    let facts = facts(3, bytes.len());
+    let at = 5 * PART_BYTES as usize;
+    for offset in [at, at - 1, at - 60_000] {
+        let mut writer = make().create(&facts);
+        writer.open().await.expect("opens");
+        write(&mut writer, &bytes[..at]).await;
+        while writer.flush().await.expect("flushes").durable < at as u64 {}
+        let checkpoint = writer.checkpoint().expect("can go on");
+        drop(writer);
+        store.puts.store(0, Ordering::Relaxed);
+        let factory = make();
+        let mut writer = goes_on(&factory, &facts, &checkpoint, offset as u64).await;
+        write(&mut writer, &bytes[offset..]).await;
+        let result = writer.close().await.expect("closes");
+        let path = Path::parse(result["key"].as_str().expect("a key")).expect("a path");
+        let stored = store.memory.get(&path).await.expect("is there");
+        assert!(stored.bytes().await.expect("reads") == bytes, "{offset}");
+        // Five parts, and one byte to see whether the upload is still there.
+        assert_eq!(store.puts.load(Ordering::Relaxed), 6, "{offset}");
+    }
+}
+
+/// What a store cannot do is said when it is set up.
+#[test]
+fn configurations_are_checked() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let with = |config| ObjectStoreWriterFactory::plain(Arc::clone(&store), config).map(|_| ());
+    let prefix = ObjectStoreWriterConfig {
+        prefix: "/".to_owned(),
+        ..config()
+    };
+    assert!(matches!(with(prefix), Err(ObjectStoreSetupError::Prefix)));
+    let parts = ObjectStoreWriterConfig {
+        part_bytes: u64::MAX,
+        ..config()
+    };
+    assert!(matches!(
+        with(parts),
+        Err(ObjectStoreSetupError::PartBytes { .. })
+    ));
+}
+
+async fn goes_on(
+    factory: &ObjectStoreWriterFactory,
+    facts: &UploadFacts,
+    checkpoint: &upload_writers::Checkpoint,
+    offset: u64,
+) -> BoxWriter {
+    match factory.reopen(facts, checkpoint, offset).await {
+        Ok(Reopened::Open(writer)) => writer,
+        other => panic!("reopened as {other:?}"),
+    }
+}
+
+async fn write(writer: &mut BoxWriter, bytes: &[u8]) {
+    for chunk in bytes.chunks(10_000) {
+        let mut chunks = VecDeque::from([Bytes::copy_from_slice(chunk)]);
+        writer.write_chunks(&mut chunks).await.expect("writes");
+    }
+}
+
+/// A store in memory with long ids that counts parts.
+#[derive(Debug, Default)]
+struct Counting {
+    memory: InMemory,
+    puts: AtomicUsize,
+    short_ids: bool,
+}
+
+#[async_trait]
+impl MultipartStore for Counting {
+    async fn create_multipart(&self, path: &Path) -> object_store::Result<MultipartId> {
+        self.memory.create_multipart(path).await
+    }
+
+    async fn put_part(
+        &self,
+        path: &Path,
+        id: &MultipartId,
+        part_idx: usize,
+        data: PutPayload,
+    ) -> object_store::Result<PartId> {
+        self.puts.fetch_add(1, Ordering::Relaxed);
+        self.memory.put_part(path, id, part_idx, data).await?;
+        let len = if self.short_ids { 4 } else { 1_000 };
+        Ok(PartId {
+            content_id: format!("{part_idx:0len$}"),
+        })
+    }
+
+    async fn complete_multipart(
+        &self,
+        path: &Path,
+        id: &MultipartId,
+        parts: Vec<PartId>,
+    ) -> object_store::Result<PutResult> {
+        for (index, part) in parts.iter().enumerate() {
+            assert_eq!(part.content_id.parse(), Ok(index), "ids stand in order");
+        }
+        self.memory.complete_multipart(path, id, parts).await
+    }
+
+    async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> object_store::Result<()> {
+        self.memory.abort_multipart(path, id).await
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Counting {
+    async fn put_opts(
+        &self,
+        path: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> object_store::Result<PutResult> {
+        self.memory.put_opts(path, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        path: &Path,
+        options: PutMultipartOptions,
+    ) -> object_store::Result<Box<dyn MultipartUpload>> {
+        self.memory.put_multipart_opts(path, options).await
+    }
+
+    async fn get_opts(&self, path: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+        self.memory.get_opts(path, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, object_store::Result<Path>>,
+    ) -> BoxStream<'static, object_store::Result<Path>> {
+        self.memory.delete_stream(paths)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        self.memory.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
+        self.memory.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(
+        &self,
+        from: &Path,
+        to: &Path,
+        options: CopyOptions,
+    ) -> object_store::Result<()> {
+        self.memory.copy_opts(from, to, options).await
+    }
+}
+
+impl std::fmt::Display for Counting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Counting")
+    }
+}
