@@ -3,7 +3,8 @@
 use std::sync::{Arc, Once};
 
 use crate::{
-    identity::Identity, mount::MountFn, options::SlotFiles, origin::Origins, reaper, shared::Shared,
+    identity::Identity, mount::MountFn, options::SlotFiles, origin::Origins, reaper,
+    s3_events::S3Events, shared::Shared,
 };
 
 /// The state of the router.
@@ -13,7 +14,9 @@ pub(crate) struct App {
     pub(crate) origins: Origins,
     pub(crate) mount: Option<MountFn>,
     pub(crate) files: SlotFiles,
-    reaper: Once,
+    /// `None` where there is neither a webhook nor a hook.
+    pub(crate) s3_events: Option<S3Events>,
+    tasks: Once,
 }
 
 impl App {
@@ -23,6 +26,7 @@ impl App {
         origins: Origins,
         mount: Option<MountFn>,
         files: SlotFiles,
+        s3_events: Option<S3Events>,
     ) -> Self {
         Self {
             shared,
@@ -30,16 +34,20 @@ impl App {
             origins,
             mount,
             files,
-            reaper: Once::new(),
+            s3_events,
+            tasks: Once::new(),
         }
     }
 
-    /// Starts the reaper with the first call inside a runtime.
-    pub(crate) fn start_reaper(&self) {
+    /// Starts the reaper and the delivery of hooks with the first call inside a runtime.
+    pub(crate) fn start_tasks(&self) {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            self.reaper.call_once(|| {
+            self.tasks.call_once(|| {
                 let shared = Arc::clone(&self.shared);
                 let sweepers = reaper::Sweepers::of(&shared, &self.files.writers);
+                if let Some(events) = &self.s3_events {
+                    events.hooks.start(&shared, &runtime);
+                }
                 runtime.spawn(reaper::run(shared, sweepers));
             });
         }

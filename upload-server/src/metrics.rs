@@ -11,6 +11,11 @@ const CONNECTIONS_TOTAL: &str = "upload_connections_total";
 /// Handshakes refused since the start, by HTTP status.
 const HANDSHAKES_REFUSED_TOTAL: &str = "upload_handshakes_refused_total";
 
+/// Calls of hooks since the start, by outcome.
+const HOOK_CALLS_TOTAL: &str = "upload_hook_calls_total";
+/// Calls of hooks that will never be made.
+const HOOKS_LOST_TOTAL: &str = "upload_hooks_lost_total";
+
 /// Counts a connection as open until the answer is dropped.
 pub(crate) fn connection_opened() -> OpenConnection {
     counter!(CONNECTIONS_TOTAL).increment(1);
@@ -30,6 +35,17 @@ impl Drop for OpenConnection {
 /// Counts a request for a socket that was refused.
 pub(crate) fn handshake_refused(status: StatusCode) {
     counter!(HANDSHAKES_REFUSED_TOTAL, "status" => status.as_u16().to_string()).increment(1);
+}
+
+/// Counts a call of a hook.
+pub(crate) fn hook_called(outcome: &'static str) {
+    counter!(HOOK_CALLS_TOTAL, "outcome" => outcome).increment(1);
+}
+
+/// Counts calls of hooks that will never be made.
+pub(crate) fn hooks_lost(calls: usize) {
+    let calls = u64::try_from(calls).unwrap_or(u64::MAX);
+    counter!(HOOKS_LOST_TOTAL).increment(calls);
 }
 
 /// Reads what this process counted.
@@ -54,6 +70,12 @@ impl Prometheus {
             HANDSHAKES_REFUSED_TOTAL,
             Unit::Count,
             "handshakes refused, by status"
+        );
+        describe_counter!(HOOK_CALLS_TOTAL, Unit::Count, "calls of hooks, by outcome");
+        describe_counter!(
+            HOOKS_LOST_TOTAL,
+            Unit::Count,
+            "calls of hooks that are never made"
         );
         Ok(Self(handle))
     }

@@ -17,7 +17,7 @@ impl Uploads {
     ///
     /// Pages expect them below `/uploads`: `.nest("/uploads", uploads.router())`.
     pub fn router(&self) -> Router {
-        self.app.start_reaper();
+        self.app.start_tasks();
         Router::new()
             .route("/ws", get(upgrade::upgrade))
             .route("/client/{file}", get(client))

@@ -259,7 +259,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn report(&mut self, report: Report) {
         match report {
-            Report::Event { entry, event } => self.feed(Input::Writer(entry, event)),
+            Report::Event { entry, event } => match self.tell_hooks(entry, event) {
+                Some(event) => self.feed(Input::Writer(entry, event)),
+                None => {}
+            },
             Report::Parked {
                 entry,
                 writer,

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::{
     budget::Budget,
     events::Handler,
+    hooks::Hooks,
     hub::Hub,
     slot::{OnComplete, Slot, Slots},
 };
@@ -82,6 +83,8 @@ pub(crate) struct Shared {
     pub(crate) handlers: HashMap<String, Handler>,
     /// Runs for every stored file, after the slot's own.
     pub(crate) on_upload_complete: Option<OnComplete>,
+    /// Told of every stored file before its receipt is kept; `None` where there is no hook.
+    pub(crate) hooks: Option<Arc<Hooks>>,
     /// Every task that must come to rest before the process may end.
     pub(crate) tracker: TaskTracker,
     /// Cancelled when the server is told to stop: sessions get `handle_drain`.
@@ -100,6 +103,7 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     pub(crate) handlers: HashMap<String, Handler>,
     pub(crate) on_upload_complete: Option<OnComplete>,
+    pub(crate) hooks: Option<Arc<Hooks>>,
 }
 
 impl Shared {
@@ -116,6 +120,7 @@ impl Shared {
             boot: Uuid::new_v4().simple().to_string(),
             handlers: parts.handlers,
             on_upload_complete: parts.on_upload_complete,
+            hooks: parts.hooks,
             tracker: TaskTracker::new(),
             draining: CancellationToken::new(),
             closing: CancellationToken::new(),

@@ -32,6 +32,9 @@ impl Uploads {
             at_rest = timeout(CLOSE, shared.tracker.wait()).await.is_ok();
         }
         shared.hub.release_all();
+        if let Some(events) = &self.app.s3_events {
+            events.journal.close().await;
+        }
         at_rest
     }
 }

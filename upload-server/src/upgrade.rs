@@ -38,7 +38,7 @@ const RETRY_AFTER_SECONDS: u64 = 5;
 
 /// Answers `GET …/ws`: lets the connection in and hands it to a session, or says why not.
 pub(crate) async fn upgrade(State(app): State<Arc<App>>, request: Request) -> Response {
-    app.start_reaper();
+    app.start_tasks();
     let (mut parts, _) = request.into_parts();
     match admit(&app, &mut parts) {
         Ok(admitted) => open(app, admitted),

@@ -14,12 +14,18 @@ use upload_writers::{
 use crate::{
     app::App,
     events::{EventContext, Handler, HandlerError},
+    hooks::{
+        Hook, Hooks,
+        journal::{Journal, JournalOpenError},
+    },
     identity::{Identity, OwnerOf, SECRET_BYTES_MIN, Unauthenticated},
     mount::{Mount, MountFn},
     options::{SlotError, SlotFiles, SlotOptions},
     origin::{BadOrigin, Origins},
+    s3_events::{self, ObjectCreated, OnObject, S3Events},
     secret,
     shared::{Limits, Parts as SharedParts, Shared},
+    signature::Signer,
     slot::{CompletedEntry, OnComplete},
 };
 
@@ -37,6 +43,10 @@ impl Uploads {
             mount: None,
             handlers: Vec::new(),
             on_upload_complete: None,
+            on_object_created: Vec::new(),
+            webhook: None,
+            hooks: Vec::new(),
+            state_dir: None,
             owner_of: None,
             trust_proxy: false,
             secure_cookie: false,
@@ -65,6 +75,10 @@ pub struct UploadsBuilder {
     mount: Option<MountFn>,
     handlers: Vec<(String, Handler)>,
     on_upload_complete: Option<OnComplete>,
+    on_object_created: Vec<OnObject>,
+    webhook: Option<Signer>,
+    hooks: Vec<Hook>,
+    state_dir: Option<PathBuf>,
     owner_of: Option<OwnerOf>,
     trust_proxy: bool,
     secure_cookie: bool,
@@ -117,6 +131,38 @@ impl UploadsBuilder {
         R: Future<Output = ()> + Send + 'static,
     {
         self.on_upload_complete = Some(Arc::new(move |entry| Box::pin(handler(entry))));
+        self
+    }
+
+    /// Takes S3's events at [`Uploads::webhook_router`], signed with this secret:
+    /// `X-Upload-Signature: hex(HMAC-SHA256(secret, body))`.
+    pub fn webhook(mut self, secret: impl AsRef<[u8]>) -> Self {
+        self.webhook = Some(Signer::new(secret.as_ref()));
+        self
+    }
+
+    /// Runs `handler` for each object that S3 says was created; several run one after another.
+    ///
+    /// Each event fires once, also when S3 repeats it. See also [`Uploads::on_object_created`].
+    pub fn on_object_created<F, R>(mut self, handler: F) -> Self
+    where
+        F: Fn(ObjectCreated) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        self.on_object_created.push(s3_events::handler(handler));
+        self
+    }
+
+    /// Remembers in this directory which of S3's events were taken, so that repetitions after a
+    /// restart fire nothing; in memory by default. One process at a time has it.
+    pub fn state_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.state_dir = Some(dir.into());
+        self
+    }
+
+    /// Calls this address for every stored file and created object.
+    pub(crate) fn hook(mut self, hook: Hook) -> Self {
+        self.hooks.push(hook);
         self
     }
 
@@ -239,12 +285,23 @@ impl UploadsBuilder {
             Some(secret) => Key::derive_from(&secret),
             None => secret::load_or_make(&self.data_dir).map_err(BuildError::SecretFile)?,
         };
+        // Whoever needs no journal gets none.
+        let s3_events = if self.webhook.is_some() || !self.hooks.is_empty() {
+            let journal = Journal::open(self.state_dir.as_deref())?;
+            let hooks = Arc::new(Hooks::new(self.hooks, journal.clone()));
+            let handlers = self.on_object_created;
+            Some(S3Events::new(self.webhook, handlers, journal, hooks))
+        } else {
+            None
+        };
+        let hooks = s3_events.as_ref().map(|events| Arc::clone(&events.hooks));
         let shared = Shared::new(SharedParts {
             slots: Arc::new(slots),
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             limits: self.limits,
             handlers: self.handlers.into_iter().collect(),
             on_upload_complete: self.on_upload_complete,
+            hooks: hooks.filter(|hooks| hooks.are_there()),
         });
         let identity = Identity {
             key,
@@ -253,7 +310,8 @@ impl UploadsBuilder {
             secure_cookie: self.secure_cookie,
         };
         let origins = Origins::new(&self.allowed_origins, self.require_origin)?;
-        let app = App::new(Arc::new(shared), identity, origins, self.mount, files);
+        let shared = Arc::new(shared);
+        let app = App::new(shared, identity, origins, self.mount, files, s3_events);
         Ok(Uploads { app: Arc::new(app) })
     }
 }
@@ -285,6 +343,9 @@ pub enum BuildError {
     /// The secret could not be read from `data_dir` or kept there.
     #[error("the secret in data_dir: {0}")]
     SecretFile(#[source] io::Error),
+    /// What is remembered of hooks and events cannot be opened.
+    #[error("state_dir: {0}")]
+    State(#[from] JournalOpenError),
     /// `data_dir` or `temp_dir` does not serve.
     #[error("data_dir or temp_dir: {0}")]
     Files(#[source] FileSetupError),

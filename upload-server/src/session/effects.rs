@@ -26,6 +26,7 @@ use crate::{
     driver::Storage,
     entries::UploadedEntry,
     events::{EventContext, UploadsHandle},
+    hooks::Notice,
     slot::{AuthorizeRequest, CompletedEntry, Slot},
 };
 
@@ -311,6 +312,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // `Event` may grow: what this server does not know, it does not need.
             _ => {}
         }
+    }
+
+    /// Has hooks learn of a stored file before the core does, so that a receipt is never kept
+    /// without them; returns any other event as it is.
+    pub(super) fn tell_hooks(&mut self, entry: EntryId, event: WriterEvent) -> Option<WriterEvent> {
+        let (WriterEvent::Closed { result } | WriterEvent::ClosedBefore { result }) = &event else {
+            return Some(event);
+        };
+        let hooks = self.shared.hooks.clone();
+        let Some((hooks, stored)) = hooks.zip(self.core.entry(entry)) else {
+            return Some(event);
+        };
+        let crc32c = self.core.file_crc32c(entry);
+        let notice = Notice::of_upload(&self.hello.owner, stored, crc32c, result);
+        self.errands.push(Box::pin(async move {
+            hooks.tell(&notice).await;
+            Input::Writer(entry, event)
+        }));
+        None
     }
 
     /// Runs the application's handlers beside the session, which they must not hold up.

@@ -177,6 +177,7 @@ impl Server {
             slots.insert(name.to_owned(), slot);
         }
         let shared = Shared::new(Parts {
+            hooks: None,
             slots: Arc::new(slots),
             store: Arc::new(MemoryStore::new()),
             limits,
