@@ -7,9 +7,9 @@ use std::{
 };
 
 use upload_core::{
-    DisconnectReason, EntryId, Event, Holder, Now, Output, Parked, RecordExpect, RecordPhase,
-    RecordVersion, Session, SessionConfig, SessionLimits, SlotRules, StoreEvent, Verdict,
-    WriterEvent,
+    DisconnectReason, EntryId, EntryStatus, Event, Holder, Now, Output, Parked, RecordExpect,
+    RecordPhase, RecordVersion, Session, SessionConfig, SessionLimits, SlotRules, StoreEvent,
+    Verdict, WriterEvent,
 };
 use upload_proto::{Code, Frame, FrameError, FrameErrorKind, UploadRef};
 
@@ -37,6 +37,10 @@ pub(crate) struct Host {
     /// Evictions that were answered; another answer would be taken for one to
     /// the next question.
     evicted: BTreeSet<EntryId>,
+    /// The client closed its tab.
+    has_left: bool,
+    /// The socket is read.
+    listens: bool,
     wake_at: Option<u64>,
     spins: u32,
 }
@@ -113,6 +117,8 @@ impl World {
             told: BTreeMap::new(),
             store_failed: BTreeMap::new(),
             evicted: BTreeSet::new(),
+            has_left: false,
+            listens: true,
             wake_at: None,
             spins: 0,
         }));
@@ -178,6 +184,11 @@ impl World {
         {
             hear(&mut host.session, up, now);
             self.carry_out_all(conn, &mut host);
+        }
+        let listens = host.session.wants_input();
+        if listens != host.listens {
+            host.listens = listens;
+            host.session.handle_listening(listens, now);
         }
         self.settle(conn, host);
     }
@@ -259,6 +270,9 @@ impl World {
         }
         self.conns[conn].server_open = false;
         self.conns[conn].inbox.clear();
+        if let Some(host) = &mut self.conns[conn].host {
+            host.has_left = reason == DisconnectReason::Left;
+        }
         self.input(conn, |session, now| session.handle_disconnect(reason, now));
     }
 
@@ -332,9 +346,9 @@ impl World {
     }
 
     fn command(&mut self, conn: usize, host: &mut Host, entry: EntryId, output: Output) {
-        let upload = match (host.session.entry(entry), host.entries.get(&entry)) {
-            (Some(held), _) => held.upload,
-            (None, Some(life)) => life.upload,
+        let (upload, size) = match (host.session.entry(entry), host.entries.get(&entry)) {
+            (Some(held), _) => (held.upload, held.client_size),
+            (None, Some(life)) => (life.upload, u64::MAX),
             (None, None) => {
                 self.fail(format!("3: {output:?} of an unknown entry"));
                 return;
@@ -362,7 +376,7 @@ impl World {
             Output::Write { data, .. } => {
                 let at = life.offset;
                 life.offset += data.len() as u64;
-                let fits = before == Stage::Open && !data.is_empty();
+                let fits = before == Stage::Open && !data.is_empty() && life.offset <= size;
                 self.check_bytes(key, at, &data);
                 (fits, Cmd::Write(data))
             }
@@ -404,12 +418,8 @@ impl World {
             .files
             .iter()
             .any(|seed| crate::rng::content(*seed, at, data.len() as u64) == data);
-        let is_past_end = at + data.len() as u64 > truth.size;
         if !fits {
             self.fail(format!("1: wrong bytes are written at {at}"));
-        }
-        if is_past_end {
-            self.fail("CHUNK-5: bytes past the declared size are written".into());
         }
     }
 
@@ -441,12 +451,20 @@ impl World {
                     truth.lost_record |= !has_receipt || is_excused;
                 }
                 self.check_complete(owner, entry.upload);
+                let is_whole = |bytes: &Vec<u8>| bytes.len() as u64 == entry.client_size;
+                if !self.storage.published(key).any(is_whole) {
+                    self.fail("COMPLETE-1: complete without every byte".into());
+                }
                 let closed = host.entries.get(&entry.id).is_some_and(|it| it.has_closed);
                 if !closed {
                     self.fail("COMPLETE-3: complete before the writer closed".into());
                 }
             }
             Event::Ended(entry) => {
+                let is_lost = entry.status == EntryStatus::Failed(Code::SessionClosed);
+                if is_lost && entry.resumable && !host.has_left {
+                    self.fail("RESUME-3: a lost connection ends what can be resumed".into());
+                }
                 if let Some(truth) = self.truth.get_mut(&(owner, entry.upload)) {
                     truth.may_be_gone = true;
                 }
@@ -567,11 +585,13 @@ impl World {
             StoreCall::Put(_, upload, bytes, expect, ttl) => {
                 let key = (owner, upload);
                 let record = upload_core::Record::decode(&bytes).ok();
+                let before = self.records.record(key);
                 let (event, judged) = self.records.put(key, bytes, expect, ttl, self.now);
                 if let Err(wrong) = judged {
                     self.fail(format!("4: {wrong}"));
                 }
                 if let (StoreEvent::Saved(_), Some(record)) = (&event, record) {
+                    self.check_lease(conn, before.as_ref(), &record);
                     self.check_record(key, &record);
                 }
                 event

@@ -99,6 +99,23 @@ impl World {
         }
     }
 
+    /// RESUME-4: nobody takes a live lease from another client.
+    pub(crate) fn check_lease(&mut self, conn: usize, before: Option<&Record>, after: &Record) {
+        let Some(before) = before.filter(|before| before.epoch < after.epoch) else {
+            return;
+        };
+        let (Some(old), Some(new)) = (&before.lease, &after.lease) else {
+            return;
+        };
+        // A clock that was set since the record was read says nothing.
+        let is_live = old.expires_unix_ms > self.clock(self.conns[conn].node).unix_ms
+            && !self.clocks_were_set;
+        let counts = self.plan.setup.nodes > 1 || old.boot == new.boot;
+        if is_live && counts && old.client_id != new.client_id {
+            self.fail(format!("RESUME-4: {new:?} takes from {old:?}"));
+        }
+    }
+
     /// What is left once everybody went home.
     pub(crate) fn look_back(&mut self) {
         let open: Vec<_> = (0..self.conns.len())

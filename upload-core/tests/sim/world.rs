@@ -131,6 +131,8 @@ pub(crate) struct World {
     pub(crate) faults_felt: u32,
     /// Bytes the store told as durable may be gone.
     pub(crate) is_lossy: bool,
+    /// Some node's wall clock jumped.
+    pub(crate) clocks_were_set: bool,
     pub(crate) refs: u64,
     /// Tabs that are closed and will be opened again.
     pub(crate) coming_back: u32,
@@ -188,6 +190,7 @@ impl World {
             writer_troubles: BTreeMap::new(),
             faults_felt: 0,
             is_lossy: false,
+            clocks_were_set: false,
             refs: 0,
             coming_back: 0,
             steps: 0,
@@ -445,7 +448,10 @@ impl World {
             Timed::Crash { node, down_for } => self.crash(node, down_for),
             Timed::Drain { node, down_for } => self.drain_node(node, down_for),
             Timed::Freeze { node, lasts } => self.nodes[node].frozen_until = self.now + lasts,
-            Timed::Clock { node, skew } => self.nodes[node].skew = skew,
+            Timed::Clock { node, skew } => {
+                self.nodes[node].skew = skew;
+                self.clocks_were_set = true;
+            }
             Timed::Squeeze { node, bytes, lasts } => {
                 self.nodes[node].squeeze = Some(bytes);
                 self.tell_window(node);
