@@ -1,9 +1,22 @@
 //! `cargo xtask bench`: what a byte costs, beside the least it could cost, in the same run.
+//!
+//! A bench is a list of cells, each a subject under a load; `rounds` runs every cell once per round, so that
+//! what disturbs the machine disturbs all alike, and takes medians.
+//! `report` prints and keeps the figures, `bars` holds them against what was promised, `plot` draws them.
 
+mod bars;
+mod codec;
+mod cost;
+mod crowd;
+mod latency;
+mod plot;
 mod process;
 mod receive;
 mod report;
+mod resume;
+mod rounds;
 mod subject;
+mod wan;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -13,6 +26,18 @@ use clap::Subcommand;
 pub(crate) enum Bench {
     /// Receiving, to nowhere and to files, beside a bare sink of the same WebSocket library
     Receive(receive::Receive),
+    /// What a byte costs as files grow and uploads become many
+    Cost(cost::Cost),
+    /// What resuming costs: stores, durability, and the way back after a cut
+    Resume(resume::Resume),
+    /// Memory of many connections: idle, uploading, idle again
+    Idle(crowd::Idle),
+    /// How soon a small upload is done, alone and beside others at full speed
+    Latency(latency::Latency),
+    /// One upload over a long link, and over one that stalls
+    Wan(wan::Wan),
+    /// Time per frame in codec and core, and allocations per chunk in the whole server
+    Codec(codec::Codec),
 }
 
 /// Measures.
@@ -23,5 +48,11 @@ pub(crate) enum Bench {
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Receive(receive) => receive.run(),
+        Bench::Cost(cost) => cost.run(),
+        Bench::Resume(resume) => resume.run(),
+        Bench::Idle(idle) => idle.run(),
+        Bench::Latency(latency) => latency.run(),
+        Bench::Wan(wan) => wan.run(),
+        Bench::Codec(codec) => codec.run(),
     }
 }

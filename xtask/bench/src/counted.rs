@@ -1,12 +1,9 @@
-//! The whole server with an allocator that counts: each line on its input is answered with the count so far.
+//! The whole server with an allocator that counts: `GET /allocations` answers the count so far.
 
-use std::{
-    io::{Write, stdin, stdout},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use anyhow::Result;
-use axum::Router;
+use axum::{Router, routing::get};
 use clap::Parser;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::net::TcpListener;
@@ -43,17 +40,13 @@ async fn main() -> Result<()> {
         .allow_upload("discard", slot().writer(DiscardWriterFactory))
         .allow_upload("file", slot())
         .build()?;
-    let app = Router::new().nest("/uploads", uploads.router());
-    std::thread::spawn(|| -> Result<()> {
-        let mut line = String::new();
-        while stdin().read_line(&mut line)? > 0 {
-            line.clear();
-            let stats = ALLOCATOR.stats();
-            println!("{}", stats.allocations + stats.reallocations);
-            stdout().flush()?;
-        }
-        Ok(())
-    });
+    let count = async || {
+        let stats = ALLOCATOR.stats();
+        (stats.allocations + stats.reallocations).to_string()
+    };
+    let app = Router::new()
+        .nest("/uploads", uploads.router())
+        .route("/allocations", get(count));
     let listener = TcpListener::bind(&args.listen).await?;
     axum::serve(listener, app).await?;
     Ok(())

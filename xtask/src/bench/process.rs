@@ -75,16 +75,25 @@ impl Server {
     ///
     /// It has ended.
     pub(crate) fn peak_rss_kib(&self) -> Result<u64> {
+        self.status_kib("VmHWM:")
+    }
+
+    /// Returns the memory it holds now, in KiB.
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub(crate) fn rss_kib(&self) -> Result<u64> {
+        self.status_kib("VmRSS:")
+    }
+
+    fn status_kib(&self, key: &str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .context("no VmHWM")?;
-        line.split_whitespace()
-            .next()
-            .context("an empty VmHWM")?
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        line.and_then(|line| line.split_whitespace().next())
+            .with_context(|| format!("no {key}"))?
             .parse()
-            .context("a strange VmHWM")
+            .with_context(|| format!("a strange {key}"))
     }
 }
 

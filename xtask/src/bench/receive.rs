@@ -1,13 +1,13 @@
 //! `cargo xtask bench receive`: receiving to nowhere and to files, over few and over many connections.
 
-use std::fs;
-
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{
-    report::{Cell, table},
+    bars::Bar,
+    report::{Cell, find, ratio, table},
+    rounds::{Common, groups},
     subject::{Bed, Load, Sink, Subject},
 };
 
@@ -28,18 +28,17 @@ enum Gather {
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Receive {
+    #[command(flatten)]
+    common: Common,
     /// Connections at once
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 64])]
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 64, 512])]
     connections: Vec<u32>,
     /// MiB of a run, shared by its connections
     #[arg(long, default_value_t = 2048)]
     mib: u64,
     /// Bytes of a chunk
-    #[arg(long, default_value_t = 65536)]
-    chunk: u32,
-    /// Rounds, each with every run once
-    #[arg(long, default_value_t = 5)]
-    rounds: u32,
+    #[arg(long, value_delimiter = ',', default_values_t = [65536])]
+    chunk: Vec<u32>,
     /// Measure only the bare sinks
     #[arg(long)]
     bare_only: bool,
@@ -52,7 +51,7 @@ pub(crate) struct Receive {
 }
 
 impl Receive {
-    /// Runs everything, prints the table, and writes the JSON.
+    /// Runs everything, prints table and bars, and keeps them.
     ///
     /// # Errors
     ///
@@ -61,91 +60,109 @@ impl Receive {
         let subjects: &[Subject] = if self.bare_only {
             &[Subject::Bare]
         } else {
-            &[Subject::Server, Subject::Bare]
+            &[Subject::Server, Subject::NoChecksum, Subject::Bare]
         };
-        let gather = self
-            .gather
-            .to_possible_value()
-            .context("no gather is hidden")?;
-        let bed = Bed::make(subjects, gather.get_name())?;
+        let gather = self.gather.to_possible_value();
+        let gather = gather.context("no gather is hidden")?;
+        let bed = Bed::make(subjects, gather.get_name(), self.common.no_build)?;
         let mut cells = self.cells(subjects);
-        for round in 1..=self.rounds {
-            eprintln!("round {round} of {}", self.rounds);
-            for cell in &mut cells {
-                let measured = bed
-                    .run(cell.subject, cell.sink, cell.load)
-                    .with_context(|| {
-                        format!(
-                            "{} {} with {} connections",
-                            cell.subject, cell.sink, cell.load.connections
-                        )
-                    })?;
-                cell.runs.push(measured);
-            }
-        }
-        println!("{}", table(&cells));
-        if self.memory {
-            println!("{}", self.memory_line(&cells, subjects[0]));
-        }
-        let path = bed.folder().join("receive.json");
-        let cells: Vec<_> = cells.iter().map(Cell::json).collect();
-        let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        let json =
-            json!({"bench": "receive", "rounds": self.rounds, "cores": cores, "cells": cells});
-        fs::write(&path, serde_json::to_string_pretty(&json)?)?;
-        println!("{}", path.display());
-        Ok(())
-    }
-
-    /// Says how much more memory the larger of the two files took.
-    fn memory_line(&self, cells: &[Cell], subject: Subject) -> String {
-        let peak = |bytes| {
-            let load = self.alone(bytes);
-            let of = |cell: &&Cell| {
-                cell.subject == subject && cell.sink == Sink::File && cell.load == load
-            };
-            cells.iter().find(of).map_or(f64::NAN, Cell::peak_rss_mib)
+        self.common.run(&bed, &mut cells)?;
+        println!("{}", table(&cells, Subject::Bare));
+        let bars = if self.bare_only {
+            Vec::new()
+        } else {
+            self.bars(&cells)
         };
-        let [small, large] = MEMORY_BYTES.map(peak);
-        let more = large - small;
-        format!(
-            "{subject}: peak RSS of one 4 GiB upload is {more:.1} MiB over that of one of 64 MiB\n"
-        )
+        let figures = json!({"cells": cells.iter().map(Cell::json).collect::<Vec<_>>()});
+        let charts = vec![
+            (
+                "receive-cpu",
+                "Processor time per GiB received, in seconds".to_owned(),
+                groups(&cells, Cell::cpu_seconds_per_gib),
+            ),
+            (
+                "receive-speed",
+                "Throughput, in MiB/s".to_owned(),
+                groups(&cells, Cell::mib_per_second),
+            ),
+        ];
+        self.common.keep(&bed, "receive", figures, &bars, charts)
     }
 
-    fn alone(&self, bytes: u64) -> Load {
-        Load {
-            connections: 1,
-            bytes,
-            chunk: self.chunk,
+    fn bars(&self, cells: &[Cell]) -> Vec<Bar> {
+        let mut bars = Vec::new();
+        for (sink, load) in self.loads().filter(|(_, load)| load.chunk == 65536) {
+            let n = load.connections;
+            let over_bare =
+                |subject, figure| ratio(cells, (subject, Subject::Bare), (sink, load), figure);
+            let cpu = |subject| over_bare(subject, Cell::cpu_seconds_per_gib);
+            if sink == Sink::Discard {
+                let what = format!("discard, {n} connections: CPU per GiB over the bare sink");
+                bars.push(Bar::at_most(1.5, &what, cpu(Subject::Server)));
+                let what = format!("{what}, without CRC");
+                bars.push(Bar::at_most(1.25, what, cpu(Subject::NoChecksum)));
+            } else {
+                let what = format!("file, {n} connections: CPU per GiB over the bare loop");
+                bars.push(Bar::at_most(1.3, what, cpu(Subject::Server)));
+                let what = format!("file, {n} connections: throughput over the bare loop");
+                let speed = over_bare(Subject::Server, Cell::mib_per_second);
+                bars.push(Bar::at_least(0.8, what, speed));
+            }
+            let limit = match (sink, n) {
+                (Sink::File, 1) => 24.0,
+                (Sink::File, 64) => 64.0,
+                _ => continue,
+            };
+            let rss = find(cells, Subject::Server, sink, load).map_or(f64::NAN, Cell::peak_rss_mib);
+            let what = format!("file, {n} connections: peak RSS in MiB");
+            bars.push(Bar::at_most(limit, what, rss));
         }
+        if self.memory {
+            let peak = |bytes| {
+                let cell = find(cells, Subject::Server, Sink::File, alone(bytes));
+                cell.map_or(f64::NAN, Cell::peak_rss_mib)
+            };
+            let [small, large] = MEMORY_BYTES.map(peak);
+            let what = "one file of 4 GiB: peak RSS over that of one of 64 MiB, in MiB";
+            bars.push(Bar::at_most(8.0, what, large - small));
+        }
+        bars
+    }
+
+    fn loads(&self) -> impl Iterator<Item = (Sink, Load)> {
+        [Sink::Discard, Sink::File]
+            .into_iter()
+            .flat_map(move |sink| {
+                self.chunk.iter().flat_map(move |chunk| {
+                    self.connections.iter().map(move |connections| {
+                        let load = Load {
+                            connections: *connections,
+                            bytes: (self.mib << 20) / u64::from((*connections).max(1)),
+                            chunk: *chunk,
+                            ..Load::default()
+                        };
+                        (sink, load)
+                    })
+                })
+            })
     }
 
     fn cells(&self, subjects: &[Subject]) -> Vec<Cell> {
-        let share = |connections: &u32| Load {
-            connections: *connections,
-            bytes: (self.mib << 20) / u64::from((*connections).max(1)),
-            chunk: self.chunk,
-        };
-        let mut loads: Vec<_> = [Sink::Discard, Sink::File]
-            .into_iter()
-            .flat_map(|sink| {
-                self.connections
-                    .iter()
-                    .map(move |connections| (sink, share(connections)))
-            })
-            .collect();
+        let mut loads: Vec<_> = self.loads().collect();
         if self.memory {
-            loads.extend(MEMORY_BYTES.map(|bytes| (Sink::File, self.alone(bytes))));
+            loads.extend(MEMORY_BYTES.map(|bytes| (Sink::File, alone(bytes))));
         }
-        let both = loads.into_iter().flat_map(|(sink, load)| {
-            subjects.iter().map(move |subject| Cell {
-                subject: *subject,
-                sink,
-                load,
-                runs: Vec::new(),
-            })
+        let cells = loads.into_iter().flat_map(|(sink, load)| {
+            let subjects = subjects.iter();
+            subjects.map(move |subject| Cell::new(*subject, sink, load))
         });
-        both.collect()
+        cells.collect()
+    }
+}
+
+fn alone(bytes: u64) -> Load {
+    Load {
+        bytes,
+        ..Load::default()
     }
 }

@@ -17,6 +17,16 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
+    /// Makes a cell that was not run yet.
+    pub(crate) fn new(subject: Subject, sink: Sink, load: Load) -> Self {
+        Self {
+            subject,
+            sink,
+            load,
+            runs: Vec::new(),
+        }
+    }
+
     /// Returns the median throughput in MiB/s.
     pub(crate) fn mib_per_second(&self) -> f64 {
         median(self.runs.iter().map(|run| run.mib_per_second))
@@ -32,6 +42,36 @@ impl Cell {
         median(self.runs.iter().map(|run| run.peak_rss_mib))
     }
 
+    /// Returns the middle of all times from a cut to more bytes accepted, in milliseconds.
+    pub(crate) fn resume_ms(&self) -> f64 {
+        median(
+            self.runs
+                .iter()
+                .flat_map(|run| run.resume_ms.iter().copied()),
+        )
+    }
+
+    /// Returns what the cell is, for an error.
+    pub(crate) fn name(&self) -> String {
+        format!("{} {}", self.subject, self.group())
+    }
+
+    /// Returns what cells that are compared with each other have in common.
+    pub(crate) fn group(&self) -> String {
+        let size = match self.load.bytes {
+            bytes if bytes >= 1 << 30 => format!("{:.3} GiB", bytes as f64 / f64::from(1 << 30)),
+            bytes => format!("{:.4} MiB", bytes as f64 / f64::from(1 << 20)),
+        };
+        let (number, unit) = size.split_once(' ').unwrap_or((&size, ""));
+        let number = number.trim_end_matches('0').trim_end_matches('.');
+        format!(
+            "{}, {} × {number} {unit}, {} KiB",
+            self.sink,
+            self.load.connections,
+            self.load.chunk >> 10
+        )
+    }
+
     /// Returns the cell as JSON, with every run.
     pub(crate) fn json(&self) -> Value {
         let runs = self.runs.iter().map(|run| {
@@ -39,6 +79,7 @@ impl Cell {
                 "mib_per_second": run.mib_per_second,
                 "cpu_seconds_per_gib": run.cpu_seconds_per_gib,
                 "peak_rss_mib": run.peak_rss_mib,
+                "resume_ms": run.resume_ms,
             })
         });
         json!({
@@ -55,25 +96,50 @@ impl Cell {
     }
 }
 
-/// Returns the table: a row per cell, and how it stands to the bare sink under the same load.
-pub(crate) fn table(cells: &[Cell]) -> String {
+/// Finds a cell.
+pub(crate) fn find(cells: &[Cell], subject: Subject, sink: Sink, load: Load) -> Option<&Cell> {
+    let is_it = |cell: &&Cell| cell.subject == subject && cell.sink == sink && cell.load == load;
+    cells.iter().find(is_it)
+}
+
+/// Returns a figure of one subject over that of another under the same load; not a number where one is missing.
+pub(crate) fn ratio(
+    cells: &[Cell],
+    (subject, base): (Subject, Subject),
+    (sink, load): (Sink, Load),
+    figure: fn(&Cell) -> f64,
+) -> f64 {
+    let of = |subject| find(cells, subject, sink, load).map_or(f64::NAN, figure);
+    of(subject) / of(base)
+}
+
+/// Returns the table: a row per cell, and how it stands to `base` under the same load.
+pub(crate) fn table(cells: &[Cell], base: Subject) -> String {
     let mut table = format!(
-        "{:<9}{:>6}{:>10}{:>10}{:>10}{:>12}{:>10}{:>10}{:>10}\n",
-        "sink", "conns", "file MiB", "subject", "MiB/s", "CPU s/GiB", "RSS MiB", "speed", "CPU"
+        "{:<9}{:>6}{:>10}{:>7}{:>10}{:>10}{:>12}{:>10}{:>10}{:>10}\n",
+        "sink",
+        "conns",
+        "file MiB",
+        "KiB",
+        "subject",
+        "MiB/s",
+        "CPU s/GiB",
+        "RSS MiB",
+        "speed",
+        "CPU"
     );
     for cell in cells {
-        let bare = cells.iter().find(|other| {
-            other.subject == Subject::Bare && other.sink == cell.sink && other.load == cell.load
-        });
-        let ratio = |of: fn(&Cell) -> f64| match bare {
-            Some(bare) if cell.subject != Subject::Bare => format!("x{:.2}", of(cell) / of(bare)),
+        let base = find(cells, base, cell.sink, cell.load);
+        let ratio = |of: fn(&Cell) -> f64| match base {
+            Some(base) if cell.subject != base.subject => format!("x{:.2}", of(cell) / of(base)),
             _ => String::new(),
         };
         table += &format!(
-            "{:<9}{:>6}{:>10}{:>10}{:>10.0}{:>12.3}{:>10.1}{:>10}{:>10}\n",
+            "{:<9}{:>6}{:>10.1}{:>7}{:>10}{:>10.0}{:>12.3}{:>10.1}{:>10}{:>10}\n",
             cell.sink,
             cell.load.connections,
-            cell.load.bytes >> 20,
+            cell.load.bytes as f64 / f64::from(1 << 20),
+            cell.load.chunk >> 10,
             cell.subject,
             cell.mib_per_second(),
             cell.cpu_seconds_per_gib(),
@@ -86,7 +152,7 @@ pub(crate) fn table(cells: &[Cell]) -> String {
 }
 
 /// Returns the middle value, or the mean of the two in the middle; not a number for no values.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -108,14 +174,14 @@ mod tests {
 
     fn cell(subject: Subject, cpu: &[f64]) -> Cell {
         let load = Load {
-            connections: 1,
             bytes: 1 << 20,
-            chunk: 1,
+            ..Load::default()
         };
         let run = |cpu: &f64| Measured {
             mib_per_second: 100.0,
             cpu_seconds_per_gib: *cpu,
             peak_rss_mib: 1.0,
+            resume_ms: Vec::new(),
         };
         Cell {
             subject,
@@ -138,7 +204,7 @@ mod tests {
             cell(Subject::Server, &[0.9, 0.3, 0.6]),
             cell(Subject::Bare, &[0.4, 0.4]),
         ];
-        let table = table(&cells);
+        let table = table(&cells, Subject::Bare);
         assert_eq!(table.matches("x1.50").count(), 1);
         assert_eq!(table.matches("x1.00").count(), 1);
         assert_eq!(cells[0].json()["runs"].as_array().map(Vec::len), Some(3));

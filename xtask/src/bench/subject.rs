@@ -13,13 +13,27 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::process::{Server, free_address, ticks_per_second};
-use crate::run::{cargo, metadata, must_succeed, server_binary};
+use crate::{
+    run::{cargo, metadata, must_succeed, server_binary},
+    services::redis,
+};
+
+/// Seconds between pings: what a connection does about its buffers it does then.
+pub(crate) const PING_SECONDS: u64 = 5;
 
 /// Who receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
-    /// The binary that users run.
+    /// The binary that users run; nothing can be resumed.
     Server,
+    /// The same without the checksum.
+    NoChecksum,
+    /// Uploads can be resumed; records in the embedded store.
+    Embedded,
+    /// Uploads can be resumed; records in Redis.
+    Redis,
+    /// Uploads can be resumed; records in the embedded store, bytes are durable once synced to the disk.
+    Disk,
     /// The same WebSocket library and nothing else.
     Bare,
 }
@@ -28,6 +42,10 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Server => "server",
+            Self::NoChecksum => "no crc",
+            Self::Embedded => "embedded",
+            Self::Redis => "redis",
+            Self::Disk => "disk",
             Self::Bare => "bare",
         })
     }
@@ -60,10 +78,29 @@ pub(crate) struct Load {
     pub(crate) bytes: u64,
     /// Bytes of a chunk.
     pub(crate) chunk: u32,
+    /// Round trip that the link adds, in milliseconds.
+    pub(crate) round_trip_ms: u32,
+    /// One segment in this many stalls the link; 0 for none.
+    pub(crate) stall_one_in: u32,
+    /// Whether every connection is cut half way and resumes.
+    pub(crate) is_cut: bool,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self {
+            connections: 1,
+            bytes: 1 << 30,
+            chunk: 65536,
+            round_trip_ms: 0,
+            stall_one_in: 0,
+            is_cut: false,
+        }
+    }
 }
 
 /// What one run gave.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Measured {
     /// Throughput.
     pub(crate) mib_per_second: f64,
@@ -71,15 +108,17 @@ pub(crate) struct Measured {
     pub(crate) cpu_seconds_per_gib: f64,
     /// Most memory the receiver held.
     pub(crate) peak_rss_mib: f64,
+    /// How long each cut connection took until more of its bytes were accepted.
+    pub(crate) resume_ms: Vec<f64>,
 }
 
 /// The programs, built.
 pub(crate) struct Bed {
     server: PathBuf,
-    bare: PathBuf,
-    load: PathBuf,
+    release: PathBuf,
     folder: PathBuf,
     gather: String,
+    redis: Option<Server>,
     ticks_per_second: f64,
 }
 
@@ -87,6 +126,7 @@ pub(crate) struct Bed {
 struct LoadReport {
     bytes: u64,
     seconds: f64,
+    resume_ms: Vec<f64>,
 }
 
 impl Bed {
@@ -95,26 +135,33 @@ impl Bed {
     /// # Errors
     ///
     /// Something does not build.
-    pub(crate) fn make(subjects: &[Subject], gather: &str) -> Result<Self> {
-        must_succeed(&mut cargo([
-            "build",
-            "--release",
-            "--package",
-            "upload-bench",
-        ]))?;
+    pub(crate) fn make(subjects: &[Subject], gather: &str, no_build: bool) -> Result<Self> {
+        if !no_build {
+            must_succeed(&mut cargo([
+                "build",
+                "--release",
+                "--package",
+                "upload-bench",
+            ]))?;
+        }
         let target = metadata()?.target_directory;
         let release = target.join("release");
-        let server = if subjects.contains(&Subject::Server) {
+        let needs_server = subjects.iter().any(|subject| *subject != Subject::Bare);
+        let server = if needs_server && !no_build {
             server_binary()?
         } else {
-            PathBuf::new()
+            release.join("upload-server")
         };
         let folder = target.join("bench");
         fs::create_dir_all(&folder)?;
         Ok(Self {
             server,
-            bare: release.join("upload-bench-bare"),
-            load: release.join("upload-bench-load"),
+            release,
+            redis: if subjects.contains(&Subject::Redis) {
+                Some(start_redis(&folder)?)
+            } else {
+                None
+            },
             folder,
             gather: gather.to_owned(),
             ticks_per_second: ticks_per_second()?,
@@ -126,37 +173,53 @@ impl Bed {
         &self.folder
     }
 
+    /// Returns one of the programs of `upload-bench`.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.release.join(format!("upload-bench-{name}"))
+    }
+
     /// Starts a fresh subject, sends it the load, and tells what that cost.
     ///
     /// # Errors
     ///
     /// The subject or the load generator fails, or a byte is missing.
     pub(crate) fn run(&self, subject: Subject, sink: Sink, load: Load) -> Result<Measured> {
-        let data = self.folder.join("data");
-        let _ = fs::remove_dir_all(&data);
-        fs::create_dir_all(&data)?;
-        let server = self.start(subject, sink, load, &data)?;
+        let server = self.start(subject, sink, load)?;
         let measured = self.measure(&server, sink, load);
         drop(server);
-        let _ = fs::remove_dir_all(&data);
+        self.clean();
         measured
     }
 
-    fn start(&self, subject: Subject, sink: Sink, load: Load, data: &Path) -> Result<Server> {
+    /// Removes what was uploaded.
+    pub(crate) fn clean(&self) {
+        let _ = fs::remove_dir_all(self.folder.join("data"));
+    }
+
+    /// Starts a fresh subject with an empty folder.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub(crate) fn start(&self, subject: Subject, sink: Sink, load: Load) -> Result<Server> {
+        self.clean();
+        let data = &self.folder.join("data");
+        fs::create_dir_all(data)?;
         let address = free_address()?;
         let mut command = match subject {
             Subject::Bare => {
-                let mut command = Command::new(&self.bare);
+                let mut command = crowded(&self.program("bare"));
                 command.args(["--listen", &address, "--gather", &self.gather]);
                 if sink == Sink::File {
                     command.arg("--folder").arg(data);
                 }
                 command
             }
-            Subject::Server => {
+            _ => {
                 let config = self.folder.join("server.toml");
-                fs::write(&config, server_config(&address, data, load))?;
-                let mut command = Command::new(&self.server);
+                let redis = self.redis.as_ref().map(|redis| &*redis.address);
+                fs::write(&config, server_config(subject, &address, data, load, redis))?;
+                let mut command = crowded(&self.server);
                 command.arg("--config").arg(config);
                 command
             }
@@ -171,11 +234,14 @@ impl Bed {
     }
 
     fn measure(&self, server: &Server, sink: Sink, load: Load) -> Result<Measured> {
-        let mut generator = Command::new(&self.load)
+        let mut generator = Command::new(self.program("load"))
             .args(["--address", &server.address, "--slot", &sink.to_string()])
             .args(["--connections", &load.connections.to_string()])
             .args(["--bytes", &load.bytes.to_string()])
             .args(["--chunk", &load.chunk.to_string()])
+            .args(["--round-trip-ms", &load.round_trip_ms.to_string()])
+            .args(["--stall-one-in", &load.stall_one_in.to_string()])
+            .args(load.is_cut.then_some("--cut"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -206,22 +272,64 @@ impl Bed {
             mib_per_second: mib / report.seconds,
             cpu_seconds_per_gib: (after - before) / gib,
             peak_rss_mib: server.peak_rss_kib()? as f64 / 1024.0,
+            resume_ms: report.resume_ms,
         })
     }
 }
 
+/// Returns a command that runs a program with as many open files as the system allows.
+pub(crate) fn crowded(program: &Path) -> Command {
+    let mut command = Command::new("sh");
+    let script = "ulimit -n \"$(ulimit -H -n)\" && exec \"$0\" \"$@\"";
+    command.args(["-c", script]).arg(program);
+    command
+}
+
+fn start_redis(folder: &Path) -> Result<Server> {
+    let address = free_address()?;
+    let port = address.rsplit_once(':').context("an address has a port")?.1;
+    let mut command = Command::new(redis()?);
+    command.args(["--port", port, "--bind", "127.0.0.1", "--save", ""]);
+    Server::start(
+        command.current_dir(folder),
+        address.clone(),
+        &folder.join("redis.log"),
+    )
+}
+
 /// Writes a configuration with a slot per sink, and limits that are out of the way.
-fn server_config(address: &str, data: &Path, load: Load) -> String {
+fn server_config(
+    subject: Subject,
+    address: &str,
+    data: &Path,
+    load: Load,
+    redis: Option<&str>,
+) -> String {
+    let is_resumable = !matches!(subject, Subject::Server | Subject::NoChecksum);
+    let store = match (subject, redis) {
+        (Subject::Redis, Some(redis)) => {
+            format!("store = \"redis\"\nredis_url = \"redis://{redis}/0\"")
+        }
+        _ if is_resumable => "store = \"embedded\"".to_owned(),
+        _ => "store = \"memory\"".to_owned(),
+    };
+    let durability = match subject {
+        Subject::Disk => "disk",
+        _ => "process",
+    };
     let mut config = format!(
         "listen = \"{address}\"\ndata_dir = \"{data}\"\ntemp_dir = \"{data}/.tmp\"\n\
-         require_origin = false\ndemo = false\n\n\
-         [state]\nstore = \"memory\"\n\n\
-         [limits]\nmax_connections = 20000\nmax_uploads_per_owner = 20000\n",
-        data = data.display()
+         require_origin = false\ndemo = false\ndurability = \"{durability}\"\n\n\
+         [state]\n{store}\n\n\
+         [limits]\nmax_connections = 20000\nmax_uploads_per_owner = 20000\n\
+         first_message_seconds = 3600\nidle_upload_seconds = 3600\nping_seconds = {PING_SECONDS}\n\
+         checksum = {checksum}\n",
+        data = data.display(),
+        checksum = subject != Subject::NoChecksum,
     );
     for sink in [Sink::Discard, Sink::File] {
         config += &format!(
-            "\n[slots.{sink}]\nwriter = \"{sink}\"\nmax_entries = 20000\nmax_file_size = {}\nchunk_size = {}\nresumable = false\n",
+            "\n[slots.{sink}]\nwriter = \"{sink}\"\nmax_entries = 20000\nmax_file_size = {}\nchunk_size = {}\nresumable = {is_resumable}\n",
             load.bytes, load.chunk
         );
     }
