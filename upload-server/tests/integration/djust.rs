@@ -15,20 +15,27 @@ use crate::{
 #[tokio::test]
 async fn forty_megabytes_byte_exact() {
     let server = Server::start(&slots(EMBEDDED));
-    let mut client = Client::connect_as(&server.ws(), "", false).await.expect("a connection");
+    let mut client = Client::connect_as(&server.ws(), "", false)
+        .await
+        .expect("a connection");
     let file = pattern::file(40, 40_000_000);
     let upload = Uuid::new_v4();
     let mut message = registration(upload, "any", "holiday.bin", "", file.len() as u64);
     message["resumable"] = json!(false);
     client.send(message).await;
-    let answer = client.until(|message| message["type"] == "upload_registered").await;
+    let answer = client
+        .until(|message| message["type"] == "upload_registered")
+        .await;
     assert_eq!(answer["ref"], upload.to_string());
     client.send_from(upload, &file, 0, 0, 63 * 1024).await;
     client.complete(upload, None).await;
     let ended = client
         .until(|message| message["type"] == "upload_progress" && message["status"] != "uploading")
         .await;
-    assert_eq!((&ended["status"], &ended["progress"]), (&json!("complete"), &json!(100)));
+    assert_eq!(
+        (&ended["status"], &ended["progress"]),
+        (&json!("complete"), &json!(100))
+    );
     server.assert_stored_once("any", &file);
 }
 
@@ -36,19 +43,27 @@ async fn forty_megabytes_byte_exact() {
 #[tokio::test]
 async fn it_is_never_left_waiting() {
     let server = Server::start(&slots(EMBEDDED));
-    let mut client = Client::connect_as(&server.ws(), "", false).await.expect("a connection");
+    let mut client = Client::connect_as(&server.ws(), "", false)
+        .await
+        .expect("a connection");
     let gap = Uuid::new_v4();
     client.register(gap, "any", "a.bin", 100).await;
     client.chunk(gap, 1, &[1; 10]).await;
     let ended = client.ending(gap).await;
-    assert_eq!((&ended["status"], &ended["code"]), (&json!("error"), &json!("chunk_out_of_order")));
+    assert_eq!(
+        (&ended["status"], &ended["code"]),
+        (&json!("error"), &json!("chunk_out_of_order"))
+    );
 
     let short = Uuid::new_v4();
     client.register(short, "any", "a.bin", 100).await;
     client.chunk(short, 0, &[1; 99]).await;
     client.complete(short, None).await;
     let ended = client.ending(short).await;
-    assert_eq!((&ended["status"], &ended["code"]), (&json!("error"), &json!("incomplete")));
+    assert_eq!(
+        (&ended["status"], &ended["code"]),
+        (&json!("error"), &json!("incomplete"))
+    );
     assert!(server.stored("any").is_empty());
 }
 
@@ -78,7 +93,9 @@ async fn missing_bytes_are_never_complete() {
     let chunks: Vec<_> = file.chunks(65_536).collect();
     for left_out in 0..chunks.len() {
         let upload = Uuid::new_v4();
-        client.register(upload, "any", "a.bin", file.len() as u64).await;
+        client
+            .register(upload, "any", "a.bin", file.len() as u64)
+            .await;
         for (index, data) in chunks.iter().enumerate() {
             if index != left_out {
                 client.chunk(upload, index as u32, data).await;
@@ -92,7 +109,9 @@ async fn missing_bytes_are_never_complete() {
         assert_eq!(told["status"], "uploading");
         assert_eq!(told["next_index"], left_out);
         let offset = told["bytes_received"].as_u64().expect("an offset") as usize;
-        client.send_from(upload, &file, offset, left_out as u32, 65_536).await;
+        client
+            .send_from(upload, &file, offset, left_out as u32, 65_536)
+            .await;
         client.complete(upload, Some(crc32c::crc32c(&file))).await;
         assert_eq!(client.ending(upload).await["status"], "complete");
     }

@@ -33,7 +33,9 @@ async fn begin(server: &Server, slot: &str) -> Begun {
     message["client_id"] = "tab one".into();
     client.send(message).await;
     let name = upload.to_string();
-    let answer = client.until(|message| message["ref"] == name.as_str()).await;
+    let answer = client
+        .until(|message| message["ref"] == name.as_str())
+        .await;
     assert_eq!(answer["type"], "upload_registered", "{answer}");
     client.chunk(upload, 0, &file[..CHUNK]).await;
     client.chunk(upload, 1, &file[CHUNK..2 * CHUNK]).await;
@@ -41,7 +43,11 @@ async fn begin(server: &Server, slot: &str) -> Begun {
     let resumable = answer["resumable"] == true;
     client
         .until(|message| {
-            let counted = if resumable { "bytes_durable" } else { "bytes_received" };
+            let counted = if resumable {
+                "bytes_durable"
+            } else {
+                "bytes_received"
+            };
             message["ref"] == name.as_str() && message[counted] == SENT
         })
         .await;
@@ -73,7 +79,9 @@ impl Begun {
         self.client
             .send_from(self.upload, &self.file, offset, index as u32, CHUNK)
             .await;
-        self.client.complete(self.upload, Some(crc32c::crc32c(&self.file))).await;
+        self.client
+            .complete(self.upload, Some(crc32c::crc32c(&self.file)))
+            .await;
         let ended = self.client.ending(self.upload).await;
         assert_eq!(ended["status"], "complete", "{ended}");
         server.assert_stored_once(slot, &self.file);
@@ -108,7 +116,11 @@ impl Stores {
     }
 
     fn all(&self) -> [String; 3] {
-        [MEMORY.to_owned(), EMBEDDED.to_owned(), redis(self.redis.port)]
+        [
+            MEMORY.to_owned(),
+            EMBEDDED.to_owned(),
+            redis(self.redis.port),
+        ]
     }
 
     fn lasting(&self) -> [String; 2] {
@@ -149,15 +161,24 @@ async fn row_2_a_tab_in_the_background() {
         let server = Server::start(&config);
         let mut begun = begin(&server, "resumable").await;
         let told = begun.client.ending(begun.upload).await;
-        assert_eq!((&told["status"], &told["code"]), (&json!("uploading"), &json!("idle_timeout")));
-        assert_eq!((&told["detached"], &told["retry"]), (&json!(true), &json!("later")));
+        assert_eq!(
+            (&told["status"], &told["code"]),
+            (&json!("uploading"), &json!("idle_timeout"))
+        );
+        assert_eq!(
+            (&told["detached"], &told["retry"]),
+            (&json!(true), &json!("later"))
+        );
         let resumed = begun.client.resume(begun.upload, Some("tab one")).await;
         assert_eq!(resumed["bytes_received"], SENT);
         begun.finish(&server, "resumable", &resumed).await;
 
         let mut begun = begin(&server, "any").await;
         let told = begun.client.ending(begun.upload).await;
-        assert_eq!((&told["status"], &told["code"]), (&json!("error"), &json!("idle_timeout")));
+        assert_eq!(
+            (&told["status"], &told["code"]),
+            (&json!("error"), &json!("idle_timeout"))
+        );
         std::fs::remove_file(&server.stored("resumable")[0]).expect("removed");
         begun.assert_aborted(&server).await;
     }
@@ -196,7 +217,10 @@ async fn row_4_a_restart_with_a_lasting_store() {
             end(&mut server, signal);
             server.restart();
             let resumed = begun.come_back(&server, Some("tab one")).await;
-            assert_eq!(resumed["bytes_received"], SENT, "all of it was announced durable");
+            assert_eq!(
+                resumed["bytes_received"], SENT,
+                "all of it was announced durable"
+            );
             begun.finish(&server, "resumable", &resumed).await;
             std::fs::remove_file(&server.stored("resumable")[0]).expect("removed");
 
@@ -244,12 +268,16 @@ async fn row_6_the_tab_is_closed() {
         for slot in ["resumable", "any"] {
             let mut begun = begin(&server, slot).await;
             let other = Client::connect(&server.ws()).await;
-            std::mem::replace(&mut begun.client, other).close(1001).await;
+            std::mem::replace(&mut begun.client, other)
+                .close(1001)
+                .await;
             begun.assert_aborted(&server).await;
         }
         let mut begun = begin(&server, "kept").await;
         let other = Client::connect(&server.ws()).await;
-        std::mem::replace(&mut begun.client, other).close(1001).await;
+        std::mem::replace(&mut begun.client, other)
+            .close(1001)
+            .await;
         let resumed = begun.come_back(&server, Some("tab one")).await;
         assert_eq!(resumed["bytes_received"], SENT);
         begun.finish(&server, "kept", &resumed).await;
@@ -276,11 +304,16 @@ async fn row_7_a_second_tab() {
         let answer = stranger.resume(begun.upload, Some("tab one")).await;
         assert_eq!(answer["status"], "not_found", "{answer}");
         // The first is not disturbed by any of it.
-        begun.client.chunk(begun.upload, 3, &begun.file[SENT..SENT + 10]).await;
+        begun
+            .client
+            .chunk(begun.upload, 3, &begun.file[SENT..SENT + 10])
+            .await;
         let name = begun.upload.to_string();
         begun
             .client
-            .until(|message| message["ref"] == name.as_str() && message["bytes_durable"] == SENT + 10)
+            .until(|message| {
+                message["ref"] == name.as_str() && message["bytes_durable"] == SENT + 10
+            })
             .await;
         drop(std::mem::replace(&mut begun.client, second));
         let resumed = loop {

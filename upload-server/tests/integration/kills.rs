@@ -49,7 +49,10 @@ async fn kill_at_random_points(mut server: Server, store: &str) {
         // One in eight after the last byte was sent.
         let point = dice.below(SIZE as u64 / 7 * 8).min(SIZE as u64);
         let delay = Duration::from_micros(dice.below(20_000));
-        until(&mut heard, |heard| heard.sent >= point && heard.upload.is_some()).await;
+        until(&mut heard, |heard| {
+            heard.sent >= point && heard.upload.is_some()
+        })
+        .await;
         sleep(delay).await;
         block_in_place(|| {
             server.kill();
@@ -63,7 +66,11 @@ async fn kill_at_random_points(mut server: Server, store: &str) {
         let later = Uploader::new(&server.ws(), "resumable", file.clone())
             .owner(&report.cookie)
             .resuming(report.upload);
-        assert_eq!(later.complete().await.result(), report.result(), "round {round}");
+        assert_eq!(
+            later.complete().await.result(),
+            report.result(),
+            "round {round}"
+        );
         server.assert_stored_once("resumable", &file);
         fs::remove_file(&server.stored("resumable")[0]).expect("removed");
     }

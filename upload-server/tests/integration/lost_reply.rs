@@ -46,7 +46,9 @@ async fn lose_replies(mut server: Server, store: &str) {
         let mut message = registration(upload, "resumable", "a.bin", "", file.len() as u64);
         message["client_id"] = "me".into();
         client.send(message).await;
-        client.until(|message| message["type"] == "upload_registered").await;
+        client
+            .until(|message| message["type"] == "upload_registered")
+            .await;
         client.send_file(upload, &file, CHUNK).await;
         // At once, or after a moment in which the file may be put away.
         if dice.below(3) > 0 {

@@ -4,7 +4,10 @@
 //! binary is the one named by `UPLOAD_SERVER_BINARY`, or the one cargo built.
 //! The long runs take their counts from `UPLOAD_LONG_RUN=1`.
 
-#![allow(unreachable_pub, reason = "nothing of a test target is reachable from anywhere")]
+#![allow(
+    unreachable_pub,
+    reason = "nothing of a test target is reachable from anywhere"
+)]
 
 mod client;
 mod djust;

@@ -28,7 +28,10 @@ fn write_pattern(path: &Path, length: u64) {
 }
 
 fn sha256sum(path: &Path) -> String {
-    let output = Command::new("sha256sum").arg(path).output().expect("sha256sum");
+    let output = Command::new("sha256sum")
+        .arg(path)
+        .output()
+        .expect("sha256sum");
     let text = String::from_utf8(output.stdout).expect("text");
     text.split_whitespace().next().expect("a sum").to_owned()
 }
@@ -52,7 +55,11 @@ fn a_gibibyte_from_the_terminal() {
     let source = server.dir().join("source.bin");
     write_pattern(&source, 1 << 30);
     let sent = send(&server, &source, "resumable", &["--json"]);
-    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    assert!(
+        sent.status.success(),
+        "{}",
+        String::from_utf8_lossy(&sent.stderr)
+    );
     let line: Value = serde_json::from_slice(&sent.stdout).expect("one line of JSON");
     assert_eq!(line["result"]["size"], 1_u64 << 30, "{line}");
     let stored = server.stored("resumable");
@@ -86,7 +93,10 @@ fn a_progress_bar_on_a_terminal() {
         .split(|c: char| !(c.is_ascii_digit() || c == '%'))
         .filter(|word| word.len() > 1 && word.ends_with('%'))
         .collect();
-    assert!(percents.len() >= 3, "a bar that moves: {percents:?} in {screen}");
+    assert!(
+        percents.len() >= 3,
+        "a bar that moves: {percents:?} in {screen}"
+    );
     assert!(screen.contains("/s"), "a speed: {screen}");
 }
 

@@ -52,7 +52,9 @@ async fn ten_thousand_records() {
     }
     assert_eq!(server.temporary().len(), UPLOADS - times.len());
     let best = times.iter().min().expect("some");
-    println!("{UPLOADS} parked records: from start to first accepted resume {best:?} (all: {times:?})");
+    println!(
+        "{UPLOADS} parked records: from start to first accepted resume {best:?} (all: {times:?})"
+    );
     assert!(*best <= RESUME_MAX, "{times:?}");
 }
 

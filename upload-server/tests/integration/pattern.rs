@@ -26,8 +26,12 @@ pub struct Dice(u64);
 impl Dice {
     /// Starts from `UPLOAD_SEED`, or from the clock.
     pub fn new(what: &str) -> Self {
-        let clock = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_nanos() as u64;
-        let seed = std::env::var("UPLOAD_SEED").map_or(clock, |seed| seed.parse().expect("a number"));
+        let clock = std::time::UNIX_EPOCH
+            .elapsed()
+            .expect("after 1970")
+            .as_nanos() as u64;
+        let seed =
+            std::env::var("UPLOAD_SEED").map_or(clock, |seed| seed.parse().expect("a number"));
         println!("{what}: UPLOAD_SEED={seed}");
         Self(seed)
     }

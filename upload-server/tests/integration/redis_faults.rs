@@ -67,7 +67,10 @@ impl Live {
     /// killed, and the upload goes on from what was announced.
     async fn comes_back(mut self) {
         let told = until(&mut self.heard, |heard| heard.resumable.len() > 1).await;
-        assert_eq!(told.resumable, [(false, Some(Code::NotResumable)), (true, None)]);
+        assert_eq!(
+            told.resumable,
+            [(false, Some(Code::NotResumable)), (true, None)]
+        );
         self.is_kept().await;
     }
 
@@ -79,7 +82,11 @@ impl Live {
         });
         self.gate.open_wide();
         let report = self.sending.await.expect("it ends complete");
-        assert_eq!((report.heard.restarts, report.heard.resumes), (0, 1), "{report:?}");
+        assert_eq!(
+            (report.heard.restarts, report.heard.resumes),
+            (0, 1),
+            "{report:?}"
+        );
         self.server.assert_stored_once("resumable", &self.file);
         assert!(self.server.temporary().is_empty());
     }
@@ -99,11 +106,17 @@ async fn killed() {
     redis_server.kill();
     live.goes_on().await;
 
-    let mut other = Client::connect_as(&live.server.ws(), &cookie, true).await.expect("a connection");
+    let mut other = Client::connect_as(&live.server.ws(), &cookie, true)
+        .await
+        .expect("a connection");
     assert_eq!(other.resume(left, Some("me")).await["status"], "locked");
     let fresh = uuid::Uuid::new_v4();
-    other.send(registration(fresh, "kept", "a.bin", "", 5)).await;
-    let answer = other.until(|message| message["type"] == "upload_registered").await;
+    other
+        .send(registration(fresh, "kept", "a.bin", "", 5))
+        .await;
+    let answer = other
+        .until(|message| message["type"] == "upload_registered")
+        .await;
     assert_eq!(answer["resumable"], false, "{answer}");
     other.send_file(fresh, b"hello", 65_536).await;
     assert_eq!(other.ending(fresh).await["status"], "complete");
@@ -157,7 +170,12 @@ async fn loading() {
     redis_server.ok(fill);
     redis_server.ok("SAVE");
     // In microseconds per key; it answers between pieces of this many bytes.
-    let slowly = ["--key-load-delay", "1000", "--loading-process-events-interval-bytes", "65536"];
+    let slowly = [
+        "--key-load-delay",
+        "1000",
+        "--loading-process-events-interval-bytes",
+        "65536",
+    ];
     redis_server.restart(&slowly);
     block_in_place(|| redis_server.wait_for("-LOADING"));
     live.goes_on().await;

@@ -72,7 +72,10 @@ impl RedisServer {
         let began = Instant::now();
         loop {
             let found = self.command("PING");
-            if found.as_ref().is_some_and(|found| found.starts_with(answer)) {
+            if found
+                .as_ref()
+                .is_some_and(|found| found.starts_with(answer))
+            {
                 return;
             }
             assert!(began.elapsed() < START_MAX, "{found:?}, not {answer}");

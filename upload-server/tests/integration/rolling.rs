@@ -48,7 +48,10 @@ async fn begun_on_one_and_ended_on_the_other() {
         let mut offered = later.watch();
         let sent = tokio::spawn(later.complete());
         let offer = until(&mut offered, |heard| heard.resumes > 0).await;
-        assert!(offer.received >= safe.durable, "RESUME-2: {offer:?} after {safe:?}");
+        assert!(
+            offer.received >= safe.durable,
+            "RESUME-2: {offer:?} after {safe:?}"
+        );
         let report = sent.await.expect("it ends complete");
         sending.abort();
         first.assert_stored_once("resumable", &file);
@@ -86,7 +89,11 @@ async fn a_rolling_restart_loses_nothing() {
     let mut restarts = 0;
     let mut reports = Vec::new();
     while reports.len() < 16 {
-        let node = if restarts % 2 == 0 { &mut first } else { &mut second };
+        let node = if restarts % 2 == 0 {
+            &mut first
+        } else {
+            &mut second
+        };
         restarts += 1;
         block_in_place(|| {
             let took = node.terminate();
@@ -102,7 +109,10 @@ async fn a_rolling_restart_loses_nothing() {
         reports.iter().map(|report| of(&report.heard)).sum()
     };
     assert_eq!(sum(|heard| heard.restarts), 0);
-    assert!(sum(|heard| heard.resumes) >= 16, "the restarts met the uploads");
+    assert!(
+        sum(|heard| heard.resumes) >= 16,
+        "the restarts met the uploads"
+    );
     let stored = first.stored("resumable");
     assert_eq!(stored.len(), 16);
     for path in stored {
@@ -149,7 +159,10 @@ async fn a_drain_keeps_everything() {
             drains += report.heard.drains;
         }
         drop(idle);
-        assert!(resumes >= 60 && drains >= 60, "{resumes} resumes, {drains} drains");
+        assert!(
+            resumes >= 60 && drains >= 60,
+            "{resumes} resumes, {drains} drains"
+        );
         let stored = files_below(&server.dir().join("files/resumable"));
         assert_eq!(stored.len(), 64);
         for path in stored {

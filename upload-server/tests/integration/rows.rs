@@ -55,15 +55,28 @@ async fn start() -> (Server, Client) {
 }
 
 /// What a registration is answered: `ok` or the code of the refusal.
-async fn register(client: &mut Client, slot: &str, name: &str, media_type: &str, size: u64) -> String {
+async fn register(
+    client: &mut Client,
+    slot: &str,
+    name: &str,
+    media_type: &str,
+    size: u64,
+) -> String {
     let upload = Uuid::new_v4();
-    client.send(registration(upload, slot, name, media_type, size)).await;
+    client
+        .send(registration(upload, slot, name, media_type, size))
+        .await;
     let name = upload.to_string();
-    let answer = client.until(|message| message["ref"] == name.as_str()).await;
+    let answer = client
+        .until(|message| message["ref"] == name.as_str())
+        .await;
     match answer["type"].as_str() {
         Some("upload_registered") => "ok".into(),
         _ => {
-            assert_eq!(answer["status"], "error", "MSG-1: a snapshot that ends it: {answer}");
+            assert_eq!(
+                answer["status"], "error",
+                "MSG-1: a snapshot that ends it: {answer}"
+            );
             answer["code"].as_str().expect("a code").into()
         }
     }
@@ -106,7 +119,10 @@ async fn registration_rows() {
     ];
     for (id, slot, name, media_type, size, expected) in rows {
         let answer = register(&mut client, slot, name, media_type, size).await;
-        assert_eq!(answer, expected, "{id}: {slot} {name:?} {media_type:?} {size}");
+        assert_eq!(
+            answer, expected,
+            "{id}: {slot} {name:?} {media_type:?} {size}"
+        );
     }
 }
 
@@ -116,7 +132,10 @@ async fn entries_are_counted() {
     let (_server, mut client) = start().await;
     let first = Uuid::new_v4();
     client.register(first, "single", "a.bin", 3).await;
-    assert_eq!(register(&mut client, "single", "b.bin", "", 3).await, "too_many_entries");
+    assert_eq!(
+        register(&mut client, "single", "b.bin", "", 3).await,
+        "too_many_entries"
+    );
     client.send_file(first, b"abc", 65_536).await;
     assert_eq!(client.ending(first).await["status"], "complete");
     assert_eq!(register(&mut client, "single", "b.bin", "", 3).await, "ok");
@@ -214,11 +233,27 @@ async fn active_content_rows() {
 }
 
 /// Uploads `bytes` and returns how it ended.
-async fn upload(client: &mut Client, slot: &str, name: &str, media_type: &str, bytes: &[u8]) -> Value {
+async fn upload(
+    client: &mut Client,
+    slot: &str,
+    name: &str,
+    media_type: &str,
+    bytes: &[u8],
+) -> Value {
     let upload = Uuid::new_v4();
-    client.send(registration(upload, slot, name, media_type, bytes.len() as u64)).await;
+    client
+        .send(registration(
+            upload,
+            slot,
+            name,
+            media_type,
+            bytes.len() as u64,
+        ))
+        .await;
     let text = upload.to_string();
-    let answer = client.until(|message| message["ref"] == text.as_str()).await;
+    let answer = client
+        .until(|message| message["ref"] == text.as_str())
+        .await;
     assert_eq!(answer["type"], "upload_registered", "{name}: {answer}");
     if !bytes.is_empty() {
         client.chunk(upload, 0, bytes).await;
@@ -274,11 +309,23 @@ async fn stored_names_are_safe() {
         assert_eq!((slot, &name[37..]), ("any", expected), "{raw:?}");
         assert!(server.dir().join("files").join(&path).is_file());
     }
-    let ended = upload(&mut client, "any", &long, "", b"\x89PNG\r\n\x1a\n0000000000000").await;
+    let ended = upload(
+        &mut client,
+        "any",
+        &long,
+        "",
+        b"\x89PNG\r\n\x1a\n0000000000000",
+    )
+    .await;
     let path = ended["result"]["path"].as_str().expect("a path").to_owned();
     let name = path.split_once('/').expect("slot and name").1;
     assert!(name.len() <= 255 && name.ends_with(".png"), "{name}");
-    for (raw, never) in [("CON", "CON"), ("a.txt:stream", ":"), ("a\u{2028}b.txt", "\u{2028}"), ("evil\u{202e}gpj.txt", "\u{202e}")] {
+    for (raw, never) in [
+        ("CON", "CON"),
+        ("a.txt:stream", ":"),
+        ("a\u{2028}b.txt", "\u{2028}"),
+        ("evil\u{202e}gpj.txt", "\u{202e}"),
+    ] {
         let ended = upload(&mut client, "any", raw, "", b"plain words").await;
         let path = ended["result"]["path"].as_str().expect("a path");
         assert!(!path[41..].contains(never), "{raw:?} became {path:?}");
@@ -302,27 +349,52 @@ async fn magic_byte_rows() {
         ("MB-2", "a.jpg", "image/jpeg", mz, bad),
         ("MB-3", "a.webp", "image/webp", riff, bad),
         ("MB-3", "a.webp", "image/webp", webp, "complete"),
-        ("MB-4", "a.pdf", "application/pdf", b"%PDF-1.4\n00000000000", "complete"),
+        (
+            "MB-4",
+            "a.pdf",
+            "application/pdf",
+            b"%PDF-1.4\n00000000000",
+            "complete",
+        ),
         ("MB-5", "a.jpg", "image/jpeg", b"", bad),
         ("MB-5", "a.jpg", "image/jpeg", b"\xff", bad),
         ("MB-5", "a.jpg", "image/jpeg", b"\xff\xd8", bad),
-        ("MB-6", "a.txt", "text/plain", b"any words at all", "complete"),
+        (
+            "MB-6",
+            "a.txt",
+            "text/plain",
+            b"any words at all",
+            "complete",
+        ),
         ("MB-6", "a.bin", "application/octet-stream", mz, "complete"),
         ("MB-8", "a.png", "", mz, bad),
         ("MB-10", "a.png", "IMAGE/PNG", mz, bad),
         ("MB-10", "a.png", "image/png; q=1", mz, bad),
         ("MB-10", "a.png", "application/octet-stream", mz, bad),
         ("MB-11", "a.txt", "text/plain", b"", "complete"),
-        ("bytes", "a.txt", "text/plain", b"<!DOCTYPE html><html><script>1</script>", "active_content"),
+        (
+            "bytes",
+            "a.txt",
+            "text/plain",
+            b"<!DOCTYPE html><html><script>1</script>",
+            "active_content",
+        ),
     ];
     for (id, name, media_type, bytes, expected) in rows {
         let before = server.stored("any").len();
         let ended = upload(&mut client, "any", name, media_type, bytes).await;
-        let answer = if ended["status"] == "complete" { &ended["status"] } else { &ended["code"] };
+        let answer = if ended["status"] == "complete" {
+            &ended["status"]
+        } else {
+            &ended["code"]
+        };
         assert_eq!(answer, expected, "{id}: {name} {media_type} {ended}");
         let stored = usize::from(*expected == "complete");
         assert_eq!(server.stored("any").len(), before + stored, "{id}");
-        assert!(server.temporary().is_empty(), "{id}: nothing touches storage before the verdict");
+        assert!(
+            server.temporary().is_empty(),
+            "{id}: nothing touches storage before the verdict"
+        );
     }
 }
 
@@ -354,7 +426,10 @@ async fn progress_and_excess() {
     assert_eq!(told["progress"], 10, "PC-1");
     client.chunk(upload, 2, &[7; 91]).await;
     let ended = client.ending(upload).await;
-    assert_eq!((&ended["status"], &ended["code"]), (&json!("error"), &json!("size_exceeded")));
+    assert_eq!(
+        (&ended["status"], &ended["code"]),
+        (&json!("error"), &json!("size_exceeded"))
+    );
 
     let upload = Uuid::new_v4();
     client.register(upload, "ten", "a.bin", 10).await;
@@ -379,11 +454,17 @@ async fn cancelling() {
     client.chunk(upload, 0, &[7; 65_536]).await;
     client.cancel(upload).await;
     let ended = client.ending(upload).await;
-    assert_eq!((&ended["status"], &ended["code"]), (&json!("cancelled"), &json!("cancelled")));
+    assert_eq!(
+        (&ended["status"], &ended["code"]),
+        (&json!("cancelled"), &json!("cancelled"))
+    );
     client.chunk(upload, 1, &[7; 65_536]).await;
     client.complete(upload, None).await;
     let again = client.ending(upload).await;
-    assert_eq!((&again["status"], &again["code"]), (&ended["status"], &ended["code"]));
+    assert_eq!(
+        (&again["status"], &again["code"]),
+        (&ended["status"], &ended["code"])
+    );
     assert!(server.stored("any").is_empty());
     for _ in 0..100 {
         if server.temporary().is_empty() {

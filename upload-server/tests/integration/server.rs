@@ -95,11 +95,18 @@ impl Server {
     /// runs `upload-server gc`, and asserts that nothing is left.
     pub fn assert_reaper_empties(&self) {
         for path in self.temporary() {
-            let status = Command::new("touch").args(["-d", "2 days ago"]).arg(path).status();
+            let status = Command::new("touch")
+                .args(["-d", "2 days ago"])
+                .arg(path)
+                .status();
             assert!(status.expect("touch").success());
         }
         let output = self.run(&["gc"]);
-        assert!(self.temporary().is_empty(), "{:?} after {output:?}", self.temporary());
+        assert!(
+            self.temporary().is_empty(),
+            "{:?} after {output:?}",
+            self.temporary()
+        );
     }
 
     /// Sends SIGTERM and waits; returns how long it took to exit.

@@ -37,7 +37,10 @@ fn ask(port: u16, method: &str, path: &str, cookie: &str) -> Answer {
     stream.read_to_string(&mut text).expect("an answer");
     let (head, body) = text.split_once("\r\n\r\n").expect("a head");
     let mut lines = head.lines();
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).expect("a status");
+    let status = lines
+        .next()
+        .and_then(|line| line.split(' ').nth(1))
+        .expect("a status");
     let mut headers: Vec<String> = lines
         .map(str::to_lowercase)
         .filter(|line| !line.starts_with("date:"))
@@ -55,16 +58,24 @@ fn ask(port: u16, method: &str, path: &str, cookie: &str) -> Answer {
 #[tokio::test]
 async fn only_the_owner_is_told() {
     let redis_server = RedisServer::start();
-    for state in [MEMORY.to_owned(), EMBEDDED.to_owned(), redis(redis_server.port)] {
+    for state in [
+        MEMORY.to_owned(),
+        EMBEDDED.to_owned(),
+        redis(redis_server.port),
+    ] {
         let server = Server::start(&slots(&state));
         let mut client = Client::connect(&server.ws()).await;
         let cookie = client.cookie.clone();
         let upload = Uuid::new_v4();
         let file = pattern::file(9, 200_000);
-        client.register(upload, "resumable", "Résumé.bin", 200_000).await;
+        client
+            .register(upload, "resumable", "Résumé.bin", 200_000)
+            .await;
         client.chunk(upload, 0, &file[..65_536]).await;
         client.chunk(upload, 1, &file[65_536..131_072]).await;
-        client.until(|message| message["bytes_durable"] == 131_072).await;
+        client
+            .until(|message| message["bytes_durable"] == 131_072)
+            .await;
 
         let path = |id: &str| format!("/uploads/{id}/status");
         let own = path(&upload.to_string());
@@ -85,9 +96,17 @@ async fn only_the_owner_is_told() {
         let once = Uuid::new_v4();
         client.register(once, "any", "a.bin", 100).await;
         let rows = [
-            ("unknown", path(&Uuid::new_v4().to_string()), cookie.as_str()),
+            (
+                "unknown",
+                path(&Uuid::new_v4().to_string()),
+                cookie.as_str(),
+            ),
             ("malformed", path("not-a-uuid"), &cookie),
-            ("without hyphens", path(&upload.simple().to_string()), &cookie),
+            (
+                "without hyphens",
+                path(&upload.simple().to_string()),
+                &cookie,
+            ),
             ("nil", path(&Uuid::nil().to_string()), &cookie),
             ("other owner", own.clone(), &stranger.cookie),
             ("no cookie", own.clone(), ""),
@@ -95,20 +114,31 @@ async fn only_the_owner_is_told() {
             ("not resumable", path(&once.to_string()), &cookie),
         ];
         let same = ask(server.port, "GET", &rows[0].1, rows[0].2);
-        assert_eq!((same.status, same.body.as_str()), (404, r#"{"status":"not_found"}"#));
+        assert_eq!(
+            (same.status, same.body.as_str()),
+            (404, r#"{"status":"not_found"}"#)
+        );
         for (what, path, cookie) in rows {
             assert_eq!(ask(server.port, "GET", &path, cookie), same, "{what}");
         }
         for method in ["POST", "PUT", "DELETE", "PATCH"] {
-            assert_eq!(ask(server.port, method, &own, &cookie).status, 405, "{method}");
+            assert_eq!(
+                ask(server.port, method, &own, &cookie).status,
+                405,
+                "{method}"
+            );
         }
 
         client.chunk(upload, 2, &file[131_072..196_608]).await;
         client.chunk(upload, 3, &file[196_608..]).await;
         client.complete(upload, None).await;
         assert_eq!(client.ending(upload).await["status"], "complete");
-        let body: Value = serde_json::from_str(&ask(server.port, "GET", &own, &cookie).body).expect("JSON");
-        assert_eq!((&body["status"], &body["bytes_received"]), (&json!("complete"), &json!(200_000)));
+        let body: Value =
+            serde_json::from_str(&ask(server.port, "GET", &own, &cookie).body).expect("JSON");
+        assert_eq!(
+            (&body["status"], &body["bytes_received"]),
+            (&json!("complete"), &json!(200_000))
+        );
     }
 }
 
@@ -125,5 +155,8 @@ async fn a_failing_store_tells_nothing() {
     assert_eq!(ask(server.port, "GET", &path, &cookie).status, 200);
     redis_server.kill();
     let answer = ask(server.port, "GET", &path, &cookie);
-    assert_eq!((answer.status, answer.body.as_str()), (404, r#"{"status":"not_found"}"#));
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (404, r#"{"status":"not_found"}"#)
+    );
 }

@@ -97,7 +97,15 @@ async fn kill_at_each(server: &mut Server, calls: &str) -> u32 {
 fn attach(server: &Server, inject: &str) -> Child {
     let heard = server.dir().join("strace.txt");
     let mut strace = Command::new("strace")
-        .args(["-f", "-o", "/dev/null", "-e", inject, "-p", &server.pid().to_string()])
+        .args([
+            "-f",
+            "-o",
+            "/dev/null",
+            "-e",
+            inject,
+            "-p",
+            &server.pid().to_string(),
+        ])
         .stdout(Stdio::null())
         .stderr(File::create(&heard).expect("a file"))
         .spawn()
@@ -120,6 +128,9 @@ fn attach(server: &Server, inject: &str) -> Child {
 /// Lets go of the server, which goes on if it lives.
 fn detach(strace: &mut Child) {
     let pid = strace.id().to_string();
-    let _ = Command::new("kill").args(["-s", "INT", &pid]).stderr(Stdio::null()).status();
+    let _ = Command::new("kill")
+        .args(["-s", "INT", &pid])
+        .stderr(Stdio::null())
+        .status();
     strace.wait().expect("its end");
 }

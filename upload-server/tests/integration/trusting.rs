@@ -45,10 +45,19 @@ impl Chunks {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_ends_byte_exact() {
     let redis_server = RedisServer::start();
-    for state in [MEMORY.to_owned(), EMBEDDED.to_owned(), redis(redis_server.port)] {
+    for state in [
+        MEMORY.to_owned(),
+        EMBEDDED.to_owned(),
+        redis(redis_server.port),
+    ] {
         let mut server = Server::start(&slots(&state));
         let mut dice = Dice::new(&state);
-        for chunks in [Chunks::Of(64_512), Chunks::Of(65_536), Chunks::Of(1_000), Chunks::Mixed] {
+        for chunks in [
+            Chunks::Of(64_512),
+            Chunks::Of(65_536),
+            Chunks::Of(1_000),
+            Chunks::Mixed,
+        ] {
             let kills = state != MEMORY;
             let connections = trust(&mut server, chunks, kills, &mut dice).await;
             println!("{chunks:?}: {connections} connections");
@@ -105,7 +114,10 @@ async fn run(
         Some("complete") => return Some(true),
         Some("resumed") => {
             let offset = answer["bytes_received"].as_u64().expect("an offset");
-            (offset as usize, answer["next_index"].as_u64().expect("an index") as u32)
+            (
+                offset as usize,
+                answer["next_index"].as_u64().expect("an index") as u32,
+            )
         }
         Some("not_found") => {
             let mut message = registration(upload, "resumable", "a.bin", "", file.len() as u64);

@@ -17,7 +17,9 @@ use serde_json::Value;
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 use tokio_websockets::{ClientBuilder, Limits, MaybeTlsStream, Message, WebSocketStream};
 use upload_core::{FileFacts, Now, Outcome, Sender, SenderConfig, SenderOutput};
-use upload_proto::{Code, Frame, ResumeStatus, Retry, ServerMessage, Snapshot, Status, UploadRef, crc32c_hex};
+use upload_proto::{
+    Code, Frame, ResumeStatus, Retry, ServerMessage, Snapshot, Status, UploadRef, crc32c_hex,
+};
 use uuid::Uuid;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -177,7 +179,10 @@ impl Uploader {
     /// Sends until it ends, and expects it to be complete.
     pub async fn complete(self) -> Report {
         let report = self.run().await;
-        assert!(matches!(report.outcome, Outcome::Complete { .. }), "{report:?}");
+        assert!(
+            matches!(report.outcome, Outcome::Complete { .. }),
+            "{report:?}"
+        );
         report
     }
 
@@ -216,7 +221,10 @@ impl Uploader {
             return;
         }
         let due = sender.poll_timeout().map(tokio::time::Instant::from_std);
-        let look = self.waiting.is_some().then(|| tokio::time::Instant::now() + GATE_LOOK);
+        let look = self
+            .waiting
+            .is_some()
+            .then(|| tokio::time::Instant::now() + GATE_LOOK);
         let wake = due.into_iter().chain(look).min();
         tokio::select! {
             message = next(&mut self.socket) => self.take(message, sender),
@@ -256,7 +264,10 @@ impl Uploader {
                     // Unless the answer to the registration was lost, which nobody can tell
                     // from somebody else's use of the ref.
                     let heard = self.heard.borrow().clone();
-                    assert!(self.may_restart || heard.upload.is_none(), "begins anew: {heard:?}");
+                    assert!(
+                        self.may_restart || heard.upload.is_none(),
+                        "begins anew: {heard:?}"
+                    );
                     let upload = fresh_ref();
                     self.heard.send_modify(|heard| {
                         heard.restarts += 1;
@@ -307,7 +318,9 @@ impl Uploader {
         };
         if !matches!(timeout(SOCKET_MAX, socket.send(message)).await, Ok(Ok(()))) {
             // The server may have said why before it went.
-            while let Some(Some(Some(Ok(message)))) = self.socket.as_mut().map(|s| s.next().now_or_never()) {
+            while let Some(Some(Some(Ok(message)))) =
+                self.socket.as_mut().map(|s| s.next().now_or_never())
+            {
                 self.take(Some(message), sender);
             }
             self.lose(sender);
@@ -372,7 +385,11 @@ impl Uploader {
                     assert_eq!(resumed.next_index, at / u64::from(resumed.chunk_size));
                     // RESUME-6: the server's prefix is the file's.
                     let ours = self.prefix_crc(at);
-                    assert_eq!(resumed.crc32c.as_deref(), Some(&*ours), "the first {at} bytes");
+                    assert_eq!(
+                        resumed.crc32c.as_deref(),
+                        Some(&*ours),
+                        "the first {at} bytes"
+                    );
                     self.heard.send_modify(|heard| {
                         heard.resumes += 1;
                         heard.offered += at;
@@ -401,11 +418,17 @@ impl Uploader {
             assert_eq!(snapshot.crc32c.as_deref(), Some(&*ours));
             assert_eq!(snapshot.bytes_durable, size);
         }
-        assert!(snapshot.bytes_durable <= snapshot.bytes_received, "{snapshot:?}");
+        assert!(
+            snapshot.bytes_durable <= snapshot.bytes_received,
+            "{snapshot:?}"
+        );
         self.heard.send_modify(|heard| {
             // MSG-2: nothing goes back within one attachment.
             if snapshot.status == Status::Uploading {
-                assert!(snapshot.bytes_received >= heard.received, "{snapshot:?} after {heard:?}");
+                assert!(
+                    snapshot.bytes_received >= heard.received,
+                    "{snapshot:?} after {heard:?}"
+                );
             }
             heard.received = snapshot.bytes_received;
             heard.durable = heard.durable.max(snapshot.bytes_durable);
@@ -464,7 +487,9 @@ async fn open(url: &str, cookie: &str) -> Option<(Socket, String)> {
         .ok()?;
     if !cookie.is_empty() {
         let value = HeaderValue::from_str(cookie).expect("a cookie");
-        builder = builder.add_header(HeaderName::from_static("cookie"), value).ok()?;
+        builder = builder
+            .add_header(HeaderName::from_static("cookie"), value)
+            .ok()?;
     }
     let (socket, response) = builder.connect().await.ok()?;
     let fresh = response
@@ -487,7 +512,9 @@ async fn next(socket: &mut Option<Socket>) -> Option<Message> {
 }
 
 fn now() -> Now {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970");
     Now {
         instant: Instant::now(),
         unix_ms: since.as_millis() as u64,

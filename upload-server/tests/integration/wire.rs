@@ -38,7 +38,11 @@ async fn wrong_frames() {
         (named(&[2], b""), "unknown_ref", name.clone()),
         (named(&[2], b"1234"), "unknown_ref", name.clone()),
         (named(&[3], b""), "unknown_ref", name.clone()),
-        (chunk_frame(Uuid::nil(), 0, b"").to_vec(), "unknown_ref", nil),
+        (
+            chunk_frame(Uuid::nil(), 0, b"").to_vec(),
+            "unknown_ref",
+            nil,
+        ),
     ];
     for (frame, code, named) in rows {
         client.send_binary(frame.clone()).await;
@@ -50,7 +54,11 @@ async fn wrong_frames() {
         );
     }
     client.send(json!({ "type": "ping" })).await;
-    assert_eq!(client.next().await, json!({ "type": "pong" }), "the socket stayed open");
+    assert_eq!(
+        client.next().await,
+        json!({ "type": "pong" }),
+        "the socket stayed open"
+    );
 }
 
 /// CTRL-1, CTRL-2, MSG-1a, FR-17 to FR-20: wrong messages.
@@ -77,7 +85,10 @@ async fn wrong_messages() {
         ("{}".into(), "bad_message"),
         (r#"{"type":5}"#.into(), "bad_message"),
         (r#"{"type":"zzz"}"#.into(), "unknown_type"),
-        (with("extra", json!("SPOT")).replace("\"SPOT\"", &nested), "bad_message"),
+        (
+            with("extra", json!("SPOT")).replace("\"SPOT\"", &nested),
+            "bad_message",
+        ),
         (with("ref", json!("x")), "bad_ref"),
         (with("ref", json!(5)), "bad_ref"),
         (with("ref", json!(Uuid::nil().to_string())), "bad_ref"),
@@ -96,23 +107,38 @@ async fn wrong_messages() {
         (with("meta", json!({ "a": "x".repeat(4096) })), "bad_meta"),
         (with("upload_name", json!("backdoor")), "unknown_slot"),
         (r#"{"type":"upload_resume"}"#.into(), "bad_ref"),
-        (format!(r#"{{"type":"upload_register","ref":"{upload}","ref":"{upload}"}}"#), "bad_message"),
-        (with("client_name", json!("SPOT")).replace("SPOT", r"\ud800"), "bad_message"),
+        (
+            format!(r#"{{"type":"upload_register","ref":"{upload}","ref":"{upload}"}}"#),
+            "bad_message",
+        ),
+        (
+            with("client_name", json!("SPOT")).replace("SPOT", r"\ud800"),
+            "bad_message",
+        ),
     ];
     for (text, code) in rows {
         client.send_text(text.clone()).await;
         let answer = client.next().await;
         assert_eq!(answer["code"], code, "{:.120}: {answer}", text);
         if answer["type"] == "upload_progress" {
-            assert_eq!((&answer["status"], &answer["ref"]), (&json!("error"), &json!(upload.to_string())));
+            assert_eq!(
+                (&answer["status"], &answer["ref"]),
+                (&json!("error"), &json!(upload.to_string()))
+            );
         }
     }
     // Ignored fields may hold anything that is JSON, and upper case is folded.
-    let odd = with("ref", json!(upload.to_string().to_uppercase()))
-        .replacen('{', r#"{"junk":"\ud800","n":1e999,"#, 1);
+    let odd = with("ref", json!(upload.to_string().to_uppercase())).replacen(
+        '{',
+        r#"{"junk":"\ud800","n":1e999,"#,
+        1,
+    );
     client.send_text(odd).await;
     let answer = client.next().await;
-    assert_eq!((&answer["type"], &answer["ref"]), (&json!("upload_registered"), &json!(upload.to_string())));
+    assert_eq!(
+        (&answer["type"], &answer["ref"]),
+        (&json!("upload_registered"), &json!(upload.to_string()))
+    );
 }
 
 /// CTRL-4, MSG-1: the same registration again is answered again; any other
@@ -129,9 +155,16 @@ async fn a_live_ref_again() {
     }
     client.chunk(upload, 0, &file[..65_536]).await;
     for (name, size) in [("a.bin", 100_000), ("b.bin", 100_000), ("a.bin", 5)] {
-        client.send(registration(upload, "any", name, "", size)).await;
-        let answer = client.until(|message| message["type"] != "upload_progress").await;
-        assert_eq!((&answer["type"], &answer["code"]), (&json!("error"), &json!("ref_in_use")));
+        client
+            .send(registration(upload, "any", name, "", size))
+            .await;
+        let answer = client
+            .until(|message| message["type"] != "upload_progress")
+            .await;
+        assert_eq!(
+            (&answer["type"], &answer["code"]),
+            (&json!("error"), &json!("ref_in_use"))
+        );
     }
     client.chunk(upload, 1, &file[65_536..]).await;
     client.complete(upload, None).await;
@@ -151,9 +184,17 @@ async fn replays_and_gaps() {
     client.chunk(upload, 0, &[9; 10]).await;
     client.chunk(upload, 2, &file[20..30]).await;
     client.chunk(upload, 3, &file[30..]).await;
-    let told = client.until(|message| message["code"] == "chunk_out_of_order").await;
-    assert_eq!((&told["next_index"], &told["bytes_received"]), (&json!(1), &json!(10)));
-    assert_eq!((&told["status"], &told["retry"]), (&json!("uploading"), &json!("resend")));
+    let told = client
+        .until(|message| message["code"] == "chunk_out_of_order")
+        .await;
+    assert_eq!(
+        (&told["next_index"], &told["bytes_received"]),
+        (&json!(1), &json!(10))
+    );
+    assert_eq!(
+        (&told["status"], &told["retry"]),
+        (&json!("uploading"), &json!("resend"))
+    );
     for (index, data) in file.chunks(10).enumerate().skip(1) {
         client.chunk(upload, index as u32, data).await;
     }
@@ -189,10 +230,15 @@ async fn completing_again() {
     let second = client.ending(upload).await;
     assert_eq!(first["result"], second["result"]);
     let cookie = client.cookie.clone();
-    let mut later = Client::connect_as(&server.ws(), &cookie, true).await.expect("a connection");
+    let mut later = Client::connect_as(&server.ws(), &cookie, true)
+        .await
+        .expect("a connection");
     later.complete(upload, Some(crc32c::crc32c(b"hello"))).await;
     let third = later.ending(upload).await;
-    assert_eq!((&third["result"], &third["crc32c"]), (&first["result"], &first["crc32c"]));
+    assert_eq!(
+        (&third["result"], &third["crc32c"]),
+        (&first["result"], &first["crc32c"])
+    );
     server.assert_stored_once("resumable", b"hello");
     let mut stranger = Client::connect(&server.ws()).await;
     stranger.complete(upload, None).await;
@@ -204,11 +250,17 @@ async fn completing_again() {
 async fn too_big_and_not_text() {
     let server = Server::start(&slots(EMBEDDED));
     let mut client = Client::connect(&server.ws()).await;
-    let _ = client.try_binary(chunk_frame(Uuid::new_v4(), 0, &[0; 65_537])).await;
+    let _ = client
+        .try_binary(chunk_frame(Uuid::new_v4(), 0, &[0; 65_537]))
+        .await;
     assert_eq!(client.until_closed().await, Ended::Closed(1009));
     let mut client = Client::connect(&server.ws()).await;
     client.send_text("x".repeat(65_536)).await;
-    assert_eq!(client.next().await["code"], "bad_message", "64 KiB of text are read");
+    assert_eq!(
+        client.next().await["code"],
+        "bad_message",
+        "64 KiB of text are read"
+    );
 }
 
 /// CONN-4: a peer that keeps sending what is refused is sent away with 4429.
@@ -225,7 +277,10 @@ async fn an_abusive_peer() {
     }
     assert_eq!(client.until_closed().await, Ended::Closed(4429));
     let file = pattern::file(3, 200_000);
-    assert_eq!(canary.upload("any", "a.bin", &file).await["status"], "complete");
+    assert_eq!(
+        canary.upload("any", "a.bin", &file).await["status"],
+        "complete"
+    );
 }
 
 /// CONN-4: 20,000 chunks of 100 bytes go through.
@@ -269,6 +324,12 @@ fn handshake(port: u16, origin: &str) -> u16 {
     let mut answer = [0; 2048];
     let length = stream.read(&mut answer).expect("an answer");
     let text = String::from_utf8_lossy(&answer[..length]).to_lowercase();
-    assert!(!text.contains("permessage-deflate"), "compression is never negotiated");
-    text.split_whitespace().nth(1).and_then(|code| code.parse().ok()).expect("a status")
+    assert!(
+        !text.contains("permessage-deflate"),
+        "compression is never negotiated"
+    );
+    text.split_whitespace()
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .expect("a status")
 }
