@@ -10,9 +10,9 @@ use crate::{name, writer::UploadFacts};
 /// The longest key S3 takes, in bytes; no provider takes less.
 const KEY_BYTES_MAX: usize = 1024;
 
-/// The longest last segment of a key, in bytes: what file systems take, so that a bucket can be
-/// mirrored into one.
-const NAME_BYTES_MAX: usize = 255;
+/// The longest last segment of a key, in bytes: what file systems take (255), so that a bucket can be
+/// one or be mirrored into one, less what a store may append while it writes.
+const NAME_BYTES_MAX: usize = 240;
 
 /// The longest prefix, in bytes; it leaves room for everything behind it.
 pub(crate) const PREFIX_BYTES_MAX: usize = 512;
