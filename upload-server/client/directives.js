@@ -1,9 +1,5 @@
 // @ts-check
-/**
- * The `dj-*` attributes and the events on `window`.
- * Listeners stand on the root, so what is added or renamed later works and nothing is bound twice.
- * Names and messages only ever become text.
- */
+/** The `dj-*` attributes and the events on `window`. Listeners stand on the root: nothing is bound twice. */
 import { filesOf, sizeText } from "./source.js";
 
 const ROWS_PER_FRAME = 24;
@@ -33,7 +29,6 @@ function stateText(up) {
   return bytesPerSecond ? `${sizeText(bytesPerSecond)}/s, ${timeText(secondsLeft)} left` : "Uploading";
 }
 
-/** By object URL, small and decoded off the main thread where the browser can. */
 async function thumbnail(img, file) {
   let blob = file;
   try {
@@ -49,7 +44,6 @@ async function thumbnail(img, file) {
   img.src = URL.createObjectURL(blob);
 }
 
-/** Gives the attributes under `root` their meaning; returns what ends it. */
 export function bind(uploads, root = /** @type {Document | HTMLElement} */ (document)) {
   const stop = new AbortController();
   const filled = new WeakMap(); // container: slot it was filled for
@@ -117,7 +111,6 @@ export function bind(uploads, root = /** @type {Document | HTMLElement} */ (docu
 
   function scan() {
     scanning = false;
-    // Only once: afterwards the socket knows when to come back.
     if (!begun && root.querySelector(`[dj-upload],[dj-upload-drop],[dj-submit],[dj-click],${BOXES}`)) begun = uploads.connect();
     for (const input of all("input[dj-upload]")) {
       const config = uploads.configs[input.getAttribute("dj-upload")];
@@ -203,7 +196,6 @@ export function bind(uploads, root = /** @type {Document | HTMLElement} */ (docu
     return tile;
   }
 
-  // Rows for what a former page left.
   async function offer(box, slot) {
     for (const record of await uploads.pending(slot)) {
       const { ref, name, size, handle } = record;

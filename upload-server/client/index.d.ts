@@ -143,8 +143,6 @@ export interface ResumeRecord {
   hint: string | null;
   name: string;
   size: number;
-  type: string;
-  lastModified: number;
   relativePath?: string;
   handle?: FileSystemFileHandle;
   /** When it was saved and when the server forgets it, in milliseconds since 1970. */
@@ -269,6 +267,8 @@ export declare class Sender {
   readonly received: number;
   readonly durable: number;
   readonly bytesPerSecond: number;
+  /** Buffers that came with `handleData` and are free again; take them for the next reads. */
+  readonly spare: ArrayBuffer[];
   /** Seconds the server keeps what it has without progress. */
   readonly expiresIn?: number;
   /** Competes for the socket. */

@@ -1,22 +1,17 @@
 // @ts-check
-/**
- * Uploads without markup: `createUploads({ url })`, then `add(files, slot)`.
- * As a page's own `<script type="module">` it starts by itself and reads the `dj-*` attributes (directives.js).
- * What each name is for stands in index.d.ts.
- */
+/** Uploads of a page, over one socket. What each name is for stands in index.d.ts. */
 import { bind } from "./directives.js";
 import { presign, putPresigned } from "./presigned.js";
 import { refusal } from "./protocol.js";
 import { Records } from "./resume.js";
 import { Sender } from "./sender.js";
 import { Socket } from "./socket.js";
-import { fileHint, filesOf, readSlice } from "./source.js";
+import { Source, fileHint, filesOf } from "./source.js";
 
 export { Sender, bind, fileHint, filesOf };
 
 const CONCURRENCY = 3;
-// Frames of one turn of the event loop.
-const FRAMES_MAX = 16;
+const FRAMES_MAX = 16; // of one turn of the event loop
 const FULL_MS = 4;
 const TELL_MS = 80;
 const SAVE_MS = 2000;
@@ -25,8 +20,6 @@ const EVENTS_MAX = 64;
 
 const TEXT = {
   too_large: "File too large",
-  too_many_entries: "Too many files",
-  type_not_accepted: "File type not accepted",
   active_content: "This kind of file is not allowed",
   locked: "Already uploading in another tab",
 };
@@ -41,19 +34,17 @@ const uuid = () =>
 let tabId;
 const tab = () =>
   (tabId ??= (async () => {
-    const claim = (id) =>
-      new Promise((done) => {
-        if (!navigator.locks) return done(true);
-        navigator.locks.request(id, { ifAvailable: true }, (lock) => (done(lock), lock && new Promise(() => {})));
-      });
-    let id;
+    const claim = (id) => new Promise((done) => navigator.locks.request(id, { ifAvailable: true }, (lock) => (done(lock), lock && new Promise(() => {}))));
+    let id = uuid();
     try {
-      id = sessionStorage.uploadClient;
-      if (!id || !(await claim(id))) await claim((id = sessionStorage.uploadClient = uuid()));
+      const kept = sessionStorage.uploadClient;
+      if (kept && (!navigator.locks || (await claim(kept)))) return kept;
+      sessionStorage.uploadClient = id;
+      await claim(id);
     } catch {
-      // Storage is blocked.
+      // No storage or no locks: good for as long as the page lives.
     }
-    return id ?? uuid();
+    return id;
   })());
 
 export class UploadError extends Error {
@@ -68,12 +59,8 @@ export class Upload {
   #owner;
   #tick;
   #next;
-  sender;
-  ending;
+  done = /** @type {any} */ (0);
   paused = false;
-  ready = false;
-  started = false;
-  resuming = false;
   told = "";
   savedAt = 0;
   sentDirect = 0;
@@ -89,8 +76,10 @@ export class Upload {
   }
 
   renew() {
-    Object.assign(this, { sender: undefined, ending: undefined, ready: false, started: false, abort: new AbortController() });
-      this.done = new Promise((done, fail) => (this.settle = () => (this.error ? fail(this.error) : done(this.ending))));
+    this.sender = this.ending = undefined;
+    this.ready = this.started = false;
+    this.abort = new AbortController();
+    this.done = new Promise((done, fail) => (this.settle = () => (this.error ? fail(this.error) : done(this.ending))));
     this.done.catch(() => {});
     this.tick();
   }
@@ -117,20 +106,20 @@ export class Upload {
 
   /** @returns {import("./index.d.ts").Progress} */
   get progress() {
-    const { ref, slot, status, sender, paused, sentDirect: direct } = this;
+    const { ref, slot, status, paused, sentDirect: sent } = this;
     const { name, size } = this.file;
     const done = status === "complete";
-    const received = done ? size : (sender?.received ?? direct);
-    const bytesPerSecond = sender?.bytesPerSecond ?? 0;
+    const s = this.sender ?? { sent, received: sent, durable: done ? size : 0, bytesPerSecond: 0, phase: done ? "done" : "sending" };
     return {
-      ref, name, size, status, paused, bytesPerSecond,
+      ref, name, size, status, paused,
       uploadName: slot,
-      mode: sender || !this.started ? "socket" : "presigned",
-      phase: done ? "done" : (sender?.phase ?? "sending"),
-      progress: done ? 100 : Math.min(99, Math.floor((received / size) * 100) || 0),
-      sent: done ? size : (sender?.sent ?? direct),
-      stored: done ? size : (sender?.durable ?? 0),
-      secondsLeft: bytesPerSecond ? Math.ceil((size - received) / bytesPerSecond) : null,
+      mode: this.sender || !this.started ? "socket" : "presigned",
+      phase: s.phase,
+      progress: done ? 100 : Math.min(99, Math.floor((s.received / size) * 100) || 0),
+      sent: s.sent,
+      stored: s.durable,
+      bytesPerSecond: s.bytesPerSecond,
+      secondsLeft: s.bytesPerSecond ? Math.ceil((size - s.received) / s.bytesPerSecond) : null,
     };
   }
 
@@ -262,7 +251,8 @@ export class Uploads {
     return (await this.#records.list()).filter((r) => r.slot === slot && !this.#of(r.ref).length);
   }
 
-  async restore({ handle, slot, relativePath }) {
+  async restore(record) {
+    const { handle, slot, relativePath } = record;
     if ((await handle?.requestPermission({ mode: "read" })) !== "granted") return;
     return this.add([{ file: await handle.getFile(), handle, relativePath }], slot)[0];
   }
@@ -338,6 +328,7 @@ export class Uploads {
     up.sender = new Sender({
       ref, slot, name, type, size, lastModified, relativePath, chunkSize, resumable, resume, clientId: this.client, meta: up.meta ?? meta, newRef: uuid,
     });
+    up.source = new Source(file);
     this.#live.add(up);
     if (this.connected) up.sender.handleConnected(Date.now());
     this.#drain(up);
@@ -388,7 +379,8 @@ export class Uploads {
 
   async #read(up, s, offset, length) {
     try {
-      s.handleData(offset, await readSlice(up.file, offset, length), Date.now());
+      const bytes = await up.source.read(offset, length, s.spare.pop());
+      if (bytes) s.handleData(offset, bytes, Date.now());
     } catch {
       s.handleUnreadable();
     }
@@ -396,7 +388,7 @@ export class Uploads {
     this.#pump();
   }
 
-  /** Sends frames while the socket has room, each upload in its turn. */
+  // Frames while the socket has room, each upload in its turn.
   #pump() {
     const ring = [...this.#live];
     let budget = FRAMES_MAX;
@@ -418,7 +410,6 @@ export class Uploads {
     }
   }
 
-  /** Tells progress: at once if the status changed. */
   #tell(up, now = false) {
     const { sender, status, savedAt } = up;
     if (sender?.resumable && !up.ended && Date.now() - savedAt > SAVE_MS) this.#save(up);
@@ -438,10 +429,10 @@ export class Uploads {
 
   #save(up) {
     const { file, slot, handle, relativePath, sender } = up;
-    const { name, size, type, lastModified } = file;
+    const { name, size } = file;
     const at = (up.savedAt = Date.now());
     this.#records.save({
-      ref: sender.ref, slot, name, size, type, lastModified, relativePath, handle, at, hint: fileHint(file), offset: sender.received,
+      ref: sender.ref, slot, name, size, relativePath, handle, at, hint: fileHint(file), offset: sender.received,
       expires: at + (sender.expiresIn ?? KEEP_SECONDS) * 1000,
     });
   }
@@ -510,7 +501,7 @@ export class Uploads {
 
 export const createUploads = (options) => new Uploads(options);
 
-/** The page's own, where this file is one of its scripts; otherwise null. */
+// A page's own script starts by itself.
 export const uploads = (() => {
   const { url } = import.meta;
   const script = url.includes("/client/index.js") && [...document.scripts].find((s) => s.src === url);

@@ -13,7 +13,6 @@ export const putPresigned = (spec, file, progress, signal) =>
   new Promise((done, fail) => {
     const xhr = new XMLHttpRequest();
     xhr.open(spec.method ?? "PUT", spec.url);
-    // Those two a browser sets itself and refuses to be given.
     for (const [name, value] of Object.entries(spec.fields ?? {})) if (!/^(host|content-length)$/i.test(name)) xhr.setRequestHeader(name, value);
     xhr.upload.onprogress = (e) => progress(e.loaded);
     xhr.onloadend = () => {

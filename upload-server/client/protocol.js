@@ -1,11 +1,9 @@
 // @ts-check
-/** The wire: frames, messages and the slot rules a page can check itself. Pure. */
+/** Frames, messages, and the slot rules a page can check itself. */
 
 export const SUBPROTOCOL = "upload.v1";
-/** Bytes before a chunk's data: type, ref, index. */
 export const HEADER = 21;
 
-/** The 16 bytes of a canonical UUID, or null. */
 export function refBytes(ref) {
   if (!/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(ref)) return null;
   return Uint8Array.from(ref.replaceAll("-", "").match(/../g), (h) => parseInt(h, 16));
@@ -44,10 +42,7 @@ export function parseMessage(text) {
 const ACTIVE_NAME = /\.(svgz?|x?html?|js)$/;
 const ACTIVE_TYPE = /^(image\/svg\+xml|text\/html|application\/xhtml\+xml|(application|text)\/javascript)$/;
 
-/**
- * The code with which the server would refuse a file (in the order of PROTOCOL MSG-1a), or null.
- * Never stricter than the server, which has the last word.
- */
+/** The code with which the server would refuse a file (PROTOCOL MSG-1a), never stricter than it, or null. */
 export function refusal(config, file, underWay = 0) {
   const name = file.name.normalize("NFKC").replace(/\p{C}/gu, "").toLowerCase().replace(/[\s./\\]+$/, "");
   const type = file.type.split(";")[0].trim().toLowerCase().replace("application/octet-stream", "");

@@ -1,22 +1,18 @@
 // @ts-check
 /**
- * One upload as the client sees it: a pure state machine, fed with inputs and drained of outputs.
+ * One upload as a pure state machine: inputs, then `poll()` until it is empty, and `pollFrame()` while there is room.
  *
- * ```text
  * offline -> registering -> sending -> completing -> done
  *        \-> resuming -> seeking -^         any -> waiting -> offline
- * ```
- * After every input the driver drains `poll()`, and calls `pollFrame()` while the socket has room.
  */
 import { crc32c, crcHex } from "./crc32c.js";
 import { HEADER, encodeCancel, encodeChunk, encodeComplete } from "./protocol.js";
 
 const READ_BYTES = 512 * 1024;
 const READ_AHEAD = 2 * READ_BYTES;
-// Places whose CRC is remembered, so that a short drop re-reads little.
+// Places whose CRC is remembered.
 const MARKS_MAX = 64;
 const MARK_BYTES = 1 << 20;
-// Tries without a byte of progress, and new beginnings, before an upload gives up.
 const TRIES_MAX = 12;
 const RESTARTS_MAX = 8;
 const DELAY_MS = 250;
@@ -33,7 +29,7 @@ export class Sender {
   #crc = 0;
   #index = 0;
   #credit = 0;
-  // Where a seek ends, the CRC it must find, and the receipt that waits for it.
+  // Where a seek ends, and the CRC it must find.
   #target = 0;
   #expect;
   #receipt;
@@ -50,6 +46,7 @@ export class Sender {
   #rateFrom = 0;
 
   paused = false;
+  spare = [];
   // Next byte to send; bytes the server took in order; those that survive its crash.
   sent = 0;
   received = 0;
@@ -125,6 +122,7 @@ export class Sender {
       this.#blocks.push(bytes);
     } else {
       this.#hash(bytes);
+      this.spare.push(bytes.buffer);
       if (this.sent === this.#target) this.#arrived(now);
     }
   }
@@ -155,7 +153,6 @@ export class Sender {
     if (this.#phase === "offline") this.#begin(now);
   }
 
-  /** Ends at once for the page; the server is told when it can be. */
   cancel(now) {
     if (this.finished || this.#cancelled) return;
     const phase = this.#phase;
@@ -189,7 +186,7 @@ export class Sender {
     return { type: "read", offset, length: Math.min(step, end - offset) };
   }
 
-  /** The next chunk or complete frame within the credit, or null. Valid until the next call. */
+  /** The next frame within the credit, valid until the next call. */
   pollFrame() {
     if (this.#phase !== "sending" || this.paused || this.#cancelled) return null;
     if (this.sent === this.size) {
@@ -201,11 +198,12 @@ export class Sender {
     const length = Math.min(this.chunkSize, this.#credit - this.sent, block?.length ?? 0);
     if (length <= 0) return null;
     const data = block.subarray(0, length);
-    if (length < block.length) this.#blocks[0] = block.subarray(length);
-    else this.#blocks.shift();
     if (this.#frame.length < HEADER + length) this.#frame = new Uint8Array(HEADER + this.chunkSize);
     this.#hash(data);
-    return encodeChunk(this.ref, this.#index++, data, this.#frame);
+    const frame = encodeChunk(this.ref, this.#index++, data, this.#frame);
+    this.#blocks[0] = block.subarray(length);
+    if (length === block.length) this.spare.push(this.#blocks.shift().buffer);
+    return frame;
   }
 
   get #attached() {
@@ -283,7 +281,6 @@ export class Sender {
     const at = (this.sent += bytes.length);
     if (at - (marks.at(-1)?.at ?? 0) < this.#markEvery) return;
     marks.push({ at, crc });
-    // The server never goes back before what it called durable.
     while (marks[1]?.at <= this.durable) marks.shift();
     if (marks.length <= MARKS_MAX) return;
     this.#marks = marks.filter((_, i) => i % 2);
@@ -328,7 +325,7 @@ export class Sender {
     if (!this.#cancelled) this.status = "resuming";
   }
 
-  /** Tries again in a while: resumes, or starts over at byte 0. */
+  /** Resumes, or starts over at byte 0, in a while. */
   #again(now, m, fresh = false, sameRef = false) {
     const tries = fresh ? ++this.#restarts : ++this.#tries;
     if (tries > (fresh ? RESTARTS_MAX : TRIES_MAX)) return this.#end({ retry: "restart", ...m, status: "error" });

@@ -7,7 +7,7 @@ const BACKOFF_MAX_MS = 30_000;
 const ABUSIVE_WAIT_MS = 60_000;
 const QUIET_MS = 12_000;
 const ANSWER_MS = 8_000;
-const BUFFERED_MAX = 1 << 20;
+const BUFFERED_MAX = 1 << 19;
 const REFUSED_MAX = 3;
 
 const jitter = (ms) => ms * (0.75 + Math.random() / 2);
@@ -85,7 +85,7 @@ export class Socket {
     ws.onmessage = ({ data }) => {
       const m = parseMessage(data);
       this.#expect(QUIET_MS, true);
-      if (m?.type === "draining") return this.#drop(jitter(m.reconnect_after_ms));
+      if (m?.type === "draining") return this.#drop(jitter(m.reconnect_after_ms ?? 0));
       if (m) this.on.message(m);
       if (m?.type !== "upload_configs") return;
       this.#attempt = this.#refused = 0;
@@ -121,7 +121,7 @@ export class Socket {
     this.#redial(delay);
   }
 
-  /** Something must arrive within `ms`; with `ask`, a ping is tried first, and only when there is work. */
+  /** Something must arrive within `ms`, or with `ask` a ping goes out. */
   #expect(ms, ask = false) {
     clearTimeout(this.#pulse);
     this.#pulse = setTimeout(() => {

@@ -4,10 +4,51 @@
 const FILES_MAX = 10_000;
 const DEPTH_MAX = 32;
 
-export async function readSlice(file, offset, length) {
-  const bytes = new Uint8Array(await file.slice(offset, offset + length).arrayBuffer());
-  if (bytes.length !== length) throw new Error("the file became shorter");
-  return bytes;
+/** One stream into recycled memory: slices leave garbage faster than it is collected. */
+export class Source {
+  #reader;
+  #at;
+  #busy;
+
+  constructor(file) {
+    this.file = file;
+  }
+
+  /** Undefined if a later read overtook this one. */
+  async read(offset, length, buffer) {
+    if (this.#busy || offset !== this.#at) {
+      this.#reader?.cancel();
+      this.#reader = open(this.file.slice(offset));
+    }
+    const reader = this.#reader;
+    this.#at = offset + length;
+    this.#busy = true;
+    if (!(buffer?.byteLength >= length)) buffer = new ArrayBuffer(length);
+    for (let got = 0; got < length; ) {
+      const { value, done } = await reader.read(new Uint8Array(buffer, got, length - got));
+      if (reader !== this.#reader) return;
+      if (done) throw new Error("the file became shorter");
+      got += value.length;
+      buffer = value.buffer;
+    }
+    // Fails if the file changed under the stream.
+    if (this.#at === this.file.size) await this.file.slice(0, 1).arrayBuffer();
+    this.#busy = false;
+    return new Uint8Array(buffer, 0, length);
+  }
+}
+
+function open(blob) {
+  try {
+    return blob.stream().getReader({ mode: "byob" });
+  } catch {
+    let at = 0;
+    const read = async ({ length }) => {
+      const value = new Uint8Array(await blob.slice(at, (at += length)).arrayBuffer());
+      return { value, done: !value.length };
+    };
+    return { read, cancel() {} };
+  }
 }
 
 export const fileHint = (file) => (file ? `${file.name}|${file.size}|${file.lastModified}` : null);
@@ -17,7 +58,6 @@ export async function filesOf(transfer) {
   const found = [];
   const items = [...transfer.items].filter((i) => i.kind === "file").map((item) => {
     const entry = item.webkitGetAsEntry?.();
-    // A handle lets a reload go on without picking the file again.
     return { entry, file: item.getAsFile(), handle: entry?.isFile && item.getAsFileSystemHandle?.().catch(() => {}) };
   });
   for (const { entry, file, handle } of items) {

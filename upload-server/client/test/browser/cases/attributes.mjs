@@ -7,6 +7,7 @@ const textOf = (page, name, cls) => row(page, name).locator(cls).first().textCon
 /** Drops real files and folders, as from the desktop. */
 async function drop(page, selector, paths, { leave = false } = {}) {
   const cdp = await page.context().newCDPSession(page);
+  await page.locator(selector).first().scrollIntoViewIfNeeded();
   const box = await page.locator(selector).first().boundingBox();
   const x = box.x + box.width / 2;
   const y = box.y + box.height / 2;
@@ -52,7 +53,7 @@ export default {
     const page = await visit(t);
     await pick(page, "documents", [{ name: "tool.exe", mimeType: "", buffer: Buffer.alloc(9) }, { name: "page.html", mimeType: "text/html", buffer: Buffer.alloc(9) }]);
     await pick(page, "avatar", { name: "huge.png", mimeType: "image/png", buffer: Buffer.alloc(5_000_001) });
-    for (const [name, words] of [["tool.exe", "File type not accepted"], ["page.html", "This kind of file is not allowed"], ["huge.png", "File too large"]]) {
+    for (const [name, words] of [["tool.exe", "Type not accepted"], ["page.html", "This kind of file is not allowed"], ["huge.png", "File too large"]]) {
       await settled(page, name, "error");
       assert.equal(await textOf(page, name, ".upload-state"), words);
     }
@@ -137,7 +138,7 @@ export default {
   },
 
   async "previews: object URLs for pictures, name and size for others"(t) {
-    const page = await visit(t);
+    const page = await visit(t, { browser: { viewport: { width: 900, height: 300 } } });
     await page.evaluate(() => {
       const box = document.createElement("div");
       box.setAttribute("dj-upload-preview", "documents");

@@ -132,7 +132,7 @@ export default {
   async "one large file does not hold up small ones, nor more than three run at once"(t) {
     const page = await visit(t);
     t.server.proxy.rate = 8e6;
-    await pick(page, "video", await file(t.path("long.mp4"), video(20_000_000)));
+    await pick(page, "video", await file(t.path("long.mp4"), video(60_000_000)));
     await pick(page, "documents", await Promise.all(Array.from({ length: 9 }, (_, i) => file(t.path(`small${i}.txt`), `text ${i} `.repeat(20_000)))));
     const most = await page.evaluate(async () => {
       const { uploads } = await import("/uploads/client/index.js");
