@@ -185,6 +185,17 @@ pub(crate) enum WriterTrouble {
 }
 
 impl Plan {
+    /// Returns whether answers may be late.
+    pub(crate) fn has_delays(&self) -> bool {
+        self.faults.iter().any(|fault| {
+            matches!(
+                fault,
+                Fault::At(_, Timed::Freeze { .. } | Timed::StoreSlow { .. })
+                    | Fault::Store(_, StoreTrouble::Slow(_) | StoreTrouble::Late(_))
+            )
+        })
+    }
+
     pub(crate) fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let memory_store = rng.chance(15);

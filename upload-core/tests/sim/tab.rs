@@ -380,7 +380,9 @@ impl World {
                 Code::ContentMismatch if it.plan.unwelcome => None,
                 Code::StorageFailed | Code::StorageDenied => None,
                 Code::StorageFull | Code::StorageThrottled => None,
-                Code::Superseded if it.has_rival => None,
+                // A resume that was long on its way on an old connection may come after
+                // that of a newer one, which nothing tells from a newer wish.
+                Code::Superseded if it.has_rival || self.plan.has_delays() => None,
                 _ => Some("refused without a reason"),
             },
             Outcome::Cancelled if it.is_excused => None,
