@@ -4,7 +4,7 @@
 //! within `lock_wait` has lost its lease, but may still be writing; then the durable bytes are
 //! copied to a file of the next generation and the old name is removed. That removal decides: if it
 //! succeeds, the old holder writes into a file without a name and its rename fails; if the name is
-//! gone already, the old holder had finished first.
+//! gone already, the old holder had finished first, or somebody else took over, whom we then follow.
 
 use std::{
     fs::File,
@@ -23,12 +23,15 @@ use super::{
     writer::{FileWriter, result},
 };
 use crate::{
-    error::WriteError,
+    error::{WriteError, WriteErrorKind},
     writer::{Checkpoint, Reopened, UploadFacts},
 };
 
 /// How long to rest between two looks at a lock.
 const LOCK_RETRY: Duration = Duration::from_millis(50);
+
+/// How often a file is followed that others took over while it was copied.
+const MOVES_MAX: u32 = 3;
 
 /// How many generations past the checkpoint's are looked for, and made. A process that dies between
 /// taking a file over and recording that leaves one behind.
@@ -42,6 +45,8 @@ enum Found {
     Held(File, TempName),
     /// An earlier close had taken effect.
     Published,
+    /// Somebody else took the file over while we copied it.
+    Moved,
     /// Nothing that has all the bytes.
     Nothing,
 }
@@ -60,7 +65,7 @@ pub(super) async fn reopen(
         offset,
         client_size: facts.client_size,
     };
-    let mut waited = Duration::ZERO;
+    let (mut waited, mut moves) = (Duration::ZERO, 0);
     let found = loop {
         let look = job.clone();
         match blocking(move || Ok(look.look()?)).await? {
@@ -70,7 +75,13 @@ pub(super) async fn reopen(
             }
             Found::Held(old, name) => {
                 let copy = job.clone();
-                break blocking(move || Ok(copy.take_over(&old, name)?)).await?;
+                match blocking(move || Ok(copy.take_over(&old, name)?)).await? {
+                    Found::Moved if moves < MOVES_MAX => {
+                        moves += 1;
+                        waited = Duration::ZERO;
+                    }
+                    found => break found,
+                }
             }
             found => break found,
         }
@@ -85,6 +96,11 @@ pub(super) async fn reopen(
         Found::Published => Reopened::Closed {
             result: result(&notes.place, facts.client_size),
         },
+        // The bytes are there, in other hands: the upload can be resumed later.
+        Found::Moved => {
+            let error = "others keep taking the file over";
+            return Err(WriteError::new(WriteErrorKind::Throttled, error));
+        }
         Found::Held(..) | Found::Nothing => Reopened::Gone,
     })
 }
@@ -130,10 +146,12 @@ impl Job {
                 return Ok(Found::Nothing);
             }
             if temp::remove(&self.shared.temp_path(old_name))? {
-                Ok(Found::Free(file, name))
-            } else {
-                self.finished()
+                return Ok(Found::Free(file, name));
             }
+            Ok(match self.finished()? {
+                Found::Nothing => Found::Moved,
+                found => found,
+            })
         });
         if !matches!(found, Ok(Found::Free(..))) {
             temp::remove(&path)?;

@@ -115,6 +115,29 @@ async fn a_file_that_stays_held_is_copied() {
     assert_eq!(place.names("docs").len(), 1);
 }
 
+/// RESUME-2: of several that take over at once, none finds the bytes gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn takeovers_at_once_lose_nothing() {
+    let place = Place::new(|config| config.lock_wait = Duration::ZERO);
+    let facts = facts(6, true);
+    for _ in 0..40 {
+        let mut old = place.opened(&facts).await;
+        write(&mut old, "abc").await;
+        let checkpoint = old.checkpoint().expect("can be reopened");
+        let reopen = || {
+            let (factory, facts) = (place.factory.clone(), facts.clone());
+            let checkpoint = checkpoint.clone();
+            tokio::spawn(async move { factory.reopen(&facts, &checkpoint, 3).await })
+        };
+        let (one, other) = (reopen(), reopen());
+        for reopened in [one.await, other.await] {
+            let reopened = reopened.expect("ends").expect("reopens");
+            assert!(matches!(reopened, Reopened::Open(_)), "{reopened:?}");
+        }
+        old.abort(&AbortReason::Cancelled).await;
+    }
+}
+
 /// RESUME-2: a process that dies after taking over and before recording it loses nothing.
 #[tokio::test]
 async fn an_unrecorded_takeover_is_found() {
