@@ -101,12 +101,13 @@ export class Server {
   async stored(slot) {
     const folder = join(this.dir, "data", slot);
     const names = await readdir(folder).catch(() => []);
-    return Promise.all(
-      names.sort().map(async (name) => {
+    const files = await Promise.all(
+      names.map(async (name) => {
         const { sha256, size } = await digest(join(folder, name));
         return { name: name.replace(/^[\da-f]{8}(-?[\da-f]{4}){3}-?[\da-f]{12}-/, ""), sha256, size };
       }),
     );
+    return files.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 }
 

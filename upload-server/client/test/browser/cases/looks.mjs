@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { book, bytes, file, photos, pick, row, settled, status, until, video, visit } from "../page.mjs";
 
 async function scene(t, name, browser) {
-  const page = await visit(t, { browser: { deviceScaleFactor: 2, ...browser } });
+  const page = await visit(t, { browser: { deviceScaleFactor: browser.isMobile ? 1.5 : 1, ...browser } });
   const pictures = await photos(page, t.path(name), 13, 900, 700);
   await pick(page, "avatar", pictures[4]);
   await pick(page, "photos", pictures.slice(0, 12));
-  await pick(page, "documents", [await file(t.path(name, "Minutes of the spring meeting.txt"), bytes(900_000).toString("base64")), { name: "setup.exe", mimeType: "", buffer: Buffer.alloc(9) }]);
+  await pick(page, "documents", [await file(t.path(name, "Minutes of the spring meeting.txt"), bytes(900_000).toString("base64")), await file(t.path(name, "setup.exe"), "MZ")]);
   await settled(page, "Minutes of the spring meeting.txt");
   await until("photos", async () => (await page.locator(".gallery [data-status=complete]").count()) === 12);
   t.server.proxy.rate = 5e6;
