@@ -22,6 +22,8 @@ mod faulty;
 mod file;
 #[cfg(any(feature = "s3", feature = "object-store"))]
 mod flight;
+#[cfg(all(feature = "s3", feature = "object-store"))]
+mod guide;
 #[cfg(any(feature = "s3", feature = "object-store"))]
 mod key;
 mod life;
