@@ -131,7 +131,9 @@ impl Hub {
     /// Keeps a quiet writer for a return; the oldest is released where there is no place, and the
     /// writer itself where another session than `session` holds its upload by now: it waits for
     /// storage that this writer would keep locked.
-    pub(crate) fn park(&self, key: Key, session: u64, writer: ParkedWriter) {
+    pub(crate) fn park(&self, key: Key, session: u64, mut writer: ParkedWriter) {
+        // Another process may go on with it meanwhile; the epoch fences this one off then.
+        writer.writer.rest();
         let now = Instant::now();
         let epoch = writer.parked.epoch;
         let released = {
