@@ -186,6 +186,27 @@ export default {
     await sane(page);
   },
 
+  async "closing the tab aborts where the page asks for that (RESUME-7)"(t) {
+    const context = await t.browser.newContext();
+    t.onEnd(() => context.close());
+    const page = await visit(t, { context });
+    t.server.proxy.rate = 4e6;
+    await page.evaluate(async () => {
+      const { createUploads } = await import("/uploads/client/index.js");
+      window.own = createUploads({ url: "/uploads/ws", keepOnLeave: false });
+      const content = new Uint8Array(8_000_000);
+      content.set([0, 0, 0, 0x1c, 0x66, 0x74, 0x79, 0x70, 0x69, 0x73, 0x6f, 0x6d]);
+      own.add([new File([content], "left.mp4", { lastModified: 5 })], "video");
+    });
+    await until("bytes", () => page.evaluate(() => own.uploads[0].progress.stored > 1_000_000));
+    const ref = await page.evaluate(() => own.uploads[0].ref);
+    const status = () => context.request.get(`${t.server.url}uploads/${ref}/status`).then((r) => r.status());
+    assert.equal(await status(), 200);
+    await page.goto("about:blank");
+    await until("its end on the server", async () => (await status()) === 404);
+    assert.deepEqual(await t.server.stored("video"), []);
+  },
+
   async "an upload the server forgot starts over at byte 0"(t) {
     const page = await visit(t);
     t.server.proxy.rate = 4e6;
