@@ -113,6 +113,11 @@ pub(crate) enum Timed {
         tab: usize,
         upload: usize,
     },
+    /// Chunks are sent twice, and some not at all.
+    Clumsy {
+        tab: usize,
+        lasts: u64,
+    },
     /// Another tab, another client, the same uploads.
     Rival {
         tab: usize,
@@ -294,7 +299,7 @@ fn timed(rng: &mut Rng, setup: &Setup, tabs: &[TabPlan]) -> Timed {
         1 => rng.range(5, 500),
         _ => rng.range(500, 20_000),
     };
-    match rng.below(32) {
+    match rng.below(35) {
         0..10 => Timed::Cut {
             tab,
             server_after: soon_or_late(rng),
@@ -346,6 +351,10 @@ fn timed(rng: &mut Rng, setup: &Setup, tabs: &[TabPlan]) -> Timed {
         30 => Timed::StorageShort {
             lasts: rng.range(10, 2000),
             fault: rng.pick(&[StorageFault::Full, StorageFault::Throttled]),
+        },
+        31..34 => Timed::Clumsy {
+            tab,
+            lasts: rng.range(100, 4000),
         },
         _ => Timed::WritersSlow {
             lasts: rng.range(50, 3000),

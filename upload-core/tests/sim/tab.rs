@@ -25,6 +25,7 @@ pub(crate) struct Tab {
     plan: TabPlan,
     plan_number: usize,
     steps: u32,
+    pub(crate) clumsy_until: u64,
 }
 
 /// One file a tab sends.
@@ -146,6 +147,7 @@ impl World {
             plan: plan.clone(),
             plan_number: number,
             steps: 0,
+            clumsy_until: 0,
         });
         let opens_at = plan.opens_at.max(self.now);
         if plan.kind == Kind::Modern {
@@ -396,9 +398,21 @@ impl World {
     }
 
     fn say(&mut self, tab: usize, up: Up) {
-        if let Some(conn) = self.tabs[tab].conn {
-            self.send_up(conn, up);
+        let Some(conn) = self.tabs[tab].conn else {
+            return;
+        };
+        let is_chunk = matches!(up, Up::Frame(Frame::Chunk { .. }));
+        if is_chunk && self.tabs[tab].clumsy_until > self.now {
+            // A plain client can not be told to go back.
+            let can_go_back = self.tabs[tab].kind == Kind::Modern;
+            if can_go_back && self.rng.chance(8) {
+                return;
+            }
+            if self.rng.chance(25) {
+                self.send_up(conn, up.clone());
+            }
         }
+        self.send_up(conn, up);
     }
 
     pub(crate) fn tab_hears(&mut self, conn: usize, message: &ServerMessage) {

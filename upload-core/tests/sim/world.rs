@@ -443,6 +443,7 @@ impl World {
             Timed::Pause { tab, lasts } => self.pause(tab, lasts),
             Timed::Cancel { tab, upload } => self.cancel(tab, upload),
             Timed::AppCancel { tab, upload } => self.app_cancel(tab, upload),
+            Timed::Clumsy { tab, lasts } => self.tabs[tab].clumsy_until = self.now + lasts,
             Timed::Rival { tab } => self.open_again(tab, false),
             Timed::Twin { tab } => self.open_again(tab, true),
             Timed::Crash { node, down_for } => self.crash(node, down_for),
