@@ -160,13 +160,12 @@ fn judge(code: Option<&str>, status: u16) -> Failure {
             401 | 403 => (Denied, false),
             429 | 503 => (Throttled, true),
             507 => (Full, false),
-            // An error in the body of an answer that began well (PROTOCOL has no say in it; S3 does
-            // this when completing).
+            // 200: an error in the body of an answer that began well, as S3 may do when completing.
             200..300 | 408 | 500 | 502 | 504 => (Failed, true),
             _ => (Failed, false),
         },
     };
-    failure.uncertain = failure.transient && (status >= 500 || status < 300);
+    failure.uncertain = failure.transient && !(300..500).contains(&status);
     failure.meaning = match (code, status) {
         ("NoSuchUpload" | "NoSuchKey" | "NotFound", _) | ("", 404) => Meaning::Missing,
         ("PreconditionFailed", _) | (_, 412) => Meaning::Exists,

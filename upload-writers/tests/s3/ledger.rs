@@ -66,28 +66,28 @@ impl Ledger {
         id: &str,
         query: &BTreeMap<String, String>,
         request: &Request<Bytes>,
-    ) -> Result<(), Response<Body>> {
+    ) -> Option<Response<Body>> {
         let crc32c = header(request, "x-amz-checksum-crc32c");
         match asked {
             Asked::Uploads => {
                 let prefix = query.get("prefix").map_or("", String::as_str);
-                return Err(xml(200, self.list_uploads(prefix)));
+                return Some(xml(200, self.list_uploads(prefix)));
             }
             Asked::Part(_) | Asked::Complete | Asked::Abort | Asked::Parts => {
                 let Some(upload) = self.uploads.get(id) else {
-                    return Err(refusal(404, "NoSuchUpload"));
+                    return Some(refusal(404, "NoSuchUpload"));
                 };
                 if upload.key != key {
                     self.wrongs.push(format!("{asked:?}: another key"));
                 }
                 match asked {
                     Asked::Parts => {
-                        return Err(xml(200, list_parts(upload, query, self.hides_checksums)));
+                        return Some(xml(200, list_parts(upload, query, self.hides_checksums)));
                     }
                     Asked::Complete => {
                         if let Err(wrong) = check_complete(upload, request) {
                             self.wrongs.push(wrong);
-                            return Err(refusal(400, "InvalidPart"));
+                            return Some(refusal(400, "InvalidPart"));
                         }
                     }
                     _ => {}
@@ -99,13 +99,13 @@ impl Ledger {
             && claimed != base64(crc32c::crc32c(request.body()))
         {
             self.wrongs.push(format!("{asked:?}: a wrong checksum"));
-            return Err(refusal(400, "BadDigest"));
+            return Some(refusal(400, "BadDigest"));
         }
         if header(request, "content-encoding").is_some_and(|one| one.contains("aws-chunked")) {
             self.wrongs
                 .push(format!("{asked:?}: sent in signed chunks"));
         }
-        Ok(())
+        None
     }
 
     /// Notes what took effect.

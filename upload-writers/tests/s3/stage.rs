@@ -219,7 +219,7 @@ async fn effect(
     let (key, query) = (key(&request), query(&request));
     let upload = query.get("uploadId").cloned().unwrap_or_default();
     let checked = lock(&books.ledger).check(asked, &key, &upload, &query, &request);
-    if let Err(answer) = checked {
+    if let Some(answer) = checked {
         return Ok(answer);
     }
     let sent = request.clone();
