@@ -7,7 +7,7 @@ use tokio::{task::block_in_place, time::sleep};
 use crate::{
     pattern::{self, Dice},
     redis_server::RedisServer,
-    server::{EMBEDDED, Server, is_long_run, redis, slots},
+    server::{EMBEDDED, MEMORY, Server, is_long_run, redis, slots},
     uploader::{Uploader, until},
 };
 
@@ -31,6 +31,28 @@ async fn kills_with_redis() {
     let redis_server = RedisServer::start();
     let server = Server::start(&slots(&redis(redis_server.port)));
     kill_at_random_points(server, "redis").await;
+}
+
+/// RESUME-5: with the memory store a kill loses everything; the sender learns
+/// `not_found`, begins anew by itself, and ends byte-exact.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_with_the_memory_store() {
+    let mut server = Server::start(&slots(MEMORY));
+    let file = pattern::file(3, SIZE);
+    let uploader = Uploader::new(&server.ws(), "resumable", file.clone()).may_restart();
+    let (gate, mut heard) = (uploader.gate.clone(), uploader.watch());
+    gate.open_to(SIZE as u64 / 2);
+    let sending = tokio::spawn(uploader.complete());
+    until(&mut heard, |heard| heard.received >= SIZE as u64 / 2).await;
+    block_in_place(|| {
+        server.kill();
+        server.restart();
+    });
+    gate.open_wide();
+    let report = sending.await.expect("the upload ends complete");
+    assert_eq!((report.heard.restarts, report.heard.resumes), (1, 0));
+    server.assert_stored_once("resumable", &file);
+    server.assert_reaper_empties();
 }
 
 /// Every upload is killed once, at any point from its registration to a moment
