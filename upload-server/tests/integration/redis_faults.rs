@@ -71,10 +71,10 @@ impl Live {
             told.resumable,
             [(false, Some(Code::NotResumable)), (true, None)]
         );
-        self.is_kept().await;
+        self.ends_whole().await;
     }
 
-    async fn is_kept(mut self) {
+    async fn ends_whole(mut self) {
         until(&mut self.heard, |heard| heard.durable >= 3 * QUARTER).await;
         block_in_place(|| {
             self.server.kill();
@@ -136,7 +136,7 @@ async fn emptied() {
     redis_server.ok("FLUSHALL");
     live.gate.open_to(3 * QUARTER);
     until(&mut live.heard, |heard| heard.durable >= 3 * QUARTER).await;
-    live.is_kept().await;
+    live.ends_whole().await;
 }
 
 /// RESUME-9: the process stands still and then goes on.
