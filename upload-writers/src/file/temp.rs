@@ -105,18 +105,29 @@ pub(super) fn remove(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Reserves `len` bytes without changing the file's length, where the file system can.
-pub(super) fn reserve(file: &File, len: u64) -> io::Result<()> {
+/// How much of a file is reserved at a time, in bytes: enough for the file system to lay it out
+/// well, and no more than that, since a declared size alone must not take the disk from others.
+pub(super) const RESERVE_STEP: u64 = 32 * 1024 * 1024;
+
+/// Reserves the beginning of a file of `size` bytes, one step at most.
+pub(super) fn reserve(file: &File, size: u64) -> io::Result<()> {
+    reserve_step(file, 0, size).map(drop)
+}
+
+/// Reserves one step from `from` on, within `size` and without changing the file's length, where
+/// the file system can; returns where the reservation ends.
+pub(super) fn reserve_step(file: &File, from: u64, size: u64) -> io::Result<u64> {
+    let len = size.saturating_sub(from).min(RESERVE_STEP);
     #[cfg(target_os = "linux")]
     if len > 0 {
-        match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, len) {
+        match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, from, len) {
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
             Err(errno) => return Err(errno.into()),
         }
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = (file, len);
-    Ok(())
+    let _ = file;
+    Ok(from.saturating_add(len))
 }
 
 fn open_flags() -> OFlags {
@@ -197,6 +208,10 @@ mod tests {
         let file = tempfile::tempfile().expect("temp file");
         reserve(&file, 1 << 20).expect("reserves");
         reserve(&file, 0).expect("nothing to do");
+        let size = RESERVE_STEP + 5;
+        let end = reserve_step(&file, 0, size).expect("reserves");
+        assert_eq!(end, RESERVE_STEP, "one step at a time");
+        assert_eq!(reserve_step(&file, end, size).expect("reserves"), size);
         assert_eq!(file.metadata().expect("metadata").len(), 0);
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct FileWriter {
     life: Life,
     file: Option<Arc<File>>,
     written: Written,
+    /// Offset up to which space is reserved.
+    reserved: u64,
     pace: Pace,
     /// A close was begun, so the file may stand under its final name.
     closing: bool,
@@ -58,6 +60,7 @@ impl FileWriter {
             life: Life::New,
             file: None,
             written: Written::default(),
+            reserved: 0,
             pace: Pace::new(shared.config.inline_write_max),
             closing: false,
             resting: false,
@@ -83,6 +86,7 @@ impl FileWriter {
                 received: offset,
                 durable: offset,
             },
+            reserved: offset,
             ..Self::new(shared, facts, notes.temp.uuid)
         }
     }
@@ -118,6 +122,19 @@ impl FileWriter {
             return Err(WriteError::new(WriteErrorKind::Failed, why));
         }
         self.resting = false;
+        Ok(())
+    }
+
+    /// Reserves the next step before the bytes come to the end of the last one.
+    fn reserve_ahead(&mut self) -> Result<(), WriteError> {
+        let ahead = self.written.received.saturating_add(temp::RESERVE_STEP / 2);
+        if self.shared.config.preallocate
+            && self.reserved < self.client_size
+            && self.reserved <= ahead
+        {
+            let from = self.reserved.max(self.written.received);
+            self.reserved = temp::reserve_step(self.file()?, from, self.client_size)?;
+        }
         Ok(())
     }
 
@@ -188,6 +205,7 @@ impl UploadWriter for FileWriter {
         })
         .await?;
         self.file = Some(Arc::new(file));
+        self.reserved = self.client_size.min(temp::RESERVE_STEP);
         self.life.ready();
         Ok(())
     }
@@ -195,6 +213,7 @@ impl UploadWriter for FileWriter {
     async fn write_chunks(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<Written, WriteError> {
         self.life.begin()?;
         self.wake()?;
+        self.reserve_ahead()?;
         let (bytes, time) = self.write(chunks).await?;
         self.pace.took(time);
         self.written.received += bytes;
