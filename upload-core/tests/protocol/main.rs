@@ -2,7 +2,7 @@
 //!
 //! The rooms: `rig` (the host), `chunks`, `completion`, `control`, `credit`,
 //! `resume`, `lifecycle` (writers and their ends), `records` (trouble with the
-//! store).
+//! store), `sending` (the client's side).
 
 mod chunks;
 mod completion;
@@ -12,3 +12,4 @@ mod lifecycle;
 mod records;
 mod resume;
 mod rig;
+mod sending;

@@ -3,6 +3,12 @@
 //! What a session sends and what writers are told is kept as short lines, so
 //! that a test reads like a table: `1:uploading 4@1` is a snapshot of upload 1
 //! with 4 bytes received and 1 as the next index.
+//!
+//! The rooms beside this one: `room` (store and files), `lines` (how messages
+//! read).
+
+mod lines;
+mod room;
 
 use std::{
     cell::RefCell,
@@ -15,111 +21,14 @@ use std::{
 use bytes::Bytes;
 use serde_json::{Value, json};
 use upload_core::{
-    CallOutcome, DisconnectReason, EntryId, Event, Holder, Now, Output, OwnerTally, Parked, Record,
-    RecordExpect, RecordVersion, Screen, Session, SessionConfig, SessionLimits, SlotRules,
-    StorageFault, StoreEvent, Verdict, WriterEvent,
+    CallOutcome, DisconnectReason, EntryId, Event, Holder, Now, Output, OwnerTally, RecordVersion,
+    Screen, Session, SessionConfig, SessionLimits, SlotRules, StoreEvent, Verdict, WriterEvent,
 };
-use upload_proto::{
-    ClientMessage, Code, Frame, ResumeStatus, ServerMessage, Snapshot, Status, UploadRef,
-};
+use upload_proto::{ClientMessage, Code, Frame, ServerMessage, Snapshot, UploadRef};
 
-/// How something outside behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mood {
-    /// It does what it is asked.
-    Works,
-    /// It fails without effect.
-    Fails,
-    /// It does what it is asked and says that it failed.
-    FailsAfter,
-    /// It does not answer; the output waits in [`Rig::unanswered`].
-    Silent,
-}
-
-/// What a process and its storage hold, shared by the sessions of a test.
-#[derive(Debug)]
-pub(crate) struct Room {
-    pub(crate) store: BTreeMap<UploadRef, (Vec<u8>, u64)>,
-    version: u64,
-    pub(crate) files: Vec<File>,
-    parked: BTreeMap<UploadRef, (usize, Box<Parked>)>,
-    pub(crate) clock_ms: u64,
-    pub(crate) store_mood: Mood,
-    pub(crate) open_mood: Mood,
-    pub(crate) write_mood: Mood,
-    pub(crate) close_mood: Mood,
-    pub(crate) fault: StorageFault,
-    /// `None`: the verdict waits in [`Rig::unanswered`].
-    pub(crate) verdict: Option<Verdict>,
-    /// Whether writers can be reopened.
-    pub(crate) checkpoints: bool,
-    /// Bytes become durable in steps of this many.
-    pub(crate) durable_step: u64,
-    /// What the next close returns.
-    pub(crate) result: Value,
-}
-
-/// What one writer keeps.
-#[derive(Debug, Default)]
-pub(crate) struct File {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) published: bool,
-    pub(crate) aborted: bool,
-}
-
-impl Room {
-    fn new() -> Self {
-        Self {
-            store: BTreeMap::new(),
-            version: 0,
-            files: Vec::new(),
-            parked: BTreeMap::new(),
-            clock_ms: 0,
-            store_mood: Mood::Works,
-            open_mood: Mood::Works,
-            write_mood: Mood::Works,
-            close_mood: Mood::Works,
-            fault: StorageFault::Failed,
-            verdict: Some(Verdict::Accept),
-            checkpoints: true,
-            durable_step: 1,
-            result: json!({"stored": true}),
-        }
-    }
-
-    pub(crate) fn record(&self, n: u8) -> Option<Record> {
-        let (bytes, _) = self.store.get(&up(n))?;
-        Some(Record::decode(bytes).expect("the core wrote it"))
-    }
-
-    /// Changes a record behind the holder's back.
-    pub(crate) fn rewrite(&mut self, n: u8, change: impl FnOnce(&mut Record)) {
-        let mut record = self.record(n).expect("there is a record");
-        change(&mut record);
-        self.version += 1;
-        let bytes = record.encode().expect("a small record");
-        self.store.insert(up(n), (bytes, self.version));
-    }
-
-    fn put(&mut self, upload: UploadRef, record: Vec<u8>, expect: RecordExpect) -> StoreEvent {
-        let stands = self.store.get(&upload).map(|(_, version)| *version);
-        let matches = match expect {
-            RecordExpect::Absent => stands.is_none(),
-            RecordExpect::Version(version) => stands == Some(version.0),
-        };
-        match self.store_mood {
-            Mood::Fails => return StoreEvent::Failed,
-            _ if !matches => return StoreEvent::Conflict,
-            _ => {}
-        }
-        self.version += 1;
-        self.store.insert(upload, (record, self.version));
-        match self.store_mood {
-            Mood::FailsAfter => StoreEvent::Failed,
-            _ => StoreEvent::Saved(RecordVersion(self.version)),
-        }
-    }
-}
+use lines::line;
+use room::reopen;
+pub(crate) use room::{File, Mood, Room};
 
 /// One connection of a process.
 pub(crate) struct Rig {
@@ -663,37 +572,6 @@ impl Rig {
     }
 }
 
-fn reopen(
-    room: &mut Room,
-    files: &mut BTreeMap<EntryId, usize>,
-    entry: EntryId,
-    checkpoint: Option<Value>,
-    offset: u64,
-) -> WriterEvent {
-    let Some(file) = checkpoint.and_then(|value| value.as_u64()) else {
-        assert_eq!(
-            offset, 0,
-            "RESUME-2: nothing is durable without a checkpoint"
-        );
-        files.insert(entry, room.files.len());
-        room.files.push(File::default());
-        return WriterEvent::Reopened { checkpoint: None };
-    };
-    let number = usize::try_from(file).expect("a small number");
-    let file = &mut room.files[number];
-    if file.published {
-        let result = room.result.clone();
-        return WriterEvent::ClosedBefore { result };
-    }
-    if file.aborted {
-        return WriterEvent::Gone;
-    }
-    assert!(offset as usize <= file.bytes.len(), "RESUME-2");
-    file.bytes.truncate(offset as usize);
-    files.insert(entry, number);
-    WriterEvent::Reopened { checkpoint: None }
-}
-
 fn describe(output: &Output, room: &Room) -> (EntryId, Mood, String) {
     match output {
         Output::Open { entry } => (*entry, room.open_mood, "open".into()),
@@ -716,63 +594,6 @@ fn now_at(clock_ms: u64) -> Now {
     Now {
         instant: epoch() + Duration::from_millis(clock_ms),
         unix_ms: 1_700_000_000_000 + clock_ms,
-    }
-}
-
-/// Returns the number of an upload made by [`up`].
-fn number(upload: UploadRef) -> u8 {
-    upload.as_bytes()[0]
-}
-
-/// Returns a message as one line.
-fn line(message: &ServerMessage) -> String {
-    match message {
-        ServerMessage::Configs(_) => "configs".into(),
-        ServerMessage::Registered(it) => format!("{}:registered", number(it.upload)),
-        ServerMessage::Progress(it) => {
-            let status = match it.status {
-                Status::Uploading => "uploading",
-                Status::Complete => "complete",
-                Status::Error => "error",
-                Status::Cancelled => "cancelled",
-            };
-            let code = it.code.map(|code| format!(" {code}")).unwrap_or_default();
-            let detached = if it.detached == Some(true) {
-                " detached"
-            } else {
-                ""
-            };
-            let at = (it.bytes_received, it.next_index);
-            format!(
-                "{}:{status}{code}{detached} {}@{}",
-                number(it.upload),
-                at.0,
-                at.1
-            )
-        }
-        ServerMessage::Resumed(it) => {
-            let status = match it.status {
-                ResumeStatus::Resumed => "resumed",
-                ResumeStatus::Complete => "already complete",
-                ResumeStatus::NotFound => "not found",
-                ResumeStatus::Locked => "locked",
-            };
-            let at = (it.bytes_received, it.next_index);
-            format!("{}:{status} {}@{}", number(it.upload), at.0, at.1)
-        }
-        ServerMessage::ResumeAck(it) => {
-            format!("{}:ack {} {}", number(it.upload_id), it.accepted, it.offset)
-        }
-        ServerMessage::EventResult(it) => {
-            let code = it.code.map(|code| format!(" {code}")).unwrap_or_default();
-            format!("event {} {}{code}", it.event, it.ok)
-        }
-        ServerMessage::Error(it) => match it.upload {
-            Some(upload) => format!("error {} {}", it.code, number(upload)),
-            None => format!("error {}", it.code),
-        },
-        ServerMessage::Draining { reconnect_after_ms } => format!("draining {reconnect_after_ms}"),
-        ServerMessage::Pong => "pong".into(),
     }
 }
 

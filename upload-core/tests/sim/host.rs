@@ -1,4 +1,10 @@
 //! The server's side of one connection: a real `Session` and what it asks for.
+//!
+//! The rooms beside this one: `calls` (the store, evictions), `process` (what
+//! happens to a whole node).
+
+mod calls;
+mod process;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -8,23 +14,17 @@ use std::{
 
 use upload_core::{
     DisconnectReason, EntryId, EntryStatus, Event, Holder, Now, Output, Parked, RecordExpect,
-    RecordPhase, RecordVersion, Session, SessionConfig, SessionLimits, SlotRules, StoreEvent,
-    Verdict, WriterEvent,
+    RecordPhase, RecordVersion, Session, SessionConfig, SessionLimits, SlotRules, Verdict,
+    WriterEvent,
 };
 use upload_proto::{Code, Frame, FrameError, FrameErrorKind, UploadRef};
 
 use crate::{
     driver::{Cmd, Driver},
-    plan::StoreTrouble,
     storage::Handle,
     told::Told,
     world::{Happening, Up, World, ms_of},
 };
-
-/// Longest time the host waits for a store, in milliseconds.
-const STORE_CALL: u64 = 2_500;
-/// Longest time it waits for another session to give an upload up.
-const EVICTION: u64 = 3_000;
 
 /// One session and everything it owns.
 pub(crate) struct Host {
@@ -470,245 +470,6 @@ impl World {
                 }
             }
             _ => {}
-        }
-    }
-
-    fn evict(&mut self, conn: usize, entry: EntryId, upload: UploadRef) {
-        let number = self.conns[conn].node;
-        let key = (self.conns[conn].owner, upload);
-        match self.nodes[number].holders.get(&key) {
-            Some(holder) if *holder != conn => {
-                let holder = *holder;
-                self.nodes[number].waiters.push((key, conn, entry));
-                let delay = self.rng.range(0, 3);
-                self.after(delay, Happening::EvictArrives(holder, upload));
-                self.after(EVICTION, Happening::EvictDone(conn, entry));
-            }
-            _ => self.after(0, Happening::EvictDone(conn, entry)),
-        }
-    }
-
-    fn release_waiters(&mut self, number: usize, key: (u8, UploadRef)) {
-        let waiting = std::mem::take(&mut self.nodes[number].waiters);
-        for (of, conn, entry) in waiting {
-            if of == key {
-                self.after(0, Happening::EvictDone(conn, entry));
-            } else {
-                self.nodes[number].waiters.push((of, conn, entry));
-            }
-        }
-    }
-
-    /// The wait is over once, by the other's leaving or by time.
-    pub(crate) fn evict_done(&mut self, conn: usize, entry: EntryId) {
-        let number = self.conns[conn].node;
-        self.nodes[number]
-            .waiters
-            .retain(|(_, asker, waits)| (*asker, *waits) != (conn, entry));
-        let answered = &mut self.conns[conn].host;
-        let Some(host) = answered else { return };
-        if !host.evicted.insert(entry) {
-            return;
-        }
-        self.input(conn, |session, now| {
-            session.handle_store(entry, StoreEvent::Evicted, now);
-        });
-    }
-
-    fn call_store(&mut self, conn: usize, call: StoreCall) {
-        let number = self.store_calls;
-        self.store_calls += 1;
-        let trouble = self.store_troubles.remove(&number);
-        self.faults_felt += u32::from(trouble.is_some());
-        let mut delay = self.rng.range(0, self.plan.setup.store_delay);
-        if let Some((until, by)) = self.weather.store_slow
-            && until > self.now
-        {
-            delay += by;
-        }
-        if let Some(StoreTrouble::Slow(by)) = trouble {
-            delay += by;
-        }
-        self.after(delay, Happening::StoreEffect(conn, call, trouble));
-    }
-
-    /// The store does what it was asked, whether or not the asker lives.
-    pub(crate) fn store_effect(
-        &mut self,
-        conn: usize,
-        call: StoreCall,
-        trouble: Option<StoreTrouble>,
-    ) {
-        let entry = match &call {
-            StoreCall::Get(entry, _) | StoreCall::Put(entry, ..) => Some(*entry),
-            StoreCall::Delete(..) => None,
-        };
-        let is_down = self
-            .weather
-            .store_down
-            .filter(|(until, _)| *until > self.now);
-        let (before, after) = match (trouble, is_down) {
-            (Some(StoreTrouble::FailsBefore), _) | (_, Some((_, false))) => (true, false),
-            (Some(StoreTrouble::FailsAfter), _) | (_, Some((_, true))) => (false, true),
-            _ => (false, false),
-        };
-        if let Some(StoreTrouble::Late(by)) = trouble {
-            if by == 0 {
-                self.do_store(conn, call);
-                return;
-            }
-            let later = Some(StoreTrouble::Late(0));
-            self.after(by, Happening::StoreEffect(conn, call, later));
-            if let Some(entry) = entry {
-                self.after(1, Happening::StoreAnswer(conn, entry, StoreEvent::Failed));
-            }
-            return;
-        }
-        let event = match before {
-            true => StoreEvent::Failed,
-            false => self.do_store(conn, call),
-        };
-        let event = if after { StoreEvent::Failed } else { event };
-        if let Some(entry) = entry {
-            let delay = self
-                .rng
-                .range(0, self.plan.setup.store_delay)
-                .min(STORE_CALL);
-            self.after(delay, Happening::StoreAnswer(conn, entry, event));
-        }
-    }
-
-    fn do_store(&mut self, conn: usize, call: StoreCall) -> StoreEvent {
-        let owner = self.conns[conn].owner;
-        match call {
-            StoreCall::Get(_, upload) => self.records.get((owner, upload), self.now),
-            StoreCall::Put(_, upload, bytes, expect, ttl) => {
-                let key = (owner, upload);
-                let record = upload_core::Record::decode(&bytes).ok();
-                let before = self.records.record(key);
-                let (event, judged) = self.records.put(key, bytes, expect, ttl, self.now);
-                if let Err(wrong) = judged {
-                    self.fail(format!("4: {wrong}"));
-                }
-                if let (StoreEvent::Saved(_), Some(record)) = (&event, record) {
-                    self.check_lease(conn, before.as_ref(), &record);
-                    self.check_record(key, &record);
-                }
-                event
-            }
-            StoreCall::Delete(upload, version) => {
-                self.records.delete((owner, upload), version);
-                StoreEvent::Evicted
-            }
-        }
-    }
-
-    /// Each question is answered once: a late effect after a failure is silent.
-    pub(crate) fn store_answers(&mut self, conn: usize, entry: EntryId, event: StoreEvent) {
-        let Some(host) = &mut self.conns[conn].host else {
-            return;
-        };
-        let failed = match event {
-            StoreEvent::Failed => Some(true),
-            // Another holder's record, or none: a receipt may be impossible.
-            StoreEvent::Found(_) => Some(true),
-            StoreEvent::Saved(_) => Some(false),
-            _ => None,
-        };
-        if let Some(failed) = failed {
-            host.store_failed.insert(entry, failed);
-        }
-        self.input(conn, |session, now| session.handle_store(entry, event, now));
-    }
-
-    /// Tells every session of a node how much memory there is.
-    pub(crate) fn tell_window(&mut self, node: usize) {
-        let bytes = self.nodes[node].squeeze.unwrap_or(1 << 40);
-        for conn in 0..self.conns.len() {
-            if self.conns[conn].node == node {
-                self.input(conn, |session, _| session.handle_window(bytes));
-            }
-        }
-    }
-
-    pub(crate) fn app_cancel(&mut self, tab: usize, upload: usize) {
-        let Some(conn) = self.tabs[tab].conn else {
-            self.faults_felt -= 1;
-            return;
-        };
-        let Some(upload) = self.tabs[tab].cancelled_by_app(upload) else {
-            return;
-        };
-        self.input(conn, |session, now| {
-            session.cancel(upload, now);
-        });
-    }
-
-    /// Sessions are told of the restart; a moment later the process is gone.
-    pub(crate) fn drain_node(&mut self, node: usize, down_for: u64) {
-        if !self.nodes[node].up || self.nodes[node].drains {
-            self.faults_felt -= 1;
-            return;
-        }
-        self.nodes[node].drains = true;
-        for conn in 0..self.conns.len() {
-            if self.conns[conn].node == node {
-                self.input(conn, |session, now| {
-                    session.handle_drain(Duration::from_millis(300), now);
-                });
-            }
-        }
-        self.after(3_000, Happening::NodeDown(node, down_for));
-    }
-
-    /// A process dies: whatever it held in memory is gone.
-    pub(crate) fn crash(&mut self, node: usize, down_for: u64) {
-        if !self.nodes[node].up {
-            self.faults_felt -= 1;
-            return;
-        }
-        self.nodes[node].up = false;
-        self.nodes[node].boot += 1;
-        self.nodes[node].squeeze = None;
-        for conn in 0..self.conns.len() {
-            if self.conns[conn].node != node {
-                continue;
-            }
-            if let Some(mut host) = self.conns[conn].host.take() {
-                self.half_done(&mut host);
-                for life in host.entries.values() {
-                    let key = (self.conns[conn].owner, life.upload);
-                    if let Some(truth) = self.truth.get_mut(&key) {
-                        truth.is_orphaned = true;
-                    }
-                }
-            }
-            if self.conns[conn].server_open {
-                self.conns[conn].server_open = false;
-                self.conns[conn].inbox.clear();
-                let after = self.rng.pick(&[0, 10, 1_000]);
-                self.cut(conn, 0, after);
-            }
-        }
-        self.nodes[node].parked.clear();
-        self.nodes[node].holders.clear();
-        self.nodes[node].waiters.clear();
-        self.nodes[node].tallies.clear();
-        let rng = &mut self.rng;
-        self.storage.crash(node, |durable, written| {
-            durable + rng.below(written - durable + 1)
-        });
-        if self.plan.setup.memory_store {
-            self.records.forget_all();
-            self.is_lossy = true;
-        }
-        self.after(down_for, Happening::NodeUp(node));
-    }
-
-    /// Releases everything that is parked.
-    pub(crate) fn empty_lot(&mut self, node: usize) {
-        for (_, parked) in std::mem::take(&mut self.nodes[node].parked) {
-            self.storage.release(parked.handle);
         }
     }
 }

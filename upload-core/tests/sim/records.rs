@@ -128,7 +128,9 @@ fn follows(before: &Record, after: &Record) -> Result<(), String> {
     if rank(before.phase) == 2 && rank(after.phase) < 2 {
         return Err("COMPLETE-6: a receipt was overwritten".into());
     }
-    if after.opened < before.opened || (before.checkpoint.is_some() && after.checkpoint.is_none()) {
+    if (before.opened && !after.opened)
+        || (before.checkpoint.is_some() && after.checkpoint.is_none())
+    {
         return Err("the writer of a record was forgotten".into());
     }
     let facts = |record: &Record| {
