@@ -91,11 +91,10 @@ impl Drop for RedisServer {
 }
 
 fn spawn(port: u16, dir: &TempDir, options: &[&str]) -> Child {
-    Command::new("redis-server")
+    let program = std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
+    Command::new(program)
         .args(["--bind", "127.0.0.1", "--save", "", "--loglevel", "warning"])
         .args(["--port", &port.to_string()])
-        // Delays while loading can be asked for by tests.
-        .args(["--enable-debug-command", "yes"])
         .arg("--dir")
         .arg(dir.path())
         .args(options)
