@@ -5,7 +5,9 @@
 //! Without a file everything has a default, and the slots are those of the demo page.
 
 mod error;
+mod hooks;
 mod open;
+mod s3;
 mod size;
 mod slots;
 mod sweep;
@@ -27,7 +29,11 @@ use serde::Deserialize;
 use upload_core::SessionLimits;
 
 pub use error::ConfigError;
+pub use hooks::{HookConfig, WebhookConfig};
 pub use open::Server;
+#[cfg(feature = "presign")]
+pub(crate) use s3::is_prefix;
+pub use s3::{ObjectStoreConfig, S3Config};
 pub use size::Size;
 pub use slots::{SlotConfig, WriterKind};
 
@@ -74,6 +80,10 @@ pub struct Config {
     pub state: StateConfig,
     /// Times and bounds.
     pub limits: LimitsConfig,
+    /// S3's events; absent: they are not taken.
+    pub webhook: Option<WebhookConfig>,
+    /// Who is told of stored files and created objects.
+    pub hooks: Vec<HookConfig>,
     /// The slots by name; none for those of the demo page.
     pub slots: BTreeMap<String, SlotConfig>,
 }
@@ -94,6 +104,8 @@ impl Default for Config {
             durability: DurabilityKind::Process,
             state: StateConfig::default(),
             limits: LimitsConfig::default(),
+            webhook: None,
+            hooks: Vec::new(),
             slots: BTreeMap::new(),
         }
     }
@@ -158,6 +170,10 @@ impl Config {
             return Err(invalid("admin_listen", &"is the same as listen"));
         }
         self.limits.check()?;
+        if let Some(webhook) = &self.webhook {
+            webhook.check()?;
+        }
+        hooks::check(&self.hooks)?;
         for (name, slot) in &self.slots {
             slot.check(name)?;
             let store = slot.store.unwrap_or(self.state.store);

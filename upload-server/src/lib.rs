@@ -52,6 +52,8 @@ mod mount;
 mod options;
 mod origin;
 mod pace;
+#[cfg(feature = "presign")]
+mod presign;
 mod reaper;
 mod router;
 mod s3_events;
@@ -75,6 +77,11 @@ pub use metrics::Prometheus;
 pub use mount::Mount;
 pub use options::{CHUNK_BYTES_MAX, SLOT_NAME_BYTES_MAX, SlotError, SlotOptions};
 pub use origin::BadOrigin;
+#[cfg(feature = "presign")]
+pub use presign::{
+    AwsCredentials, PRESIGNED_BYTES_MAX, PresignConfig, PresignError, PresignedPut, Presigner,
+    SignError,
+};
 pub use reaper::Swept;
 pub use s3_events::ObjectCreated;
 pub use shared::Limits;

@@ -38,6 +38,8 @@ pub struct SlotOptions {
     authorize: Option<Authorize>,
     on_complete: Option<OnComplete>,
     consume_on_complete: Option<bool>,
+    #[cfg(feature = "presign")]
+    presigner: Option<crate::Presigner>,
 }
 
 impl SlotOptions {
@@ -51,6 +53,8 @@ impl SlotOptions {
             authorize: None,
             on_complete: None,
             consume_on_complete: None,
+            #[cfg(feature = "presign")]
+            presigner: None,
         }
     }
 
@@ -117,6 +121,11 @@ impl SlotOptions {
         self
     }
 
+    pub(crate) fn shared_writer(mut self, factory: Arc<dyn WriterFactory>) -> Self {
+        self.writers = Some(factory);
+        self
+    }
+
     /// Keeps this slot's records in a store of its own.
     pub fn store(mut self, store: Arc<dyn UploadStateStore>) -> Self {
         self.store = Some(store);
@@ -155,6 +164,17 @@ impl SlotOptions {
         self
     }
 
+    /// Has clients put files straight into a bucket, with URLs that `POST …/presign` signs.
+    ///
+    /// The slot's checks come before the signature; content is not looked at, since it does not
+    /// come by. [`UploadsBuilder::on_object_created`](crate::UploadsBuilder::on_object_created)
+    /// tells what arrived. Connections cannot upload to such a slot.
+    #[cfg(feature = "presign")]
+    pub fn direct(mut self, presigner: crate::Presigner) -> Self {
+        self.presigner = Some(presigner);
+        self
+    }
+
     /// Checks the options and makes the slot of this name.
     pub(crate) fn into_slot(self, name: &str, files: &SlotFiles) -> Result<Slot, SlotError> {
         let mut rules = self.rules;
@@ -167,7 +187,12 @@ impl SlotOptions {
         }
         let checks = Arc::new(checks);
         rules.name = name.to_owned();
-        rules.authorize = self.authorize.is_some();
+        #[cfg(feature = "presign")]
+        {
+            rules.direct = self.presigner.is_some();
+        }
+        // Asked about a direct slot, connections let nobody in.
+        rules.authorize = self.authorize.is_some() || rules.direct;
         rules.consume_on_complete = self
             .consume_on_complete
             .unwrap_or(self.on_complete.is_some());
@@ -183,11 +208,18 @@ impl SlotOptions {
             store: self.store,
             authorize: self.authorize,
             on_complete: self.on_complete,
+            #[cfg(feature = "presign")]
+            presigner: self.presigner,
             files,
         })
     }
 
+    /// Returns whether nothing of this slot goes to files below `data_dir`.
     pub(crate) fn has_writer(&self) -> bool {
+        #[cfg(feature = "presign")]
+        if self.presigner.is_some() {
+            return true;
+        }
         self.writers.is_some()
     }
 }

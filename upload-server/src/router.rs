@@ -13,12 +13,16 @@ use axum::{
 use crate::{app::App, assets, status, upgrade, uploads::Uploads};
 
 impl Uploads {
-    /// Returns the routes `/ws`, `/client/{file}`, `/session` and `/{ref}/status`.
+    /// Returns the routes `/ws`, `/client/{file}`, `/session`, `/{ref}/status` and, with the feature
+    /// `presign`, `/presign`.
     ///
     /// Pages expect them below `/uploads`: `.nest("/uploads", uploads.router())`.
     pub fn router(&self) -> Router {
         self.app.start_tasks();
-        Router::new()
+        let router = Router::new();
+        #[cfg(feature = "presign")]
+        let router = router.route("/presign", axum::routing::post(crate::presign::presign));
+        router
             .route("/ws", get(upgrade::upgrade))
             .route("/client/{file}", get(client))
             .route("/session", get(session))

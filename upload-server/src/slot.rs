@@ -1,13 +1,23 @@
 //! One slot: what it takes, where its bytes go, and whom it asks.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, pin::Pin, sync::Arc};
+use std::{
+    collections::BTreeMap, fmt, panic::AssertUnwindSafe, path::PathBuf, pin::Pin, sync::Arc,
+    time::Duration,
+};
 
+use futures_util::FutureExt;
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 use upload_core::SlotRules;
+use upload_proto::{Code, Register};
 use upload_stores::UploadStateStore;
+use upload_validate::safe_name;
 use upload_writers::WriterFactory;
 
 use crate::entries::UploadedEntry;
+
+/// Longest time an `authorize` closure may take; then the registration is forbidden.
+pub(crate) const AUTHORIZE_CALL: Duration = Duration::from_secs(10);
 
 /// A future on the heap that can move between threads.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -31,6 +41,9 @@ pub struct Slot {
     pub(crate) store: Option<Arc<dyn UploadStateStore>>,
     pub(crate) authorize: Option<Authorize>,
     pub(crate) on_complete: Option<OnComplete>,
+    /// Signs what goes straight into a bucket; such a slot takes nothing from connections.
+    #[cfg(feature = "presign")]
+    pub(crate) presigner: Option<crate::Presigner>,
     /// The file writer's `data_dir`, so that finished files can be read back.
     pub(crate) files: Option<PathBuf>,
 }
@@ -63,6 +76,36 @@ pub struct AuthorizeRequest {
     pub relative_path: Option<String>,
     /// What the page sent along.
     pub meta: Map<String, Value>,
+}
+
+impl AuthorizeRequest {
+    pub(crate) fn new(owner: &str, register: &Register) -> Self {
+        Self {
+            owner: owner.to_owned(),
+            slot: register.upload_name.clone(),
+            client_name: register.client_name.clone(),
+            safe_client_name: safe_name(&register.client_name).into_string(),
+            client_type: register.client_type.clone(),
+            client_size: register.client_size,
+            relative_path: register.relative_path.clone(),
+            meta: register.meta.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// Asks the application whether a registration is welcome; one that panics or takes too long says
+/// no.
+pub(crate) async fn ask(ask: Authorize, request: AuthorizeRequest) -> Result<(), Code> {
+    // The closure itself may panic before there is a future.
+    let asked = AssertUnwindSafe(async move { ask(request).await }).catch_unwind();
+    match timeout(AUTHORIZE_CALL, asked).await {
+        Ok(Ok(true)) => Ok(()),
+        Ok(Ok(false)) => Err(Code::Forbidden),
+        Ok(Err(_)) | Err(_) => {
+            tracing::error!("an authorize closure panicked or took too long");
+            Err(Code::Forbidden)
+        }
+    }
 }
 
 /// What completion handlers are told.

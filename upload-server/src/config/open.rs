@@ -72,8 +72,18 @@ impl Config {
         if let Some(secret) = &self.secret {
             builder = builder.secret(secret.0.as_bytes());
         }
+        builder = builder.state_dir(self.state_dir());
+        if let Some(webhook) = &self.webhook {
+            builder = builder.webhook(&webhook.secret.0);
+        }
+        for (number, hook) in self.hooks.iter().enumerate() {
+            builder = builder.hook(hook.hook(number)?);
+        }
         for (name, slot) in &self.slots {
             let mut options = slot.options(name)?;
+            if let Some(writers) = slot.remote_writer(name).await? {
+                options = options.shared_writer(writers);
+            }
             if let Some(kind) = slot.store {
                 options = options.store(stores.open(kind, self).await?);
             }

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use serde::{Deserialize, Deserializer, de};
-use upload_writers::DiscardWriterFactory;
+use serde::Deserialize;
+use upload_writers::{DiscardWriterFactory, WriterFactory};
 
-use super::{ConfigError, Size, StoreKind};
+use super::{ConfigError, ObjectStoreConfig, S3Config, Size, StoreKind};
 use crate::options::{SlotFiles, SlotOptions};
 
 /// The rules of one slot.
@@ -33,6 +33,12 @@ pub struct SlotConfig {
     pub writer: WriterKind,
     /// Where records live, if not where `[state]` says.
     pub store: Option<StoreKind>,
+    /// Whether clients put files straight into the bucket of `s3`, with signed URLs.
+    pub direct: bool,
+    /// The bucket, for `writer = "s3"` or `direct = true`.
+    pub s3: Option<S3Config>,
+    /// The store, for `writer = "object_store"`.
+    pub object_store: Option<ObjectStoreConfig>,
 }
 
 impl Default for SlotConfig {
@@ -48,6 +54,9 @@ impl Default for SlotConfig {
             allow_active_content: false,
             writer: WriterKind::File,
             store: None,
+            direct: false,
+            s3: None,
+            object_store: None,
         }
     }
 }
@@ -55,6 +64,7 @@ impl Default for SlotConfig {
 impl SlotConfig {
     /// Checks the slot without making anything.
     pub(super) fn check(&self, name: &str) -> Result<(), ConfigError> {
+        self.check_storage(name)?;
         let nowhere = SlotFiles {
             writers: Arc::new(DiscardWriterFactory),
             data_dir: PathBuf::new(),
@@ -83,33 +93,100 @@ impl SlotConfig {
             .keep_on_leave(self.keep_on_leave)
             .allow_active_content(self.allow_active_content)
             .consume_on_complete(true);
+        if self.direct {
+            return self.direct_options(name, options);
+        }
         Ok(match self.writer {
-            WriterKind::File => options,
             WriterKind::Discard => options.writer(DiscardWriterFactory),
+            // What needs a network is made when the server opens.
+            WriterKind::File | WriterKind::S3 | WriterKind::ObjectStore => options,
         })
+    }
+
+    #[cfg(feature = "presign")]
+    fn direct_options(&self, name: &str, options: SlotOptions) -> Result<SlotOptions, ConfigError> {
+        let section = format!("slots.{name}.s3");
+        let s3 = self.s3.as_ref();
+        let s3 = s3.ok_or_else(|| ConfigError::invalid(&section, "is missing"))?;
+        Ok(options.direct(s3.presigner(&section)?))
+    }
+
+    #[cfg(not(feature = "presign"))]
+    fn direct_options(&self, name: &str, _: SlotOptions) -> Result<SlotOptions, ConfigError> {
+        let why = "needs a build with the feature \"presign\"";
+        Err(ConfigError::invalid(&format!("slots.{name}.direct"), why))
+    }
+
+    /// Returns the factory of a writer that needs a network, if the slot has one.
+    pub(super) async fn remote_writer(
+        &self,
+        name: &str,
+    ) -> Result<Option<Arc<dyn WriterFactory>>, ConfigError> {
+        match (self.writer, &self.s3, &self.object_store) {
+            _ if self.direct => Ok(None),
+            (WriterKind::S3, Some(s3), _) => s3.writer(&format!("slots.{name}.s3")).await.map(Some),
+            (WriterKind::ObjectStore, _, Some(store)) => store
+                .writer(&format!("slots.{name}.object_store"))
+                .map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Checks that writer, `direct` and the sections of buckets go together.
+    fn check_storage(&self, name: &str) -> Result<(), ConfigError> {
+        let invalid =
+            |key: &str, why: &str| Err(ConfigError::invalid(&format!("slots.{name}.{key}"), why));
+        let built = [
+            (WriterKind::S3, cfg!(feature = "s3"), "s3", "s3"),
+            (
+                WriterKind::ObjectStore,
+                cfg!(feature = "object-store"),
+                "object_store",
+                "object-store",
+            ),
+        ];
+        for (kind, is_built, writer, feature) in built {
+            if self.writer == kind && !self.direct && !is_built {
+                let why = format!("{writer:?} needs a build with the feature {feature:?}");
+                return invalid("writer", &why);
+            }
+        }
+        let wants_s3 = self.direct || self.writer == WriterKind::S3;
+        match &self.s3 {
+            None if wants_s3 => return invalid("s3", "is missing"),
+            Some(_) if !wants_s3 => {
+                return invalid("s3", "is for writer = \"s3\" or direct = true only");
+            }
+            Some(s3) => s3.check(&format!("slots.{name}.s3"))?,
+            None => {}
+        }
+        let wants_store = !self.direct && self.writer == WriterKind::ObjectStore;
+        match &self.object_store {
+            None if wants_store => return invalid("object_store", "is missing"),
+            Some(_) if !wants_store => {
+                return invalid("object_store", "is for writer = \"object_store\" only");
+            }
+            Some(store) if store.url.is_empty() => {
+                return invalid("object_store.url", "is missing");
+            }
+            _ => {}
+        }
+        Ok(())
     }
 }
 
 /// Where a slot's bytes go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum WriterKind {
     /// Files below `data_dir`.
     File,
+    /// A bucket, with a build that has the feature `s3`.
+    S3,
+    /// A store of the `object_store` crate, with a build that has the feature `object-store`.
+    ObjectStore,
     /// Nowhere: for benchmarks.
     Discard,
-}
-
-impl<'de> Deserialize<'de> for WriterKind {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "file" => Ok(Self::File),
-            "discard" => Ok(Self::Discard),
-            name @ ("s3" | "object_store") => Err(de::Error::custom(format_args!(
-                "this build has no writer {name:?} yet, only \"file\" and \"discard\""
-            ))),
-            name => Err(de::Error::unknown_variant(name, &["file", "discard"])),
-        }
-    }
 }
 
 /// Returns the slots of the demo page.

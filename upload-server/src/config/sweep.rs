@@ -3,7 +3,7 @@
 use upload_stores::UploadStateStore;
 use upload_writers::{FileWriterConfig, FileWriterFactory};
 
-use super::{Config, ConfigError, StoreKind, WriterKind, open};
+use super::{Config, ConfigError, SlotConfig, StoreKind, WriterKind, open};
 use crate::{
     reaper::{self, Sweepers, Swept},
     uploads::BuildError,
@@ -20,11 +20,13 @@ impl Config {
     /// The directories do not serve.
     pub async fn sweep(&self, dry_run: bool) -> Result<Swept, ConfigError> {
         let mut sweepers = Sweepers::default();
-        if self
-            .slots
-            .values()
-            .any(|slot| slot.writer == WriterKind::File)
-        {
+        for (name, slot) in &self.slots {
+            if let Some(writers) = slot.remote_writer(name).await? {
+                sweepers.add_writers(writers);
+            }
+        }
+        let is_file = |slot: &SlotConfig| slot.writer == WriterKind::File && !slot.direct;
+        if self.slots.values().any(is_file) {
             let mut files = FileWriterConfig::new(&self.data_dir);
             if let Some(dir) = &self.temp_dir {
                 files.temp_dir.clone_from(dir);

@@ -117,10 +117,15 @@ fn unknown_keys_are_named_with_their_place() {
             "[slots.video]\nmax_entires = 4",
             "slots.video.max_entires: unknown key",
         ),
-        ("[[hooks]]\nurl = \"http://a\"", "hooks: unknown key"),
-        ("[webhook]\nsecret = \"x\"", "webhook: unknown key"),
-        ("[slots.a]\ndirect = true", "slots.a.direct: unknown key"),
-        ("[slots.a.s3]\nbucket = \"b\"", "slots.a.s3: unknown key"),
+        (
+            "[[hooks]]\nurl = \"http://a\"\nsecret = \"s\"\nx = 1",
+            "hooks.0.x: unknown key",
+        ),
+        ("[webhook]\nsecrets = \"x\"", "webhook.secrets: unknown key"),
+        (
+            "[slots.a.s3]\nbuckets = \"b\"",
+            "slots.a.s3.buckets: unknown key",
+        ),
     ] {
         let text = trouble(toml);
         assert!(text.starts_with(key), "{text}");
@@ -149,8 +154,17 @@ fn bad_values_are_named_with_their_key() {
         ("[slots.a]\nchunk_size = \"1GiB\"", "slots.a: chunk_size "),
         ("[slots.a]\nmax_entries = 0", "slots.a: max_entries "),
         ("[slots.\"a/b\"]", "slots.a/b: "),
-        ("[slots.a]\nwriter = \"s3\"", "slots.a.writer: "),
-        ("[slots.a]\nwriter = \"object_store\"", "slots.a.writer: "),
+        ("[slots.a.s3]\nbucket = \"b\"", "slots.a.s3: "),
+        (
+            "[slots.a.object_store]\nurl = \"memory://\"",
+            "slots.a.object_store: ",
+        ),
+        ("[webhook]\nsecret = \"\"", "webhook.secret: "),
+        ("[[hooks]]\nurl = \"here\"\nsecret = \"s\"", "hooks.0.url: "),
+        (
+            "[[hooks]]\nurl = \"http://a\"\nsecret = \"\"",
+            "hooks.0.secret: ",
+        ),
         ("[slots.a]\nwriter = \"tape\"", "slots.a.writer: "),
     ] {
         let text = trouble(toml);
@@ -159,9 +173,82 @@ fn bad_values_are_named_with_their_key() {
 }
 
 #[test]
-fn writers_that_do_not_exist_yet_are_not_pretended() {
-    let text = trouble("[slots.a]\nwriter = \"s3\"");
-    assert!(text.contains("no writer \"s3\" yet"), "{text}");
+fn hooks_and_webhook_are_read() {
+    let config = read(
+        "[webhook]\nsecret = \"w\"\n[[hooks]]\nurl = \"http://a/x\"\nsecret = \"s\"\n\
+         [[hooks]]\nurl = \"http://b/y\"\nsecret = \"t\"",
+    )
+    .expect("good");
+    assert_eq!(config.hooks.len(), 2);
+    let debug = format!("{config:?}");
+    assert!(
+        config.webhook.is_some() && !debug.contains("http://a/x"),
+        "{debug}"
+    );
+    let twice = "[[hooks]]\nurl = \"http://a\"\nsecret = \"s\"\n".repeat(2);
+    assert!(trouble(&twice).starts_with("hooks.1.url: "));
+    let many: String = (0..17)
+        .map(|n| format!("[[hooks]]\nurl = \"http://a/{n}\"\nsecret = \"s\"\n"))
+        .collect();
+    assert!(trouble(&many).starts_with("hooks: "));
+    if cfg!(not(feature = "hooks-tls")) {
+        let text = trouble("[[hooks]]\nurl = \"https://a\"\nsecret = \"s\"");
+        assert!(
+            text.starts_with("hooks.0.url: ") && text.contains("hooks-tls"),
+            "{text}"
+        );
+    }
+}
+
+/// What a build cannot do is said with the feature that can.
+#[test]
+fn writers_of_other_builds_name_their_feature() {
+    let s3 = "[slots.a]\nwriter = \"s3\"\n[slots.a.s3]\nbucket = \"b\"\nregion = \"r\"";
+    let store = "[slots.a]\nwriter = \"object_store\"\n[slots.a.object_store]\nurl = \"memory://\"";
+    for (toml, is_built, feature) in [
+        (s3, cfg!(feature = "s3"), "\"s3\""),
+        (store, cfg!(feature = "object-store"), "\"object-store\""),
+    ] {
+        match read(toml) {
+            Ok(_) => assert!(is_built, "{feature}"),
+            Err(error) => {
+                let text = error.to_string();
+                assert!(!is_built, "{text}");
+                assert!(
+                    text.starts_with("slots.a.writer: ") && text.contains(feature),
+                    "{text}"
+                );
+            }
+        }
+    }
+}
+
+#[cfg(feature = "presign")]
+#[test]
+fn direct_slots_need_a_bucket() {
+    let slot = |s3: &str| format!("[slots.a]\ndirect = true\n{s3}");
+    assert!(trouble(&slot("")).starts_with("slots.a.s3: "));
+    let s3 = |keys: &str| slot(&format!("[slots.a.s3]\nregion = \"r\"\n{keys}"));
+    assert!(read(&s3("bucket = \"b\"")).is_ok());
+    for (keys, key) in [
+        ("", "slots.a.s3.bucket: "),
+        ("bucket = \"b\"\nprefix = \"../\"", "slots.a.s3.prefix: "),
+        (
+            "bucket = \"b\"\nendpoint = \"here\"",
+            "slots.a.s3.endpoint: ",
+        ),
+        (
+            "bucket = \"b\"\nexpires_seconds = 0",
+            "slots.a.s3.expires_seconds: ",
+        ),
+        (
+            "bucket = \"b\"\nexpires_seconds = 604801",
+            "slots.a.s3.expires_seconds: ",
+        ),
+    ] {
+        let text = trouble(&s3(keys));
+        assert!(text.starts_with(key), "{text}");
+    }
 }
 
 #[test]

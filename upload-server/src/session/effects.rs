@@ -77,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.answers.push_back(Input::Verdict(entry, verdict));
             }
             Output::Open { entry } => {
-                if let Some(storage) = self.storage_or_fail(entry) {
+                if let Some(storage) = self.storage_or_fail(entry, 1) {
                     self.drivers.open(entry, storage);
                 }
             }
@@ -138,22 +138,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn authorize(&mut self, entry: EntryId, register: &Register) {
         let slot = self.hello.slots.get(&register.upload_name);
+        let slot = slot.filter(|slot| !slot.rules.direct);
         let Some(ask) = slot.and_then(|slot| slot.authorize.clone()) else {
-            // A slot that says it asks, and has nobody to ask, lets nobody in.
+            // Nobody to ask lets nobody in; neither does a slot whose bytes do not come this way.
             let answer = Err(Code::Forbidden);
             self.answers.push_back(Input::Authorized(entry, answer));
             return;
         };
-        let request = AuthorizeRequest {
-            owner: self.hello.owner.clone(),
-            slot: register.upload_name.clone(),
-            client_name: register.client_name.clone(),
-            safe_client_name: safe_name(&register.client_name).into_string(),
-            client_type: register.client_type.clone(),
-            client_size: register.client_size,
-            relative_path: register.relative_path.clone(),
-            meta: register.meta.clone().unwrap_or_default(),
-        };
+        let request = AuthorizeRequest::new(&self.hello.owner, register);
         self.errands.push(errands::authorize(entry, ask, request));
     }
 
@@ -187,8 +179,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn storage_or_fail(&mut self, entry: EntryId) -> Option<Arc<Storage>> {
-        let storage = self.storage(entry);
+    fn storage_or_fail(&mut self, entry: EntryId, epoch: u64) -> Option<Arc<Storage>> {
+        let storage = self.storage(entry, epoch);
         if storage.is_none() {
             let fault = upload_core::StorageFault::Failed;
             self.answers
@@ -197,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         storage
     }
 
-    fn storage(&self, entry: EntryId) -> Option<Arc<Storage>> {
+    fn storage(&self, entry: EntryId, epoch: u64) -> Option<Arc<Storage>> {
         let entry = self.core.entry(entry)?;
         let slot = self.slot_of(entry)?;
         let facts = UploadFacts {
@@ -209,6 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             client_type: entry.client_type.clone(),
             client_size: entry.client_size,
             resumable: entry.resumable,
+            epoch,
             relative_path: entry.relative_path.clone(),
             meta: Value::Object(entry.meta.clone()),
         };
@@ -221,7 +214,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn reopen(&mut self, entry: EntryId, epoch: u64, checkpoint: Option<Value>, offset: u64) {
-        let Some(storage) = self.storage_or_fail(entry) else {
+        // The epoch asked for is the last holder's; this one's comes after it.
+        let own_epoch = epoch.saturating_add(1);
+        let Some(storage) = self.storage_or_fail(entry, own_epoch) else {
             return;
         };
         let upload = self.core.entry(entry).map(|entry| entry.upload);

@@ -19,13 +19,11 @@ use crate::{
     events::{EventContext, Handler},
     hub::Key,
     shared::Shared,
-    slot::{Authorize, AuthorizeRequest, BoxFuture},
+    slot::{Authorize, AuthorizeRequest, BoxFuture, ask},
 };
 
 /// Longest time a store may take for one call.
 pub(super) const STORE_CALL: Duration = Duration::from_secs(5);
-/// Longest time an `authorize` closure may take; then the registration is forbidden.
-pub(super) const AUTHORIZE_CALL: Duration = Duration::from_secs(10);
 /// Longest time an event's handler may take.
 pub(super) const HANDLER_CALL: Duration = Duration::from_secs(30);
 /// Longest wait for another session to give an upload up.
@@ -144,20 +142,8 @@ pub(super) fn evict(entry: EntryId, shared: Arc<Shared>, key: Key, asker: u64) -
 }
 
 /// Asks the application whether a registration is welcome.
-pub(super) fn authorize(entry: EntryId, ask: Authorize, request: AuthorizeRequest) -> Errand {
-    Box::pin(async move {
-        // The closure itself may panic before there is a future.
-        let asked = AssertUnwindSafe(async move { ask(request).await }).catch_unwind();
-        let answer = match timeout(AUTHORIZE_CALL, asked).await {
-            Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err(Code::Forbidden),
-            Ok(Err(_)) | Err(_) => {
-                tracing::error!("an authorize closure panicked or took too long");
-                Err(Code::Forbidden)
-            }
-        };
-        Input::Authorized(entry, answer)
-    })
+pub(super) fn authorize(entry: EntryId, closure: Authorize, request: AuthorizeRequest) -> Errand {
+    Box::pin(async move { Input::Authorized(entry, ask(closure, request).await) })
 }
 
 /// Runs an event's handler.

@@ -19,7 +19,9 @@ pub(crate) async fn run(
     let prometheus = Prometheus::install()?;
     let server = config.open().await?;
 
-    let mut app = Router::new().nest("/uploads", server.uploads.router());
+    let mut app = Router::new()
+        .nest("/uploads", server.uploads.router())
+        .merge(server.uploads.webhook_router());
     if config.has_demo() {
         app = app.merge(server.uploads.demo_router());
     }

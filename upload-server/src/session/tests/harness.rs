@@ -160,6 +160,8 @@ impl Server {
             rules.resumable = resumable;
             let completed = Arc::clone(&completed);
             let slot = Slot {
+                #[cfg(feature = "presign")]
+                presigner: None,
                 rules: Arc::new(rules),
                 checks: Arc::default(),
                 writers: Arc::new(storage.clone()),

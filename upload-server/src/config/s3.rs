@@ -1,0 +1,213 @@
+//! `[slots.NAME.s3]` and `[slots.NAME.object_store]`: the buckets a slot's files go to.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use upload_writers::WriterFactory;
+
+use super::ConfigError;
+
+/// Longest life of a signed URL that S3 takes, in seconds: 7 days.
+#[cfg(feature = "presign")]
+const EXPIRES_SECONDS_MAX: u32 = 604_800;
+
+/// `[slots.NAME.s3]`: a bucket, for `writer = "s3"` or `direct = true`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct S3Config {
+    /// The bucket.
+    pub bucket: String,
+    /// Where the provider is, if it is not AWS.
+    pub endpoint: Option<String>,
+    /// The region; by default what `AWS_REGION` says.
+    pub region: Option<String>,
+    /// What all keys begin with.
+    pub prefix: String,
+    /// Whether the bucket stands in the path and not in the host.
+    pub force_path_style: bool,
+    /// Parts of one upload sent at a time.
+    pub max_parts_in_flight: usize,
+    /// What the provider can do: `aws`, `r2`, `gcs`, `minio`, `garage` or `generic`; by default
+    /// guessed by the endpoint.
+    pub provider: Option<String>,
+    /// Seconds a signed URL of a direct slot is good for.
+    pub expires_seconds: u32,
+}
+
+impl Default for S3Config {
+    fn default() -> Self {
+        Self {
+            bucket: String::new(),
+            endpoint: None,
+            region: None,
+            prefix: "uploads/".to_owned(),
+            force_path_style: false,
+            max_parts_in_flight: 4,
+            provider: None,
+            expires_seconds: 3600,
+        }
+    }
+}
+
+/// `[slots.NAME.object_store]`: a store of the `object_store` crate.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct ObjectStoreConfig {
+    /// `s3://`, `gs://`, `az://`, `file://` or `memory://`.
+    pub url: String,
+}
+
+impl S3Config {
+    /// Checks what every build can; `section` is the key of this table.
+    pub(super) fn check(&self, section: &str) -> Result<(), ConfigError> {
+        let invalid = |key: &str, why: &str| ConfigError::invalid(&format!("{section}.{key}"), why);
+        if self.bucket.is_empty() {
+            return Err(invalid("bucket", "is missing"));
+        }
+        if !is_prefix(&self.prefix) {
+            return Err(invalid("prefix", "cannot begin a key"));
+        }
+        if let Some(endpoint) = &self.endpoint {
+            let uri = endpoint.parse::<http::Uri>().ok();
+            let is_address = uri.is_some_and(|uri| {
+                matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
+            });
+            if !is_address {
+                let why = "is not an address such as \"http://127.0.0.1:3900\"";
+                return Err(invalid("endpoint", why));
+            }
+        }
+        Ok(())
+    }
+
+    /// Connects nowhere yet; credentials come from the SDK's own chain.
+    #[cfg(feature = "s3")]
+    pub(super) async fn writer(
+        &self,
+        section: &str,
+    ) -> Result<Arc<dyn WriterFactory>, ConfigError> {
+        use aws_config::{BehaviorVersion, Region};
+        use aws_smithy_http_client::{Builder, tls};
+        use upload_writers::{S3Provider, S3WriterConfig, S3WriterFactory};
+
+        let provider = match &self.provider {
+            None => S3Provider::of_endpoint(self.endpoint.as_deref()),
+            Some(name) => S3Provider::named(name).ok_or_else(|| {
+                let known = S3Provider::ALL.map(|provider| provider.name).join(", ");
+                let why = format!("{name:?} is none of {known}");
+                ConfigError::invalid(&format!("{section}.provider"), why)
+            })?,
+        };
+        let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+        let shared = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(Builder::new().tls_provider(ring).build_https())
+            .region(Region::new(self.region(section)?))
+            .load()
+            .await;
+        let mut client =
+            aws_sdk_s3::config::Builder::from(&shared).force_path_style(self.force_path_style);
+        client.set_endpoint_url(self.endpoint.clone());
+        let client = aws_sdk_s3::Client::from_conf(client.build());
+        let config = S3WriterConfig {
+            prefix: self.prefix.clone(),
+            provider,
+            part_bytes: provider.parts.part_bytes_min,
+            max_parts_in_flight: self.max_parts_in_flight,
+            ..S3WriterConfig::new(&*self.bucket)
+        };
+        let factory = S3WriterFactory::new(&client, config);
+        let factory = factory.map_err(|error| ConfigError::invalid(section, error.to_string()))?;
+        Ok(Arc::new(factory))
+    }
+
+    #[cfg(not(feature = "s3"))]
+    pub(super) async fn writer(&self, _: &str) -> Result<Arc<dyn WriterFactory>, ConfigError> {
+        unreachable_writer("s3")
+    }
+
+    /// Returns the region, also where only the environment names it.
+    #[cfg(any(feature = "s3", feature = "presign"))]
+    pub(super) fn region(&self, section: &str) -> Result<String, ConfigError> {
+        let named = |name| std::env::var(name).ok().filter(|region| !region.is_empty());
+        self.region
+            .clone()
+            .or_else(|| named("AWS_REGION"))
+            .or_else(|| named("AWS_DEFAULT_REGION"))
+            .ok_or_else(|| ConfigError::invalid(&format!("{section}.region"), "is missing"))
+    }
+
+    /// Makes what signs URLs of this bucket; credentials are looked for with each signature.
+    #[cfg(feature = "presign")]
+    pub(super) fn presigner(&self, section: &str) -> Result<crate::Presigner, ConfigError> {
+        use crate::presign::{AwsCredentials, PresignConfig, Presigner};
+
+        self.check(section)?;
+        if self.expires_seconds == 0 || self.expires_seconds > EXPIRES_SECONDS_MAX {
+            let key = format!("{section}.expires_seconds");
+            let why = format!("must be 1 to {EXPIRES_SECONDS_MAX}");
+            return Err(ConfigError::invalid(&key, why));
+        }
+        let config = PresignConfig {
+            endpoint: self.endpoint.clone(),
+            prefix: self.prefix.clone(),
+            force_path_style: self.force_path_style,
+            expires_in: std::time::Duration::from_secs(self.expires_seconds.into()),
+            ..PresignConfig::new(&*self.bucket, self.region(section)?)
+        };
+        Presigner::new(config, AwsCredentials::find)
+            .map_err(|error| ConfigError::invalid(section, error.to_string()))
+    }
+}
+
+impl ObjectStoreConfig {
+    /// Makes the store; what the URL does not say is read from the environment as `AWS_*`,
+    /// `GOOGLE_*` and `AZURE_*`.
+    #[cfg(feature = "object-store")]
+    pub(super) fn writer(&self, section: &str) -> Result<Arc<dyn WriterFactory>, ConfigError> {
+        use upload_writers::{ObjectStoreWriterConfig, ObjectStoreWriterFactory};
+
+        let is_option = |name: &str| {
+            let begins = ["aws_", "google_", "azure_"];
+            begins.iter().any(|begin| name.starts_with(begin))
+        };
+        // Variables that are no text are nobody's keys.
+        let options = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value))
+            .filter(|(name, _)| is_option(name));
+        let config = ObjectStoreWriterConfig::default();
+        let factory = ObjectStoreWriterFactory::from_url(&self.url, options, config);
+        let factory = factory.map_err(|error| {
+            ConfigError::invalid(&format!("{section}.url"), crate::driver::chain(&error))
+        })?;
+        Ok(Arc::new(factory))
+    }
+
+    #[cfg(not(feature = "object-store"))]
+    pub(super) fn writer(&self, _: &str) -> Result<Arc<dyn WriterFactory>, ConfigError> {
+        unreachable_writer("object-store")
+    }
+}
+
+/// The check of a slot says the same before.
+#[cfg(not(all(feature = "s3", feature = "object-store")))]
+fn unreachable_writer(feature: &str) -> Result<Arc<dyn WriterFactory>, ConfigError> {
+    let why = format!("needs a build with the feature {feature:?}");
+    Err(ConfigError::invalid("slots", why))
+}
+
+/// Returns whether keys can begin like this.
+pub(crate) fn is_prefix(prefix: &str) -> bool {
+    /// Leaves room for everything behind it.
+    const BYTES_MAX: usize = 512;
+
+    let is_plain = |c: char| !c.is_control() && c != '\\';
+    let leads_elsewhere = |part: &str| part == "." || part == "..";
+    prefix.len() <= BYTES_MAX
+        && !prefix.starts_with('/')
+        && !prefix.contains("//")
+        && prefix.chars().all(is_plain)
+        && !prefix.split('/').any(leads_elsewhere)
+}

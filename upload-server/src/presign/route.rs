@@ -1,0 +1,170 @@
+//! `POST …/presign`: checks a file as a registration would, and answers where to put it.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    body::to_bytes,
+    extract::{Request, State},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use http::request::Parts;
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
+use tokio::time::timeout;
+use upload_proto::{ClientMessage, Code, Register};
+use upload_validate::safe_name;
+
+use super::{PresignedPut, SignError};
+use crate::{
+    app::App,
+    mount::Mount,
+    slot::{AuthorizeRequest, ask},
+};
+
+/// Largest body, in bytes: a name and the metadata of a registration, escaped.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// How long a client may take for its body.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+pub(crate) async fn presign(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    if app.origins.check(&parts.headers, &parts.uri).is_err() {
+        return refusal(Code::Forbidden);
+    }
+    let Ok(who) = app.identity.identify(&parts) else {
+        return (StatusCode::UNAUTHORIZED, refused(Code::Forbidden)).into_response();
+    };
+    let mut response = match timeout(BODY_TIME, to_bytes(body, BODY_BYTES_MAX)).await {
+        Ok(Ok(body)) => match sign(&app, &parts, &who.owner, &body).await {
+            Ok(put) => Json(put).into_response(),
+            Err(response) => response,
+        },
+        Ok(Err(_)) => (StatusCode::PAYLOAD_TOO_LARGE, refused(Code::BadMessage)).into_response(),
+        Err(_) => (StatusCode::REQUEST_TIMEOUT, refused(Code::BadMessage)).into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(cookie) = who.set_cookie {
+        headers.insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// Makes the checks of PROTOCOL MSG-1a, as far as there can be any without a connection, in that
+/// order.
+async fn sign(
+    app: &App,
+    parts: &Parts,
+    owner: &str,
+    body: &[u8],
+) -> Result<PresignedPut, Response> {
+    if app.shared.draining.is_cancelled() {
+        return Err(refusal(Code::Draining));
+    }
+    let register = read(body).map_err(refusal)?;
+    let mut slots = Arc::clone(&app.shared.slots);
+    if let Some(mount) = &app.mount {
+        let mut connection = Mount::new(owner, parts, &app.files, slots);
+        mount(&mut connection).map_err(|error| {
+            tracing::error!(%error, "mount failed");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        })?;
+        slots = connection.into_slots();
+    }
+    let slot = slots.get(&register.upload_name);
+    let Some((slot, presigner)) = slot.and_then(|slot| Some((slot, slot.presigner.as_ref()?)))
+    else {
+        return Err(refusal(Code::UnknownSlot));
+    };
+    if let Some(authorize) = slot.authorize.clone() {
+        let request = AuthorizeRequest::new(owner, &register);
+        ask(authorize, request).await.map_err(refusal)?;
+    }
+    if register.client_size > slot.rules.max_file_size {
+        return Err(refusal(Code::TooLarge));
+    }
+    let screened = slot
+        .rules
+        .screen
+        .screen(&register.client_name, &register.client_type);
+    screened.map_err(refusal)?;
+    let signed = presigner.sign(
+        &register.client_name,
+        &register.client_type,
+        register.client_size,
+    );
+    let put = signed.map_err(|error| match error {
+        SignError::TooLarge => refusal(Code::TooLarge),
+        SignError::NoCredentials => {
+            tracing::error!(%error, "nothing was signed");
+            refusal(Code::StorageFailed)
+        }
+    })?;
+    tracing::info!(
+        upload = %put.upload_id,
+        slot = register.upload_name,
+        bytes = register.client_size,
+        "upload signed"
+    );
+    tracing::debug!(name = &*safe_name(&register.client_name), "signed name");
+    Ok(put)
+}
+
+/// Reads the body by the rules of a registration, which it is but for type and ref.
+fn read(body: &[u8]) -> Result<Register, Code> {
+    #[derive(Deserialize)]
+    struct Fields<'a> {
+        #[serde(borrow)]
+        upload_name: Option<&'a RawValue>,
+        #[serde(borrow)]
+        client_name: Option<&'a RawValue>,
+        #[serde(borrow)]
+        client_type: Option<&'a RawValue>,
+        #[serde(borrow)]
+        client_size: Option<&'a RawValue>,
+        #[serde(borrow)]
+        relative_path: Option<&'a RawValue>,
+        #[serde(borrow)]
+        meta: Option<&'a RawValue>,
+    }
+
+    let fields: Fields<'_> = serde_json::from_slice(body).map_err(|_| Code::BadMessage)?;
+    let upload = uuid::Uuid::new_v4();
+    let mut text = format!("{{\"type\":\"upload_register\",\"ref\":\"{upload}\"");
+    for (name, value) in [
+        ("upload_name", fields.upload_name),
+        ("client_name", fields.client_name),
+        ("client_type", fields.client_type),
+        ("client_size", fields.client_size),
+        ("relative_path", fields.relative_path),
+        ("meta", fields.meta),
+    ] {
+        if let Some(value) = value {
+            text.push_str(&format!(",\"{name}\":{}", value.get()));
+        }
+    }
+    text.push('}');
+    match ClientMessage::parse(&text) {
+        Ok(ClientMessage::Register(register)) => Ok(register),
+        Ok(_) => Err(Code::BadMessage),
+        Err(error) => Err(error.code),
+    }
+}
+
+fn refused(code: Code) -> Json<serde_json::Value> {
+    Json(json!({ "code": code, "error": code.text() }))
+}
+
+fn refusal(code: Code) -> Response {
+    let status = match code {
+        Code::UnknownSlot => StatusCode::NOT_FOUND,
+        Code::Forbidden => StatusCode::FORBIDDEN,
+        Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::TypeNotAccepted | Code::ActiveContent => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Code::Draining | Code::StorageFailed => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    (status, refused(code)).into_response()
+}
