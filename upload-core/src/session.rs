@@ -274,6 +274,12 @@ impl Session {
         self.uploads.values().map(Upload::buffered).sum()
     }
 
+    /// Returns how many of the [`Session::buffered`] bytes wait in content gates
+    /// for more of their files: no writer can take them before more is read.
+    pub fn gated(&self) -> u64 {
+        self.uploads.values().map(Upload::gated).sum()
+    }
+
     fn hears(&self) -> bool {
         matches!(self.stage, Stage::Open | Stage::Draining)
     }

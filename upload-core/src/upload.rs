@@ -360,6 +360,14 @@ impl Upload {
         self.intake.received().saturating_sub(self.written)
     }
 
+    /// Returns how many payload bytes wait for more before they can be judged.
+    pub(crate) fn gated(&self) -> u64 {
+        match self.phase {
+            Phase::Holding => self.held.bytes,
+            _ => 0,
+        }
+    }
+
     /// Resizes the window from the next grant on.
     pub(crate) fn resize_window(&mut self, bytes: u64) {
         self.window.resize(bytes);

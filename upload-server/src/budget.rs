@@ -2,10 +2,11 @@
 //!
 //! Every connection holds a [`Share`] and tells it what it buffers. It may read
 //! another message while all shares together are below the budget, or while it
-//! buffers nothing itself, so a short budget slows connections down and never
-//! stops one for good. The bytes in memory are therefore at most the budget and
-//! two messages per connection: the one read past the budget, and the one the
-//! socket is collecting. Nothing here locks unless somebody waits.
+//! buffers nothing itself but what waits for more of its file to be judged, so a
+//! short budget slows connections down and never stops one for good. The bytes in
+//! memory are therefore at most the budget and, per connection, two messages (the
+//! one read past the budget, and the one the socket is collecting) and what its
+//! uploads' content gates hold. Nothing here locks unless somebody waits.
 
 use std::{
     collections::BTreeMap,
@@ -145,9 +146,14 @@ impl Share {
     }
 
     /// Returns ready while the connection may read another message; otherwise
-    /// the task is woken when it may.
-    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.bytes == 0 || self.pool.has_room() {
+    /// the task is woken when it may. `gated` tells how many of its bytes no
+    /// writer can take before more is read.
+    pub(crate) fn poll_room(
+        &mut self,
+        gated: impl FnOnce() -> u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        if self.bytes == 0 || self.pool.has_room() || self.bytes <= gated() {
             return Poll::Ready(());
         }
         {
@@ -199,7 +205,8 @@ mod tests {
         (Arc::clone(&count), Waker::from(count))
     }
 
-    /// CREDIT-2: past the budget only those who hold nothing read on.
+    /// CREDIT-2: past the budget only those read on who hold nothing, or nothing
+    /// that a writer could take yet.
     #[test]
     fn who_holds_nothing_may_always_read() {
         let budget = Budget::new(100);
@@ -207,10 +214,11 @@ mod tests {
         let (_, waker) = counting();
         let mut cx = Context::from_waker(&waker);
         full.hold(100);
-        assert!(full.poll_room(&mut cx).is_pending());
-        assert!(empty.poll_room(&mut cx).is_ready());
+        assert!(full.poll_room(|| 0, &mut cx).is_pending());
+        assert!(empty.poll_room(|| 0, &mut cx).is_ready());
         empty.hold(1);
-        assert!(empty.poll_room(&mut cx).is_pending());
+        assert!(empty.poll_room(|| 0, &mut cx).is_pending());
+        assert!(empty.poll_room(|| 1, &mut cx).is_ready());
     }
 
     #[test]
@@ -221,14 +229,14 @@ mod tests {
         let mut cx = Context::from_waker(&waker);
         one.hold(90);
         two.hold(60);
-        assert!(two.poll_room(&mut cx).is_pending());
+        assert!(two.poll_room(|| 0, &mut cx).is_pending());
         one.hold(45);
         assert_eq!(woken.0.load(Ordering::SeqCst), 0, "still no room");
         one.hold(10);
         assert_eq!(woken.0.load(Ordering::SeqCst), 1);
         one.hold(0);
         assert_eq!(woken.0.load(Ordering::SeqCst), 1);
-        assert!(two.poll_room(&mut cx).is_ready());
+        assert!(two.poll_room(|| 0, &mut cx).is_ready());
     }
 
     #[test]
@@ -241,8 +249,8 @@ mod tests {
         one.carry(3);
         two.hold(1);
         two.carry(1);
-        assert!(two.poll_room(&mut cx).is_pending());
-        assert!(one.poll_room(&mut cx).is_pending());
+        assert!(two.poll_room(|| 0, &mut cx).is_pending());
+        assert!(one.poll_room(|| 0, &mut cx).is_pending());
         drop(one);
         assert_eq!(
             woken.0.load(Ordering::SeqCst),

@@ -169,6 +169,11 @@ impl Session {
             let slot = self.config.slots.get(&record.slot)?;
             slot.resumable.then(|| (record, version, Arc::clone(slot)))
         });
+        if self.stage == Stage::Draining && matches!(lookup.asks, Asks::Resume { .. }) {
+            // The next connection may have it; nothing begins here any more.
+            self.refuse(Code::Draining, Some(lookup.upload));
+            return;
+        }
         match (lookup.asks, known) {
             (Asks::Receipt, Some((record, _, _))) if record.phase == RecordPhase::Complete => {
                 self.tell_receipt(lookup.upload, &record);

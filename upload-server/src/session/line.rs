@@ -19,6 +19,9 @@ use crate::socket::Incoming;
 const MESSAGES_PER_ROUND: u32 = 32;
 /// Bytes read per round; one message more may come.
 const BYTES_PER_ROUND: u64 = 256 * 1024;
+/// Bytes after which writers get what was read: a full chunk is written while it is in the processor's
+/// cache, and its buffer takes the next one.
+const BYTES_PER_WRITE: u64 = 64 * 1024;
 /// Longest wait for a peer's part in closing the socket.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -26,6 +29,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Reads messages and has the core take them; returns whether there may be more.
     pub(super) fn read(&mut self, cx: &mut Context<'_>) -> bool {
         let (mut messages, mut total) = (0, 0u64);
+        let mut unwritten = 0u64;
         let mut held = self.share.held();
         let has_more = loop {
             if messages >= MESSAGES_PER_ROUND || total >= BYTES_PER_ROUND {
@@ -51,11 +55,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             held = held.saturating_add(bytes);
             self.share.hold(held);
             self.take_in(incoming);
+            unwritten = unwritten.saturating_add(bytes);
+            if unwritten >= BYTES_PER_WRITE {
+                unwritten = 0;
+                self.let_writers(cx);
+                held = self.buffered();
+            }
         };
         if messages > 0 {
             self.meters.received(u64::from(messages), total);
         }
         has_more
+    }
+
+    /// Has idle writers take what waits, before the next message is read.
+    fn let_writers(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..MESSAGES_PER_ROUND {
+            let Poll::Ready(report) = self.drivers.poll(cx) else {
+                return;
+            };
+            self.report(report);
+            self.settle();
+        }
     }
 
     fn take_in(&mut self, incoming: Incoming) {
@@ -92,7 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let may = self.core.wants_input()
             && !socket.is_congested()
             && self.pace.wait(Instant::now()).is_none()
-            && self.share.poll_room(cx).is_ready();
+            && self.share.poll_room(|| self.core.gated(), cx).is_ready();
         if !may {
             socket.hold();
         }
