@@ -39,6 +39,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         client_type: "video/mp4".to_owned(),
         client_size: size,
         resumable: true,
+        epoch: 1,
         relative_path: None,
         meta: json!({}),
     });

@@ -111,6 +111,7 @@ pub fn facts(number: u64, client_size: usize) -> UploadFacts {
         client_type: "application/octet-stream".to_owned(),
         client_size: client_size as u64,
         resumable: true,
+        epoch: 1,
         relative_path: None,
         meta: json!({}),
     }

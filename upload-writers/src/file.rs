@@ -1,7 +1,7 @@
 //! The file writer: one file per upload, published by one atomic rename.
 //!
 //! An upload is written to `<temp_dir>/<uuid>.<generation>.<kind>.part`, locked by its holder, and
-//! ends as `<data_dir>/<slot>/<uuid>-<safe name>`.
+//! ends as `<data_dir>/<slot>/<uuid>-<safe name>`. The generation is the epoch of its holder.
 //! The uuid is made here, so no client chooses or guesses a path.
 //!
 //! - `place`: where a finished file goes; `temp`: files under way and their locks.

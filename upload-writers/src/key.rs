@@ -138,6 +138,7 @@ mod tests {
             client_type: client_type.to_owned(),
             client_size: 1,
             resumable: true,
+            epoch: 1,
             relative_path: None,
             meta: json!({}),
         }

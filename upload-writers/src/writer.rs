@@ -138,6 +138,9 @@ pub struct UploadFacts {
     pub client_size: u64,
     /// Whether the upload can be continued after its connection was lost.
     pub resumable: bool,
+    /// Rises with every holder of the upload, the first one's is 1: a writer of a lower epoch must
+    /// never take anything from one of a higher.
+    pub epoch: u64,
     /// The path inside the chosen directory, as the client gave it: for display only.
     pub relative_path: Option<String>,
     /// What the client sent along.

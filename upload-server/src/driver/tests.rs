@@ -62,6 +62,7 @@ fn facts(resumable: bool) -> UploadFacts {
         client_type: String::new(),
         client_size: 100,
         resumable,
+        epoch: 1,
         relative_path: None,
         meta: json!({}),
     }

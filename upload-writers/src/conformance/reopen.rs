@@ -51,7 +51,7 @@ pub async fn dropping_keeps_what_was_stored(backend: &dyn Backend) {
         return refuses_to_reopen(backend).await;
     }
     let bytes = pattern(21, backend.bulk_bytes());
-    let facts = facts(21, bytes.len());
+    let mut facts = facts(21, bytes.len());
     let mut writer = opened(backend, &facts).await;
     let mut at = 0;
     let mut rounds = 0;
@@ -64,7 +64,7 @@ pub async fn dropping_keeps_what_was_stored(backend: &dyn Backend) {
         let durable = writer.flush().await.expect("flushes").durable;
         let checkpoint = writer.checkpoint().expect("can be reopened");
         drop(writer);
-        writer = reopened(backend, &facts, &checkpoint, durable).await;
+        writer = reopened(backend, &mut facts, &checkpoint, durable).await;
         at = usize::try_from(durable).expect("an offset of the test");
         rounds += 1;
         assert!(rounds < 100, "no progress from one reopen to the next");
@@ -86,7 +86,7 @@ pub async fn reopening_discards_the_tail(backend: &dyn Backend) {
         pattern(22, backend.bulk_bytes()),
         pattern(23, backend.bulk_bytes()),
     );
-    let facts = facts(22, bytes.len());
+    let mut facts = facts(22, bytes.len());
     let mut writer = opened(backend, &facts).await;
     let half = bytes.len() / 2;
     write(&mut writer, &bytes[..half]).await;
@@ -95,7 +95,7 @@ pub async fn reopening_discards_the_tail(backend: &dyn Backend) {
     write(&mut writer, &wrong[half..]).await;
     writer.flush().await.expect("flushes");
     drop(writer);
-    let mut writer = reopened(backend, &facts, &checkpoint, durable).await;
+    let mut writer = reopened(backend, &mut facts, &checkpoint, durable).await;
     let at = usize::try_from(durable).expect("an offset of the test");
     let written = write(&mut writer, &bytes[at..]).await;
     assert_eq!(written.received, bytes.len() as u64);
@@ -114,7 +114,7 @@ pub async fn reopening_after_close_answers_the_result(backend: &dyn Backend) {
     }
     for size in [0, 10_000] {
         let bytes = pattern(24, size);
-        let facts = facts(24, size);
+        let mut facts = facts(24, size);
         let mut writer = opened(backend, &facts).await;
         write(&mut writer, &bytes).await;
         let durable = writer.flush().await.expect("flushes").durable;
@@ -123,7 +123,7 @@ pub async fn reopening_after_close_answers_the_result(backend: &dyn Backend) {
         drop(writer);
         let before = sorted(backend).await;
         for _ in 0..2 {
-            match reopen(backend, &facts, &checkpoint, durable).await {
+            match reopen(backend, &mut facts, &checkpoint, durable).await {
                 Reopened::Closed { result } => assert_eq!(result, lost),
                 other => panic!("a closed upload was reopened as {other:?}"),
             }
@@ -143,7 +143,7 @@ pub async fn reopening_after_abort_finds_nothing(backend: &dyn Backend) {
         return refuses_to_reopen(backend).await;
     }
     let bytes = pattern(25, backend.bulk_bytes());
-    let facts = facts(25, bytes.len() + 1);
+    let mut facts = facts(25, bytes.len() + 1);
     let mut writer = opened(backend, &facts).await;
     write(&mut writer, &bytes).await;
     let durable = writer.flush().await.expect("flushes").durable;
@@ -154,7 +154,7 @@ pub async fn reopening_after_abort_finds_nothing(backend: &dyn Backend) {
     let checkpoint = writer.checkpoint().expect("can be reopened");
     writer.abort(&AbortReason::Expired).await;
     let before = sorted(backend).await;
-    match reopen(backend, &facts, &checkpoint, durable).await {
+    match reopen(backend, &mut facts, &checkpoint, durable).await {
         Reopened::Gone => {}
         other => panic!("an aborted upload was reopened as {other:?}"),
     }
@@ -199,14 +199,14 @@ pub async fn a_held_upload_can_be_taken_over(backend: &dyn Backend) {
         pattern(27, backend.bulk_bytes()),
         pattern(28, backend.bulk_bytes()),
     );
-    let facts = facts(27, bytes.len());
+    let mut facts = facts(27, bytes.len());
     let half = bytes.len() / 2;
     let mut old = opened(backend, &facts).await;
     write(&mut old, &bytes[..half]).await;
     let durable = old.flush().await.expect("flushes").durable;
     let checkpoint = old.checkpoint().expect("can be reopened");
 
-    let mut new = reopened(backend, &facts, &checkpoint, durable).await;
+    let mut new = reopened(backend, &mut facts, &checkpoint, durable).await;
     let at = usize::try_from(durable).expect("an offset of the test");
     let mut late = VecDeque::from([Bytes::copy_from_slice(&wrong[half..])]);
     // Whether the old holder is told is up to the storage.
@@ -218,7 +218,7 @@ pub async fn a_held_upload_can_be_taken_over(backend: &dyn Backend) {
     let again = new.flush().await.expect("flushes").durable;
     let checkpoint = new.checkpoint().expect("can be reopened");
     drop(new);
-    let mut new = reopened(backend, &facts, &checkpoint, again).await;
+    let mut new = reopened(backend, &mut facts, &checkpoint, again).await;
     let at = usize::try_from(again).expect("an offset of the test");
     write(&mut new, &bytes[at..]).await;
     let result = new.close().await.expect("closes");
@@ -244,10 +244,12 @@ async fn refuses_to_reopen(backend: &dyn Backend) {
 
 async fn reopen(
     backend: &dyn Backend,
-    facts: &UploadFacts,
+    facts: &mut UploadFacts,
     checkpoint: &Checkpoint,
     offset: u64,
 ) -> Reopened {
+    // Whoever reopens is the next holder.
+    facts.epoch += 1;
     // As through a record: whatever does not survive text is lost.
     let text = checkpoint.0.to_string();
     let checkpoint = Checkpoint(serde_json::from_str(&text).expect("JSON reads back"));
@@ -257,7 +259,7 @@ async fn reopen(
 
 async fn reopened(
     backend: &dyn Backend,
-    facts: &UploadFacts,
+    facts: &mut UploadFacts,
     checkpoint: &Checkpoint,
     offset: u64,
 ) -> BoxWriter {

@@ -101,12 +101,6 @@ pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Says whether `path` names the very file that is open as `file`.
-pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let (open, named) = (file.metadata()?, fs::symlink_metadata(path)?);
-    Ok((open.dev(), open.ino()) == (named.dev(), named.ino()))
-}
-
 fn same_file(one: &Path, other: &Path) -> io::Result<bool> {
     let (one, other) = (fs::symlink_metadata(one)?, fs::symlink_metadata(other)?);
     Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))

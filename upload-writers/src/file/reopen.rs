@@ -1,14 +1,19 @@
 //! Going on with a file after a restart, on another node, or while an old holder still lives.
 //!
-//! Whoever holds the lock on the file is the only one who writes it. A holder that does not let go
-//! within `lock_wait` has lost its lease, but may still be writing; then the durable bytes are
-//! copied to a file of the next generation and the old name is removed. That removal decides: if it
-//! succeeds, the old holder writes into a file without a name and its rename fails; if the name is
-//! gone already, the old holder had finished first, or somebody else took over, whom we then follow.
+//! Whoever holds the lock on the file is the only one who writes it, and its name says in which
+//! epoch that is. A file nobody holds is renamed to our epoch. A holder that does not let go within
+//! `lock_wait` has lost its lease, but may still be writing; then the durable bytes are copied to a
+//! file of our epoch and the old name is removed. That rename or removal decides: if it succeeds,
+//! the old holder has a file without its name, and its close fails; if the name is gone already, the
+//! old holder had finished first, or somebody else took the file, and we look again.
+//!
+//! A name of a higher epoch than ours is never touched: then we are the one that came too late.
+//! Files only ever move to higher names, so a look from the lowest upwards cannot miss one.
 
 use std::{
     fs::File,
-    io::{self, Read, Seek, SeekFrom},
+    io::{self, ErrorKind, Read, Seek, SeekFrom},
+    os::unix::fs::MetadataExt,
     sync::Arc,
     time::Duration,
 };
@@ -30,23 +35,28 @@ use crate::{
 /// How long to rest between two looks at a lock.
 const LOCK_RETRY: Duration = Duration::from_millis(50);
 
-/// How often a file is followed that others took over while it was copied.
+/// How often a file is followed that others took while we were at it.
 const MOVES_MAX: u32 = 3;
 
-/// How many generations past the checkpoint's are looked for, and made. A process that dies between
-/// taking a file over and recording that leaves one behind.
-const GENERATIONS_AHEAD_MAX: u32 = 8;
+/// How many of the latest epochs are looked through, besides the checkpoint's. A process that dies
+/// between a reopen and recording it leaves the file in one of them.
+const EPOCHS_BACK_MAX: u64 = 63;
+
+/// How many epochs past ours are looked through for a later holder.
+const EPOCHS_AHEAD_MAX: u64 = 8;
 
 /// What a look at the files found.
 enum Found {
-    /// A file with all the bytes, locked by us.
-    Free(File, TempName),
+    /// A file with all the bytes, locked by us and of our epoch.
+    Free(File),
     /// A file with all the bytes, locked by somebody else.
     Held(File, TempName),
     /// An earlier close had taken effect.
     Published,
-    /// Somebody else took the file over while we copied it.
+    /// Somebody else took the file while we were at it.
     Moved,
+    /// A holder of a later epoch has the file.
+    Later,
     /// Nothing that has all the bytes.
     Nothing,
 }
@@ -62,47 +72,47 @@ pub(super) async fn reopen(
     let job = Job {
         shared: Arc::clone(shared),
         notes: notes.clone(),
+        epoch: facts.epoch,
         offset,
         client_size: facts.client_size,
     };
     let (mut waited, mut moves) = (Duration::ZERO, 0);
     let found = loop {
         let look = job.clone();
-        match blocking(move || Ok(look.look()?)).await? {
-            Found::Held(..) if waited < shared.config.lock_wait => {
+        let mut found = blocking(move || Ok(look.look()?)).await?;
+        if let Found::Held(old, name) = found {
+            if waited < shared.config.lock_wait {
                 sleep(LOCK_RETRY).await;
                 waited += LOCK_RETRY;
+                continue;
             }
-            Found::Held(old, name) => {
-                let copy = job.clone();
-                match blocking(move || Ok(copy.take_over(&old, name)?)).await? {
-                    Found::Moved if moves < MOVES_MAX => {
-                        moves += 1;
-                        waited = Duration::ZERO;
-                    }
-                    found => break found,
-                }
+            let copy = job.clone();
+            found = blocking(move || Ok(copy.take_over(&old, name)?)).await?;
+        }
+        match found {
+            Found::Moved if moves < MOVES_MAX => {
+                moves += 1;
+                waited = Duration::ZERO;
             }
             found => break found,
         }
     };
-    Ok(match found {
-        Found::Free(file, name) => {
-            notes.temp = name;
+    // Where it is refused, the bytes are there in other hands: the upload can be resumed later.
+    let refused = |why: &'static str| Err(WriteError::new(WriteErrorKind::Throttled, why));
+    match found {
+        Found::Free(file) => {
+            notes.temp = job.own();
             let shared = Arc::clone(shared);
             let writer = FileWriter::resume(shared, facts, notes, file, offset);
-            Reopened::Open(Box::new(writer))
+            Ok(Reopened::Open(Box::new(writer)))
         }
-        Found::Published => Reopened::Closed {
+        Found::Published => Ok(Reopened::Closed {
             result: result(&notes.place, facts.client_size),
-        },
-        // The bytes are there, in other hands: the upload can be resumed later.
-        Found::Moved => {
-            let error = "others keep taking the file over";
-            return Err(WriteError::new(WriteErrorKind::Throttled, error));
-        }
-        Found::Held(..) | Found::Nothing => Reopened::Gone,
-    })
+        }),
+        Found::Later => refused("a later holder has the file"),
+        Found::Held(..) | Found::Moved => refused("others keep taking the file"),
+        Found::Nothing => Ok(Reopened::Gone),
+    }
 }
 
 /// The blocking half of a reopen.
@@ -110,18 +120,41 @@ pub(super) async fn reopen(
 struct Job {
     shared: Arc<Shared>,
     notes: Notes,
+    epoch: u64,
     offset: u64,
     client_size: u64,
 }
 
 impl Job {
+    /// The only name we may give a file.
+    fn own(&self) -> TempName {
+        self.notes.temp.of(self.epoch)
+    }
+
+    /// The names we may take a file from, the lowest first.
+    fn names(&self) -> impl Iterator<Item = TempName> + use<> {
+        let recorded = self.notes.temp;
+        let after = recorded.generation.saturating_add(1);
+        let recent = after.max(self.epoch.saturating_sub(EPOCHS_BACK_MAX))..=self.epoch;
+        let first = (recorded.generation <= self.epoch).then_some(recorded);
+        let rest = recent.map(move |epoch| recorded.of(epoch));
+        first.into_iter().chain(rest)
+    }
+
     /// Looks for the file and tries to lock it.
     fn look(&self) -> io::Result<Found> {
-        for ahead in 0..=GENERATIONS_AHEAD_MAX {
-            let name = self.notes.temp.later(ahead);
-            let Some(file) = temp::open(&self.shared.temp_path(name))? else {
+        for name in self.names() {
+            let path = self.shared.temp_path(name);
+            let Some(file) = temp::open(&path)? else {
                 continue;
             };
+            if self.is_published(&file)? {
+                // A close died between the two names it gave the file.
+                if temp::try_lock(&file)? {
+                    temp::remove(&path)?;
+                }
+                break;
+            }
             // A shorter one is a copy that was never finished, or lost its end with the power.
             if file.metadata()?.len() < self.offset {
                 continue;
@@ -129,46 +162,103 @@ impl Job {
             if !temp::try_lock(&file)? {
                 return Ok(Found::Held(file, name));
             }
-            if temp::is_linked(&file)? {
-                self.cut(&file)?;
-                return Ok(Found::Free(file, name));
-            }
+            return self.claim(file, name);
+        }
+        if self.has_later()? {
+            return Ok(Found::Later);
         }
         self.finished()
     }
 
+    /// Gives the file, which is locked, our name; only then is it cut.
+    fn claim(&self, file: File, name: TempName) -> io::Result<Found> {
+        let (path, own_path) = (
+            self.shared.temp_path(name),
+            self.shared.temp_path(self.own()),
+        );
+        // Before it was locked, a later holder may have had it.
+        if !temp::is_at(&file, &path)? {
+            return Ok(Found::Moved);
+        }
+        if name != self.own() {
+            match place::rename_new(&path, &own_path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    // Somebody took the old name away between the two steps of a rename.
+                    if temp::is_at(&file, &own_path)? {
+                        temp::remove(&own_path)?;
+                    }
+                    return Ok(Found::Moved);
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => return self.clear_own(),
+                Err(error) => return Err(error),
+            }
+            if self.shared.config.durability == Durability::Disk {
+                place::sync_dir(&self.shared.config.temp_dir)?;
+            }
+            self.tidy(&file)?;
+        }
+        if !temp::is_at(&file, &own_path)? {
+            return Ok(Found::Moved);
+        }
+        self.cut(&file)?;
+        Ok(Found::Free(file))
+    }
+
+    /// Removes the copy that an earlier try of our own epoch did not finish.
+    fn clear_own(&self) -> io::Result<Found> {
+        let path = self.shared.temp_path(self.own());
+        match temp::open(&path)? {
+            Some(copy) if !temp::try_lock(&copy)? => return Ok(Found::Later),
+            Some(copy) if temp::is_at(&copy, &path)? => drop(temp::remove(&path)?),
+            _ => {}
+        }
+        Ok(Found::Moved)
+    }
+
+    /// Removes what others left below our name: second names of the file, and copies of it.
+    fn tidy(&self, file: &File) -> io::Result<()> {
+        for name in self.names().filter(|name| *name != self.own()) {
+            let path = self.shared.temp_path(name);
+            let Some(other) = temp::open(&path)? else {
+                continue;
+            };
+            if temp::is_at(file, &path)? || temp::try_lock(&other)? {
+                temp::remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Copies what is durable away from a holder that does not let go.
     fn take_over(&self, old: &File, old_name: TempName) -> io::Result<Found> {
-        let (file, name) = self.create_next(old_name)?;
-        let path = self.shared.temp_path(name);
-        let found = self.copy(old, &file).and_then(|complete| {
+        let own_path = self.shared.temp_path(self.own());
+        if old_name == self.own() {
+            // Another try of our own epoch is at it.
+            return Ok(Found::Later);
+        }
+        let file = match temp::create(&own_path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return self.clear_own(),
+            file => file?,
+        };
+        let taken = self.copy(old, &file).and_then(|complete| {
             if !complete {
                 return Ok(Found::Nothing);
             }
-            if temp::remove(&self.shared.temp_path(old_name))? {
-                return Ok(Found::Free(file, name));
+            if !temp::remove(&self.shared.temp_path(old_name))? {
+                return Ok(Found::Moved);
             }
-            Ok(match self.finished()? {
-                Found::Nothing => Found::Moved,
-                found => found,
+            // A close that gives two names had given the second before we took the first.
+            Ok(if self.is_published(old)? {
+                self.finished()?
+            } else {
+                Found::Free(file)
             })
         });
-        if !matches!(found, Ok(Found::Free(..))) {
-            temp::remove(&path)?;
+        if !matches!(taken, Ok(Found::Free(_))) {
+            temp::remove(&own_path)?;
         }
-        found
-    }
-
-    /// Makes the file of the first generation after `name` that is free.
-    fn create_next(&self, name: TempName) -> io::Result<(File, TempName)> {
-        for ahead in 1..=GENERATIONS_AHEAD_MAX {
-            let next = name.later(ahead);
-            match temp::create(&self.shared.temp_path(next)) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                done => return Ok((done?, next)),
-            }
-        }
-        Err(io::ErrorKind::AlreadyExists.into())
+        taken
     }
 
     /// Copies the first `offset` bytes, inside the kernel where it can; says whether all were there.
@@ -197,6 +287,26 @@ impl Job {
         }
         file.seek(SeekFrom::Start(self.offset))?;
         Ok(())
+    }
+
+    /// Looks for files of epochs after ours. All that is known is that they are there.
+    fn has_later(&self) -> io::Result<bool> {
+        if self.notes.temp.generation > self.epoch {
+            return Ok(true);
+        }
+        for ahead in 1..=EPOCHS_AHEAD_MAX {
+            let name = self.own().of(self.epoch.saturating_add(ahead));
+            if temp::open(&self.shared.temp_path(name))?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Says whether the file under a temporary name has its final one as well.
+    fn is_published(&self, file: &File) -> io::Result<bool> {
+        let place = self.notes.place.path(&self.shared.config.data_dir);
+        Ok(file.metadata()?.nlink() > 1 && temp::is_at(file, &place)?)
     }
 
     /// Looks whether the upload had been published. The file is synced before it gets its name, but

@@ -6,6 +6,8 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::Path,
+    thread::sleep,
+    time::Duration,
 };
 
 use rustix::{
@@ -17,13 +19,18 @@ use uuid::Uuid;
 /// How often making a file is tried when a sweep takes it away before it is locked.
 const CREATE_TRIES: u32 = 3;
 
+/// How often the lock on a new file is tried, and how long to rest after each.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(1);
+
 /// The name of a file under way: `<uuid>.<generation>.<resumable or once>.part`.
 ///
-/// A generation begins when a file is taken over from a holder that does not let go.
+/// The generation is the epoch of the holder that gave the file this name. Only that holder makes
+/// files of its generation; later ones may take them, earlier ones must not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TempName {
     pub(super) uuid: Uuid,
-    pub(super) generation: u32,
+    pub(super) generation: u64,
     pub(super) resumable: bool,
 }
 
@@ -46,12 +53,9 @@ impl TempName {
         (name.to_string() == text).then_some(name)
     }
 
-    /// The name some takeovers later.
-    pub(super) fn later(self, generations: u32) -> Self {
-        Self {
-            generation: self.generation.saturating_add(generations),
-            ..self
-        }
+    /// The name in another epoch.
+    pub(super) fn of(self, generation: u64) -> Self {
+        Self { generation, ..self }
     }
 }
 
@@ -60,9 +64,9 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
     let flags = OFlags::CREATE | OFlags::EXCL | open_flags();
     for _ in 0..CREATE_TRIES {
         let file = File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?);
-        // Only a sweep can be holding it, and only for a moment.
-        file.lock()?;
-        if is_linked(&file)? {
+        // A sweep may be holding it for a moment, and then removes it; a later holder may have
+        // found it empty and keep it.
+        if lock_soon(&file)? && is_at(&file, path)? {
             return Ok(file);
         }
     }
@@ -82,6 +86,17 @@ pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
     Ok(Some(file))
 }
 
+/// Locks a file that others hold for a moment at most; `false` if somebody keeps it.
+fn lock_soon(file: &File) -> io::Result<bool> {
+    for _ in 0..LOCK_TRIES {
+        if try_lock(file)? {
+            return Ok(true);
+        }
+        sleep(LOCK_PAUSE);
+    }
+    Ok(false)
+}
+
 /// Tries to lock a file; `false` if somebody holds it.
 pub(super) fn try_lock(file: &File) -> io::Result<bool> {
     match file.try_lock() {
@@ -91,9 +106,16 @@ pub(super) fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Says whether a file still has a name. Asked after locking: it may have been removed meanwhile.
-pub(super) fn is_linked(file: &File) -> io::Result<bool> {
-    Ok(file.metadata()?.nlink() > 0)
+/// Says whether `path` names the very file that is open as `file`. Asked after locking: it may have
+/// been removed or renamed meanwhile.
+pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let named = match fs::symlink_metadata(path) {
+        Ok(named) => named,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let open = file.metadata()?;
+    Ok((open.dev(), open.ino()) == (named.dev(), named.ino()))
 }
 
 /// Removes a file; `false` if it was not there.
@@ -149,7 +171,10 @@ mod tests {
                 resumable,
             };
             assert_eq!(TempName::parse(&name.to_string()), Some(name));
-            assert_eq!(name.later(2).generation, 9);
+            assert_eq!(
+                TempName::parse(&name.of(u64::MAX).to_string()),
+                Some(name.of(u64::MAX))
+            );
         }
     }
 
@@ -184,9 +209,10 @@ mod tests {
         assert!(try_lock(&other).expect("tries"));
         let error = create(&path).expect_err("exists");
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert!(is_at(&other, &path).expect("asks"));
         assert!(remove(&path).expect("removes"));
         assert!(!remove(&path).expect("is gone"));
-        assert!(!is_linked(&other).expect("asks"));
+        assert!(!is_at(&other, &path).expect("asks"));
         assert!(open(&path).expect("asks").is_none());
     }
 

@@ -52,7 +52,7 @@ impl FileWriter {
         Self {
             temp: TempName {
                 uuid,
-                generation: 0,
+                generation: facts.epoch,
                 resumable: facts.resumable,
             },
             place: Place::new(&facts.slot, uuid, &facts.safe_client_name),
@@ -108,14 +108,14 @@ impl FileWriter {
         })
     }
 
-    /// Takes the lock again after a rest. Another holder would have cut the file, or be at it.
+    /// Takes the lock again after a rest. A later holder would have given the file its own name.
     fn wake(&mut self) -> Result<(), WriteError> {
         if !self.resting {
             return Ok(());
         }
         let file = self.file()?;
         let is_ours = temp::try_lock(file)?
-            && temp::is_linked(file)?
+            && temp::is_at(file, &self.temp_path())?
             && file.metadata()?.len() == self.written.received;
         if !is_ours {
             let why = "somebody else went on with the file";
@@ -263,11 +263,19 @@ impl UploadWriter for FileWriter {
         let place = self.place.take().filter(|_| self.closing);
         // It cannot fail: what stays is found by a sweep.
         let _ = blocking(move || {
-            let removed = temp::remove(&path)?;
-            if let (false, Some(place), Some(file)) = (removed, place, &file) {
-                // A close came as far as the rename. Only our own file may go.
+            // Only our own file may go, and a call given up half way may have moved it. One that
+            // never was open has a uuid nobody else knows.
+            let is_ours = |path: &Path| {
+                file.as_ref()
+                    .map_or(Ok(true), |file| temp::is_at(file, path))
+            };
+            if is_ours(&path)? {
+                temp::remove(&path)?;
+            }
+            if let (Some(place), Some(file)) = (place, &file) {
+                // A close came as far as the rename.
                 let published = place.path(&shared.config.data_dir);
-                if place::is_at(file, &published)? {
+                if temp::is_at(file, &published)? {
                     temp::remove(&published)?;
                 }
             }

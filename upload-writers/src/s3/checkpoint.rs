@@ -83,6 +83,7 @@ mod tests {
             client_type: String::new(),
             client_size: 60_000 << 20,
             resumable: true,
+            epoch: 1,
             relative_path: None,
             meta: Value::Null,
         }

@@ -66,14 +66,21 @@ impl Place {
         writer
     }
 
-    async fn reopen(&self, facts: &UploadFacts, checkpoint: &Checkpoint, offset: u64) -> Reopened {
+    /// Reopens as the next holder, in the epoch after the last one's.
+    async fn reopen(
+        &self,
+        facts: &mut UploadFacts,
+        checkpoint: &Checkpoint,
+        offset: u64,
+    ) -> Reopened {
+        facts.epoch += 1;
         let reopened = self.factory.reopen(facts, checkpoint, offset).await;
         reopened.expect("reopening works")
     }
 
     async fn reopened(
         &self,
-        facts: &UploadFacts,
+        facts: &mut UploadFacts,
         checkpoint: &Checkpoint,
         offset: u64,
     ) -> BoxWriter {
@@ -94,6 +101,7 @@ fn facts(client_size: u64, resumable: bool) -> UploadFacts {
         client_type: "text/plain".to_owned(),
         client_size,
         resumable,
+        epoch: 1,
         relative_path: None,
         meta: Value::Null,
     }
@@ -120,7 +128,7 @@ async fn a_file_is_published_by_close() {
     assert_eq!(place.names("docs"), [""; 0]);
     let temp = place.temp();
     let name = temp.file_name().expect("has a name").to_string_lossy();
-    assert!(name.ends_with(".0.once.part"), "{name}");
+    assert!(name.ends_with(".1.once.part"), "{name}");
     let mode = fs::metadata(&temp).expect("metadata").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let result = writer.close().await.expect("closes");
@@ -229,7 +237,7 @@ fn a_write_given_up_half_way_breaks_the_writer() {
         assert_eq!(refused.expect_err("is broken").kind, WriteErrorKind::Failed);
         let checkpoint = writer.checkpoint().expect("what was durable still is");
         drop((stuck, writer));
-        let mut writer = place.reopened(&facts(9, true), &checkpoint, 3).await;
+        let mut writer = place.reopened(&mut facts(9, true), &checkpoint, 3).await;
         write(&mut writer, "DEFGHI").await;
         let result = writer.close().await.expect("closes");
         assert_eq!(place.read(&result), b"abcDEFGHI");

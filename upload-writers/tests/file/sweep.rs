@@ -54,7 +54,7 @@ async fn an_upload_that_cannot_be_resumed_is_stray_at_once() {
 #[tokio::test]
 async fn a_resumable_upload_is_stray_when_it_rested_long_enough() {
     let place = Place::new(|_| {});
-    let facts = facts(5, true);
+    let mut facts = facts(5, true);
     let mut writer = place.opened(&facts).await;
     write(&mut writer, "hello").await;
     age(&place, 2 * HOUR);
@@ -63,7 +63,7 @@ async fn a_resumable_upload_is_stray_when_it_rested_long_enough() {
     drop(writer);
     age(&place, HOUR / 2);
     assert_eq!(sweep(&place, false).await, [], "it may come back");
-    drop(place.reopened(&facts, &checkpoint, 5).await);
+    drop(place.reopened(&mut facts, &checkpoint, 5).await);
     age(&place, 2 * HOUR);
     let strays = sweep(&place, false).await;
     assert_eq!(strays.len(), 1);
