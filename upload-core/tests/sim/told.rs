@@ -101,12 +101,16 @@ impl World {
         };
         let is_excused = truth.may_be_gone || truth.lost_record || self.is_lossy;
         let is_complete = truth.is_complete;
+        // An answer that was long on its way may be of a time before the record.
+        let is_fresh = self.plan.setup.store_delay == 0 && !self.plan.has_delays();
+        let is_there = self.records.is_there(key, self.now);
+        if is_there && !is_fresh {
+            return;
+        }
         if !is_excused && promised > 0 {
             self.fail(format!("RESUME-2: {promised} durable bytes are not found"));
         }
-        // An answer that was long on its way may be of a time before the receipt.
-        let is_fresh = self.plan.setup.store_delay == 0 && !self.plan.has_delays();
-        if is_complete && is_fresh && self.records.is_there(key, self.now) {
+        if is_complete && is_there {
             self.fail("COMPLETE-4: a receipt is not found".into());
         }
     }
@@ -125,7 +129,7 @@ impl World {
         let is_kept = self
             .truth
             .get(&key)
-            .is_some_and(|truth| truth.slot != "file");
+            .is_some_and(|truth| truth.slot != "file" && !truth.may_be_gone);
         if is_kept && it.status != Status::Complete {
             // RESUME-2: announced <= recorded, whoever wrote the record last.
             let recorded = self.records.last.get(&key).map(|it| it.offset);
