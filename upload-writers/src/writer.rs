@@ -158,7 +158,8 @@ pub trait WriterFactory: Send + Sync {
     ///
     /// # Errors
     ///
-    /// When storage fails, or the checkpoint is not one of this factory.
+    /// When storage fails, or the checkpoint is not one of this factory; `Throttled` also where
+    /// storage knows a holder of a higher [epoch](UploadFacts::epoch).
     async fn reopen(
         &self,
         facts: &UploadFacts,

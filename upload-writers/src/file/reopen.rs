@@ -5,7 +5,8 @@
 //! `lock_wait` has lost its lease, but may still be writing; then the durable bytes are copied to a
 //! file of our epoch and the old name is removed. That rename or removal decides: if it succeeds,
 //! the old holder has a file without its name, and its close fails; if the name is gone already, the
-//! old holder had finished first, or somebody else took the file, and we look again.
+//! old holder had finished first, or somebody else took the file, and we look again. An old holder
+//! may also have thrown the file away, which it has no say in any more: then the copy stays.
 //!
 //! A name of a higher epoch than ours is never touched: then we are the one that came too late.
 //! Files only ever move to higher names, so a look from the lowest upwards cannot miss one.
@@ -76,16 +77,22 @@ pub(super) async fn reopen(
         offset,
         client_size: facts.client_size,
     };
-    let (mut waited, mut moves) = (Duration::ZERO, 0);
+    let (mut waited, mut moves, mut held) = (Duration::ZERO, 0, None);
     let found = loop {
         let look = job.clone();
         let mut found = blocking(move || Ok(look.look()?)).await?;
         if let Found::Held(old, name) = found {
             if waited < shared.config.lock_wait {
+                held = Some((old, name));
                 sleep(LOCK_RETRY).await;
                 waited += LOCK_RETRY;
                 continue;
             }
+            found = Found::Nothing;
+            held = Some((old, name));
+        }
+        // What was held and is nowhere now can still be read through the handle.
+        if let (Found::Nothing, Some((old, name))) = (&found, held.take()) {
             let copy = job.clone();
             found = blocking(move || Ok(copy.take_over(&old, name)?)).await?;
         }
@@ -245,7 +252,7 @@ impl Job {
             if !complete {
                 return Ok(Found::Nothing);
             }
-            if !temp::remove(&self.shared.temp_path(old_name))? {
+            if !temp::remove(&self.shared.temp_path(old_name))? && self.is_elsewhere()? {
                 return Ok(Found::Moved);
             }
             // A close that gives two names had given the second before we took the first.
@@ -301,6 +308,17 @@ impl Job {
             }
         }
         Ok(false)
+    }
+
+    /// Says whether anything but a copy of ours has all the bytes.
+    fn is_elsewhere(&self) -> io::Result<bool> {
+        for name in self.names().filter(|name| *name != self.own()) {
+            let file = temp::open(&self.shared.temp_path(name))?;
+            if file.is_some_and(|file| file.metadata().is_ok_and(|it| it.len() >= self.offset)) {
+                return Ok(true);
+            }
+        }
+        Ok(self.has_later()? || matches!(self.finished()?, Found::Published))
     }
 
     /// Says whether the file under a temporary name has its final one as well.

@@ -301,6 +301,29 @@ async fn a_stale_abort_leaves_the_later_file() {
     }
 }
 
+/// RESUME-4: nor does it take the bytes from a later holder that waits for them.
+#[tokio::test(start_paused = true)]
+async fn a_stale_abort_leaves_what_is_waited_for() {
+    let place = Place::new(|config| config.lock_wait = Duration::from_secs(1));
+    let mut facts = facts(6, true);
+    let mut old = place.opened(&facts).await;
+    write(&mut old, "abcX").await;
+    let recorded = old.checkpoint().expect("can be reopened");
+    facts.epoch += 1;
+    let factory = place.factory.clone();
+    let new = tokio::spawn(async move { factory.reopen(&facts, &recorded, 3).await });
+    tokio::time::sleep(Duration::from_millis(120)).await;
+    assert!(!new.is_finished(), "it waits");
+    old.abort(&AbortReason::Cancelled).await;
+    let Ok(Reopened::Open(mut new)) = new.await.expect("ends") else {
+        panic!("the bytes are gone");
+    };
+    write(&mut new, "def").await;
+    let result = new.close().await.expect("closes");
+    assert_eq!(place.read(&result), b"abcdef");
+    assert_eq!(place.names(".tmp"), [""; 0]);
+}
+
 /// RESUME-2: a reopen whose answer was lost is found again, also by many later holders and in the
 /// same epoch.
 #[tokio::test]
