@@ -17,6 +17,7 @@
 //!
 //! Features only add: `codec` runs the same protocol over a plain byte stream with
 //! `tokio_util::codec`, `strategies` offers proptest generators to the tests of other crates.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "codec")]
 pub mod codec;

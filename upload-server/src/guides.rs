@@ -28,3 +28,7 @@ mod operating {}
 
 #[doc = include_str!("../../docs/moving-from-djust.md")]
 mod moving_from_djust {}
+
+#[cfg(feature = "presign")]
+#[doc = include_str!("../../docs/presigned-and-events.md")]
+mod presigned_and_events {}

@@ -18,6 +18,7 @@
 )]
 //!
 //! Payload bytes never come here; they belong to writers.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "testing")]
 pub mod conformance;

@@ -11,6 +11,7 @@
 //! - [`DiscardWriterFactory`] counts bytes and drops them, for benchmarks.
 //! - Feature `testing` adds the conformance suite every writer passes, a decorator that injects
 //!   faults, and an in-memory writer that records the calls made to it.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod buffered;
 #[cfg(feature = "testing")]
