@@ -2,9 +2,8 @@
 
 use axum::Router;
 use serde_json::{Value, json};
-use upload_server::{
-    AwsCredentials, DiscardWriterFactory, PresignConfig, Presigner, SlotOptions, Uploads,
-};
+use upload_server::{AwsCredentials, PresignConfig, Presigner, SlotOptions, Uploads};
+use upload_writers::DiscardWriterFactory;
 
 use crate::http::{Answer, send, serve};
 

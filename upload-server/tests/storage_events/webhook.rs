@@ -9,7 +9,8 @@ use std::{
 use axum::Router;
 use serde_json::{Value, json};
 use tokio::time::timeout;
-use upload_server::{DiscardWriterFactory, ObjectCreated, SlotOptions, Uploads};
+use upload_server::{ObjectCreated, SlotOptions, Uploads};
+use upload_writers::DiscardWriterFactory;
 
 use crate::http::{Answer, send, serve, signature};
 
