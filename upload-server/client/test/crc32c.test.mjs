@@ -1,3 +1,4 @@
+// CRC32C against known values and against a bitwise reference, and its speed.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { crc32c, crcHex } from "../crc32c.js";

@@ -1,3 +1,4 @@
+// The sender against scripted servers: credit, gaps, resumes, endings.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { crc32c, crcHex } from "../crc32c.js";
