@@ -225,6 +225,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.settle();
         }
         let instant = Instant::from_std(now.instant);
+        if self
+            .socket
+            .as_mut()
+            .is_some_and(|socket| socket.is_bloated(instant))
+        {
+            self.socket = self.socket.take().map(Socket::slimmed);
+        }
         if let Some(at) = self.drop_socket_at {
             if at <= instant {
                 self.socket = None;
@@ -297,8 +304,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Tells the budget what is buffered, and the core what the budget leaves;
     /// returns whether that is news to it.
     fn account(&mut self) -> bool {
-        let orphaned = self.drivers.orphaned_bytes();
-        let buffered = self.core.buffered().saturating_add(orphaned);
+        let buffered = self.buffered();
         self.share.hold(buffered);
         self.share.carry(self.presence.live());
         self.meters.buffered(buffered);
@@ -312,6 +318,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.core.handle_window(window);
         }
         is_news
+    }
+
+    /// Returns the payload bytes that wait for this connection's writers.
+    fn buffered(&self) -> u64 {
+        let orphaned = self.drivers.orphaned_bytes();
+        self.core.buffered().saturating_add(orphaned)
     }
 
     /// Notes that the connection is gone or going; [`Connection::settle`] tells the core.

@@ -5,6 +5,7 @@
 //! its header, before it is buffered; payload becomes [`Bytes`] without a copy
 //! unless the peer cut the message into fragments. Compression is never negotiated.
 
+mod girth;
 mod metered;
 mod pulse;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use tokio_websockets::{CloseCode, Error, Limits, Message, ServerBuilder, WebSock
 use upload_proto::{ClientMessage, Frame, FrameError, MessageError, ServerMessage, close};
 
 use self::{
+    girth::Girth,
     metered::Metered,
     pulse::{Beat, Pulse, Signs},
 };
@@ -78,6 +80,9 @@ pub(crate) struct Socket<S> {
     pongs_owed: u32,
     pulse: Pulse,
     is_caught_up: bool,
+    /// Whether the library has handed over everything it was given to send.
+    is_flushed: bool,
+    girth: Girth,
     state: State,
 }
 
@@ -118,7 +123,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             pongs_owed: 0,
             pulse: Pulse::new(ping_interval, missed_pongs_max, Instant::now()),
             is_caught_up: true,
+            is_flushed: true,
+            girth: Girth::default(),
             state: State::Open,
+        }
+    }
+
+    /// Returns whether buffers that grew can be given back; looks when a beat is due.
+    ///
+    /// The peer was quiet since the last look, and no byte is half way in or out.
+    pub(crate) fn is_bloated(&mut self, now: Instant) -> bool {
+        if now < self.pulse.next {
+            return false;
+        }
+        self.girth.is_too_much(self.ws.get_ref().bytes_read)
+            && self.state == State::Open
+            && self.outgoing.is_empty()
+            && self.is_flushed
+    }
+
+    /// Gives back what the library's buffers hold, which it does not by itself; only where
+    /// [`Socket::is_bloated`] says so.
+    pub(crate) fn slimmed(mut self) -> Self {
+        let limits = *self.ws.limits();
+        self.girth.slimmed();
+        let stream = self.ws.into_inner();
+        Self {
+            ws: ServerBuilder::new().limits(limits).serve(stream),
+            outgoing: VecDeque::new(),
+            ..self
         }
     }
 
@@ -192,6 +225,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             }
         }
         let flushed = ready!(self.ws.poll_flush_unpin(cx));
+        self.is_flushed = true;
         self.pongs_owed = 0;
         Poll::Ready(flushed.map_err(|_| Gone))
     }
@@ -286,10 +320,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let bytes = message.as_payload().len();
         self.outgoing_bytes = self.outgoing_bytes.saturating_add(bytes);
         self.outgoing.push_back(message);
+        self.is_flushed = false;
     }
 
     fn receive(&mut self, message: Message) -> Incoming {
         let bytes = message.as_payload().len();
+        self.girth.received(bytes);
         if message.is_binary() {
             let frame = Frame::decode(message.into_payload().into());
             return Incoming::Frame { frame, bytes };
@@ -309,6 +345,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             return self.over(state, code, "the peer closed");
         }
         if message.is_ping() {
+            // The library has queued the answer.
+            self.is_flushed = false;
             self.pongs_owed = self.pongs_owed.saturating_add(1);
             if self.pongs_owed > PONGS_OWED_MAX {
                 return self.over(State::Over, None, "the peer pings and does not read");

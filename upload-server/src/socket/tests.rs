@@ -251,3 +251,42 @@ async fn conn_3_silence_is_death() {
     peer.read_exact(&mut pings).await.expect("two pings");
     assert_eq!(pings, [FIN | 9, 0, FIN | 9, 0]);
 }
+
+/// What was read and not handed out would be lost with the buffer.
+#[tokio::test(start_paused = true)]
+async fn a_slimmed_socket_reads_on() {
+    let (mut socket, mut peer) = socket(1 << 20);
+    let later = |beats: u32| Instant::now() + Duration::from_secs(20) * beats;
+    let large = frame(FIN | 2, &[1; 60_000]);
+    peer.write_all(&large).await.expect("room");
+    read(&mut socket).await;
+    assert!(!socket.is_bloated(later(1)), "it was just used");
+
+    let cancel = frame(FIN | 2, &[3; 17]);
+    let (begin, end) = cancel.split_at(9);
+    peer.write_all(begin).await.expect("room");
+    poll_fn(|cx| {
+        assert!(socket.poll_read(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+    assert!(
+        !socket.is_bloated(later(1)),
+        "half a frame is in the buffer"
+    );
+    peer.write_all(end).await.expect("room");
+    assert!(matches!(read(&mut socket).await, Incoming::Frame { .. }));
+
+    assert!(socket.is_bloated(later(1)));
+    let mut socket = socket.slimmed();
+    assert!(
+        !socket.is_bloated(later(1)),
+        "there is nothing to give back"
+    );
+    peer.write_all(&cancel).await.expect("room");
+    let incoming = read(&mut socket).await;
+    let Incoming::Frame { frame, bytes: 17 } = incoming else {
+        panic!("{incoming:?}");
+    };
+    assert!(matches!(frame, Ok(Frame::Cancel { .. })));
+}
