@@ -25,7 +25,7 @@ pub(crate) struct Idle {
     #[command(flatten)]
     common: Common,
     /// Connections
-    #[arg(long, default_value_t = 9_000)]
+    #[arg(long, default_value_t = 10_000)]
     connections: u32,
     /// How many of them upload
     #[arg(long, default_value_t = 1_000)]
