@@ -266,10 +266,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn report(&mut self, report: Report) {
         match report {
-            Report::Event { entry, event } => match self.tell_hooks(entry, event) {
-                Some(event) => self.feed(Input::Writer(entry, event)),
-                None => {}
-            },
+            Report::Event { entry, event } => {
+                if let Some(event) = self.tell_hooks(entry, event) {
+                    self.feed(Input::Writer(entry, event));
+                }
+            }
             Report::Parked {
                 entry,
                 writer,
