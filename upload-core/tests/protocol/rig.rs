@@ -4,11 +4,12 @@
 //! that a test reads like a table: `1:uploading 4@1` is a snapshot of upload 1
 //! with 4 bytes received and 1 as the next index.
 //!
-//! The rooms beside this one: `room` (store and files), `lines` (how messages
-//! read).
+//! The rooms beside this one: `room` (store and files), `rules` (the slots),
+//! `lines` (how messages read).
 
 mod lines;
 mod room;
+mod rules;
 
 use std::{
     cell::RefCell,
@@ -21,14 +22,15 @@ use std::{
 use bytes::Bytes;
 use serde_json::{Value, json};
 use upload_core::{
-    CallOutcome, DisconnectReason, EntryId, Event, Holder, Now, Output, OwnerTally, RecordVersion,
-    Screen, Session, SessionConfig, SessionLimits, SlotRules, StoreEvent, Verdict, WriterEvent,
+    CallOutcome, DisconnectReason, EntryId, Event, Now, Output, OwnerTally, RecordVersion, Session,
+    SessionConfig, StoreEvent, Verdict, WriterEvent,
 };
 use upload_proto::{ClientMessage, Code, Frame, ServerMessage, Snapshot, UploadRef};
 
 use lines::line;
 use room::reopen;
 pub(crate) use room::{File, Mood, Room};
+pub(crate) use rules::config;
 
 /// One connection of a process.
 pub(crate) struct Rig {
@@ -44,72 +46,6 @@ pub(crate) struct Rig {
     pub(crate) unanswered: VecDeque<Output>,
     pub(crate) closed: Option<u16>,
     files: BTreeMap<EntryId, usize>,
-}
-
-/// Refuses names that end in `.exe` and types that are `text/html`.
-struct NoPrograms;
-
-impl Screen for NoPrograms {
-    fn screen(&self, client_name: &str, client_type: &str) -> Result<(), Code> {
-        if client_type == "text/html" {
-            return Err(Code::ActiveContent);
-        }
-        if client_name.ends_with(".exe") {
-            return Err(Code::TypeNotAccepted);
-        }
-        Ok(())
-    }
-}
-
-/// Returns the rules of a slot of small things: chunks of 4 bytes, files of at
-/// most 100, a gate of 4.
-pub(crate) fn slot(name: &str, resumable: bool) -> SlotRules {
-    SlotRules {
-        max_entries: 4,
-        max_file_size: 100,
-        chunk_size: 4,
-        head_bytes: 4,
-        resumable,
-        screen: Arc::new(NoPrograms),
-        ..SlotRules::new(name)
-    }
-}
-
-/// Returns the configuration of a connection: slot `file` forgets, `keep` can be
-/// resumed, `stay` also when the tab is closed, `one` takes one file, `ask` asks
-/// the application.
-pub(crate) fn config(session: u64) -> SessionConfig {
-    let one = SlotRules {
-        max_entries: 1,
-        ..slot("one", false)
-    };
-    let stay = SlotRules {
-        keep_on_leave: true,
-        ..slot("stay", true)
-    };
-    let ask = SlotRules {
-        authorize: true,
-        ..slot("ask", false)
-    };
-    let slots = [slot("file", false), slot("keep", true), one, stay, ask];
-    SessionConfig {
-        slots: slots
-            .into_iter()
-            .map(|slot| (slot.name.clone(), Arc::new(slot)))
-            .collect(),
-        plain: false,
-        holder: Holder {
-            boot: "here".into(),
-            session,
-        },
-        shared_store: true,
-        tally: Arc::default(),
-        limits: SessionLimits {
-            window_bytes: 16,
-            ..SessionLimits::default()
-        },
-        checksum: true,
-    }
 }
 
 /// Returns the ref of upload `n`.
