@@ -42,6 +42,8 @@ pub(crate) fn run(args: &[String]) -> Result<Tally> {
         bail!("no test target is called {NAME} or says `test = false`, so there is nothing to run");
     }
     let redis = services::redis()?;
+    services::strace()?;
+    services::script()?;
     let server = server_binary()?;
     let mut command = cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
     command.args(targets.iter().flat_map(|name| ["--test", name]));

@@ -35,6 +35,24 @@ pub(crate) fn chromium() -> Result<PathBuf> {
     )
 }
 
+/// Makes sure that `strace` is on the path; tests kill the server through it.
+///
+/// # Errors
+///
+/// There is none, and it cannot be installed.
+pub(crate) fn strace() -> Result<()> {
+    find_or_install("STRACE", &["strace"], "strace").map(drop)
+}
+
+/// Makes sure that `script` is on the path; it gives a program a terminal to draw on.
+///
+/// # Errors
+///
+/// There is none, and it cannot be installed.
+pub(crate) fn script() -> Result<()> {
+    find_or_install("SCRIPT", &["script"], "bsdutils").map(drop)
+}
+
 /// Installs what the client's tests need, as their lock file says, unless that is done.
 ///
 /// # Errors
