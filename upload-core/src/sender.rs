@@ -195,8 +195,8 @@ pub struct Sender {
     /// Where the next read begins.
     read_to: u64,
     reads: usize,
-    /// Where fewer bytes came than were asked for.
-    short_at: Option<u64>,
+    /// Answers that may still come to reads that nobody waits for.
+    stale_reads: usize,
     /// What a prefix must hash to before sending goes on.
     verify: Option<Verify>,
 
@@ -233,7 +233,7 @@ impl Sender {
             crc: Running::from(0, Some(0)),
             read_to: 0,
             reads: 0,
-            short_at: None,
+            stale_reads: 0,
             verify: None,
             received: 0,
             durable: 0,

@@ -18,16 +18,14 @@ impl Sender {
     pub fn handle_data(&mut self, offset: u64, data: Bytes, now: Now) {
         let expected = self.crc.end().offset;
         if offset != expected || self.reads == 0 {
+            self.stale_reads = self.stale_reads.saturating_sub(1);
             return;
         }
         let wanted = usize::try_from(self.wanted_at(offset)).unwrap_or(usize::MAX);
-        if data.len() < wanted && self.short_at != Some(offset) {
+        if data.len() < wanted && self.stale_reads > 0 {
             // Perhaps the answer to a shorter question of the past: asks once more.
-            self.short_at = Some(offset);
-            self.reads = 0;
-            self.read_to = offset;
-            self.out
-                .retain(|output| !matches!(output, SenderOutput::Read { .. }));
+            self.stale_reads = self.stale_reads.saturating_sub(1);
+            self.abandon_reads();
             return;
         }
         self.reads = self.reads.saturating_sub(1);
@@ -38,7 +36,6 @@ impl Sender {
             }));
             return;
         }
-        self.short_at = None;
         // A longer one is of the past as well; the file's bytes are the same.
         let data = data.slice(..wanted);
         self.crc.append(&data);
@@ -126,8 +123,7 @@ impl Sender {
             return;
         }
         self.verify = None;
-        self.reads = 0;
-        self.read_to = verify.offset;
+        self.abandon_reads();
         self.next_index = u32::try_from(verify.next_index).unwrap_or(u32::MAX);
         self.phase = SenderPhase::Sending;
         self.heard_at = now.instant;
@@ -146,10 +142,21 @@ impl Sender {
     }
 
     pub(super) fn stop_reading(&mut self) {
-        self.reads = 0;
-        self.read_to = self.crc.end().offset;
+        self.abandon_reads();
         self.verify = None;
         self.out
-            .retain(|output| !matches!(output, SenderOutput::Read { .. } | SenderOutput::Frame(_)));
+            .retain(|output| !matches!(output, SenderOutput::Frame(_)));
+    }
+
+    /// Counts on no answer any more, and reads on from where the file is known.
+    fn abandon_reads(&mut self) {
+        let before = self.out.len();
+        self.out
+            .retain(|output| !matches!(output, SenderOutput::Read { .. }));
+        let unasked = before.saturating_sub(self.out.len());
+        let asked = self.reads.saturating_sub(unasked);
+        self.stale_reads = self.stale_reads.saturating_add(asked);
+        self.reads = 0;
+        self.read_to = self.crc.end().offset;
     }
 }

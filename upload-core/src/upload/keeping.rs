@@ -95,7 +95,13 @@ impl Upload {
 
     fn store_found(&mut self, found: Option<(Vec<u8>, RecordVersion)>, cx: &mut Context<'_>) {
         let Some((bytes, version)) = found else {
-            self.saver.adopt(None);
+            // Either the store lost it, or a newer holder ended the upload. Where
+            // nobody is here to go on with it, what is over stays over.
+            if self.leaving.is_some() && !cx.out.is_connected() {
+                self.superseded(cx);
+            } else {
+                self.saver.adopt(None);
+            }
             return;
         };
         if Record::decode(&bytes).is_ok_and(|record| self.is_ours(&record, cx.config)) {

@@ -140,6 +140,22 @@ fn a_record_that_vanished() {
     assert_eq!(rig.room.borrow().record(1).expect("a record").offset, 8);
 }
 
+/// RESUME-4: but not for a client that is gone: a newer holder may have ended
+/// the upload, and what is over stays over.
+#[test]
+fn a_record_that_vanished_behind_a_lost_connection() {
+    let mut rig = Rig::new();
+    rig.register(1, "keep", 12).chunk(1, 0, "abcd").pass(200);
+    rig.room.borrow_mut().write_mood = Mood::Silent;
+    rig.chunk(1, 1, "efgh").disconnect(DisconnectReason::Lost);
+    rig.room.borrow_mut().store.remove(&up(1));
+    rig.told();
+    rig.answer().pass(1000);
+    assert_eq!(rig.told(), ["write efgh", "release"]);
+    assert!(rig.room.borrow().record(1).is_none());
+    assert!(rig.session.is_finished());
+}
+
 /// RS-6, RESUME-2: what can not be read is not declared lost.
 #[test]
 fn a_store_that_can_not_be_read() {

@@ -70,8 +70,12 @@ fn read(offset: u64, length: u32) -> SenderOutput {
 fn a_stale_read_is_asked_again() {
     let now = start();
     let mut sender = resuming(now);
+    sender.handle_message(&resumed(4), now);
+    assert_eq!(drain(&mut sender), [read(0, 4)]);
+    sender.handle_disconnected(now);
+    sender.handle_connected(now);
     sender.handle_message(&resumed(8), now);
-    assert_eq!(drain(&mut sender), [read(0, 8)]);
+    drain(&mut sender);
     sender.handle_data(0, Bytes::from_static(&FILE[..4]), now);
     assert_eq!(drain(&mut sender), [read(0, 8)]);
     sender.handle_data(0, Bytes::from_static(&FILE[..8]), now);
@@ -92,10 +96,8 @@ fn a_short_read_ends_it() {
     let now = start();
     let mut sender = resuming(now);
     sender.handle_message(&resumed(8), now);
-    for _ in 0..2 {
-        drain(&mut sender);
-        sender.handle_data(0, Bytes::from_static(&FILE[..4]), now);
-    }
+    drain(&mut sender);
+    sender.handle_data(0, Bytes::from_static(&FILE[..4]), now);
     assert_eq!(sender.outcome(), Some(&Outcome::FileChanged));
 }
 
