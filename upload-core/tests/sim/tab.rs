@@ -380,15 +380,16 @@ impl World {
             return;
         };
         let truth = &self.truth[&key];
+        // A resume that was long on its way on an old connection may come after that
+        // of a newer one; and a clock that was set ends leases early.
+        let may_be_overtaken = self.plan.has_delays() || self.clocks_were_set;
         let wrong = match outcome {
             Outcome::Complete { .. } => (!truth.is_complete).then_some("complete, nobody said so"),
             Outcome::Refused { code, .. } => match code {
                 Code::ContentMismatch if it.plan.unwelcome => None,
                 Code::StorageFailed | Code::StorageDenied => None,
                 Code::StorageFull | Code::StorageThrottled => None,
-                // A resume that was long on its way on an old connection may come after
-                // that of a newer one, which nothing tells from a newer wish.
-                Code::Superseded if it.has_rival || self.plan.has_delays() => None,
+                Code::Superseded if it.has_rival || may_be_overtaken => None,
                 _ => Some("refused without a reason"),
             },
             Outcome::Cancelled if it.is_excused => None,
