@@ -14,6 +14,9 @@ use tokio::{
 
 use crate::frames::{self, Ref, Template};
 
+/// Names this program, so that it may take over from its own cut connection.
+const CLIENT_ID: &str = "bench";
+
 /// Chunks in one vectored write.
 const BATCH: usize = 8;
 /// What is read at a time of what the server says.
@@ -109,7 +112,7 @@ impl Connection {
         (self.offset, self.index, self.credit, self.received) = (0, 0, 0, 0);
         self.status = Status::Asked;
         self.say(&json!({
-            "type": "upload_register",
+            "type": "upload_register", "client_id": CLIENT_ID,
             "upload_name": slot,
             "ref": self.upload_id(),
             "client_name": "load.bin",
@@ -131,8 +134,10 @@ impl Connection {
         drop(self);
         let mut next = Self::open(address, cookie, template).await?;
         next.upload = upload;
-        next.say(&json!({"type": "upload_resume", "ref": next.upload_id()}))
-            .await?;
+        next.say(
+            &json!({"type": "upload_resume", "ref": next.upload_id(), "client_id": CLIENT_ID}),
+        )
+        .await?;
         next.until(|own| own.credit > 0).await?;
         next.offset = next.received;
         Ok(next)
