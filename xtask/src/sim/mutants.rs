@@ -156,7 +156,7 @@ mutants! {
     "upload/keeping.rs": "a superseded holder goes on"
         "            self.superseded(cx);\n        }" => "            self.saver.adopt(Some(version));\n        }";
     "upload/keeping.rs": "an upload whose record vanished is given up (RS-14)"
-        "            self.saver.adopt(None);\n            return;" => "            self.superseded(cx);\n            return;";
+        "                self.saver.adopt(None);\n" => "                self.superseded(cx);\n";
     "upload/keeping.rs": "a lease is kept by who let go"
         "let lease = (!target.released).then(|| Lease {" => "let lease = (!target.released || self.epoch > 0).then(|| Lease {";
     "upload/keeping.rs": "a resume goes on without the record"

@@ -33,6 +33,9 @@ enum Found {
 /// Plants each bug and prints the table.
 pub(super) fn run(histories: u64, seed: u64, only: Option<&str>) -> Result<Tally> {
     let copy = Copy::make()?;
+    for mutant in MUTANTS {
+        copy.check(mutant)?;
+    }
     ensure!(
         copy.simulate(1000, seed)?.status.success(),
         "the core fails without a planted bug"
@@ -80,6 +83,12 @@ impl Copy {
         let manifest = fs::read_to_string(home.join("Cargo.toml"))?;
         fs::write(root.join("Cargo.toml"), two_members(&manifest)?)?;
         Ok(Self { root })
+    }
+
+    /// Checks that a bug can be planted at all.
+    fn check(&self, mutant: &Mutant) -> Result<()> {
+        let path = self.root.join("upload-core/src").join(mutant.file);
+        mutated(&fs::read_to_string(path)?, mutant).map(|_| ())
     }
 
     fn plant(&self, mutant: &Mutant, histories: u64, seed: u64) -> Result<Found> {
