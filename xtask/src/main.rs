@@ -10,6 +10,7 @@ mod fences;
 mod integration;
 mod run;
 mod services;
+mod sim;
 mod stages;
 mod test;
 mod tidy;
@@ -57,6 +58,8 @@ enum Command {
     /// What a byte costs, beside the least it could cost
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Simulate histories with faults, or plant bugs that they must find
+    Sim(sim::Sim),
 }
 
 fn main() -> ExitCode {
@@ -80,5 +83,6 @@ fn obey(command: Command) -> Result<()> {
         }
         Command::Browser { args } => browser::run(&args).and_then(stages::Tally::into_result),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Sim(sim) => sim::run(&sim).and_then(stages::Tally::into_result),
     }
 }
