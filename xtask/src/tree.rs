@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// Folders that hold nothing anybody wrote.
+/// What nobody wrote; `.git` is a file in a linked work tree.
 const LEFT_OUT: &[&str] = &[
     ".git",
     "target",
@@ -91,7 +91,10 @@ pub(crate) fn read(root: &Path) -> Result<Vec<TextFile>> {
             let entry = entry?;
             let (path, kind) = (entry.path(), entry.file_type()?);
             let name = entry.file_name();
-            if kind.is_dir() && !LEFT_OUT.iter().any(|left_out| name == *left_out) {
+            if LEFT_OUT.iter().any(|left_out| name == *left_out) {
+                continue;
+            }
+            if kind.is_dir() {
                 folders.push(path);
             } else if kind.is_file() {
                 files.extend(read_text(root, &path));
