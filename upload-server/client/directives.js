@@ -82,6 +82,8 @@ export function bind(uploads, root = /** @type {Document | HTMLElement} */ (docu
     uploads.on("configs", rescan),
     uploads.on("add", later),
     uploads.on("progress", (up) => {
+      // At once: before the next frame it may have started over under another ref.
+      if (up.ref !== up.offer) for (const row of rowsOf((up.offer = up.ref))) if (row.matches(".upload-pending")) row.remove();
       later(up);
       if (up.status !== "queued") tell("progress", up.progress);
     }),
@@ -105,7 +107,7 @@ export function bind(uploads, root = /** @type {Document | HTMLElement} */ (docu
       }
       if (up.ref !== up.shown) for (const row of rowsOf(up.shown)) row.dataset.uploadRef = up.ref;
       up.shown = up.ref;
-      for (const row of rowsOf(up.ref)) row.matches(".upload-pending") ? row.remove() : update(row, up);
+      for (const row of rowsOf(up.ref)) update(row, up);
     }
   }
 

@@ -6,6 +6,7 @@ const RECORDS_MAX = 200;
 
 export class Records {
   #memory = new Map();
+  #gone = new Set(); // being removed: a list that was read before must not bring them back
   #db;
 
   #open() {
@@ -37,12 +38,14 @@ export class Records {
 
   async remove(ref) {
     this.#memory.delete(ref);
+    this.#gone.add(ref);
     await this.#with("readwrite", (s) => s.delete(ref));
+    this.#gone.delete(ref);
   }
 
   /** Newest first, without the expired and the oldest of too many. */
   async list(now = Date.now()) {
     const all = (await this.#with("readonly", (s) => s.getAll())) ?? [...this.#memory.values()];
-    return all.sort((a, b) => b.at - a.at).filter((r, i) => (r.expires > now && i < RECORDS_MAX) || void this.remove(r.ref));
+    return all.sort((a, b) => b.at - a.at).filter((r, i) => !this.#gone.has(r.ref) && ((r.expires > now && i < RECORDS_MAX) || void this.remove(r.ref)));
   }
 }

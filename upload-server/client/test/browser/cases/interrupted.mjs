@@ -149,6 +149,37 @@ export default {
     await sane(page);
   },
 
+  async "an offer goes when its file is picked, however late the page draws"(t) {
+    const page = await visit(t);
+    t.server.proxy.rate = 4e6;
+    const path = await file(t.path("late.mp4"), video(8_000_000, 1));
+    const when = new Date("2024-05-06T07:08:09Z");
+    await utimes(path, when, when);
+    await pick(page, "video", path);
+    await until("bytes", async () => ((await book(page)).last?.stored ?? 0) > 1_000_000);
+    await page.reload();
+    await until("the offer to continue", () => row(page, "late.mp4").count());
+    t.server.proxy.rate = Infinity;
+    await writeFile(path, video(8_000_000, 2));
+    await utimes(path, when, when);
+    // No frame is drawn between taking up the old ref and starting over under a new one.
+    await page.evaluate(() => {
+      window.held = [];
+      window.draw = requestAnimationFrame;
+      window.requestAnimationFrame = (f) => held.push(f);
+    });
+    await pick(page, "video", path);
+    await until("the end", async () => (await book(page)).statuses["late.mp4"]?.complete);
+    await page.evaluate(() => {
+      window.requestAnimationFrame = draw;
+      held.forEach((f) => draw(f));
+    });
+    await settled(page, "late.mp4");
+    assert.equal(await row(page, "late.mp4").count(), 1, "the offer became the row");
+    assert.equal((await book(page)).resumes.length, 1, "it was offered the old bytes");
+    await sane(page);
+  },
+
   async "a file that changes while it is sent ends in an error, not in a mixture"(t) {
     const page = await visit(t);
     t.server.proxy.rate = 3e6;
