@@ -24,7 +24,7 @@ const SESSION: &str = "session:";
 pub(crate) type OwnerOf =
     Arc<dyn Fn(&Parts) -> Result<Option<String>, Unauthenticated> + Send + Sync>;
 
-/// The request belongs to nobody: it is answered with 401 before the upgrade.
+/// The request belongs to nobody: it is answered with 401, a WebSocket is closed with 4401.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the request carries no identity")]
 pub struct Unauthenticated;

@@ -1,6 +1,7 @@
 //! The WebSocket handshake (RFC 6455, section 4.2), and the stream that comes of it.
 
 use std::{
+    future::poll_fn,
     io,
     pin::Pin,
     sync::Arc,
@@ -23,7 +24,10 @@ use tokio::{
     net::TcpStream,
     sync::OwnedSemaphorePermit,
 };
-use upload_proto::limits::SUBPROTOCOL;
+use upload_proto::{
+    close,
+    limits::{SUBPROTOCOL, TEXT_BYTES_MIN},
+};
 
 use crate::{
     app::App,
@@ -31,7 +35,13 @@ use crate::{
     metrics,
     mount::Mount,
     session::{self, Hello},
+    shared::Shared,
+    slot::Slots,
+    socket::Socket,
 };
+
+/// Longest wait for a client's part in closing the socket of a connection without an owner.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// When a client is told to come back where there is no place for it, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 5;
@@ -53,8 +63,8 @@ pub(crate) async fn upgrade(State(app): State<Arc<App>>, request: Request) -> Re
 struct Admitted {
     accept: SecWebsocketAccept,
     plain: bool,
-    who: Who,
-    hello: Hello,
+    /// `None` for a connection that belongs to nobody: it is opened only to be told so.
+    guest: Option<(Who, Hello)>,
     on_upgrade: OnUpgrade,
     permit: OwnedSemaphorePermit,
 }
@@ -68,43 +78,58 @@ fn admit(app: &App, parts: &mut Parts) -> Result<Admitted, Response> {
     app.origins
         .check(&parts.headers, &parts.uri)
         .map_err(|_| StatusCode::FORBIDDEN.into_response())?;
-    let who = app
-        .identity
-        .identify(parts)
-        .map_err(|_| StatusCode::UNAUTHORIZED.into_response())?;
+    // Scripts see close codes, but not how a handshake was answered (PROTOCOL CONN-2).
+    let who = app.identity.identify(parts).ok();
     if app.shared.draining.is_cancelled() {
         return Err(unavailable());
     }
     let permit = Arc::clone(&app.shared.connections)
         .try_acquire_owned()
         .map_err(|_| unavailable())?;
-    let mut slots = Arc::clone(&app.shared.slots);
-    if let Some(mount) = &app.mount {
-        let mut connection = Mount::new(&who.owner, parts, &app.files, slots);
-        mount(&mut connection).map_err(|error| {
-            tracing::error!(%error, "mount failed");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        })?;
-        slots = connection.into_slots();
-    }
+    let plain = !offers_subprotocol(&parts.headers);
+    let guest = match who {
+        Some(who) => {
+            let slots = slots_of(app, &who, parts)?;
+            let owner = who.owner.clone();
+            let hello = Hello {
+                owner,
+                plain,
+                slots,
+            };
+            Some((who, hello))
+        }
+        None => None,
+    };
     // A server without upgrades (HTTP/1.0, or one that was not asked to support them).
     let on_upgrade = parts
         .extensions
         .remove::<OnUpgrade>()
         .ok_or_else(|| StatusCode::UPGRADE_REQUIRED.into_response())?;
-    let plain = !offers_subprotocol(&parts.headers);
     Ok(Admitted {
         accept: key.into(),
         plain,
-        hello: Hello {
-            owner: who.owner.clone(),
-            plain,
-            slots,
-        },
-        who,
+        guest,
         on_upgrade,
         permit,
     })
+}
+
+/// Returns the slots this connection may use, as the application decides.
+#[expect(
+    clippy::result_large_err,
+    reason = "the error is the answer, made once per connection"
+)]
+fn slots_of(app: &App, who: &Who, parts: &mut Parts) -> Result<Slots, Response> {
+    let slots = Arc::clone(&app.shared.slots);
+    let Some(mount) = &app.mount else {
+        return Ok(slots);
+    };
+    let mut connection = Mount::new(&who.owner, parts, &app.files, slots);
+    mount(&mut connection).map_err(|error| {
+        tracing::error!(%error, "mount failed");
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    })?;
+    Ok(connection.into_slots())
 }
 
 /// Spawns the session and answers 101.
@@ -112,20 +137,26 @@ fn open(app: Arc<App>, admitted: Admitted) -> Response {
     let Admitted {
         accept,
         plain,
-        who,
-        hello,
+        guest,
         on_upgrade,
         permit,
     } = admitted;
+    let (who, hello) = guest.unzip();
+    if hello.is_none() {
+        metrics::handshake_refused(StatusCode::UNAUTHORIZED);
+    }
     let shared = Arc::clone(&app.shared);
     let handshake = shared.limits.handshake;
     app.shared.tracker.spawn(async move {
         let _place = permit;
         match upgraded(on_upgrade, handshake).await {
-            Ok(stream) => {
-                let _open = metrics::connection_opened();
-                session::run(shared, stream, hello).await;
-            }
+            Ok(stream) => match hello {
+                Some(hello) => {
+                    let _open = metrics::connection_opened();
+                    session::run(shared, stream, hello).await;
+                }
+                None => turn_away(&shared, stream).await,
+            },
             Err(error) => tracing::debug!(%error, "the client left before the upgrade"),
         }
     });
@@ -140,10 +171,28 @@ fn open(app: Arc<App>, admitted: Admitted) -> Response {
         let protocol = HeaderValue::from_static(SUBPROTOCOL);
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
     }
-    if let Some(cookie) = who.set_cookie {
+    if let Some(cookie) = who.and_then(|who| who.set_cookie) {
         headers.insert(header::SET_COOKIE, cookie);
     }
     response
+}
+
+/// Closes a connection that belongs to nobody with 4401 (PROTOCOL CONN-2); nothing of it is read.
+async fn turn_away(shared: &Shared, stream: Stream) {
+    let limits = &shared.limits;
+    let ping_interval = limits.session.ping_interval;
+    let mut socket = Socket::new(
+        stream,
+        TEXT_BYTES_MIN,
+        ping_interval,
+        limits.missed_pongs_max,
+    );
+    socket.close(close::UNAUTHENTICATED);
+    let end = poll_fn(|cx| socket.poll_end(cx));
+    tokio::select! {
+        _ = tokio::time::timeout(GOODBYE, end) => {}
+        () = shared.closing.cancelled() => {}
+    }
 }
 
 fn unavailable() -> Response {

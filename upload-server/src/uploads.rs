@@ -168,8 +168,9 @@ impl UploadsBuilder {
 
     /// Tells from a request who it belongs to, at most 255 bytes.
     ///
-    /// `Ok(None)` leaves it to the signed cookie, [`Unauthenticated`] is answered with 401 before
-    /// the upgrade. What axum middleware found out stands in the parts' extensions.
+    /// `Ok(None)` leaves it to the signed cookie. [`Unauthenticated`] is answered with 401, or, where
+    /// a WebSocket was asked for, by opening it and closing it with 4401: a page's script sees that
+    /// code and can come back with a new token (PROTOCOL CONN-2). What axum middleware found out stands in the parts' extensions.
     pub fn owner<F>(mut self, owner_of: F) -> Self
     where
         F: Fn(&Parts) -> Result<Option<String>, Unauthenticated> + Send + Sync + 'static,

@@ -106,7 +106,8 @@ async fn an_avatar_is_uploaded_and_saved_by_the_page() {
         }
     }
 
-    let save = json!({ "type": "event", "event": "save", "id": 1 });
+    let params = json!({ "name": "Ann" });
+    let save = json!({ "type": "event", "event": "save", "id": 1, "params": params });
     socket
         .send(Message::text(save.to_string()))
         .await
@@ -116,7 +117,7 @@ async fn an_avatar_is_uploaded_and_saved_by_the_page() {
     };
     assert_eq!(
         (saved.ok, saved.result),
-        (true, Some(json!({ "saved": 1 })))
+        (true, Some(json!({ "saved": 1, "name": "Ann" })))
     );
     let stored = std::fs::read(dir.path().join("avatar.jpg")).expect("saved");
     assert!(stored == file, "saved byte by byte");

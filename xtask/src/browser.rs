@@ -1,15 +1,15 @@
 //! `cargo xtask browser`: the client in a real Chromium against the real binary.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::{
-    client,
+    client, examples,
     run::{program, server_binary, watch},
     services,
     stages::Tally,
 };
 
-/// Finds or installs what is needed, builds the server, and runs the browser's tests.
+/// Finds or installs what is needed, builds the server and the examples, and runs the browser's tests.
 ///
 /// # Errors
 ///
@@ -23,11 +23,16 @@ pub(crate) fn run(args: &[String]) -> Result<Tally> {
     let chromium = services::chromium()?;
     services::npm_packages(&folder)?;
     let server = server_binary()?;
+    let examples = examples::build()?;
+    let example = examples.get("axum_app").and_then(|path| path.parent());
+    let folder = example.context("there is no example axum_app")?;
     let mut command = program("node", []);
     command
         .arg(script)
         .arg("--server-binary")
         .arg(server)
+        .arg("--examples")
+        .arg(folder)
         .args(args);
     let mut tally = Tally::default();
     let status = watch(command.env("CHROMIUM", chromium), |line| {

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Examples that serve until they are stopped, and so pass once they print an address.
-const SERVERS: &[&str] = &["axum_app"];
+const SERVERS: &[&str] = &["axum_app", "signed_in"];
 
 /// How long an example may take.
 const TIME_MAX: Duration = Duration::from_secs(120);
@@ -53,8 +53,13 @@ pub(crate) fn run() -> Result<Tally> {
     Ok(tally.of_run(true))
 }
 
-/// Builds the examples with the very features the tests were built with, so that little is built twice.
-fn build() -> Result<BTreeMap<String, PathBuf>> {
+/// Builds the examples with the very features the tests were built with, so that little is built twice; returns
+/// where each is.
+///
+/// # Errors
+///
+/// They do not build.
+pub(crate) fn build() -> Result<BTreeMap<String, PathBuf>> {
     let json = output_of(&mut cargo([
         "build",
         "--workspace",

@@ -131,8 +131,9 @@ async fn conn_1_foreign_pages_get_403() {
     );
 }
 
+/// CONN-2: a script sees the close code 4401, where it could not see a 401.
 #[tokio::test]
-async fn whoever_has_no_identity_gets_401() {
+async fn conn_2_whoever_has_no_identity_is_closed_with_4401() {
     let server = start(|builder| {
         builder.owner(|parts| match parts.headers.get("x-user") {
             Some(user) => Ok(user.to_str().ok().map(str::to_owned)),
@@ -140,10 +141,59 @@ async fn whoever_has_no_identity_gets_401() {
         })
     })
     .await;
-    assert_eq!(connect(&server, &[]).await.status, 401);
+    let mut nobody = connect(&server, &[("sec-websocket-protocol", "upload.v1")]).await;
+    assert_eq!(
+        (nobody.status, nobody.header("set-cookie")),
+        (101, None),
+        "nobody gets no cookie either"
+    );
+    assert_eq!(nobody.close_code().await, 4401, "before any message");
     assert_eq!(server.get("/uploads/session", &[]).await.status, 401);
+    let foreign = [("origin", "http://evil.example")];
+    assert_eq!(connect(&server, &foreign).await.status, 403);
     let known = connect(&server, &[("x-user", "alice")]).await;
     assert_eq!((known.status, known.header("set-cookie")), (101, None));
+}
+
+/// A connection that belongs to nobody does not keep its place.
+#[tokio::test]
+async fn nobody_takes_no_place() {
+    let limits = Limits {
+        max_connections: 1,
+        ..Limits::default()
+    };
+    let server = start(|builder| {
+        builder
+            .limits(limits)
+            .owner(|parts| match parts.headers.get("x-user") {
+                Some(_) => Ok(None),
+                None => Err(Unauthenticated),
+            })
+    })
+    .await;
+    for _ in 0..3 {
+        let mut nobody = let_in(&server, &[]).await;
+        assert_eq!(nobody.close_code().await, 4401);
+        nobody.leave().await;
+        drop(let_in(&server, &[("x-user", "alice")]).await);
+    }
+}
+
+/// Connects once the place of the connection before is free, which is soon after its end.
+async fn let_in(server: &Server, headers: &[(&str, &str)]) -> Answer {
+    let asking = async {
+        loop {
+            let answer = connect(server, headers).await;
+            if answer.status != 503 {
+                break answer;
+            }
+        }
+    };
+    let patience = std::time::Duration::from_secs(20);
+    let answer = tokio::time::timeout(patience, asking).await;
+    let answer = answer.expect("a place in time");
+    assert_eq!(answer.status, 101);
+    answer
 }
 
 #[tokio::test]

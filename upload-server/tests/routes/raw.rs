@@ -115,6 +115,26 @@ impl Answer {
         String::from_utf8(frame[start..].to_vec()).expect("text")
     }
 
+    /// Returns the code of the close frame that comes next.
+    pub(crate) async fn close_code(&mut self) -> u16 {
+        while self.rest.len() < 4 {
+            read(&mut self.socket, &mut self.rest).await;
+        }
+        assert_eq!(self.rest[..2], [0x88, 2], "a close frame with a code");
+        let frame: Vec<u8> = self.rest.drain(..4).collect();
+        u16::from_be_bytes([frame[2], frame[3]])
+    }
+
+    /// Answers a close frame and waits until the server has hung up.
+    pub(crate) async fn leave(mut self) {
+        let close = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
+        self.socket.write_all(&close).await.expect("sent");
+        let mut rest = Vec::new();
+        let end = timeout(PATIENCE, self.socket.read_to_end(&mut rest)).await;
+        end.expect("in time").expect("closed");
+        assert!(rest.is_empty(), "nothing follows a close frame");
+    }
+
     /// Sends one whole text frame, masked with zeros as any key would do.
     pub(crate) async fn send_text(&mut self, text: &str) {
         let length = u16::try_from(text.len()).expect("a short text");

@@ -91,7 +91,7 @@ export async function photos(page, folder, count, width = 640, height = 480) {
 
 /** Runs in the page before its scripts: keeps book of messages, events and sockets. */
 function bookkeeping() {
-  const book = (window.book = { events: [], errors: [], resumes: [], sockets: 0, sent: 0, broken: [], statuses: {}, registered: 0, closes: [] });
+  const book = (window.book = { events: [], errors: [], resumes: [], sockets: 0, sent: 0, broken: [], statuses: {}, registered: 0, closes: [], results: [] });
   for (const name of ["djust:upload:progress", "upload:progress"]) {
     addEventListener(name, ({ detail }) => {
       if (name !== "upload:progress") return void (book.djust = (book.djust ?? 0) + 1);
@@ -101,6 +101,7 @@ function bookkeeping() {
       if (book.events.length < 5000) book.events.push(detail);
     });
   }
+  addEventListener("upload:event", ({ detail }) => book.results.push(detail));
   addEventListener("upload:error", ({ detail }) => book.errors.push(detail));
   addEventListener("djust:upload:error", ({ detail }) => (book.djustErrors ??= []).push(detail));
   addEventListener("securitypolicyviolation", (e) => book.broken.push(`policy: ${e.violatedDirective} ${e.blockedURI}`));
@@ -111,6 +112,7 @@ function bookkeeping() {
     constructor(...a) {
       super(...a);
       book.sockets++;
+      this.addEventListener("close", ({ code }) => book.closes.push(code));
       this.addEventListener("message", ({ data }) => {
         const m = JSON.parse(data);
         const u = m.ref && (uploads[m.ref] ??= { durable: 0, received: 0, credit: 0, at: 0, chunk: 65536 });
@@ -151,7 +153,7 @@ function bookkeeping() {
   };
 }
 
-/** A context of its own with the demo page open and connected. */
+/** A context of its own with the demo page, or the page at `url`, open and connected. */
 export async function visit(t, options = {}) {
   const context = options.context ?? (await t.browser.newContext({ viewport: { width: 1280, height: 900 }, ...options.browser }));
   const page = await context.newPage();
@@ -169,7 +171,7 @@ export async function visit(t, options = {}) {
     });
   }
   if (options.before) await options.before(page);
-  await page.goto(t.server.url);
+  await page.goto(options.url ?? t.server.url);
   if (options.connect !== false) await page.waitForFunction(() => document.querySelector("#connection")?.dataset.on === "true", undefined, { timeout: 60_000 });
   t.onEnd(() => (options.context ? page.close() : context.close()));
   return page;
@@ -184,5 +186,10 @@ export async function sane(page) {
 export const pick = (page, slot, files) => page.setInputFiles(`input[type=file][dj-upload=${slot}]:not([webkitdirectory])`, files);
 export const row = (page, name) => page.locator(".upload-row", { has: page.locator(`.upload-name[title="${name}"]`) });
 export const status = (page, name) => row(page, name).first().getAttribute("data-status");
-export const settled = (page, name, wanted = "complete", ms = 120_000) => until(`${name} ${wanted}`, async () => (await row(page, name).count()) && (await status(page, name)) === wanted, ms);
+export const settled = (page, name, wanted = "complete", ms = 120_000) =>
+  until(`${name} ${wanted}`, async () => (await row(page, name).count()) && (await status(page, name)) === wanted, ms).catch(async (e) => {
+    const rows = await page.$$eval(".upload-row", (all) => all.map((r) => [r.className, r.dataset.status, r.textContent].join(" "))).catch(String);
+    const { errors, last } = await book(page).catch(() => ({}));
+    throw new Error(`${e.message}; rows ${JSON.stringify(rows)}, errors ${JSON.stringify(errors)}, last ${JSON.stringify(last)}`);
+  });
 export const book = (page) => page.evaluate(() => window.book);

@@ -1,7 +1,7 @@
 /**
  * The client in a real Chromium against the real server.
  *
- * node browser/run.mjs --server-binary PATH [--only WORDS] [--images FOLDER] [--seed N] [--fresh]
+ * node browser/run.mjs --server-binary PATH --examples FOLDER [--only WORDS] [--images FOLDER] [--seed N] [--fresh]
  *
  * `--fresh` takes the client and the demo page from the working tree instead of from the binary they are built into.
  */
@@ -17,11 +17,12 @@ const CASE_MS = 420_000;
 const ARGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync --enable-precise-memory-info";
 
 const { values: options } = parseArgs({
-  options: { "server-binary": { type: "string" }, only: { type: "string" }, images: { type: "string" }, seed: { type: "string" }, fresh: { type: "boolean" } },
+  options: { "server-binary": { type: "string" }, examples: { type: "string" }, only: { type: "string" }, images: { type: "string" }, seed: { type: "string" }, fresh: { type: "boolean" } },
 });
 const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
 for (const [what, path, help] of [
   ["the server", options["server-binary"], "cargo build --release -p upload-server, then --server-binary target/release/upload-server"],
+  ["the examples", options.examples, "cargo build -p upload-server --examples, then --examples target/debug/examples"],
   ["Chromium", executablePath, "apt-get install -y chromium, or name it in CHROMIUM"],
 ]) {
   if (path && existsSync(path)) continue;
@@ -43,23 +44,34 @@ const failed = [];
 for (const [title, run] of chosen) {
   const ends = [];
   const dir = await mkdtemp(join(tmpdir(), "upload-files-"));
-  const server = new Server(options["server-binary"]);
   const from = Date.now();
+  const servers = [];
+  const started = async (server) => {
+    servers.push(server);
+    ends.push(() => server.close());
+    return server;
+  };
   let timer;
   try {
-    await server.open();
-    const t = { browser, server, dir, seed, images: options.images, fresh: options.fresh, path: (...p) => join(dir, ...p), onEnd: (f) => ends.unshift(f), say: (...words) => console.log("   ", ...words) };
+    const t = {
+      browser, dir, seed, images: options.images, fresh: options.fresh,
+      serve: async (more) => started(await Server.open(options["server-binary"], more)),
+      example: async (name) => started(await Server.example(join(options.examples, name))),
+      path: (...p) => join(dir, ...p),
+      onEnd: (f) => ends.unshift(f),
+      say: (...words) => console.log("   ", ...words),
+    };
+    t.server = await t.serve();
     const late = new Promise((_, fail) => (timer = setTimeout(() => fail(new Error(`not done after ${CASE_MS / 1000} s`)), CASE_MS)));
     await Promise.race([run(t), late]);
     console.log(`ok ${title} (${Date.now() - from} ms)`);
   } catch (e) {
     failed.push(title);
     console.log(`not ok ${title} (${Date.now() - from} ms)\n${String(e.stack ?? e).replace(/^/gm, "    ")}`);
-    if (server.log) console.log(`    server: ${server.log.slice(-1500).trim().replace(/\n/g, "\n    server: ")}`);
+    for (const { log } of servers) if (log) console.log(`    server: ${log.slice(-1500).trim().replace(/\n/g, "\n    server: ")}`);
   }
   clearTimeout(timer);
   for (const end of ends) await end().catch(() => {});
-  await server.close().catch(() => {});
   await rm(dir, { recursive: true, force: true });
 }
 await browser.close();

@@ -1,4 +1,4 @@
-/** The real server as a process that can be killed and restarted, behind a proxy that can be cut, stalled and slowed. */
+/** The real server, or an example, as a process that can be killed and restarted, behind a proxy that can be cut, stalled and slowed. */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -45,15 +45,36 @@ export class Server {
   #binary;
   #child;
   #port;
+  #args;
+  #env;
   log = "";
+
+  /** Of the ready binary, with more configuration if wanted. */
+  static async open(binary, { config = "", env = {} } = {}) {
+    const server = new Server(binary);
+    await writeFile(join(await server.#folder(), "uploads.toml"), CONFIG + config);
+    server.#args = ["--config", "uploads.toml", "--listen"];
+    server.#env = { UPLOAD_DATA_DIR: join(server.dir, "data"), ...env };
+    return server.#ready();
+  }
+
+  /** Of an example, which takes where to listen and keeps its files where it is started. */
+  static async example(binary) {
+    const server = new Server(binary);
+    await server.#folder();
+    server.#args = [];
+    return server.#ready();
+  }
 
   constructor(binary) {
     this.#binary = binary;
   }
 
-  async open() {
-    this.dir = await mkdtemp(join(tmpdir(), "upload-browser-"));
-    await writeFile(join(this.dir, "uploads.toml"), CONFIG);
+  async #folder() {
+    return (this.dir = await mkdtemp(join(tmpdir(), "upload-browser-")));
+  }
+
+  async #ready() {
     await this.start();
     this.proxy = await Proxy.open(() => this.#port);
     this.url = `http://127.0.0.1:${this.proxy.port}/`;
@@ -61,8 +82,8 @@ export class Server {
   }
 
   async start() {
-    const args = ["--config", join(this.dir, "uploads.toml"), "--listen", `127.0.0.1:${this.#port ?? 0}`];
-    const child = spawn(this.#binary, args, { env: { ...process.env, UPLOAD_DATA_DIR: join(this.dir, "data") }, stdio: ["ignore", "pipe", "pipe"] });
+    const args = [...this.#args, `127.0.0.1:${this.#port ?? 0}`];
+    const child = spawn(this.#binary, args, { cwd: this.dir, env: { ...process.env, ...this.#env }, stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;
     child.stderr.on("data", (data) => (this.log = (this.log + data).slice(-20_000)));
     this.#port = await new Promise((done, fail) => {
@@ -80,7 +101,7 @@ export class Server {
   /** `SIGKILL` gives it no chance to save anything, `SIGTERM` lets it drain. */
   async stop(signal = "SIGKILL") {
     const child = this.#child;
-    if (child.exitCode !== null || child.signalCode !== null) return;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const gone = new Promise((done) => child.once("exit", done));
     child.kill(signal);
     await gone;
@@ -97,9 +118,9 @@ export class Server {
     await rm(this.dir, { recursive: true, force: true });
   }
 
-  /** Finished files of a slot: [{name, sha256, size}], names without the server's UUID. */
-  async stored(slot) {
-    const folder = join(this.dir, "data", slot);
+  /** Finished files of a slot: [{name, sha256, size}], names without the server's UUID; an example may keep them elsewhere. */
+  async stored(slot, data = "data") {
+    const folder = join(this.dir, data, slot);
     const names = await readdir(folder).catch(() => []);
     const files = await Promise.all(
       names.map(async (name) => {
@@ -121,12 +142,17 @@ export async function digest(path) {
   return { sha256: sha.digest("hex"), size };
 }
 
+/** Bytes a second that keep a connection alive and finish nothing. */
+const TRICKLE = 100_000;
+
 /** Plain TCP in between, so that a cut looks like one. */
 class Proxy {
   #pairs = new Set();
   /** Bytes a second towards the server, or no limit. */
   rate = Infinity;
   #held = false;
+  #passed = 0;
+  #brakeAt = Infinity;
 
   static async open(target) {
     const proxy = new Proxy();
@@ -152,10 +178,24 @@ class Proxy {
     client.on("data", (data) => {
       if (this.#held) return;
       server.write(data);
+      this.#passed += data.length;
+      if (this.#passed >= this.#brakeAt) {
+        this.#brakeAt = Infinity;
+        this.rate = TRICKLE;
+      }
       if (this.rate === Infinity) return;
       client.pause();
       setTimeout(() => client.resume(), (data.length / this.rate) * 1000);
     });
+  }
+
+  /** So many bytes more as fast as now, then a trickle: what is larger stays under way, however slow the machine is. */
+  brake(bytes) {
+    this.#brakeAt = this.#passed + bytes;
+  }
+  /** Full speed from now on. */
+  rush() {
+    this.#brakeAt = this.rate = Infinity;
   }
 
   /** Ends every connection at once, without a word of WebSocket. */

@@ -110,7 +110,7 @@ export default {
       configs(ws);
       if (n === 1) setTimeout(() => ws.close({ code: 1012 }), 100);
     });
-    await until("a new socket", () => restarting.sockets.length === 2, 5000);
+    await until("a new socket", () => restarting.sockets.length === 2);
   },
 
   async "draining: reconnects when it is told to, and resumes"(t) {
@@ -145,7 +145,7 @@ export default {
     await sleep(2500);
     assert.equal((await book(page)).sockets, sockets, "no dialling while offline");
     await page.context().setOffline(false);
-    await until("connected", () => page.evaluate(() => document.querySelector("#connection").dataset.on === "true"), 5000);
+    await until("connected", () => page.evaluate(() => document.querySelector("#connection").dataset.on === "true"));
   },
 
   async "an event's result is shown, text or data"(t) {

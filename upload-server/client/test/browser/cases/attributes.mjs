@@ -92,7 +92,7 @@ export default {
     const all = [];
     for (let i = 0; i < 4; i++) all.push(await file(t.path(`drop${i}.txt`), bytesText(3000 + i)));
     assert.equal(await drop(page, ".documents .zone", [all[0]], { leave: true }), true, "upload-dragover while dragging");
-    await until("the mark to go", async () => (await page.locator(".upload-dragover").count()) === 0, 5000);
+    await until("the mark to go", async () => (await page.locator(".upload-dragover").count()) === 0);
     assert.equal(await drop(page, ".documents .zone", all), true);
     for (let i = 0; i < 4; i++) await settled(page, `drop${i}.txt`);
     assert.equal(await page.locator(".upload-dragover").count(), 0);
@@ -165,7 +165,7 @@ export default {
 
   async "pause, resume, cancel, retry by their buttons"(t) {
     const page = await visit(t);
-    t.server.proxy.rate = 4e6;
+    t.server.proxy.brake(1_000_000);
     const content = video(6_000_000);
     await pick(page, "video", [await file(t.path("a.mp4"), content), await file(t.path("b.mp4"), video(6_000_000, 2))]);
     await until("bytes", async () => (await book(page)).sent > 500_000);
@@ -179,6 +179,7 @@ export default {
     const { sent } = await page.evaluate(() => window.book);
     await page.waitForTimeout(800);
     assert.equal((await book(page)).sent, sent, "nothing goes out while paused");
+    t.server.proxy.rush();
     await button("a.mp4", ".upload-pause").click();
     await settled(page, "a.mp4");
     assert.deepEqual((await t.server.stored("video")).map((f) => f.sha256), [sha256(content)]);
@@ -188,7 +189,7 @@ export default {
 
   async "the keyboard alone"(t) {
     const page = await visit(t);
-    t.server.proxy.rate = 3e6;
+    t.server.proxy.brake(1_000_000);
     const path = await file(t.path("keys.mp4"), video(5_000_000));
     let chooser;
     page.on("filechooser", (c) => (chooser = c));
@@ -283,7 +284,7 @@ export default {
 
   async "the page's own bar: pause, cancel and clear all"(t) {
     const page = await visit(t);
-    t.server.proxy.rate = 2e6;
+    t.server.proxy.brake(1_000_000);
     await pick(page, "video", [await file(t.path("one.mp4"), video(3_000_000)), await file(t.path("two.mp4"), video(3_000_000, 2))]);
     await until("bytes", async () => (await book(page)).sent > 300_000);
     await page.click("#pause");

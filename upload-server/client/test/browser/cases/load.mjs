@@ -23,7 +23,13 @@ async function memoryOf(t, page) {
   return () => anon(pid);
 }
 
-/** Main-thread tasks of the page while `act` runs, by their CPU time in milliseconds. */
+/**
+ * Main-thread tasks of all pages while `act` runs, in milliseconds, from Chromium's own trace.
+ *
+ * `all` and `ours` are CPU time of the thread, so that what else runs on the machine does not count; `wall` is the time
+ * the page was busy by the clock. A task is ours if a function of the client or the demo page ran in it, and counts whole,
+ * with the layout, painting and garbage collection that the browser did in the same task.
+ */
 async function tasks(t, page, act) {
   const cdp = await t.browser.newBrowserCDPSession();
   const events = [];
@@ -32,7 +38,7 @@ async function tasks(t, page, act) {
   await act();
   const complete = new Promise((done) => cdp.once("Tracing.tracingComplete", done));
   await cdp.send("Tracing.end");
-  await complete;
+  assert.equal((await complete).dataLossOccurred, false, "the trace is whole");
   await cdp.detach();
   const main = new Set(events.filter((e) => e.name === "thread_name" && e.args.name === "CrRendererMain").map((e) => `${e.pid}/${e.tid}`));
   const ours = events.filter((e) => main.has(`${e.pid}/${e.tid}`));
@@ -41,7 +47,8 @@ async function tasks(t, page, act) {
   const script = ours.filter((e) => (e.name === "FunctionCall" || e.name === "EvaluateScript" || e.name === "v8.run") && /\/uploads\//.test(JSON.stringify(e.args)));
   assert.ok(script.length, "our scripts are in the trace");
   const mine = runs.filter((r) => script.some((s) => s.pid === r.pid && s.tid === r.tid && s.ts >= r.ts && s.ts < r.ts + r.dur));
-  return { all: runs.map((r) => (r.tdur ?? r.dur) / 1000), ours: mine.map((r) => (r.tdur ?? r.dur) / 1000), wall: mine.map((r) => r.dur / 1000) };
+  const cpu = (r) => (r.tdur ?? r.dur) / 1000; // those of a few microseconds say only how long they took
+  return { all: runs.map(cpu), ours: mine.map(cpu), wall: mine.map((r) => r.dur / 1000) };
 }
 
 export default {
@@ -90,8 +97,8 @@ export default {
       await page.waitForTimeout(500);
     });
     const longest = Math.max(0, ...ours);
-    t.say(`longest main-thread task of ours ${longest.toFixed(1)} ms of CPU (${Math.max(0, ...wall).toFixed(1)} ms by the clock), of any ${Math.max(...all).toFixed(1)} ms, of ${all.length}`);
-    assert.ok(longest < 100, `${longest} ms`);
+    t.say(`longest of ${ours.length} main-thread tasks of ours: ${longest.toFixed(1)} ms of CPU, ${Math.max(0, ...wall).toFixed(1)} ms by the clock; longest of all ${all.length}: ${Math.max(...all).toFixed(1)} ms of CPU`);
+    assert.ok(longest < 100, `${longest} ms of CPU`);
     assert.equal(await page.locator(".gallery .upload-preview").count(), 200);
     await until("every row done", async () => (await page.locator(".photos .upload-row[data-status=complete]").count()) === 200);
     await sane(page);
@@ -104,10 +111,10 @@ export default {
       const block = new Uint8Array(65536).map((_, i) => i * 31 + (i >> 8));
       let best = 0;
       let crc = 0;
-      for (let round = 0; round < 40; round++) {
+      for (let round = 0; round < 120; round++) {
         const from = performance.now();
-        for (let i = 0; i < 200; i++) crc = crc32c(block, crc);
-        best = Math.max(best, (200 * 65.536) / (performance.now() - from));
+        for (let i = 0; i < 100; i++) crc = crc32c(block, crc);
+        best = Math.max(best, (100 * 65.536) / (performance.now() - from));
       }
       return best;
     });
@@ -118,13 +125,14 @@ export default {
   async "several files share the line"(t) {
     const page = await visit(t);
     t.server.proxy.rate = 6e6;
+    t.server.proxy.brake(12_000_000);
     const names = ["first.mp4", "second.mp4", "third.mp4"];
-    await pick(page, "video", await Promise.all(names.map((name, i) => file(t.path(name), video(9_000_000, i)))));
+    await pick(page, "video", await Promise.all(names.map((name, i) => file(t.path(name), video(12_000_000, i)))));
     await until("half", async () => (await book(page)).sent > 12_000_000);
     const sent = await page.evaluate(() => import("/uploads/client/index.js").then((m) => m.uploads.uploads.map((u) => u.progress.sent)));
     assert.equal(sent.length, 3);
     assert.ok(Math.max(...sent) < 1.7 * Math.min(...sent), `uneven: ${sent}`);
-    t.server.proxy.rate = Infinity;
+    t.server.proxy.rush();
     for (const name of names) await settled(page, name);
     await sane(page);
   },
@@ -132,7 +140,7 @@ export default {
   async "one large file does not hold up small ones, nor more than three run at once"(t) {
     const page = await visit(t);
     t.server.proxy.rate = 8e6;
-    await pick(page, "video", await file(t.path("long.mp4"), video(60_000_000)));
+    await pick(page, "video", await file(t.path("long.mp4"), video(160_000_000)));
     await pick(page, "documents", await Promise.all(Array.from({ length: 9 }, (_, i) => file(t.path(`small${i}.txt`), `text ${i} `.repeat(20_000)))));
     const most = await page.evaluate(async () => {
       const { uploads } = await import("/uploads/client/index.js");
@@ -145,7 +153,7 @@ export default {
     });
     assert.equal(await status(page, "long.mp4"), "uploading", "the small ones were first");
     assert.ok(most <= 3, `${most} at once`);
-    t.server.proxy.rate = Infinity;
+    t.server.proxy.rush();
     await settled(page, "long.mp4");
     await sane(page);
   },
