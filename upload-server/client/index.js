@@ -7,8 +7,9 @@ import { Records } from "./resume.js";
 import { Sender } from "./sender.js";
 import { Socket } from "./socket.js";
 import { Source, fileHint, filesOf } from "./source.js";
+import { Upload, UploadError, uuid } from "./upload.js";
 
-export { Sender, bind, fileHint, filesOf };
+export { Sender, Upload, UploadError, bind, fileHint, filesOf };
 
 const CONCURRENCY = 3;
 const FRAMES_MAX = 16; // of one turn of the event loop
@@ -17,18 +18,6 @@ const TELL_MS = 80;
 const SAVE_MS = 2000;
 const KEEP_SECONDS = 3600;
 const EVENTS_MAX = 64;
-
-const TEXT = {
-  too_large: "File too large",
-  active_content: "This kind of file is not allowed",
-  locked: "Already uploading in another tab",
-};
-
-// `randomUUID` is missing where a page comes over plain HTTP.
-const uuid = () =>
-  Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0"))
-    .join("")
-    .replace(/^(.{8})(.{4}).(.{3}).(.{3})/, "$1-$2-4$3-8$4-");
 
 /** The same after a reload; a duplicated tab inherits it, finds it locked, and gets its own. */
 let tabId;
@@ -46,105 +35,6 @@ const tab = () =>
     }
     return id;
   })());
-
-export class UploadError extends Error {
-  constructor({ code = "storage_failed", error = "", retry = "never" }) {
-    super(error || TEXT[code] || code[0].toUpperCase() + code.slice(1).replaceAll("_", " "));
-    this.code = code;
-    this.retry = /** @type {any} */ (retry);
-  }
-}
-
-export class Upload {
-  #owner;
-  #tick;
-  #next;
-  done = /** @type {any} */ (0);
-  paused = false;
-  told = "";
-  savedAt = 0;
-  sentDirect = 0;
-  ref = uuid();
-
-  constructor(owner, picked, slot) {
-    this.#owner = owner;
-    this.slot = slot;
-    Object.assign(this, picked);
-    this.file = picked.file;
-    this.relativePath = picked.relativePath || this.file.webkitRelativePath || undefined;
-    this.renew();
-  }
-
-  renew() {
-    this.sender = this.ending = undefined;
-    this.ready = this.started = false;
-    this.abort = new AbortController();
-    this.done = new Promise((done, fail) => (this.settle = () => (this.error ? fail(this.error) : done(this.ending))));
-    this.done.catch(() => {});
-    this.tick();
-  }
-
-  tick() {
-    this.#tick?.();
-    this.#next = new Promise((done) => (this.#tick = done));
-  }
-
-  get status() {
-    if (this.ending) return this.ending.status;
-    if (this.sender) return this.sender.status;
-    return this.started ? "uploading" : "queued";
-  }
-  get ended() {
-    return !!this.ending;
-  }
-  get result() {
-    return this.ending?.result;
-  }
-  get error() {
-    return this.ending && this.status !== "complete" ? new UploadError(this.ending) : null;
-  }
-
-  /** @returns {import("./index.d.ts").Progress} */
-  get progress() {
-    const { ref, slot, status, paused, sentDirect: sent } = this;
-    const { name, size } = this.file;
-    const done = status === "complete";
-    const s = this.sender ?? { sent, received: sent, durable: done ? size : 0, bytesPerSecond: 0, phase: done ? "done" : "sending" };
-    return {
-      ref, name, size, status, paused,
-      uploadName: slot,
-      mode: this.sender || !this.started ? "socket" : "presigned",
-      phase: s.phase,
-      progress: done ? 100 : Math.min(99, Math.floor((s.received / size) * 100) || 0),
-      sent: s.sent,
-      stored: s.durable,
-      bytesPerSecond: s.bytesPerSecond,
-      secondsLeft: s.bytesPerSecond ? Math.ceil((size - s.received) / s.bytesPerSecond) : null,
-    };
-  }
-
-  async *[Symbol.asyncIterator]() {
-    for (;;) {
-      const next = this.#next;
-      yield this.progress;
-      if (this.ended) return;
-      await next;
-    }
-  }
-
-  pause() {
-    this.#owner.pause(this.ref);
-  }
-  resume() {
-    this.#owner.resume(this.ref);
-  }
-  cancel() {
-    this.#owner.cancel(this.ref);
-  }
-  retry() {
-    this.#owner.retry(this);
-  }
-}
 
 export class Uploads {
   #listeners = {};
@@ -401,7 +291,7 @@ export class Uploads {
         return;
       }
       const up = ring[this.#turn++ % ring.length];
-      const frame = up.sender?.pollFrame();
+      const frame = up.sender.pollFrame();
       idle = frame ? 0 : idle + 1;
       if (!frame) continue;
       budget--;
@@ -452,7 +342,7 @@ export class Uploads {
     this.#configured(this.configs);
     this.#emit("connection", true);
     for (const up of this.#live) {
-      up.sender?.handleConnected(Date.now());
+      up.sender.handleConnected(Date.now());
       this.#drain(up);
     }
     this.#sendEvents();
@@ -462,7 +352,7 @@ export class Uploads {
   #closed() {
     this.#emit("connection", false);
     for (const up of this.#live) {
-      up.sender?.handleDisconnected(Date.now());
+      up.sender.handleDisconnected(Date.now());
       this.#drain(up);
     }
     for (const [id, e] of this.#events) {
@@ -488,8 +378,8 @@ export class Uploads {
       this.#emit("event", m);
     } else if (m.ref) {
       for (const up of this.#live) {
-        if (up.sender?.ref !== m.ref) continue;
-        up.sender?.handleMessage(m, Date.now());
+        if (up.ref !== m.ref) continue;
+        up.sender.handleMessage(m, Date.now());
         this.#drain(up);
       }
       this.#pump();

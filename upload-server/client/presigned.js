@@ -6,7 +6,7 @@ export async function presign(url, slot, { name, type, size }, headers = {}) {
   const response = await fetch(url, { method: "POST", body, headers: { ...headers, "content-type": "application/json" } });
   const answer = await response.json().catch(() => ({}));
   if (response.ok) return answer;
-  throw { code: "forbidden", ...answer, status: response.status };
+  throw { code: "forbidden", ...answer };
 }
 
 export const putPresigned = (spec, file, progress, signal) =>

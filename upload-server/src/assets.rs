@@ -38,6 +38,7 @@ static CLIENT: &[Asset] = assets![
     "sender.js" at "../client/sender.js",
     "socket.js" at "../client/socket.js",
     "source.js" at "../client/source.js",
+    "upload.js" at "../client/upload.js",
 ];
 
 static DEMO: &[Asset] = assets![
