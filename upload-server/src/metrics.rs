@@ -1,8 +1,13 @@
 //! What the server counts, and how Prometheus reads it.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
-use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics::{
+    Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Open WebSocket connections.
 const CONNECTIONS: &str = "upload_connections";
@@ -11,10 +16,25 @@ const CONNECTIONS_TOTAL: &str = "upload_connections_total";
 /// Handshakes refused since the start, by HTTP status.
 const HANDSHAKES_REFUSED_TOTAL: &str = "upload_handshakes_refused_total";
 
+/// How long writers took for what was received meanwhile.
+const WRITE_SECONDS: &str = "upload_write_seconds";
+/// How long writers took to make a finished file durable and give it its name.
+const CLOSE_SECONDS: &str = "upload_close_seconds";
+/// How long stores took to save a record, also where they failed.
+const SAVE_SECONDS: &str = "upload_save_seconds";
+
 /// Calls of hooks since the start, by outcome.
 const HOOK_CALLS_TOTAL: &str = "upload_hook_calls_total";
 /// Calls of hooks that will never be made.
 const HOOKS_LOST_TOTAL: &str = "upload_hooks_lost_total";
+
+/// Upper bounds of the buckets of every histogram, in seconds.
+const BUCKETS_SECONDS: &[f64] = &[
+    0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0, 30.0,
+];
+/// How often samples are put into their buckets, so that they do not pile up where nobody reads.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Counts a connection as open until the answer is dropped.
 pub(crate) fn connection_opened() -> OpenConnection {
@@ -35,6 +55,21 @@ impl Drop for OpenConnection {
 /// Counts a request for a socket that was refused.
 pub(crate) fn handshake_refused(status: StatusCode) {
     counter!(HANDSHAKES_REFUSED_TOTAL, "status" => status.as_u16().to_string()).increment(1);
+}
+
+/// Returns where the times of one upload's writes go.
+pub(crate) fn write_times() -> Histogram {
+    histogram!(WRITE_SECONDS)
+}
+
+/// Notes how long it took to finish a file.
+pub(crate) fn closed_in(time: Duration) {
+    histogram!(CLOSE_SECONDS).record(time);
+}
+
+/// Notes how long it took to save a record.
+pub(crate) fn saved_in(time: Duration) {
+    histogram!(SAVE_SECONDS).record(time);
 }
 
 /// Counts a call of a hook.
@@ -59,7 +94,9 @@ impl Prometheus {
     ///
     /// The process has a recorder already.
     pub fn install() -> Result<Self, BuildError> {
-        let handle = PrometheusBuilder::new().install_recorder()?;
+        let handle = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), BUCKETS_SECONDS)?
+            .install_recorder()?;
         describe_gauge!(CONNECTIONS, Unit::Count, "open WebSocket connections");
         describe_counter!(
             CONNECTIONS_TOTAL,
@@ -71,6 +108,9 @@ impl Prometheus {
             Unit::Count,
             "handshakes refused, by status"
         );
+        describe_histogram!(WRITE_SECONDS, Unit::Seconds, "time of a writer's write");
+        describe_histogram!(CLOSE_SECONDS, Unit::Seconds, "time to finish a file");
+        describe_histogram!(SAVE_SECONDS, Unit::Seconds, "time to save a record");
         describe_counter!(HOOK_CALLS_TOTAL, Unit::Count, "calls of hooks, by outcome");
         describe_counter!(
             HOOKS_LOST_TOTAL,
@@ -84,5 +124,14 @@ impl Prometheus {
     pub fn render(&self) -> String {
         self.0.run_upkeep();
         self.0.render()
+    }
+
+    /// Tidies up every few seconds, for ever; without it, what is measured piles up until it is read.
+    pub async fn keep_up(self) {
+        let mut ticks = tokio::time::interval(UPKEEP);
+        loop {
+            ticks.tick().await;
+            self.0.run_upkeep();
+        }
     }
 }

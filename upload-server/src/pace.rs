@@ -1,7 +1,7 @@
 //! How fast one connection is listened to: small messages cost more than their bytes.
 //!
-//! Text messages and tiny chunks are charged to a bucket each; an empty bucket
-//! delays the next read and drops nothing (PROTOCOL CONN-4).
+//! Text messages, tiny chunks and control frames are charged to a bucket each; an
+//! empty bucket delays the next read and drops nothing (PROTOCOL CONN-4).
 
 use std::time::Duration;
 
@@ -14,16 +14,21 @@ pub(crate) const TINY_CHUNK_BYTES: usize = 1024;
 const TEXTS_PER_SECOND: u32 = 200;
 /// Text messages of one connection at once.
 const TEXTS_BURST: u32 = 400;
-/// Tiny chunks, and frames without data, of one connection per second.
-const TINY_PER_SECOND: u32 = 20_000;
+/// Tiny chunks, and frames without data, of one connection per second, once the burst is used up.
+const TINY_PER_SECOND: u32 = 2_000;
 /// Tiny chunks of one connection at once.
 const TINY_BURST: u32 = 20_000;
+/// Pings and pongs of one connection per second, once the burst is used up.
+const CONTROLS_PER_SECOND: u32 = 100;
+/// Pings and pongs of one connection at once.
+const CONTROLS_BURST: u32 = 400;
 
 /// What one connection may send, and when it is listened to again.
 #[derive(Debug)]
 pub(crate) struct Pace {
     text: Bucket,
     tiny: Bucket,
+    control: Bucket,
     until: Option<Instant>,
 }
 
@@ -33,6 +38,7 @@ impl Pace {
         Self {
             text: Bucket::new(TEXTS_PER_SECOND, TEXTS_BURST, now),
             tiny: Bucket::new(TINY_PER_SECOND, TINY_BURST, now),
+            control: Bucket::new(CONTROLS_PER_SECOND, CONTROLS_BURST, now),
             until: None,
         }
     }
@@ -49,6 +55,12 @@ impl Pace {
             let ready = self.tiny.charge(now);
             self.delay(ready);
         }
+    }
+
+    /// Charges a ping or a pong.
+    pub(crate) fn control(&mut self, now: Instant) {
+        let ready = self.control.charge(now);
+        self.delay(ready);
     }
 
     /// Returns when to read again, or `None` for at once.
@@ -107,7 +119,7 @@ mod tests {
         assert_eq!(pace.wait(now), None);
         pace.binary(100, now);
         let until = pace.wait(now).expect("the burst is used up");
-        assert_eq!(until - now, Duration::from_micros(50));
+        assert_eq!(until - now, Duration::from_micros(500));
         assert_eq!(pace.wait(until), None);
     }
 
@@ -122,6 +134,18 @@ mod tests {
             pace.text(now);
         }
         assert_eq!(now - start, Duration::from_millis(5 * 999));
+    }
+
+    /// CONN-4: pings and pongs past the burst are taken at their rate.
+    #[test]
+    fn controls_are_delayed() {
+        let now = Instant::now();
+        let mut pace = Pace::new(now);
+        for _ in 0..500 {
+            pace.control(now);
+        }
+        let until = pace.wait(now).expect("the burst is used up");
+        assert_eq!(until - now, Duration::from_secs(1));
     }
 
     #[test]

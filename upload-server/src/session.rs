@@ -225,13 +225,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.settle();
         }
         let instant = Instant::from_std(now.instant);
-        if self
-            .socket
-            .as_mut()
-            .is_some_and(|socket| socket.is_bloated(instant))
-        {
-            self.socket = self.socket.take().map(Socket::slimmed);
-        }
         if let Some(at) = self.drop_socket_at {
             if at <= instant {
                 self.socket = None;

@@ -10,6 +10,7 @@ mod metered;
 mod pulse;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use std::{
     collections::VecDeque,
@@ -19,24 +20,28 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::SinkExt;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
 };
-use tokio_websockets::{CloseCode, Error, Limits, Message, ServerBuilder, WebSocketStream};
+use tokio_websockets::{CloseCode, Error, Limits, Message};
 use upload_proto::{ClientMessage, Frame, FrameError, MessageError, ServerMessage, close};
 
 use self::{
     girth::Girth,
-    metered::Metered,
     pulse::{Beat, Pulse, Signs},
+    wire::Wire,
 };
 
 /// Messages that wait for a peer at most; one more and it is disconnected.
 pub(crate) const OUTGOING_MESSAGES_MAX: usize = 1024;
 /// Bytes that wait for a peer at most; one message more and it is disconnected.
 pub(crate) const OUTGOING_BYTES_MAX: usize = 1024 * 1024;
+/// Messages that wait for a peer before it is not listened to.
+const CONGESTED_MESSAGES: usize = 256;
+/// Bytes that wait for a peer before it is not listened to; many such peers must not add up to much.
+const CONGESTED_BYTES: usize = 64 * 1024;
 /// Pings answered to a peer that does not read the answers.
 const PONGS_OWED_MAX: u32 = 256;
 /// Messages thrown away per wake while a close is under way.
@@ -74,7 +79,7 @@ pub(crate) struct Gone;
 
 /// A WebSocket on the server's side.
 pub(crate) struct Socket<S> {
-    ws: WebSocketStream<Metered<S>>,
+    ws: Wire<S>,
     outgoing: VecDeque<Message>,
     outgoing_bytes: usize,
     pongs_owed: u32,
@@ -113,11 +118,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         missed_pongs_max: u32,
     ) -> Self {
         let limits = Limits::default().max_payload_len(Some(message_bytes_max));
-        let ws = ServerBuilder::new()
-            .limits(limits)
-            .serve(Metered::new(stream));
         Self {
-            ws,
+            ws: Wire::new(stream, limits),
             outgoing: VecDeque::new(),
             outgoing_bytes: 0,
             pongs_owed: 0,
@@ -126,32 +128,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             is_flushed: true,
             girth: Girth::default(),
             state: State::Open,
-        }
-    }
-
-    /// Returns whether buffers that grew can be given back; looks when a beat is due.
-    ///
-    /// The peer was quiet since the last look, and no byte is half way in or out.
-    pub(crate) fn is_bloated(&mut self, now: Instant) -> bool {
-        if now < self.pulse.next {
-            return false;
-        }
-        self.girth.is_too_much(self.ws.get_ref().bytes_read)
-            && self.state == State::Open
-            && self.outgoing.is_empty()
-            && self.is_flushed
-    }
-
-    /// Gives back what the library's buffers hold, which it does not by itself; only where
-    /// [`Socket::is_bloated`] says so.
-    pub(crate) fn slimmed(mut self) -> Self {
-        let limits = *self.ws.limits();
-        self.girth.slimmed();
-        let stream = self.ws.into_inner();
-        Self {
-            ws: ServerBuilder::new().limits(limits).serve(stream),
-            outgoing: VecDeque::new(),
-            ..self
         }
     }
 
@@ -175,8 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// Returns whether so much waits for the peer that it should not be listened to.
     pub(crate) fn is_congested(&self) -> bool {
-        self.outgoing.len() >= OUTGOING_MESSAGES_MAX / 2
-            || self.outgoing_bytes >= OUTGOING_BYTES_MAX / 2
+        self.outgoing.len() >= CONGESTED_MESSAGES || self.outgoing_bytes >= CONGESTED_BYTES
     }
 
     /// Says that the peer is not listened to for now, so that it is not held dead for that.
@@ -189,8 +164,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if self.state != State::Open {
             return Poll::Pending;
         }
-        let Poll::Ready(next) = self.ws.poll_next_unpin(cx) else {
+        let Poll::Ready(next) = self.ws.poll_next(cx) else {
             self.is_caught_up = true;
+            self.rest();
             return Poll::Pending;
         };
         Poll::Ready(match next {
@@ -209,8 +185,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if matches!(self.state, State::Over | State::Lingering { .. }) {
             return Poll::Ready(Ok(()));
         }
+        if self.is_flushed {
+            return Poll::Ready(Ok(()));
+        }
+        let ws = self.ws.awake();
         while !self.outgoing.is_empty() {
-            if ready!(self.ws.poll_ready_unpin(cx)).is_err() {
+            if ready!(ws.poll_ready_unpin(cx)).is_err() {
                 return Poll::Ready(Err(Gone));
             }
             let Some(message) = self.outgoing.pop_front() else {
@@ -218,15 +198,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             };
             let bytes = message.as_payload().len();
             self.outgoing_bytes = self.outgoing_bytes.saturating_sub(bytes);
-            if self.ws.start_send_unpin(message).is_err() {
+            if ws.start_send_unpin(message).is_err() {
                 // Already closed: what comes after a close frame is not sent.
                 self.outgoing.clear();
                 self.outgoing_bytes = 0;
             }
         }
-        let flushed = ready!(self.ws.poll_flush_unpin(cx));
+        let flushed = ready!(ws.poll_flush_unpin(cx));
         self.is_flushed = true;
         self.pongs_owed = 0;
+        self.rest();
         Poll::Ready(flushed.map_err(|_| Gone))
     }
 
@@ -241,7 +222,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     ///
     /// [`Gone`] if the peer missed too many (PROTOCOL CONN-3).
     pub(crate) fn beat(&mut self, now: Instant) -> Result<(), Gone> {
-        let stream = self.ws.get_ref();
+        if now >= self.pulse.next {
+            self.girth.look();
+        }
+        let stream = self.ws.stream();
         let signs = Signs {
             bytes_read: stream.bytes_read,
             bytes_written: stream.bytes_written,
@@ -283,19 +267,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                         continue;
                     }
                     // The peer may be sending still; its close frame comes after that.
-                    if !matches!(ready!(self.ws.poll_next_unpin(cx)), Some(Ok(_))) {
+                    if !matches!(ready!(self.ws.poll_next(cx)), Some(Ok(_))) {
                         self.state = State::Over;
                     }
                 }
                 State::Answering { lingers } => {
-                    match ready!(self.ws.poll_next_unpin(cx)) {
+                    match ready!(self.ws.poll_next(cx)) {
                         Some(Ok(_)) => {}
                         None if lingers => self.state = State::Lingering { is_shut: false },
                         None | Some(Err(_)) => self.state = State::Over,
                     };
                 }
                 State::Lingering { is_shut: false } => {
-                    let stream = Pin::new(self.ws.get_mut());
+                    let stream = Pin::new(self.ws.awake().get_mut());
                     self.state = match ready!(stream.poll_shutdown(cx)) {
                         Ok(()) => State::Lingering { is_shut: true },
                         Err(_) => State::Over,
@@ -304,7 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 State::Lingering { is_shut: true } => {
                     let mut scrap = [0; SCRAP_BYTES];
                     let mut scrap = ReadBuf::new(&mut scrap);
-                    let stream = Pin::new(self.ws.get_mut());
+                    let stream = Pin::new(self.ws.awake().get_mut());
                     let read = ready!(stream.poll_read(cx, &mut scrap));
                     if read.is_err() || scrap.filled().is_empty() {
                         self.state = State::Over;
@@ -314,6 +298,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Gives back buffers that nothing is in and nothing large is expected for.
+    fn rest(&mut self) {
+        if self.state == State::Open
+            && self.is_flushed
+            && !self.ws.is_resting()
+            && self.girth.is_slim(self.ws.stream().bytes_read)
+        {
+            self.ws.rest();
+            self.outgoing = VecDeque::new();
+        }
     }
 
     fn queue(&mut self, message: Message) {
@@ -370,7 +366,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Closes for what the peer did.
     fn violation(&mut self, code: u16, why: &'static str) -> Incoming {
         let close = CloseCode::try_from(code).map(|code| Message::close(Some(code), ""));
-        let is_queued = close.is_ok_and(|close| self.ws.start_send_unpin(close).is_ok());
+        let is_queued = close.is_ok_and(|close| self.ws.awake().start_send_unpin(close).is_ok());
+        self.is_flushed = false;
         // Where it was not, the library found the same thing first and has queued its own.
         let state = if is_queued {
             State::Closing

@@ -291,6 +291,8 @@ pub(crate) enum Stream {
 impl Stream {
     fn tcp(io: TokioIo<TcpStream>, ahead: Bytes) -> Self {
         let socket = io.into_inner();
+        // Empty or not, it would keep the whole buffer that the request was read into.
+        let ahead = Bytes::copy_from_slice(&ahead);
         Self::Tcp { socket, ahead }
     }
 }

@@ -6,11 +6,15 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use tokio::task::JoinSet;
 
 use crate::error::WriteError;
+
+/// How long one part took to object storage, retries included.
+const PART_SECONDS: &str = "upload_part_seconds";
 
 /// A part that has arrived.
 pub(crate) trait Landed: Send + 'static {
@@ -63,7 +67,10 @@ impl<S: Landed> Flight<S> {
         }
         self.tasks.spawn(async move {
             let _held = held;
-            Ok((number, request.await?))
+            let begun = Instant::now();
+            let stored = request.await?;
+            metrics::histogram!(PART_SECONDS).record(begun.elapsed());
+            Ok((number, stored))
         });
         Ok(())
     }

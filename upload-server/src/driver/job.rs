@@ -6,8 +6,10 @@ use std::{
     fmt::Write as _,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Instant,
 };
 
+use ::metrics::Histogram;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use serde_json::Value;
@@ -19,6 +21,8 @@ use upload_writers::{
 };
 use uuid::Uuid;
 
+use crate::metrics;
+
 /// Where one upload's bytes go.
 pub(crate) struct Storage {
     /// Makes and reopens the writer.
@@ -27,6 +31,8 @@ pub(crate) struct Storage {
     pub(crate) facts: UploadFacts,
     /// What its log lines stand in.
     pub(crate) span: Span,
+    /// Takes how long each write took.
+    pub(crate) write_times: Histogram,
 }
 
 /// What to do with the writer.
@@ -116,11 +122,18 @@ impl Job {
                 self.reopen(checkpoint, offset).await
             }
             (Task::Write, Some(writer)) => {
+                let begun = Instant::now();
                 let written = guarded(writer.write_chunks(&mut self.batch)).await?;
+                self.storage.write_times.record(begun.elapsed());
                 Ok(Outcome::Wrote(written))
             }
             (Task::Flush, Some(writer)) => Ok(Outcome::Wrote(guarded(writer.flush()).await?)),
-            (Task::Close, Some(writer)) => Ok(Outcome::Closed(guarded(writer.close()).await?)),
+            (Task::Close, Some(writer)) => {
+                let begun = Instant::now();
+                let result = guarded(writer.close()).await?;
+                metrics::closed_in(begun.elapsed());
+                Ok(Outcome::Closed(result))
+            }
             (Task::Abort(reason), Some(writer)) => {
                 let reason = writers_reason(*reason);
                 guarded(async {

@@ -44,6 +44,7 @@ impl Gate {
             factory: Arc::new(self.clone()),
             facts: facts(resumable),
             span: tracing::Span::none(),
+            write_times: ::metrics::Histogram::noop(),
         })
     }
 

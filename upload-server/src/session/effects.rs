@@ -27,6 +27,7 @@ use crate::{
     entries::UploadedEntry,
     events::{EventContext, UploadsHandle},
     hooks::Notice,
+    metrics,
     slot::{AuthorizeRequest, CompletedEntry, Slot},
 };
 
@@ -210,6 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             factory: Arc::clone(&slot.writers),
             facts,
             span,
+            write_times: metrics::write_times(),
         }))
     }
 

@@ -2,7 +2,11 @@
 //!
 //! Every errand has a time limit and comes back as one input for the core.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt;
 use tokio::time::timeout;
@@ -18,6 +22,7 @@ use crate::{
     driver::chain,
     events::{EventContext, Handler},
     hub::Key,
+    metrics,
     shared::Shared,
     slot::{Authorize, AuthorizeRequest, BoxFuture, ask},
 };
@@ -116,7 +121,10 @@ pub(super) fn save(
             RecordExpect::Absent => Expect::Absent,
             RecordExpect::Version(version) => Expect::Version(Version(version.0)),
         };
-        let event = match bounded(store.put(&key, &record, expect, ttl)).await {
+        let begun = Instant::now();
+        let put = bounded(store.put(&key, &record, expect, ttl)).await;
+        metrics::saved_in(begun.elapsed());
+        let event = match put {
             Some(Ok(version)) => StoreEvent::Saved(RecordVersion(version.0)),
             Some(Err(PutError::Conflict)) => StoreEvent::Conflict,
             Some(Err(PutError::Store(error))) => {

@@ -24,6 +24,9 @@ const BYTES_PER_ROUND: u64 = 256 * 1024;
 const BYTES_PER_WRITE: u64 = 64 * 1024;
 /// Longest wait for a peer's part in closing the socket.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// The same where the server restarts, and everybody is sent away at once: enough to read why, also from
+/// far away, and no more, since the process waits for it.
+const GOODBYE_AT_RESTART: Duration = Duration::from_secs(1);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Reads messages and has the core take them; returns whether there may be more.
@@ -89,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.pace.text(Instant::now());
                 self.core.handle_message(message, now());
             }
-            Incoming::Control => self.pace.binary(0, Instant::now()),
+            Incoming::Control => self.pace.control(Instant::now()),
             Incoming::Over { code, why } => {
                 tracing::debug!(code, why, "the connection is over");
                 self.drop_socket_at = Some(after(GOODBYE));
@@ -144,7 +147,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             && self.drop_socket_at.is_none()
         {
             socket.close(code);
-            self.drop_socket_at = Some(after(GOODBYE));
+            let patience = match code {
+                close::RESTARTING => GOODBYE_AT_RESTART,
+                _ => GOODBYE,
+            };
+            self.drop_socket_at = Some(after(patience));
         }
     }
 

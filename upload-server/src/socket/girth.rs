@@ -1,6 +1,6 @@
-//! Whether the library's read buffer grew, and when it can be exchanged for a small one.
+//! Whether everything that was read was handed out, and whether it is worth keeping a buffer for.
 
-/// Payload that fits into a read buffer of the size it has at first.
+/// Payload that a connection at rest may have now and then: pings, progress, control messages.
 const SMALL_BYTES: usize = 4096;
 
 /// What came, and how much of it at a time.
@@ -9,9 +9,8 @@ pub(super) struct Girth {
     /// Bytes of all messages, frame heads included, as far as is known: a message that came in
     /// fragments had more heads than one.
     bytes_received: u64,
-    /// The largest message since the last look.
+    /// The largest message lately.
     largest: usize,
-    has_grown: bool,
 }
 
 impl Girth {
@@ -22,20 +21,17 @@ impl Girth {
         self.bytes_received = self.bytes_received.saturating_add(frame);
     }
 
-    /// Returns whether the buffer grew, has been quiet since the last look, and holds nothing.
+    /// Returns whether a read buffer can be given back: it holds nothing, and was not needed lately.
     ///
     /// It holds nothing where the messages handed out add up to `bytes_read` of the stream. They can add
     /// up to less, after fragments, and never to more.
-    pub(super) fn is_too_much(&mut self, bytes_read: u64) -> bool {
-        let is_quiet = self.largest <= SMALL_BYTES;
-        self.has_grown |= !is_quiet;
-        self.largest = 0;
-        is_quiet && self.has_grown && self.bytes_received == bytes_read
+    pub(super) fn is_slim(&self, bytes_read: u64) -> bool {
+        self.largest <= SMALL_BYTES && self.bytes_received == bytes_read
     }
 
-    /// Notes that the buffer was exchanged.
-    pub(super) fn slimmed(&mut self) {
-        self.has_grown = false;
+    /// Forgets what was large so far.
+    pub(super) fn look(&mut self) {
+        self.largest = 0;
     }
 }
 
@@ -54,19 +50,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_grown_buffer_goes_after_a_quiet_time() {
+    fn a_buffer_is_kept_while_it_is_needed() {
         let mut girth = Girth::default();
         girth.received(100);
-        assert!(!girth.is_too_much(106), "it did not grow");
+        assert!(girth.is_slim(106));
+        assert!(!girth.is_slim(107), "a byte is half way in");
         girth.received(65_536);
-        assert!(!girth.is_too_much(106 + 65_550), "it was just used");
-        girth.received(0);
-        assert!(
-            !girth.is_too_much(106 + 65_550 + 7),
-            "a byte is half way in"
-        );
-        assert!(girth.is_too_much(106 + 65_550 + 6));
-        girth.slimmed();
-        assert!(!girth.is_too_much(106 + 65_550 + 6));
+        assert!(!girth.is_slim(106 + 65_550), "more like it will come");
+        girth.look();
+        assert!(girth.is_slim(106 + 65_550));
     }
 }

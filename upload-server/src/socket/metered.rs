@@ -1,4 +1,5 @@
-//! A byte stream that counts what passes, so that a slow peer is told from a dead one.
+//! A byte stream that counts what passes, so that a slow peer is told from a dead one, and that takes back
+//! what was read too early.
 
 use std::{
     io,
@@ -6,12 +7,15 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Counts the bytes read from and written to a stream.
 #[derive(Debug)]
 pub(super) struct Metered<S> {
     stream: S,
+    /// Read and given back.
+    ahead: Bytes,
     pub(super) bytes_read: u64,
     pub(super) bytes_written: u64,
 }
@@ -20,14 +24,21 @@ impl<S> Metered<S> {
     pub(super) fn new(stream: S) -> Self {
         Self {
             stream,
+            ahead: Bytes::new(),
             bytes_read: 0,
             bytes_written: 0,
         }
     }
 
+    /// Takes bytes back that were read last, to be read once more and counted once.
+    pub(super) fn give_back(&mut self, bytes: &[u8]) {
+        self.bytes_read = self.bytes_read.saturating_sub(count(bytes.len()));
+        self.ahead = Bytes::copy_from_slice(bytes);
+    }
+
     fn wrote(&mut self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = result {
-            self.bytes_written = add(self.bytes_written, bytes);
+            self.bytes_written = self.bytes_written.saturating_add(count(bytes));
         }
         result
     }
@@ -39,10 +50,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let bytes = self.ahead.remaining().min(buf.remaining());
+            buf.put_slice(&self.ahead.split_to(bytes));
+            if self.ahead.is_empty() {
+                self.ahead = Bytes::new();
+            }
+            self.bytes_read = self.bytes_read.saturating_add(count(bytes));
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         let bytes = buf.filled().len().saturating_sub(before);
-        self.bytes_read = add(self.bytes_read, bytes);
+        self.bytes_read = self.bytes_read.saturating_add(count(bytes));
         result
     }
 }
@@ -79,6 +99,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     }
 }
 
-fn add(count: u64, bytes: usize) -> u64 {
-    count.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX))
+fn count(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 
+use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio_websockets::ClientBuilder;
 use upload_proto::UploadRef;
@@ -254,39 +255,68 @@ async fn conn_3_silence_is_death() {
 
 /// What was read and not handed out would be lost with the buffer.
 #[tokio::test(start_paused = true)]
-async fn a_slimmed_socket_reads_on() {
+async fn a_socket_at_rest_loses_nothing() {
     let (mut socket, mut peer) = socket(1 << 20);
-    let later = |beats: u32| Instant::now() + Duration::from_secs(20) * beats;
-    let large = frame(FIN | 2, &[1; 60_000]);
-    peer.write_all(&large).await.expect("room");
+    assert!(socket.ws.is_resting(), "nothing came yet");
+    peer.write_all(&frame(FIN | 2, &[1; 60_000]))
+        .await
+        .expect("room");
     read(&mut socket).await;
-    assert!(!socket.is_bloated(later(1)), "it was just used");
+    assert!(!rests(&mut socket).await, "more like it will come");
+    tokio::time::sleep_until(socket.next_beat()).await;
+    socket.beat(Instant::now()).expect("it was heard");
+    assert!(!rests(&mut socket).await, "a ping is to be sent");
+    poll_fn(|cx| socket.poll_write(cx)).await.expect("room");
+    assert!(socket.ws.is_resting(), "it was quiet");
 
     let cancel = frame(FIN | 2, &[3; 17]);
-    let (begin, end) = cancel.split_at(9);
-    peer.write_all(begin).await.expect("room");
+    for cut in 1..cancel.len() {
+        let (begin, end) = cancel.split_at(cut);
+        peer.write_all(begin).await.expect("room");
+        assert!(!rests(&mut socket).await, "{cut} bytes of a frame are here");
+        peer.write_all(end).await.expect("room");
+        let incoming = read(&mut socket).await;
+        let Incoming::Frame { frame, bytes: 17 } = incoming else {
+            panic!("{incoming:?}");
+        };
+        assert!(matches!(frame, Ok(Frame::Cancel { .. })));
+        assert!(rests(&mut socket).await, "the whole frame was handed out");
+    }
+    // More than is read at once from a stream at rest, and two messages in one piece.
+    let mut both = frame(FIN | 2, &[7; 3000]);
+    both.extend(&cancel);
+    peer.write_all(&both).await.expect("room");
+    let next = read(&mut socket).await;
+    assert!(
+        matches!(next, Incoming::Frame { bytes: 3000, .. }),
+        "{next:?}"
+    );
+    let next = read(&mut socket).await;
+    assert!(
+        matches!(next, Incoming::Frame { bytes: 17, .. }),
+        "{next:?}"
+    );
+}
+
+/// Polls a socket that has nothing whole to read; returns whether it gave its buffers back.
+async fn rests(socket: &mut Socket<DuplexStream>) -> bool {
     poll_fn(|cx| {
         assert!(socket.poll_read(cx).is_pending());
         Poll::Ready(())
     })
     .await;
-    assert!(
-        !socket.is_bloated(later(1)),
-        "half a frame is in the buffer"
-    );
-    peer.write_all(end).await.expect("room");
-    assert!(matches!(read(&mut socket).await, Incoming::Frame { .. }));
+    socket.ws.is_resting()
+}
 
-    assert!(socket.is_bloated(later(1)));
-    let mut socket = socket.slimmed();
+/// An end that a stream at rest meets is told like any other.
+#[tokio::test]
+async fn a_socket_at_rest_hears_the_end() {
+    let (mut socket, peer) = socket(4096);
+    assert!(!socket.ws.is_resting() || rests(&mut socket).await);
+    drop(peer);
+    let next = read(&mut socket).await;
     assert!(
-        !socket.is_bloated(later(1)),
-        "there is nothing to give back"
+        matches!(next, Incoming::Over { code: None, .. }),
+        "{next:?}"
     );
-    peer.write_all(&cancel).await.expect("room");
-    let incoming = read(&mut socket).await;
-    let Incoming::Frame { frame, bytes: 17 } = incoming else {
-        panic!("{incoming:?}");
-    };
-    assert!(matches!(frame, Ok(Frame::Cancel { .. })));
 }

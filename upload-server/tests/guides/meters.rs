@@ -3,7 +3,11 @@
 use std::{fmt::Write, fs, path::Path};
 
 /// Files that hold the names.
-const SOURCES: &[&str] = &["metrics.rs", "session/meters.rs"];
+const SOURCES: &[&str] = &[
+    "metrics.rs",
+    "session/meters.rs",
+    "../../upload-writers/src/flight.rs",
+];
 
 /// Writes the table.
 pub(crate) fn table(folder: &Path) -> String {
@@ -28,15 +32,15 @@ fn rows(source: &str, text: &mut String) {
             value.strip_suffix("\";")
         });
         if let Some(name) = name {
-            let kind = if name.ends_with("_total") {
-                "counter"
-            } else {
-                "gauge"
+            let kind = match name {
+                _ if name.ends_with("_total") => "counter",
+                _ if name.ends_with("_seconds") => "histogram",
+                _ => "gauge",
             };
-            let unit = if name.contains("bytes") {
-                "bytes"
-            } else {
-                "count"
+            let unit = match name {
+                _ if name.contains("bytes") => "bytes",
+                _ if name.ends_with("_seconds") => "seconds",
+                _ => "count",
             };
             let _ = writeln!(text, "| `{name}` | {kind} | {unit} | {} |", meaning.trim());
         }

@@ -11,6 +11,7 @@
 
 mod client;
 mod djust;
+mod drain;
 mod failure_table;
 mod half_open;
 mod kills;

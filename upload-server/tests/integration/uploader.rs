@@ -5,10 +5,7 @@ mod witness;
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::SeqCst},
-    },
+    sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -28,21 +25,34 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 const PATIENCE: Duration = Duration::from_secs(240);
 /// Longest time a socket may take a frame or a handshake before it counts as dead.
 const SOCKET_MAX: Duration = Duration::from_secs(10);
-/// How often a closed gate is looked at.
-const GATE_LOOK: Duration = Duration::from_millis(10);
 
 /// How far the file may be sent, as an absolute offset; tests move it.
 #[derive(Clone, Debug)]
-pub struct Gate(Arc<AtomicU64>);
+pub struct Gate(Arc<watch::Sender<u64>>);
 
 impl Gate {
     fn open() -> Self {
-        Self(Arc::new(AtomicU64::new(u64::MAX)))
+        Self(Arc::new(watch::Sender::new(u64::MAX)))
     }
 
     /// Lets chunks pass that begin before `offset`.
     pub fn open_to(&self, offset: u64) {
-        self.0.store(offset, SeqCst);
+        self.0.send_replace(offset);
+    }
+
+    fn passes(&self, offset: u64) -> bool {
+        offset < *self.0.borrow()
+    }
+
+    /// Waits until a chunk at `offset` may pass; for ever where there is none.
+    async fn passed(&self, offset: Option<u64>) {
+        match offset {
+            Some(offset) => {
+                let mut changes = self.0.subscribe();
+                let _ = changes.wait_for(|to| offset < *to).await;
+            }
+            None => std::future::pending().await,
+        }
     }
 
     /// Lets everything pass.
@@ -221,14 +231,12 @@ impl Uploader {
             return;
         }
         let due = sender.poll_timeout().map(tokio::time::Instant::from_std);
-        let look = self
-            .waiting
-            .is_some()
-            .then(|| tokio::time::Instant::now() + GATE_LOOK);
-        let wake = due.into_iter().chain(look).min();
+        let waiting = self.waiting.is_some().then(|| self.heard.borrow().sent);
+        let gate = self.gate.clone();
         tokio::select! {
             message = next(&mut self.socket) => self.take(message, sender),
-            () = tokio::time::sleep_until(wake.unwrap_or_else(far)) => {
+            () = gate.passed(waiting) => {}
+            () = tokio::time::sleep_until(due.unwrap_or_else(far)) => {
                 sender.handle_timeout(now());
             }
         }
@@ -298,7 +306,7 @@ impl Uploader {
     async fn send_frame(&mut self, frame: Frame, sender: &mut Sender) {
         let is_chunk = matches!(frame, Frame::Chunk { .. });
         let begins = self.heard.borrow().sent;
-        if is_chunk && begins >= self.gate.0.load(SeqCst) {
+        if is_chunk && !self.gate.passes(begins) {
             self.waiting = Some(frame);
             return;
         }

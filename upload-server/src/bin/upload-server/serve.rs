@@ -17,6 +17,7 @@ pub(crate) async fn run(
     let mut config = Config::load(file)?;
     config.listen = listen.unwrap_or(config.listen);
     let prometheus = Prometheus::install()?;
+    tokio::spawn(prometheus.clone().keep_up());
     let server = config.open().await?;
 
     let mut app = Router::new()
