@@ -7,15 +7,15 @@
 mod bars;
 mod codec;
 mod cost;
-mod crowd;
+pub(crate) mod crowd;
 mod latency;
 mod plot;
-mod process;
+pub(crate) mod process;
 mod receive;
 mod report;
 mod resume;
 mod rounds;
-mod subject;
+pub(crate) mod subject;
 mod wan;
 
 use anyhow::Result;

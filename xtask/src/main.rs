@@ -11,6 +11,7 @@ mod integration;
 mod run;
 mod services;
 mod sim;
+mod soak;
 mod stages;
 mod test;
 mod tidy;
@@ -58,6 +59,9 @@ enum Command {
     /// What a byte costs, beside the least it could cost
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// The server under attack, and under very many connections
+    #[command(subcommand)]
+    Soak(soak::Soak),
     /// Simulate histories with faults, or plant bugs that they must find
     Sim(sim::Sim),
 }
@@ -83,6 +87,7 @@ fn obey(command: Command) -> Result<()> {
         }
         Command::Browser { args } => browser::run(&args).and_then(stages::Tally::into_result),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Soak(soak) => soak::run(&soak),
         Command::Sim(sim) => sim::run(&sim).and_then(stages::Tally::into_result),
     }
 }

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::{
     browser, client, examples, fences, integration,
     run::{cargo, must_succeed, server_binary, watch},
-    services,
+    services, soak,
     stages::{Stage, Tally},
     tidy,
 };
@@ -21,6 +21,7 @@ pub(crate) const STAGES: &[Stage] = &[
     ("codes", tidy::check_codes),
     ("binary", binary),
     ("integration", || integration::run(&[])),
+    ("soak", soak::smoke),
     ("client", client::tests),
     ("types", client::types),
     ("browser", || browser::run(&[])),

@@ -114,7 +114,7 @@ impl Connection {
         self.say(&json!({
             "type": "upload_register", "client_id": CLIENT_ID,
             "upload_name": slot,
-            "ref": self.upload_id(),
+            "ref": frames::hyphenated(&self.upload),
             "client_name": "load.bin",
             "client_type": "application/octet-stream",
             "client_size": self.template.size,
@@ -135,7 +135,7 @@ impl Connection {
         let mut next = Self::open(address, cookie, template).await?;
         next.upload = upload;
         next.say(
-            &json!({"type": "upload_resume", "ref": next.upload_id(), "client_id": CLIENT_ID}),
+            &json!({"type": "upload_resume", "ref": frames::hyphenated(&next.upload), "client_id": CLIENT_ID}),
         )
         .await?;
         next.until(|own| own.credit > 0).await?;
@@ -341,22 +341,6 @@ impl Connection {
             self.index = u32::try_from(next)?;
         }
         Ok(())
-    }
-
-    fn upload_id(&self) -> String {
-        let hex: String = self
-            .upload
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let groups = [
-            &hex[..8],
-            &hex[8..12],
-            &hex[12..16],
-            &hex[16..20],
-            &hex[20..],
-        ];
-        groups.join("-")
     }
 }
 

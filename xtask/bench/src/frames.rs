@@ -40,6 +40,14 @@ impl Template {
         Self { data, size, crc32c }
     }
 
+    /// Returns a whole file as it is stored.
+    pub fn file(&self) -> Vec<u8> {
+        let mut chunk = self.data.clone();
+        mask(&mut chunk, CHUNK_HEADER_BYTES);
+        let size = usize::try_from(self.size).unwrap_or(usize::MAX);
+        chunk.into_iter().cycle().take(size).collect()
+    }
+
     /// Returns how many bytes of data the chunk at `offset` has.
     pub fn chunk_len(&self, offset: u64) -> usize {
         let left = self.size.saturating_sub(offset);
@@ -68,6 +76,19 @@ impl Template {
     }
 }
 
+/// Returns a ref as messages write it.
+pub fn hyphenated(upload: &Ref) -> String {
+    let hex: String = upload.iter().map(|byte| format!("{byte:02x}")).collect();
+    let groups = [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ];
+    groups.join("-")
+}
+
 /// Returns a text frame.
 pub fn text(text: &str) -> Vec<u8> {
     frame(0x81, &mut text.as_bytes().to_vec())
@@ -78,7 +99,8 @@ pub fn pong(payload: &[u8]) -> Vec<u8> {
     frame(0x8a, &mut payload.to_vec())
 }
 
-fn frame(first: u8, payload: &mut [u8]) -> Vec<u8> {
+/// Returns a frame with this first byte: flags and opcode (RFC 6455, section 5.2).
+pub fn frame(first: u8, payload: &mut [u8]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(HEAD_BYTES_MAX + payload.len());
     frame_head(first, payload.len(), &mut frame);
     mask(payload, 0);
@@ -87,7 +109,7 @@ fn frame(first: u8, payload: &mut [u8]) -> Vec<u8> {
 }
 
 /// Writes a WebSocket frame's head (RFC 6455 section 5.2), mask included.
-fn frame_head(first: u8, len: usize, head: &mut Vec<u8>) {
+pub fn frame_head(first: u8, len: usize, head: &mut Vec<u8>) {
     head.push(first);
     match len {
         0..=125 => head.push(0x80 | len as u8),
@@ -137,6 +159,7 @@ mod tests {
         mask(&mut data, CHUNK_HEADER_BYTES);
         assert_eq!(payload[21..], data[..50]);
         let file = [&data[..], &data[..], &data[..50]].concat();
+        assert_eq!(template.file(), file);
         assert_eq!(template.crc32c, crc32c::crc32c(&file));
     }
 

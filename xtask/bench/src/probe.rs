@@ -2,11 +2,12 @@
 
 use std::{
     io::{Write, stdin, stdout},
+    path::{Path, PathBuf},
     rc::Rc,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use serde_json::json;
 use tokio::{
@@ -15,6 +16,9 @@ use tokio::{
     time::sleep,
 };
 use upload_bench::{connection::Connection, frames::Template, limits::raise_open_files};
+
+/// Bytes of a full chunk.
+const CHUNK_BYTES: usize = 65_536;
 
 /// Probes a server.
 #[derive(Parser)]
@@ -44,6 +48,24 @@ enum Probe {
         #[arg(long, default_value_t = 10)]
         pause_ms: u64,
     },
+    /// One upload after the other for a while; prints how many bytes were stored in how long
+    Steady {
+        /// Bytes of an upload
+        #[arg(long, default_value_t = 32 << 20)]
+        bytes: u64,
+        /// Seconds
+        #[arg(long)]
+        seconds: f64,
+    },
+    /// Compares every file in a folder with what this program uploads
+    Verify {
+        /// The folder
+        #[arg(long)]
+        folder: PathBuf,
+        /// Bytes of an upload
+        #[arg(long)]
+        bytes: u64,
+    },
     /// Many connections: each line on the input begins the next phase, each phase is told when it is reached
     ///
     /// Phases: all idle; some half way in an upload; those done and idle again.
@@ -70,6 +92,10 @@ async fn main() -> Result<()> {
             uploads,
             pause_ms,
         } => latency(&args, bytes, uploads, Duration::from_millis(pause_ms)).await,
+        Probe::Steady { bytes, seconds } => {
+            steady(&args, bytes, Duration::from_secs_f64(seconds)).await
+        }
+        Probe::Verify { ref folder, bytes } => verify(folder, bytes),
         Probe::Crowd {
             connections,
             active,
@@ -97,6 +123,40 @@ async fn latency(args: &Args, bytes: u64, uploads: u32, pause: Duration) -> Resu
     Ok(())
 }
 
+/// Counts only whole uploads and the time they took, so that a stall at the end counts as well.
+async fn steady(args: &Args, bytes: u64, time: Duration) -> Result<()> {
+    let template = Rc::new(Template::new(CHUNK_BYTES, bytes));
+    let mut connection = Connection::open(&args.address, None, template).await?;
+    let begun = Instant::now();
+    let mut uploads = 0;
+    while begun.elapsed() < time {
+        connection.register(&args.slot, uploads).await?;
+        connection.send_to(bytes).await?;
+        connection.complete().await?;
+        uploads += 1;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    println!(
+        "{}",
+        json!({"bytes": u64::from(uploads) * bytes, "seconds": seconds})
+    );
+    Ok(())
+}
+
+fn verify(folder: &Path, bytes: u64) -> Result<()> {
+    let expected = Template::new(CHUNK_BYTES, bytes).file();
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if std::fs::read(&path)? != expected {
+            bail!("{} is not what was uploaded", path.display());
+        }
+        files += 1;
+    }
+    println!("{}", json!({"files": files}));
+    Ok(())
+}
+
 /// How far a crowd is told to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 enum Phase {
@@ -106,7 +166,7 @@ enum Phase {
 }
 
 async fn crowd(args: &Args, connections: u32, active: u32, bytes: u64) -> Result<()> {
-    let template = Rc::new(Template::new(65536, bytes));
+    let template = Rc::new(Template::new(CHUNK_BYTES, bytes));
     let (told, phase) = watch::channel(Phase::Idle);
     let (reached, mut reports) = tokio::sync::mpsc::unbounded_channel();
     let mut tasks = JoinSet::new();

@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Lines, Write},
+    path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     thread::sleep,
     time::Duration,
@@ -13,7 +14,6 @@ use serde_json::json;
 
 use super::{
     bars::Bar,
-    process::Server,
     report::median,
     rounds::Common,
     subject::{Bed, Load, PING_SECONDS, Sink, Subject, crowded},
@@ -84,10 +84,21 @@ impl Idle {
     fn round(&self, bed: &Bed) -> Result<Held> {
         let server = bed.start(Subject::Server, Sink::Discard, Load::default())?;
         // What a first connection brings about once must not count.
-        drop(Crowd::gather(bed, &server, 1, 0)?);
+        let gather = |connections, active| {
+            let program = bed.program("probe");
+            Crowd::gather(
+                &program,
+                &server.address,
+                "discard",
+                connections,
+                active,
+                2 << 20,
+            )
+        };
+        drop(gather(1, 0)?);
         settle();
         let before = server.rss_kib()? as f64;
-        let mut crowd = Crowd::gather(bed, &server, self.connections, self.active)?;
+        let mut crowd = gather(self.connections, self.active)?;
         settle();
         let idle = server.rss_kib()? as f64;
         crowd.go("half way")?;
@@ -115,19 +126,32 @@ fn settle() {
 }
 
 /// The connections, held by another process.
-struct Crowd {
+pub(crate) struct Crowd {
     child: Child,
     input: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Crowd {
-    fn gather(bed: &Bed, server: &Server, connections: u32, active: u32) -> Result<Self> {
-        let mut command: Command = crowded(&bed.program("probe"));
+    /// Connects all of them; `program` is `upload-bench-probe`.
+    ///
+    /// # Errors
+    ///
+    /// One is refused.
+    pub(crate) fn gather(
+        program: &Path,
+        address: &str,
+        slot: &str,
+        connections: u32,
+        active: u32,
+        bytes: u64,
+    ) -> Result<Self> {
+        let mut command: Command = crowded(program);
         command
-            .args(["--address", &server.address, "--slot", "discard", "crowd"])
+            .args(["--address", address, "--slot", slot, "crowd"])
             .args(["--connections", &connections.to_string()])
             .args(["--active", &active.to_string()])
+            .args(["--bytes", &bytes.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut child = command.spawn().context("cannot start the crowd")?;
@@ -140,7 +164,12 @@ impl Crowd {
         Ok(crowd)
     }
 
-    fn go(&mut self, phase: &str) -> Result<()> {
+    /// Begins the next phase and waits until it is reached.
+    ///
+    /// # Errors
+    ///
+    /// It is not reached.
+    pub(crate) fn go(&mut self, phase: &str) -> Result<()> {
         self.input.write_all(b"go\n")?;
         self.expect(phase)
     }

@@ -51,6 +51,37 @@ impl Server {
         Ok(server)
     }
 
+    /// Returns whether it still runs.
+    ///
+    /// # Errors
+    ///
+    /// The system cannot tell.
+    pub(crate) fn is_running(&self) -> Result<bool> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let after_name = stat.rsplit_once(')').context("a stat without a name")?.1;
+        // One that ended and was not waited for yet is a zombie.
+        Ok(!after_name.trim_start().starts_with('Z'))
+    }
+
+    /// Returns how many files and sockets it has open.
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub(crate) fn open_files(&self) -> Result<usize> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
+    }
+
+    /// Begins to look for the most memory anew.
+    ///
+    /// # Errors
+    ///
+    /// The system does not let it.
+    pub(crate) fn reset_peak(&self) -> Result<()> {
+        let path = format!("/proc/{}/clear_refs", self.child.id());
+        fs::write(&path, "5").with_context(|| path)
+    }
+
     /// Returns the processor time it has used, user and system, of all its threads past and present.
     ///
     /// # Errors

@@ -1,0 +1,34 @@
+//! `cargo xtask soak`: the real server under peers that mean harm, and under very many that mean none.
+//!
+//! What is measured is the release binary in a process of its own, watched through `/proc`; the peers are
+//! the programs of `upload-bench`.
+
+mod attacks;
+mod ground;
+mod idle;
+
+pub(crate) use attacks::smoke;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// What the server has to bear.
+#[derive(Subcommand)]
+pub(crate) enum Soak {
+    /// One kind of attack after the other from many sockets, beside an honest uploader
+    Attacks(attacks::Attacks),
+    /// Many connections that do nothing, some of which then upload
+    Idle(idle::Idle),
+}
+
+/// Runs it.
+///
+/// # Errors
+///
+/// Something does not build, a run fails, or a bar is missed.
+pub(crate) fn run(soak: &Soak) -> Result<()> {
+    match soak {
+        Soak::Attacks(attacks) => attacks.run(),
+        Soak::Idle(idle) => idle.run(),
+    }
+}
