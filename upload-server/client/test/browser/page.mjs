@@ -160,6 +160,7 @@ export async function visit(t, options = {}) {
   const trouble = (page.trouble = []);
   page.on("pageerror", (e) => trouble.push(String(e.stack ?? e)));
   page.on("console", (m) => {
+    if (m.location().url.endsWith("/favicon.ico")) return; // pages without an icon are asked for one
     if (m.type() === "error" && !/WebSocket|ERR_INTERNET_DISCONNECTED|ERR_CONNECTION|net::/.test(m.text())) trouble.push(m.text());
   });
   await page.addInitScript(bookkeeping);

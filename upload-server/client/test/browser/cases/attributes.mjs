@@ -138,7 +138,8 @@ export default {
   },
 
   async "previews: object URLs for pictures, name and size for others"(t) {
-    const page = await visit(t, { browser: { viewport: { width: 900, height: 300 } } });
+    // The page's policy would forbid the look whether the URL is still good.
+    const page = await visit(t, { browser: { viewport: { width: 900, height: 300 }, bypassCSP: true } });
     await page.evaluate(() => {
       const box = document.createElement("div");
       box.setAttribute("dj-upload-preview", "documents");
@@ -160,7 +161,7 @@ export default {
     await settled(page, "plain.txt");
     assert.equal(await page.locator("#extra .upload-preview").textContent(), "plain.txt1.2 kB");
     page.trouble.length = 0; // the fetch of a revoked URL
-    assert.deepEqual((await book(page)).broken.filter((b) => !b.includes("connect-src")), []);
+    await sane(page);
   },
 
   async "pause, resume, cancel, retry by their buttons"(t) {
