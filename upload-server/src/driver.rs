@@ -13,7 +13,7 @@ mod tests;
 mod upload;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -60,7 +60,7 @@ pub(crate) enum Report {
 /// All drivers of one session.
 #[derive(Default)]
 pub(crate) struct Drivers {
-    by_entry: HashMap<EntryId, Driver>,
+    by_entry: BTreeMap<EntryId, Driver>,
     /// Drivers that may have something to do, each once.
     listed: VecDeque<EntryId>,
     running: FuturesUnordered<Running>,

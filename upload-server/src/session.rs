@@ -7,7 +7,8 @@
 //! arrives while a writer works is its next batch. The core decides everything;
 //! the rooms beside this one carry it out: `effects` (what the core asks for),
 //! `errands` (what is waited for), `presence` (what other sessions see), `alarm`
-//! (what time makes due), `line` (the socket) and `meters`.
+//! (what time makes due), `signal` (what the server has to say), `line` (the socket)
+//! and `meters`.
 
 mod alarm;
 mod effects;
@@ -15,13 +16,13 @@ mod errands;
 mod line;
 mod meters;
 mod presence;
+mod signal;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     future::poll_fn,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -32,7 +33,6 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::Instant,
 };
-use tokio_util::sync::WaitForCancellationFutureOwned;
 use tracing::Instrument;
 use upload_core::{DisconnectReason, Holder, Now, Session, SessionConfig};
 use upload_proto::{close, limits::message_bytes_max};
@@ -42,6 +42,7 @@ use self::{
     errands::{Errand, Input, Stores},
     meters::Meters,
     presence::Presence,
+    signal::Signal,
 };
 use crate::{
     budget::Share,
@@ -96,13 +97,12 @@ fn now() -> Now {
     }
 }
 
-/// A token of the server that was not cancelled yet.
-type Signal = Pin<Box<WaitForCancellationFutureOwned>>;
-
 struct Connection<S> {
     shared: Arc<Shared>,
     hello: Hello,
     number: u64,
+    /// The time of this step: the clock is read once per message or answer, not for every look at it.
+    now: Now,
     core: Session,
     /// `None` once it is closed.
     socket: Option<Socket<S>>,
@@ -124,13 +124,14 @@ struct Connection<S> {
     end_by: Option<Instant>,
     /// Whether the socket was not read although it may hold messages.
     is_held_up: bool,
-    draining: Option<Signal>,
-    closing: Option<Signal>,
+    draining: Signal,
+    closing: Signal,
     alarm: Alarm,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn new(shared: Arc<Shared>, stream: S, hello: Hello, number: u64) -> Self {
+        let now = now();
         let limits = &shared.limits;
         let mut stores = Vec::new();
         let mut largest_chunk = 0;
@@ -164,7 +165,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             limits.missed_pongs_max,
         );
         Self {
-            core: Session::new(config, now()),
+            core: Session::new(config, now),
+            now,
             socket: Some(socket),
             drop_socket_at: None,
             drivers: Drivers::default(),
@@ -174,13 +176,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             presence: Presence::new(Arc::clone(&shared), hello.owner.as_str().into(), number),
             share: shared.budget.share(),
             meters: Meters::new(),
-            pace: Pace::new(Instant::now()),
+            pace: Pace::new(Instant::from_std(now.instant)),
             window: limits.session.window_bytes,
             is_lost: None,
             end_by: None,
             is_held_up: false,
-            draining: Some(Box::pin(shared.draining.clone().cancelled_owned())),
-            closing: Some(Box::pin(shared.closing.clone().cancelled_owned())),
+            draining: Signal::new(shared.draining.clone()),
+            closing: Signal::new(shared.closing.clone()),
             alarm: Alarm::new(),
             shared,
             hello,
@@ -190,6 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Does one round; ready when the connection is over and all is at rest.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.look_at_clock();
         self.settle();
         self.do_what_is_due(cx);
         let mut has_more = self.read(cx);
@@ -209,22 +212,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Poll::Pending
     }
 
+    /// Begins a step.
+    fn look_at_clock(&mut self) {
+        self.now = now();
+    }
+
+    /// Returns the time of this step.
+    fn instant(&self) -> Instant {
+        Instant::from_std(self.now.instant)
+    }
+
     fn do_what_is_due(&mut self, cx: &mut Context<'_>) {
-        if is_cancelled(&mut self.draining, cx) {
+        if self.draining.is_news(cx) {
             let reconnect_after = self.shared.limits.reconnect_after;
-            self.core.handle_drain(reconnect_after, now());
+            self.core.handle_drain(reconnect_after, self.now);
             self.settle();
         }
-        if is_cancelled(&mut self.closing, cx) {
+        if self.closing.is_news(cx) {
             self.close_socket(close::RESTARTING);
             self.lose(DisconnectReason::Lost);
         }
-        let now = now();
-        if self.core.poll_timeout().is_some_and(|at| at <= now.instant) {
-            self.core.handle_timeout(now);
+        let due = self.core.poll_timeout();
+        if due.is_some_and(|at| at <= self.now.instant) {
+            self.core.handle_timeout(self.now);
             self.settle();
         }
-        let instant = Instant::from_std(now.instant);
+        let instant = self.instant();
         if let Some(at) = self.drop_socket_at {
             if at <= instant {
                 self.socket = None;
@@ -242,11 +255,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn hear(&mut self, cx: &mut Context<'_>) -> bool {
         for _ in 0..ANSWERS_PER_ROUND {
             if let Poll::Ready(report) = self.drivers.poll(cx) {
+                self.look_at_clock();
                 self.report(report);
             } else if let Poll::Ready(Some(input)) = self.errands.poll_next_unpin(cx) {
+                self.look_at_clock();
                 self.feed(input);
             } else if let Poll::Ready(upload) = self.presence.poll_eviction(cx) {
-                self.core.handle_evict(upload, now());
+                self.core.handle_evict(upload, self.now);
             } else if let Poll::Ready(command) = self.presence.poll_command(cx) {
                 self.command(command);
             } else {
@@ -287,7 +302,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 let _ = answer.send(self.core.consume(&slot));
             }
             Command::Cancel { upload, answer } => {
-                let _ = answer.send(self.core.cancel(upload, now()));
+                let _ = answer.send(self.core.cancel(upload, self.now));
             }
             Command::Snapshot { answer } => {
                 let _ = answer.send(self.core.entries().cloned().collect());
@@ -334,7 +349,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return false;
         }
         self.end_by = Some(after(WIND_DOWN));
-        self.core.handle_disconnect(reason, now());
+        self.core.handle_disconnect(reason, self.now);
         true
     }
 
@@ -342,7 +357,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Some(end_by) = self.end_by else {
             return false;
         };
-        if end_by <= Instant::now() {
+        if end_by <= self.instant() {
             tracing::warn!("uploads of a lost connection did not come to rest");
             return true;
         }
@@ -359,20 +374,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             None => None,
         };
         let core = self.core.poll_timeout().map(Instant::from_std);
-        let pace = self.pace.wait(Instant::now());
+        let pace = self.pace.wait(self.instant());
         [beat, core, pace, self.end_by].into_iter().flatten().min()
     }
-}
-
-/// Returns whether a token was cancelled; tells it once.
-fn is_cancelled(signal: &mut Option<Signal>, cx: &mut Context<'_>) -> bool {
-    let is_cancelled = signal
-        .as_mut()
-        .is_some_and(|signal| signal.as_mut().poll(cx).is_ready());
-    if is_cancelled {
-        *signal = None;
-    }
-    is_cancelled
 }
 
 /// Returns the moment `wait` from now.

@@ -27,7 +27,8 @@ pub type BoxWriter = Box<dyn UploadWriter>;
 /// - No bytes before `open` succeeded.
 /// - After any call answered an error, or its future was dropped half way, only
 ///   [`abort`](Self::abort) or dropping the writer may follow; everything else answers an error.
-///   (A call that was merely not allowed where it was made changes nothing.)
+///   (A call that was merely not allowed where it was made changes nothing, and some writers
+///   [let go of a flush](Self::flush_can_be_left).)
 /// - After [`close`](Self::close) answered `Ok`, closing again answers the same result and changes
 ///   nothing. Nothing else may follow; a late `abort` leaves the finished upload alone.
 /// - After `abort` returned, nothing may follow.
@@ -66,6 +67,14 @@ pub trait UploadWriter: Send {
     ///
     /// When storage fails.
     async fn flush(&mut self) -> Result<Written, WriteError>;
+
+    /// Says that dropping the future of a `flush` only stops waiting for it: what it began goes on,
+    /// the writer takes further calls, and a later one tells how far it came.
+    ///
+    /// The driver then hands over what arrives while a flush runs, instead of keeping it in memory.
+    fn flush_can_be_left(&self) -> bool {
+        false
+    }
 
     /// Ends the file and publishes it; answers the `result` clients and applications see.
     ///

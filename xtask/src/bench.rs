@@ -15,11 +15,15 @@ mod receive;
 mod report;
 mod resume;
 mod rounds;
+mod small;
+mod smoke;
 pub(crate) mod subject;
 mod wan;
 
 use anyhow::Result;
 use clap::Subcommand;
+
+pub(crate) use smoke::smoke;
 
 /// What is measured.
 #[derive(Subcommand)]
@@ -34,9 +38,12 @@ pub(crate) enum Bench {
     Idle(crowd::Idle),
     /// How soon a small upload is done, alone and beside others at full speed
     Latency(latency::Latency),
+    /// Many small files, one after the other on each connection
+    Small(small::Small),
     /// One upload over a long link, and over one that stalls
     Wan(wan::Wan),
     /// Time per frame in codec and core, and allocations per chunk in the whole server
+    #[command(alias = "core")]
     Codec(codec::Codec),
 }
 
@@ -52,6 +59,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Resume(resume) => resume.run(),
         Bench::Idle(idle) => idle.run(),
         Bench::Latency(latency) => latency.run(),
+        Bench::Small(small) => small.run(),
         Bench::Wan(wan) => wan.run(),
         Bench::Codec(codec) => codec.run(),
     }

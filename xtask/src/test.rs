@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    browser, client, examples, fences, integration,
+    bench, browser, client, examples, fences, integration,
     run::{cargo, must_succeed, server_binary, watch},
     services, soak,
     stages::{Stage, Tally},
@@ -25,6 +25,7 @@ pub(crate) const STAGES: &[Stage] = &[
     ("client", client::tests),
     ("types", client::types),
     ("browser", || browser::run(&[])),
+    ("bench", bench::smoke),
 ];
 
 fn format() -> Result<Tally> {

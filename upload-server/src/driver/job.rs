@@ -13,6 +13,7 @@ use ::metrics::Histogram;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use serde_json::Value;
+use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
 use upload_core::{AbortReason, StorageFault};
 use upload_writers::{
@@ -55,6 +56,8 @@ pub(super) struct Job {
     pub(super) storage: Arc<Storage>,
     pub(super) writer: Option<BoxWriter>,
     pub(super) batch: VecDeque<Bytes>,
+    /// Says that a flush is to be left, because there is something to write.
+    pub(super) leave: Option<oneshot::Receiver<()>>,
 }
 
 /// What became of a call, with everything that comes back.
@@ -72,6 +75,8 @@ pub(super) enum Outcome {
     ClosedBefore(Value),
     Gone,
     Wrote(Written),
+    /// The flush goes on by itself.
+    Left,
     Closed(Value),
     Aborted,
     Failed(StorageFault),
@@ -127,7 +132,17 @@ impl Job {
                 self.storage.write_times.record(begun.elapsed());
                 Ok(Outcome::Wrote(written))
             }
-            (Task::Flush, Some(writer)) => Ok(Outcome::Wrote(guarded(writer.flush()).await?)),
+            (Task::Flush, Some(writer)) => {
+                let flush = guarded(writer.flush());
+                match self.leave.take() {
+                    None => Ok(Outcome::Wrote(flush.await?)),
+                    Some(leave) => tokio::select! {
+                        biased;
+                        written = flush => Ok(Outcome::Wrote(written?)),
+                        _ = leave => Ok(Outcome::Left),
+                    },
+                }
+            }
             (Task::Close, Some(writer)) => {
                 let begun = Instant::now();
                 let result = guarded(writer.close()).await?;

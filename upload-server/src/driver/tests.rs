@@ -23,6 +23,8 @@ const ENTRY: EntryId = EntryId(1);
 struct Gate {
     recorded: RecordingWriterFactory,
     permits: Arc<Semaphore>,
+    /// Flushes wait for a permit of this, if there is one, and can be left.
+    flushes: Option<Arc<Semaphore>>,
     panics: Arc<AtomicBool>,
 }
 
@@ -31,6 +33,7 @@ impl Gate {
         Self {
             recorded,
             permits: Arc::new(Semaphore::new(permits)),
+            flushes: None,
             panics: Arc::default(),
         }
     }
@@ -111,7 +114,14 @@ impl UploadWriter for Gated {
     }
 
     async fn flush(&mut self) -> Result<Written, WriteError> {
+        if let Some(flushes) = &self.gate.flushes {
+            flushes.acquire().await.expect("stays open").forget();
+        }
         self.writer.flush().await
+    }
+
+    fn flush_can_be_left(&self) -> bool {
+        self.gate.flushes.is_some()
     }
 
     async fn close(&mut self) -> Result<Value, WriteError> {
@@ -299,6 +309,29 @@ fn a_dry_queue_is_flushed_once() {
         .filter(|call| **call == Recorded::Flush)
         .count();
     assert_eq!(flushes, 1, "closing makes durable by itself");
+}
+
+/// A flush that can be left holds up neither the next bytes nor the end of the file.
+#[test]
+fn what_comes_while_a_flush_runs_is_written_at_once() {
+    let flushes = Arc::new(Semaphore::new(0));
+    let gate = Gate {
+        flushes: Some(Arc::clone(&flushes)),
+        ..Gate::new(RecordingWriterFactory::durable_on_flush(), 1000)
+    };
+    let mut drivers = Drivers::default();
+    drivers.open(ENTRY, gate.storage(false));
+    drivers.write(ENTRY, chunk("abc"));
+    assert_eq!(drive(&mut drivers), [OPENED, "wrote 3 0"]);
+    drivers.write(ENTRY, chunk("de"));
+    assert_eq!(drive(&mut drivers), ["wrote 5 0"]);
+    flushes.add_permits(1);
+    assert_eq!(drive(&mut drivers), ["wrote 5 5"]);
+    drivers.write(ENTRY, chunk("f"));
+    assert_eq!(drive(&mut drivers), ["wrote 6 5"]);
+    drivers.close(ENTRY);
+    let reports = drive(&mut drivers);
+    assert!(reports[0].starts_with("Closed"), "{reports:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, mem, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
+use tokio::sync::oneshot;
 use tokio_util::sync::ReusableBoxFuture;
 use upload_core::{AbortReason, Parked, WriterEvent};
 use upload_writers::{BoxWriter, Written};
@@ -67,6 +68,8 @@ pub(super) struct Driver {
     running_bytes: u64,
     has_failed: bool,
     written: Written,
+    /// Has the running flush left, where the writer allows that.
+    leave: Option<oneshot::Sender<()>>,
     /// Where the last flush found the writer, so that an unmoved one is not flushed again.
     flushed_at: Option<u64>,
     checkpoint: Option<Value>,
@@ -89,6 +92,7 @@ impl Driver {
             running_bytes: 0,
             has_failed: false,
             written: Written::default(),
+            leave: None,
             flushed_at: None,
             checkpoint: None,
         }
@@ -110,6 +114,7 @@ impl Driver {
         if self.has_failed || data.is_empty() {
             return;
         }
+        self.leave_flush();
         let is_first = self.chunks.is_empty() && self.tail.is_empty();
         if is_first || data.len() >= TINY_CHUNK_BYTES {
             self.seal_tail();
@@ -126,6 +131,14 @@ impl Driver {
         }
     }
 
+    /// What comes while a flush runs need not wait for it.
+    fn leave_flush(&mut self) {
+        if let Some(leave) = self.leave.take() {
+            // Whoever is gone has flushed already.
+            let _ = leave.send(());
+        }
+    }
+
     fn seal_tail(&mut self) {
         if !self.tail.is_empty() {
             self.chunks.push_back(self.tail.split().freeze());
@@ -138,6 +151,7 @@ impl Driver {
     }
 
     pub(super) fn end(&mut self, last: Last) {
+        self.leave_flush();
         if matches!(last, Last::Abort(_) | Last::Release) {
             // What is undone or given up need not be written first. The core counts none
             // of it any more, so the batch under way is this room's to count.
@@ -185,6 +199,7 @@ impl Driver {
         self.writer = done.writer;
         self.spare_batch = done.batch;
         self.is_busy = false;
+        self.leave = None;
         self.running_bytes = 0;
         self.orphaned_bytes = 0;
         match done.outcome {
@@ -207,6 +222,10 @@ impl Driver {
                 };
                 (Some(event), false)
             }
+            Outcome::Left => {
+                self.flushed_at = None;
+                (None, false)
+            }
             Outcome::Closed(result) => (Some(WriterEvent::Closed { result }), true),
             Outcome::Aborted => (None, true),
             Outcome::Failed(fault) => {
@@ -227,12 +246,24 @@ impl Driver {
             });
             self.running_bytes = bytes;
         }
+        let writer = self.writer.take();
+        let mut leave = None;
+        if matches!(task, Task::Flush)
+            && writer
+                .as_ref()
+                .is_some_and(|writer| writer.flush_can_be_left())
+        {
+            let (tell, told) = oneshot::channel();
+            self.leave = Some(tell);
+            leave = Some(told);
+        }
         self.is_busy = true;
         Next::Run(Job {
             task,
             storage: Arc::clone(&self.storage),
-            writer: self.writer.take(),
+            writer,
             batch,
+            leave,
         })
     }
 

@@ -47,7 +47,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Tells the core; the caller settles what comes of it.
     pub(super) fn feed(&mut self, input: Input) {
-        let now = super::now();
+        let now = self.now;
         match input {
             Input::Authorized(entry, answer) => self.core.handle_authorized(entry, answer, now),
             Input::Verdict(entry, verdict) => self.core.handle_verdict(entry, verdict, now),

@@ -5,20 +5,22 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::Instant,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use upload_core::DisconnectReason;
 use upload_proto::close;
 
-use super::{Connection, after, now};
+use super::{Connection, after};
 use crate::socket::Incoming;
 
 /// Messages read per round.
-const MESSAGES_PER_ROUND: u32 = 32;
+const MESSAGES_PER_ROUND: u32 = 128;
 /// Bytes read per round; one message more may come.
-const BYTES_PER_ROUND: u64 = 256 * 1024;
+///
+/// As much as a client may have sent: a socket whose buffer is full and is read only in part has its peer push
+/// a little more at once, at our expense, whereas an empty one lets it send at its own.
+const BYTES_PER_ROUND: u64 = 4 * 1024 * 1024;
+/// Time after which a round reads no more, so that others get their turn however slow a file is.
+const ROUND_MAX: Duration = Duration::from_millis(1);
 /// Bytes after which writers get what was read: a full chunk is written while it is in the processor's
 /// cache, and its buffer takes the next one.
 const BYTES_PER_WRITE: u64 = 64 * 1024;
@@ -31,11 +33,17 @@ const GOODBYE_AT_RESTART: Duration = Duration::from_secs(1);
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Reads messages and has the core take them; returns whether there may be more.
     pub(super) fn read(&mut self, cx: &mut Context<'_>) -> bool {
+        let begun = self.now.instant;
         let (mut messages, mut total) = (0, 0u64);
         let mut unwritten = 0u64;
         let mut held = self.share.held();
         let has_more = loop {
             if messages >= MESSAGES_PER_ROUND || total >= BYTES_PER_ROUND {
+                break true;
+            }
+            self.look_at_clock();
+            let elapsed = self.now.instant.saturating_duration_since(begun);
+            if messages > 0 && elapsed >= ROUND_MAX {
                 break true;
             }
             if !self.may_read(cx) {
@@ -85,14 +93,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn take_in(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Frame { frame, bytes } => {
-                self.pace.binary(bytes, Instant::now());
-                self.core.handle_frame(frame, now());
+                self.pace.binary(bytes, self.instant());
+                self.core.handle_frame(frame, self.now);
             }
             Incoming::Message { message, .. } => {
-                self.pace.text(Instant::now());
-                self.core.handle_message(message, now());
+                self.pace.text(self.instant());
+                self.core.handle_message(message, self.now);
             }
-            Incoming::Control => self.pace.control(Instant::now()),
+            Incoming::Control => self.pace.control(self.instant()),
             Incoming::Over { code, why } => {
                 tracing::debug!(code, why, "the connection is over");
                 self.drop_socket_at = Some(after(GOODBYE));
@@ -107,6 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Returns whether the socket may be read; it is woken for or looked at again when not.
     pub(super) fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
+        let instant = self.instant();
         let Some(socket) = &mut self.socket else {
             return false;
         };
@@ -115,14 +124,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let may = self.core.wants_input()
             && !socket.is_congested()
-            && self.pace.wait(Instant::now()).is_none()
+            && self.pace.wait(instant).is_none()
             && self.share.poll_room(|| self.core.gated(), cx).is_ready();
         if !may {
             socket.hold();
         }
         if may == self.is_held_up {
             self.is_held_up = !may;
-            self.core.handle_listening(may, now());
+            self.core.handle_listening(may, self.now);
         }
         may
     }

@@ -25,6 +25,7 @@ mod redis_server;
 mod rolling;
 mod rows;
 mod server;
+mod slow_disk;
 mod status;
 mod strace;
 mod trusting;

@@ -69,7 +69,7 @@ async fn kill_at_each(server: &mut Server, calls: &str) -> u32 {
     while through < THROUGH {
         assert!(kills < KILLS_MAX, "{calls} never ends");
         let inject = format!("inject={calls}:signal=KILL:when={}", kills + 1);
-        let mut strace = block_in_place(|| attach(server, &inject));
+        let mut strace = block_in_place(|| attach(server, &["-e", &inject]));
         let uploader = Uploader::new(&server.ws(), "resumable", file.clone());
         let sending = tokio::spawn(uploader.complete());
         while server.is_running() && !sending.is_finished() {
@@ -93,19 +93,12 @@ async fn kill_at_each(server: &mut Server, calls: &str) -> u32 {
     kills
 }
 
-/// Attaches to all threads of the server, and returns once it has.
-fn attach(server: &Server, inject: &str) -> Child {
+/// Attaches to all threads of the server with these options, and returns once it has.
+pub fn attach(server: &Server, options: &[&str]) -> Child {
     let heard = server.dir().join("strace.txt");
     let mut strace = Command::new("strace")
-        .args([
-            "-f",
-            "-o",
-            "/dev/null",
-            "-e",
-            inject,
-            "-p",
-            &server.pid().to_string(),
-        ])
+        .args(["-f", "-o", "/dev/null", "-p", &server.pid().to_string()])
+        .args(options)
         .stdout(Stdio::null())
         .stderr(File::create(&heard).expect("a file"))
         .spawn()
@@ -126,7 +119,7 @@ fn attach(server: &Server, inject: &str) -> Child {
 }
 
 /// Lets go of the server, which goes on if it lives.
-fn detach(strace: &mut Child) {
+pub fn detach(strace: &mut Child) {
     let pid = strace.id().to_string();
     let _ = Command::new("kill")
         .args(["-s", "INT", &pid])

@@ -12,6 +12,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::{
@@ -27,6 +28,13 @@ use crate::{
     writer::{Checkpoint, UploadFacts, UploadWriter, Written},
 };
 
+/// A sync under way; it ends by itself.
+struct Sync {
+    /// Offset up to which it makes bytes durable.
+    end: u64,
+    done: JoinHandle<Result<(), WriteError>>,
+}
+
 /// Writes one file. The lock on it lasts as long as the file is open and the writer does not rest.
 pub(super) struct FileWriter {
     shared: Arc<Shared>,
@@ -37,6 +45,8 @@ pub(super) struct FileWriter {
     life: Life,
     file: Option<Arc<File>>,
     written: Written,
+    /// A sync that nobody waited for to its end.
+    sync: Option<Sync>,
     /// Offset up to which space is reserved.
     reserved: u64,
     pace: Pace,
@@ -60,6 +70,7 @@ impl FileWriter {
             life: Life::New,
             file: None,
             written: Written::default(),
+            sync: None,
             reserved: 0,
             pace: Pace::new(shared.config.inline_write_max),
             closing: false,
@@ -160,20 +171,36 @@ impl FileWriter {
         Ok((bytes, time))
     }
 
-    /// Runs work that syncs, bounded over all uploads of the factory.
-    async fn syncing<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, WriteError> + Send + 'static,
-    ) -> Result<T, WriteError> {
-        let permit = Arc::clone(&self.shared.syncs).acquire_owned().await;
-        let permit = permit.map_err(|error| WriteError::new(WriteErrorKind::Failed, error))?;
-        // The permit goes along, so that it counts the work even if nobody waits for it any more.
-        blocking(move || {
-            let done = work();
-            drop(permit);
-            done
-        })
-        .await
+    /// Begins a sync of what was written so far, unless one is under way.
+    fn begin_sync(&mut self) -> Result<(), WriteError> {
+        if self.sync.is_none() {
+            let file = Arc::clone(self.file()?);
+            let work = move || Ok(file.sync_data()?);
+            self.sync = Some(Sync {
+                end: self.written.received,
+                done: tokio::spawn(syncing(Arc::clone(&self.shared), work)),
+            });
+        }
+        Ok(())
+    }
+
+    /// Waits for the sync under way, if there is one, and notes what it made durable.
+    ///
+    /// It may be given up while it waits.
+    async fn end_sync(&mut self) -> Result<(), WriteError> {
+        let Some(sync) = &mut self.sync else {
+            return Ok(());
+        };
+        let (end, done) = (sync.end, (&mut sync.done).await);
+        self.sync = None;
+        let done = done.map_err(|error| WriteError::new(WriteErrorKind::Failed, error));
+        if let Err(error) = done.flatten() {
+            // After a failed sync nobody can tell what is on the disk, so the writer stays broken.
+            self.life.begin()?;
+            return Err(error);
+        }
+        self.written.durable = self.written.durable.max(end);
+        Ok(())
     }
 }
 
@@ -211,6 +238,13 @@ impl UploadWriter for FileWriter {
     }
 
     async fn write_chunks(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<Written, WriteError> {
+        if self
+            .sync
+            .as_ref()
+            .is_some_and(|sync| sync.done.is_finished())
+        {
+            self.end_sync().await?;
+        }
         self.life.begin()?;
         self.wake()?;
         self.reserve_ahead()?;
@@ -225,22 +259,25 @@ impl UploadWriter for FileWriter {
     }
 
     async fn flush(&mut self) -> Result<Written, WriteError> {
-        self.life.begin()?;
+        self.life.check()?;
         self.wake()?;
-        if self.written.durable < self.written.received {
-            let file = Arc::clone(self.file()?);
-            // After a failed sync nobody can tell what is on the disk, so the writer stays broken.
-            self.syncing(move || Ok(file.sync_data()?)).await?;
-            self.written.durable = self.written.received;
+        while self.written.durable < self.written.received {
+            self.begin_sync()?;
+            self.end_sync().await?;
         }
-        self.life.ready();
         Ok(self.written)
+    }
+
+    fn flush_can_be_left(&self) -> bool {
+        true
     }
 
     async fn close(&mut self) -> Result<Value, WriteError> {
         if let Some(result) = self.life.result() {
             return Ok(result);
         }
+        // A file tells of a failed sync once; whoever asks next would hear that all is well.
+        self.end_sync().await?;
         self.life.begin()?;
         self.wake()?;
         self.closing = true;
@@ -248,8 +285,11 @@ impl UploadWriter for FileWriter {
         let (file, path) = (Arc::clone(self.file()?), self.temp_path());
         let (size, client_size) = (self.written.received, self.client_size);
         let result = result(&place, size);
-        self.syncing(move || publish(&shared, &file, &path, &place, size, client_size))
-            .await?;
+        let publishing = Arc::clone(&shared);
+        syncing(publishing, move || {
+            publish(&shared, &file, &path, &place, size, client_size)
+        })
+        .await?;
         self.file = None;
         self.life.closed(&result);
         Ok(result)
@@ -303,6 +343,22 @@ impl UploadWriter for FileWriter {
             .checkpoint()
         })
     }
+}
+
+/// Runs work that syncs, bounded over all uploads of the factory.
+async fn syncing<T: Send + 'static>(
+    shared: Arc<Shared>,
+    work: impl FnOnce() -> Result<T, WriteError> + Send + 'static,
+) -> Result<T, WriteError> {
+    let permit = Arc::clone(&shared.syncs).acquire_owned().await;
+    let permit = permit.map_err(|error| WriteError::new(WriteErrorKind::Failed, error))?;
+    // The permit goes along, so that it counts the work even if nobody waits for it any more.
+    blocking(move || {
+        let done = work();
+        drop(permit);
+        done
+    })
+    .await
 }
 
 /// What clients and applications see of a finished file.

@@ -244,6 +244,36 @@ fn a_write_given_up_half_way_breaks_the_writer() {
     });
 }
 
+/// RESUME-2: a flush that nobody waits for goes on, and later calls tell how far it came.
+#[test]
+fn a_flush_that_is_left_goes_on() {
+    let place = Place::new(|config| config.durability = Durability::Disk);
+    let (runtime, stick) = stuck_runtime();
+    let mut writer = runtime.block_on(place.opened(&facts(9, true)));
+    assert!(writer.flush_can_be_left());
+    runtime.block_on(write(&mut writer, "abc"));
+    let stuck = stick(&runtime);
+    runtime.block_on(async {
+        let left = timeout(Duration::ZERO, writer.flush()).await;
+        left.expect_err("waits for the blocking thread");
+        let written = write(&mut writer, "def").await;
+        assert_eq!((written.received, written.durable), (6, 0));
+        drop(stuck);
+        let told = async {
+            while write(&mut writer, "").await.durable < 3 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let told = timeout(Duration::from_secs(60), told).await;
+        told.expect("the sync that was left is told of");
+        write(&mut writer, "ghi").await;
+        let written = writer.flush().await.expect("flushes");
+        assert_eq!((written.received, written.durable), (9, 9));
+        let result = writer.close().await.expect("closes");
+        assert_eq!(place.read(&result), b"abcdefghi");
+    });
+}
+
 #[test]
 fn aborting_a_close_given_up_half_way_removes_the_file_it_published() {
     let place = Place::new(|_| {});

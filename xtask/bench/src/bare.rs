@@ -13,7 +13,10 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::spawn_blocking,
+};
 use tokio_websockets::{Message, ServerBuilder};
 
 use sink::{Gather, Sink};
@@ -35,6 +38,9 @@ struct Args {
     /// How data becomes pieces of a file
     #[arg(long, value_enum, default_value_t = Gather::Copy)]
     gather: Gather,
+    /// Sync each file to the disk before it is said to be complete
+    #[arg(long)]
+    sync: bool,
 }
 
 #[tokio::main]
@@ -48,9 +54,9 @@ async fn main() -> Result<()> {
             .folder
             .as_ref()
             .map(|folder| folder.join(format!("bare-{number}")));
-        let gather = args.gather;
+        let (gather, sync) = (args.gather, args.sync);
         tokio::spawn(async move {
-            if let Err(error) = serve(stream, file, gather).await {
+            if let Err(error) = serve(stream, file, gather, sync).await {
                 eprintln!("connection {number}: {error:#}");
             }
         });
@@ -58,7 +64,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn serve(stream: TcpStream, file: Option<PathBuf>, gather: Gather) -> Result<()> {
+async fn serve(stream: TcpStream, file: Option<PathBuf>, gather: Gather, sync: bool) -> Result<()> {
     stream.set_nodelay(true)?;
     let (_, mut socket) = ServerBuilder::new().accept(stream).await?;
     socket
@@ -83,7 +89,10 @@ async fn serve(stream: TcpStream, file: Option<PathBuf>, gather: Gather) -> Resu
             match frame.first() {
                 Some(1) => sink.take(frame, CHUNK_HEADER_BYTES)?,
                 Some(2) => {
-                    let bytes = sink.close()?;
+                    let (bytes, file) = sink.close()?;
+                    if let Some(file) = file.filter(|_| sync) {
+                        spawn_blocking(move || file.sync_all()).await??;
+                    }
                     let answer = json!({"type": "upload_progress", "status": "complete", "bytes_received": bytes});
                     socket.send(Message::text(answer.to_string())).await?;
                 }

@@ -20,7 +20,7 @@ use upload_bench::{
 };
 
 /// Uploads as fast as the server takes it.
-#[derive(Parser)]
+#[derive(Clone, Parser)]
 struct Args {
     /// Address of the server
     #[arg(long)]
@@ -28,9 +28,12 @@ struct Args {
     /// Slot to upload to
     #[arg(long, default_value = "discard")]
     slot: String,
-    /// Connections, each with one upload
+    /// Connections
     #[arg(long, default_value_t = 1)]
     connections: u32,
+    /// Uploads of each connection, one after the other
+    #[arg(long, default_value_t = 1)]
+    files: u32,
     /// Bytes of each upload
     #[arg(long)]
     bytes: u64,
@@ -54,7 +57,7 @@ struct Args {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    if args.chunk == 0 || args.connections == 0 {
+    if args.chunk == 0 || args.connections == 0 || args.files == 0 {
         bail!("a load needs chunks and connections");
     }
     raise_open_files()?;
@@ -65,7 +68,7 @@ async fn main() -> Result<()> {
             stall_one_in: args.stall_one_in,
             stall: Duration::from_millis(args.stall_ms),
         };
-        address = link.open(address).await?.to_string();
+        address = link.open(address)?.to_string();
     }
     let template = Rc::new(Template::new(args.chunk, args.bytes));
     let mut connections = Vec::new();
@@ -81,7 +84,10 @@ async fn main() -> Result<()> {
     let local = LocalSet::new();
     let uploads: Vec<_> = connections
         .into_iter()
-        .map(|connection| local.spawn_local(upload(connection, args.cut, address.clone())))
+        .zip(0..)
+        .map(|(connection, number)| {
+            local.spawn_local(uploads(connection, number, address.clone(), args.clone()))
+        })
         .collect();
     local.await;
     let seconds = begun.elapsed().as_secs_f64();
@@ -91,7 +97,7 @@ async fn main() -> Result<()> {
         stalls += stalled;
         resume_ms.extend(resumed.map(|time| time.as_secs_f64() * 1e3));
     }
-    let bytes = args.bytes * u64::from(args.connections);
+    let bytes = args.bytes * u64::from(args.connections) * u64::from(args.files);
     println!(
         "{}",
         json!({"bytes": bytes, "seconds": seconds, "stalls": stalls, "resume_ms": resume_ms})
@@ -110,14 +116,16 @@ async fn open(
     Ok(connection)
 }
 
-/// Uploads; with `cut`, tells how long it took from connecting anew until more bytes were accepted.
-async fn upload(
+/// Uploads, the first of which is registered; with `cut`, tells how long it took from connecting anew until
+/// more bytes of that were accepted.
+async fn uploads(
     mut connection: Connection,
-    cut: bool,
+    number: u32,
     address: String,
+    args: Args,
 ) -> Result<(u64, Option<Duration>)> {
     let mut resumed = None;
-    if cut {
+    if args.cut {
         connection.send_to(connection.size() / 2).await?;
         let begun = Instant::now();
         connection = connection.resume(&address).await?;
@@ -128,5 +136,11 @@ async fn upload(
         connection.until_received_past(from).await?;
         resumed = Some(begun.elapsed());
     }
-    Ok((connection.upload().await?, resumed))
+    let mut stalls = connection.upload().await?;
+    for file in 1..args.files {
+        let number = number + file * args.connections;
+        connection.register(&args.slot, number).await?;
+        stalls += connection.upload().await?;
+    }
+    Ok((stalls, resumed))
 }

@@ -39,7 +39,7 @@ impl Codec {
     ///
     /// Something does not build, or a run fails.
     pub(crate) fn run(&self) -> Result<()> {
-        let bed = Bed::make(&[Subject::Bare], "copy", self.common.no_build)?;
+        let bed = Bed::make(&[Subject::Bare], "copy", &self.common)?;
         let (mut figures, mut bars, mut groups) = (Vec::new(), Vec::new(), Vec::new());
         for chunk in &self.chunk {
             for checksum in [true, false] {

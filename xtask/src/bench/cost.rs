@@ -35,7 +35,7 @@ impl Cost {
     /// Something does not build, or a run fails.
     pub(crate) fn run(&self) -> Result<()> {
         let subjects = [Subject::Server, Subject::Bare];
-        let bed = Bed::make(&subjects, "copy", self.common.no_build)?;
+        let bed = Bed::make(&subjects, "copy", &self.common)?;
         let sizes = self.mib.iter().map(|mib| Load {
             bytes: mib << 20,
             ..Load::default()

@@ -46,7 +46,7 @@ impl Idle {
     ///
     /// Something does not build, or a run fails.
     pub(crate) fn run(&self) -> Result<()> {
-        let bed = Bed::make(&[Subject::Server], "copy", self.common.no_build)?;
+        let bed = Bed::make(&[Subject::Server], "copy", &self.common)?;
         let mut runs = Vec::new();
         for round in 1..=self.common.rounds {
             eprintln!("round {round} of {}", self.common.rounds);

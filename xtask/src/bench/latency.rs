@@ -66,7 +66,7 @@ impl Latency {
     ///
     /// Something does not build, or a run fails.
     pub(crate) fn run(&self) -> Result<()> {
-        let bed = Bed::make(&[Subject::Server], "copy", self.common.no_build)?;
+        let bed = Bed::make(&[Subject::Server], "copy", &self.common)?;
         // Where the small uploads go: a receipt for a file also waits for the disk.
         let probes = [Sink::Discard, Sink::File];
         let mut spreads: [[Spread; 2]; 2] = Default::default();

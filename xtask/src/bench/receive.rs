@@ -33,12 +33,18 @@ pub(crate) struct Receive {
     /// Connections at once
     #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 64, 512])]
     connections: Vec<u32>,
-    /// MiB of a run, shared by its connections
+    /// MiB of a run to nowhere, shared by its connections
     #[arg(long, default_value_t = 2048)]
     mib: u64,
+    /// MiB of a run to files; few enough for memory that is at hand
+    #[arg(long, default_value_t = 512)]
+    file_mib: u64,
     /// Bytes of a chunk
-    #[arg(long, value_delimiter = ',', default_values_t = [65536])]
-    chunk: Vec<u32>,
+    #[arg(long, default_value_t = 65536)]
+    chunk: u32,
+    /// Bytes of the chunks that are measured with 8 connections only
+    #[arg(long, value_delimiter = ',', default_values_t = [4096, 1 << 20])]
+    other_chunks: Vec<u32>,
     /// Measure only the bare sinks
     #[arg(long)]
     bare_only: bool,
@@ -58,13 +64,18 @@ impl Receive {
     /// Something does not build, or a run fails.
     pub(crate) fn run(&self) -> Result<()> {
         let subjects: &[Subject] = if self.bare_only {
-            &[Subject::Bare]
+            &[Subject::Bare, Subject::BareSynced]
         } else {
-            &[Subject::Server, Subject::NoChecksum, Subject::Bare]
+            &[
+                Subject::Server,
+                Subject::NoChecksum,
+                Subject::Bare,
+                Subject::BareSynced,
+            ]
         };
         let gather = self.gather.to_possible_value();
         let gather = gather.context("no gather is hidden")?;
-        let bed = Bed::make(subjects, gather.get_name(), self.common.no_build)?;
+        let bed = Bed::make(subjects, gather.get_name(), &self.common)?;
         let mut cells = self.cells(subjects);
         self.common.run(&bed, &mut cells)?;
         println!("{}", table(&cells, Subject::Bare));
@@ -91,10 +102,10 @@ impl Receive {
 
     fn bars(&self, cells: &[Cell]) -> Vec<Bar> {
         let mut bars = Vec::new();
-        for (sink, load) in self.loads().filter(|(_, load)| load.chunk == 65536) {
+        for (sink, load) in self.loads().filter(|(_, load)| load.chunk == self.chunk) {
             let n = load.connections;
-            let over_bare =
-                |subject, figure| ratio(cells, (subject, Subject::Bare), (sink, load), figure);
+            let over = |subject, base, figure| ratio(cells, (subject, base), (sink, load), figure);
+            let over_bare = |subject, figure| over(subject, Subject::Bare, figure);
             let cpu = |subject| over_bare(subject, Cell::cpu_seconds_per_gib);
             if sink == Sink::Discard {
                 let what = format!("discard, {n} connections: CPU per GiB over the bare sink");
@@ -107,6 +118,12 @@ impl Receive {
                 let what = format!("file, {n} connections: throughput over the bare loop");
                 let speed = over_bare(Subject::Server, Cell::mib_per_second);
                 bars.push(Bar::at_least(0.8, what, speed));
+                // The server syncs a file before it says that it is complete (PROTOCOL COMPLETE-3).
+                let synced = |figure| over(Subject::Server, Subject::BareSynced, figure);
+                let what = format!("file, {n} connections: CPU per GiB over the loop that syncs");
+                bars.push(Bar::at_most(1.3, what, synced(Cell::cpu_seconds_per_gib)));
+                let what = format!("file, {n} connections: throughput over the loop that syncs");
+                bars.push(Bar::at_least(0.8, what, synced(Cell::mib_per_second)));
             }
             let limit = match (sink, n) {
                 (Sink::File, 1) => 24.0,
@@ -130,21 +147,25 @@ impl Receive {
     }
 
     fn loads(&self) -> impl Iterator<Item = (Sink, Load)> {
-        [Sink::Discard, Sink::File]
-            .into_iter()
-            .flat_map(move |sink| {
-                self.chunk.iter().flat_map(move |chunk| {
-                    self.connections.iter().map(move |connections| {
-                        let load = Load {
-                            connections: *connections,
-                            bytes: (self.mib << 20) / u64::from((*connections).max(1)),
-                            chunk: *chunk,
-                            ..Load::default()
-                        };
-                        (sink, load)
-                    })
-                })
+        let one_size = self.connections.iter().map(|number| (*number, self.chunk));
+        let other_sizes = self.other_chunks.iter().map(|chunk| (8, *chunk));
+        let shapes: Vec<_> = one_size.chain(other_sizes).collect();
+        let sinks = [Sink::Discard, Sink::File].into_iter();
+        sinks.flat_map(move |sink| {
+            let mib = match sink {
+                Sink::Discard => self.mib,
+                Sink::File => self.file_mib,
+            };
+            shapes.clone().into_iter().map(move |(connections, chunk)| {
+                let load = Load {
+                    connections,
+                    bytes: (mib << 20) / u64::from(connections.max(1)),
+                    chunk,
+                    ..Load::default()
+                };
+                (sink, load)
             })
+        })
     }
 
     fn cells(&self, subjects: &[Subject]) -> Vec<Cell> {
@@ -154,6 +175,9 @@ impl Receive {
         }
         let cells = loads.into_iter().flat_map(|(sink, load)| {
             let subjects = subjects.iter();
+            // There is nothing to sync where there is no file.
+            let subjects = subjects
+                .filter(move |subject| sink == Sink::File || **subject != Subject::BareSynced);
             subjects.map(move |subject| Cell::new(*subject, sink, load))
         });
         cells.collect()

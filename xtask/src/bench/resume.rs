@@ -37,7 +37,7 @@ impl Resume {
             Subject::Redis,
             Subject::Disk,
         ];
-        let bed = Bed::make(&subjects, "copy", self.common.no_build)?;
+        let bed = Bed::make(&subjects, "copy", &self.common)?;
         let mut cells: Vec<Cell> = Vec::new();
         for load in self.uploads.iter().map(|uploads| self.load(*uploads)) {
             cells.extend(subjects.map(|subject| Cell::new(subject, Sink::File, load)));

@@ -1,7 +1,8 @@
 //! What is measured: the real server and the bare one, each started afresh for each run.
 
 use std::{
-    fmt, fs,
+    fmt,
+    fs::{self, File},
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -12,7 +13,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::process::{Server, free_address, ticks_per_second};
+use super::{
+    process::{Server, free_address},
+    rounds::Common,
+};
 use crate::{
     run::{cargo, metadata, must_succeed, server_binary},
     services::redis,
@@ -20,6 +24,9 @@ use crate::{
 
 /// Seconds between pings: what a connection does about its buffers it does then.
 pub(crate) const PING_SECONDS: u64 = 5;
+
+/// Free memory that is made ready for files at most.
+const WARM_BYTES_MAX: u64 = 1 << 30;
 
 /// Who receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +43,14 @@ pub(crate) enum Subject {
     Disk,
     /// The same WebSocket library and nothing else.
     Bare,
+    /// The same, and each file is synced to the disk before it is said to be complete.
+    BareSynced,
+}
+
+impl Subject {
+    fn is_bare(self) -> bool {
+        matches!(self, Self::Bare | Self::BareSynced)
+    }
 }
 
 impl fmt::Display for Subject {
@@ -47,6 +62,7 @@ impl fmt::Display for Subject {
             Self::Redis => "redis",
             Self::Disk => "disk",
             Self::Bare => "bare",
+            Self::BareSynced => "synced",
         })
     }
 }
@@ -72,8 +88,10 @@ impl fmt::Display for Sink {
 /// How much is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Load {
-    /// Connections, each with one upload.
+    /// Connections.
     pub(crate) connections: u32,
+    /// Uploads of each connection, one after the other.
+    pub(crate) files: u32,
     /// Bytes of each upload.
     pub(crate) bytes: u64,
     /// Bytes of a chunk.
@@ -90,6 +108,7 @@ impl Default for Load {
     fn default() -> Self {
         Self {
             connections: 1,
+            files: 1,
             bytes: 1 << 30,
             chunk: 65536,
             round_trip_ms: 0,
@@ -119,7 +138,6 @@ pub(crate) struct Bed {
     folder: PathBuf,
     gather: String,
     redis: Option<Server>,
-    ticks_per_second: f64,
 }
 
 #[derive(Deserialize)]
@@ -135,8 +153,8 @@ impl Bed {
     /// # Errors
     ///
     /// Something does not build.
-    pub(crate) fn make(subjects: &[Subject], gather: &str, no_build: bool) -> Result<Self> {
-        if !no_build {
+    pub(crate) fn make(subjects: &[Subject], gather: &str, common: &Common) -> Result<Self> {
+        if !common.no_build {
             must_succeed(&mut cargo([
                 "build",
                 "--release",
@@ -146,13 +164,13 @@ impl Bed {
         }
         let target = metadata()?.target_directory;
         let release = target.join("release");
-        let needs_server = subjects.iter().any(|subject| *subject != Subject::Bare);
-        let server = if needs_server && !no_build {
+        let needs_server = !subjects.iter().all(|subject| subject.is_bare());
+        let server = if needs_server && !common.no_build {
             server_binary()?
         } else {
             release.join("upload-server")
         };
-        let folder = target.join("bench");
+        let folder = target.join(if common.smoke { "bench/smoke" } else { "bench" });
         fs::create_dir_all(&folder)?;
         Ok(Self {
             server,
@@ -164,7 +182,6 @@ impl Bed {
             },
             folder,
             gather: gather.to_owned(),
-            ticks_per_second: ticks_per_second()?,
         })
     }
 
@@ -184,11 +201,30 @@ impl Bed {
     ///
     /// The subject or the load generator fails, or a byte is missing.
     pub(crate) fn run(&self, subject: Subject, sink: Sink, load: Load) -> Result<Measured> {
+        if sink == Sink::File {
+            self.warm(load)?;
+        }
         let server = self.start(subject, sink, load)?;
         let measured = self.measure(&server, sink, load);
         drop(server);
         self.clean();
         measured
+    }
+
+    /// Has the system hold as much free memory as files will take.
+    ///
+    /// A virtual machine gives memory that is free for long back to its host, and a page that the host has to
+    /// find again costs ten times what writing to it does; who came first would pay for that.
+    fn warm(&self, load: Load) -> Result<()> {
+        let path = self.folder.join("warm");
+        let bytes = load.bytes * u64::from(load.connections) * u64::from(load.files);
+        let mut file = File::create(&path)?;
+        let piece = vec![1; 1 << 20];
+        for _ in 0..bytes.min(WARM_BYTES_MAX) >> 20 {
+            file.write_all(&piece)?;
+        }
+        drop(file);
+        Ok(fs::remove_file(path)?)
     }
 
     /// Removes what was uploaded.
@@ -207,12 +243,13 @@ impl Bed {
         fs::create_dir_all(data)?;
         let address = free_address()?;
         let mut command = match subject {
-            Subject::Bare => {
+            Subject::Bare | Subject::BareSynced => {
                 let mut command = crowded(&self.program("bare"));
                 command.args(["--listen", &address, "--gather", &self.gather]);
                 if sink == Sink::File {
                     command.arg("--folder").arg(data);
                 }
+                command.args((subject == Subject::BareSynced).then_some("--sync"));
                 command
             }
             _ => {
@@ -237,6 +274,7 @@ impl Bed {
         let mut generator = Command::new(self.program("load"))
             .args(["--address", &server.address, "--slot", &sink.to_string()])
             .args(["--connections", &load.connections.to_string()])
+            .args(["--files", &load.files.to_string()])
             .args(["--bytes", &load.bytes.to_string()])
             .args(["--chunk", &load.chunk.to_string()])
             .args(["--round-trip-ms", &load.round_trip_ms.to_string()])
@@ -253,13 +291,13 @@ impl Bed {
             generator.wait()?;
             bail!("the load generator did not get ready");
         }
-        let before = server.cpu_seconds(self.ticks_per_second)?;
+        let before = server.cpu_seconds()?;
         begin.write_all(b"begin\n")?;
         let last = lines.next().transpose()?;
         let status = generator.wait()?;
         // What the server still has to do after its last answer belongs to the bytes as well.
         thread::sleep(Duration::from_millis(50));
-        let after = server.cpu_seconds(self.ticks_per_second)?;
+        let after = server.cpu_seconds()?;
         let Some(report) = last.filter(|_| status.success()) else {
             bail!("the load generator failed: {status}");
         };

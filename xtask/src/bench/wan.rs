@@ -34,7 +34,7 @@ impl Wan {
     ///
     /// Something does not build, or a run fails.
     pub(crate) fn run(&self) -> Result<()> {
-        let bed = Bed::make(&[Subject::Server], "copy", self.common.no_build)?;
+        let bed = Bed::make(&[Subject::Server], "copy", &self.common)?;
         let long = Load {
             bytes: self.mib << 20,
             round_trip_ms: self.round_trip_ms,

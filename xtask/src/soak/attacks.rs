@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::ground::Ground;
 use crate::{
-    bench::process::{Server, ticks_per_second},
+    bench::process::Server,
     run::output_of,
     stages::Tally,
 };
@@ -235,8 +235,7 @@ fn attack(
     let (files_base, rss_base_kib) = (server.open_files()?, server.rss_kib()?);
     server.reset_peak()?;
 
-    let ticks = ticks_per_second()?;
-    let (cpu_before, begun) = (server.cpu_seconds(ticks)?, Instant::now());
+    let (cpu_before, begun) = (server.cpu_seconds()?, Instant::now());
     let mut attackers = Command::new("nice")
         .args(["-n", "19"])
         .arg(ground.program("attack"))
@@ -258,7 +257,7 @@ fn attack(
         None
     };
     let last = lines.next().transpose()?;
-    let server_cpus = (server.cpu_seconds(ticks)? - cpu_before) / begun.elapsed().as_secs_f64();
+    let server_cpus = (server.cpu_seconds()? - cpu_before) / begun.elapsed().as_secs_f64();
     let status = attackers.wait()?;
     let Some(done) = last.filter(|_| status.success()) else {
         bail!("the attackers failed: {status}");

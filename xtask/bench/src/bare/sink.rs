@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{IoSlice, Write},
     path::Path,
+    sync::Arc,
 };
 
 use anyhow::{Result, bail};
@@ -35,7 +36,7 @@ pub(crate) enum Sink {
 
 /// A file being written, and the data that waits for the next piece to be full.
 pub(crate) struct Pieces {
-    file: File,
+    file: Arc<File>,
     gather: Gather,
     copied: Vec<u8>,
     kept: Vec<(Payload, usize)>,
@@ -51,7 +52,7 @@ impl Sink {
             fallocate(&file, FallocateFlags::empty(), 0, size)?;
         }
         Ok(Self::File(Box::new(Pieces {
-            file,
+            file: Arc::new(file),
             gather,
             copied: Vec::with_capacity(PIECE_BYTES),
             kept: Vec::new(),
@@ -68,13 +69,13 @@ impl Sink {
         }
     }
 
-    /// Writes what waits, and tells how much was written in all.
-    pub(crate) fn close(&mut self) -> Result<u64> {
+    /// Writes what waits, and tells how much was written in all, and to which file.
+    pub(crate) fn close(&mut self) -> Result<(u64, Option<Arc<File>>)> {
         match self {
-            Self::Discard => Ok(0),
+            Self::Discard => Ok((0, None)),
             Self::File(pieces) => {
                 pieces.flush()?;
-                Ok(pieces.written)
+                Ok((pieces.written, Some(Arc::clone(&pieces.file))))
             }
         }
     }
@@ -105,13 +106,13 @@ impl Pieces {
             }
             Gather::None => {
                 self.written += data.len() as u64;
-                Ok(self.file.write_all(data)?)
+                Ok((&*self.file).write_all(data)?)
             }
         }
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.file.write_all(&self.copied)?;
+        (&*self.file).write_all(&self.copied)?;
         self.written += self.copied.len() as u64;
         self.copied.clear();
 
@@ -123,7 +124,7 @@ impl Pieces {
             .collect();
         let mut rest = slices.as_mut_slice();
         while !rest.is_empty() {
-            let written = self.file.write_vectored(rest)?;
+            let written = (&*self.file).write_vectored(rest)?;
             if written == 0 {
                 bail!("the file takes no more");
             }
