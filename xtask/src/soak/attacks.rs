@@ -17,11 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::ground::Ground;
-use crate::{
-    bench::process::Server,
-    run::output_of,
-    stages::Tally,
-};
+use crate::{bench::process::Server, run::output_of, stages::Tally};
 
 /// What the server may hold more than before, in KiB.
 const GROWTH_KIB_MAX: u64 = 64 * 1024;
