@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::{
+    release,
     run::{cargo, metadata, must_succeed},
     services,
     stages::{Stage, Tally},
@@ -11,7 +12,12 @@ use crate::{
 
 /// The stages of `test` and those that only `ci` has.
 pub(crate) fn stages() -> Vec<Stage> {
-    let extras: &[Stage] = &[("docs", docs), ("features", features), ("deny", deny)];
+    let extras: &[Stage] = &[
+        ("docs", docs),
+        ("features", features),
+        ("release", release::rehearse),
+        ("deny", deny),
+    ];
     test::STAGES.iter().chain(extras).copied().collect()
 }
 
@@ -24,14 +30,23 @@ fn docs() -> Result<Tally> {
     Ok(Tally::ONE)
 }
 
-/// Each library alone: without features, with its defaults, and with each feature by itself.
+/// Each crate alone: without features, with each of them by itself, with its defaults and with all.
 ///
 /// In a build of the whole workspace, one crate's features hide what another forgot to ask for.
 fn features() -> Result<Tally> {
     let mut tally = Tally::default();
     for package in metadata()?.packages {
-        let single = package.features.keys().filter(|name| *name != "default");
-        let sets = std::iter::once("").chain(single.map(String::as_str));
+        let all = package
+            .features
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(",");
+        let mut sets: Vec<_> = package.features.keys().map(String::as_str).collect();
+        sets.insert(0, "");
+        if sets.len() > 2 {
+            sets.push(&all);
+        }
         for set in sets {
             let mut command = cargo(["check", "--package", &package.name, "--no-default-features"]);
             let passed = must_succeed(command.args(["--features", set]));

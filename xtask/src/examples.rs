@@ -19,7 +19,13 @@ use crate::{
 };
 
 /// Examples that serve until they are stopped, and so pass once they print an address.
-const SERVERS: &[&str] = &["axum_app", "signed_in"];
+const SERVERS: &[&str] = &[
+    "axum_app",
+    "react_page",
+    "signed_in",
+    "to_bucket",
+    "user_folders",
+];
 
 /// How long an example may take.
 const TIME_MAX: Duration = Duration::from_secs(120);

@@ -8,6 +8,7 @@ mod client;
 mod examples;
 mod fences;
 mod integration;
+mod release;
 mod run;
 mod services;
 mod sim;
@@ -43,6 +44,9 @@ enum Command {
         /// Write the generated parts of the documents instead of comparing them
         #[arg(long)]
         write: bool,
+        /// Print the addresses outside the workspace that documents name, and check nothing
+        #[arg(long, conflicts_with = "write")]
+        links: bool,
     },
     /// The tests that need the real binary and real services
     Integration {
@@ -55,6 +59,12 @@ enum Command {
         /// Passed on to the browser run
         #[arg(last = true)]
         args: Vec<String>,
+    },
+    /// Check what is to be published, and print in which order it would be
+    Release {
+        /// Publish nothing; the only way there is
+        #[arg(long)]
+        dry_run: bool,
     },
     /// What a byte costs, beside the least it could cost
     #[command(subcommand)]
@@ -81,11 +91,13 @@ fn obey(command: Command) -> Result<()> {
         Command::Test(selection) => stages::run_all(test::STAGES, &selection),
         Command::Ci(selection) => stages::run_all(&ci::stages(), &selection),
         Command::Fences => fences::check().and_then(stages::Tally::into_result),
-        Command::Tidy { write } => tidy::command(write).and_then(stages::Tally::into_result),
+        Command::Tidy { links: true, .. } => tidy::list_links(),
+        Command::Tidy { write, .. } => tidy::command(write).and_then(stages::Tally::into_result),
         Command::Integration { args } => {
             integration::run(&args).and_then(stages::Tally::into_result)
         }
         Command::Browser { args } => browser::run(&args).and_then(stages::Tally::into_result),
+        Command::Release { dry_run } => release::run(dry_run).and_then(stages::Tally::into_result),
         Command::Bench(bench) => bench::run(&bench),
         Command::Soak(soak) => soak::run(&soak),
         Command::Sim(sim) => sim::run(&sim).and_then(stages::Tally::into_result),

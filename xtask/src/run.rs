@@ -1,6 +1,7 @@
 //! Running other programs: where the workspace is, what cargo knows of it, and commands that must succeed.
 
 use std::{
+    collections::BTreeMap,
     env,
     ffi::OsString,
     io::{BufRead, BufReader},
@@ -10,6 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+use serde_json::Value;
 
 /// Returns the workspace's folder.
 pub(crate) fn root() -> PathBuf {
@@ -121,7 +123,50 @@ pub(crate) struct Package {
     /// What it builds.
     pub(crate) targets: Vec<Target>,
     /// Its features, with what each turns on.
-    pub(crate) features: std::collections::BTreeMap<String, Vec<String>>,
+    pub(crate) features: BTreeMap<String, Vec<String>>,
+    /// Its version.
+    pub(crate) version: String,
+    /// Its manifest.
+    pub(crate) manifest_path: PathBuf,
+    /// Where it may be published; `None` for everywhere.
+    publish: Option<Vec<String>>,
+    /// What it needs of others.
+    pub(crate) dependencies: Vec<Dependency>,
+    /// What crates.io shows first.
+    pub(crate) description: Option<String>,
+    /// The licence, in SPDX's words.
+    pub(crate) license: Option<String>,
+    /// Where the source is.
+    pub(crate) repository: Option<String>,
+    /// The oldest compiler it is for.
+    pub(crate) rust_version: Option<String>,
+    /// Where crates.io lists it.
+    pub(crate) categories: Vec<String>,
+    /// What it is found by.
+    pub(crate) keywords: Vec<String>,
+    /// What other tools are told.
+    #[serde(default)]
+    pub(crate) metadata: Value,
+}
+
+impl Package {
+    /// Tells whether it is published.
+    pub(crate) fn is_public(&self) -> bool {
+        self.publish
+            .as_ref()
+            .is_none_or(|places| !places.is_empty())
+    }
+}
+
+/// One thing a member needs.
+#[derive(Deserialize)]
+pub(crate) struct Dependency {
+    /// The other's name.
+    pub(crate) name: String,
+    /// Which versions will do.
+    pub(crate) req: String,
+    /// `dev` or `build`; `None` for what users need too.
+    pub(crate) kind: Option<String>,
 }
 
 /// One thing a member builds.
@@ -133,6 +178,9 @@ pub(crate) struct Target {
     pub(crate) kind: Vec<String>,
     /// Whether a plain `cargo test` runs it.
     pub(crate) test: bool,
+    /// Without which features it is not built.
+    #[serde(default, rename = "required-features")]
+    pub(crate) required_features: Vec<String>,
 }
 
 impl Target {

@@ -53,15 +53,25 @@ pub(crate) fn script() -> Result<()> {
     find_or_install("SCRIPT", &["script"], "bsdutils").map(drop)
 }
 
+/// Makes sure that Node.js and npm are on the path.
+///
+/// # Errors
+///
+/// They are missing.
+pub(crate) fn npm() -> Result<()> {
+    if find(&["node"]).is_none() || find(&["npm"]).is_none() {
+        bail!("Node.js 20 or later and npm are missing: apt-get install -y nodejs npm");
+    }
+    Ok(())
+}
+
 /// Installs what the client's tests need, as their lock file says, unless that is done.
 ///
 /// # Errors
 ///
 /// There is no Node.js, or npm fails.
 pub(crate) fn npm_packages(folder: &Path) -> Result<()> {
-    if find(&["node"]).is_none() || find(&["npm"]).is_none() {
-        bail!("Node.js 20 or later and npm are missing: apt-get install -y nodejs npm");
-    }
+    npm()?;
     let installed = folder.join("node_modules/.package-lock.json");
     let changed = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
     let is_current = match (

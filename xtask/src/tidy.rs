@@ -1,6 +1,8 @@
 //! `cargo xtask tidy`: what the compiler does not check.
 
+mod commands;
 mod files;
+mod links;
 mod map;
 mod markdown;
 mod rules;
@@ -64,6 +66,18 @@ pub(crate) fn command(write: bool) -> Result<Tally> {
     })
 }
 
+/// Prints the addresses outside the workspace that documents name, for whoever wants to visit them.
+///
+/// # Errors
+///
+/// A file cannot be read.
+pub(crate) fn list_links() -> Result<()> {
+    for (address, place) in links::elsewhere(&tree::read(&root())?) {
+        println!("{address}\t{place}");
+    }
+    Ok(())
+}
+
 /// Checks what can be told from the files alone.
 ///
 /// # Errors
@@ -101,14 +115,17 @@ const CODES: &str = "codes";
 
 fn look(root: &Path) -> Result<Findings> {
     let tree = tree::read(root)?;
+    let anchors = links::Anchors::of(&tree);
     let mut findings = Findings::default();
     for file in &tree {
         files::check(file, &mut findings);
         if file.is(".md") {
-            markdown::check(root, file, &mut findings);
+            markdown::check(file, &mut findings);
+            links::check(root, file, &anchors, &mut findings);
         }
     }
     files::check_crates(&tree, &mut findings);
+    commands::check(&tree, &mut findings)?;
     rules::check(document(&tree, PROTOCOL)?, &tree, &mut findings);
     map::check(document(&tree, ARCHITECTURE)?, &tree, &mut findings);
     Ok(findings)

@@ -5,7 +5,11 @@ mod debug;
 mod keys;
 mod meters;
 
-use std::{env, fs, path::PathBuf};
+use std::{
+    env, fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 use upload_server::config::{Config, SlotConfig};
 
@@ -41,6 +45,67 @@ fn every_configuration_in_the_documents_loads() {
         }
     }
     assert!(loaded > 3, "only {loaded} configurations were found");
+}
+
+/// A block marked `toml,manifest` asks for the versions the workspace has, and for features that exist.
+#[test]
+fn every_manifest_in_the_documents_fits() {
+    let workspace = fs::read_to_string(root().join("Cargo.toml")).expect("the manifest");
+    let mut compared = 0;
+    for path in documents() {
+        let text = fs::read_to_string(&path).expect("a document");
+        for block in blocks::of(&text, "toml,manifest") {
+            for line in block.text.lines().filter(|line| line.contains(" = ")) {
+                let (name, wanted) = line.split_once(" = ").expect("a dependency");
+                // The first is the version, what follows are features.
+                let mut quoted = wanted.split('"').skip(1).step_by(2);
+                let version = quoted.next().expect("a version");
+                let own = workspace
+                    .lines()
+                    .find_map(|own| own.strip_prefix(&format!("{name} = ")))
+                    .unwrap_or_else(|| panic!("{}: {name} is unknown", path.display()));
+                let own = own.split_once("version = ").map_or(own, |(_, own)| own);
+                let own = own.trim_start_matches('"');
+                assert!(own.starts_with(version), "{}: {line}", path.display());
+                if let Ok(manifest) = fs::read_to_string(root().join(name).join("Cargo.toml")) {
+                    for feature in quoted {
+                        let there = manifest.contains(&format!("\n{feature} = ["));
+                        assert!(there, "{}: {name} has no {feature}", path.display());
+                    }
+                }
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 5, "only {compared} dependencies were found");
+}
+
+/// Whatever a `sh` block has readers run of the server, the server understands, up to the help that is
+/// asked for behind it.
+#[test]
+fn every_command_in_the_documents_is_understood() {
+    let mut asked = 0;
+    for path in documents() {
+        let text = fs::read_to_string(&path).expect("a document");
+        let blocks = blocks::of(&text, "sh");
+        for line in blocks.iter().flat_map(|block| block.text.lines()) {
+            let by_cargo = line.strip_prefix("cargo run --release -p upload-server");
+            let arguments = by_cargo.map(|rest| rest.trim_start_matches(" --"));
+            let Some(arguments) = arguments.or(line.strip_prefix("upload-server")) else {
+                continue;
+            };
+            let mut command = Command::new(env!("CARGO_BIN_EXE_upload-server"));
+            command.args(arguments.split_whitespace()).arg("--help");
+            let status = command.stdout(Stdio::null()).status();
+            assert!(
+                status.expect("it runs").success(),
+                "{}: {line}",
+                path.display()
+            );
+            asked += 1;
+        }
+    }
+    assert!(asked > 5, "only {asked} commands were found");
 }
 
 /// `UPDATE_DOCS=1 cargo test -p upload-server --test guides` writes the tables anew.

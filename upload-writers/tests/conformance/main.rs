@@ -1,5 +1,9 @@
 //! Every writer and decorator of this crate against the exported suite.
 
+#[path = "../../examples/scanning_writer.rs"]
+#[expect(dead_code, reason = "the example's main is not called")]
+mod scanning_writer;
+
 use std::{
     fs,
     path::Path,
@@ -266,6 +270,15 @@ async fn files_on_a_slow_disk() {
 #[tokio::test]
 async fn files_behind_the_fault_injector() {
     run_all(&Files::new(|_| {}).faulty()).await;
+}
+
+#[tokio::test]
+async fn files_scanned_by_the_example() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let inner = FileWriterFactory::new(FileWriterConfig::new(dir.path())).expect("sets up");
+    let clamd = scanning_writer::stand_in().await.expect("a scanner");
+    let factory = Arc::new(scanning_writer::Scanned { inner, clamd });
+    run_all(&Files { dir, factory }).await;
 }
 
 #[tokio::test]

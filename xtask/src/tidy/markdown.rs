@@ -1,6 +1,4 @@
-//! Documents: links that lead somewhere, one sentence per line, no path of somebody's machine.
-
-use std::path::Path;
+//! Documents: one sentence per line, no path of somebody's machine.
 
 use super::Findings;
 use crate::tree::TextFile;
@@ -11,7 +9,7 @@ const FLEETING: &str = concat!("/t", "mp/");
 const ABBREVIATIONS: &[&str] = &["e.g.", "i.e.", "etc.", "vs.", "cf."];
 
 /// Checks one document.
-pub(super) fn check(root: &Path, file: &TextFile, findings: &mut Findings) {
+pub(super) fn check(file: &TextFile, findings: &mut Findings) {
     findings.checked += 1;
     let mut in_code = false;
     for (number, line) in (1..).zip(file.text.lines()) {
@@ -25,35 +23,10 @@ pub(super) fn check(root: &Path, file: &TextFile, findings: &mut Findings) {
         if in_code {
             continue;
         }
-        for target in links(line) {
-            if !exists(root, file, target) {
-                findings.error(format!("{place}: {target} leads nowhere"));
-            }
-        }
         if sentences(line) > 1 {
             findings.error(format!("{place}: more than one sentence on a line"));
         }
     }
-}
-
-/// Returns the targets of `[text](target)`.
-fn links(line: &str) -> impl Iterator<Item = &str> {
-    line.split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split_once(')'))
-        .map(|(target, _)| target)
-}
-
-fn exists(root: &Path, file: &TextFile, target: &str) -> bool {
-    let is_elsewhere = ["http://", "https://", "mailto:"]
-        .iter()
-        .any(|start| target.starts_with(start));
-    let path = target.split('#').next().unwrap_or("");
-    if is_elsewhere || path.is_empty() {
-        return true;
-    }
-    let folder = Path::new(&file.path).parent().unwrap_or(Path::new(""));
-    root.join(folder).join(path).exists()
 }
 
 /// Counts the sentences of a line of prose; tables and headings are not prose.
@@ -83,21 +56,5 @@ mod tests {
         assert_eq!(sentences("One, e.g. Two, and 1.5 GiB of `a. B`."), 1);
         assert_eq!(sentences("| One. Two. |"), 0);
         assert_eq!(sentences("1. One item."), 1);
-    }
-
-    #[test]
-    fn links_are_followed() {
-        let root = crate::run::root();
-        let file = TextFile {
-            path: "docs/a.md".to_owned(),
-            text: String::new(),
-        };
-        let targets: Vec<_> =
-            links("[a](../Cargo.toml#x) and [b](none.md) [c](https://x.org)").collect();
-        let found: Vec<_> = targets
-            .iter()
-            .map(|target| exists(&root, &file, target))
-            .collect();
-        assert_eq!(found, [true, false, true]);
     }
 }

@@ -1,0 +1,155 @@
+//! The example apps, used as a browser would use them.
+
+mod client;
+
+#[path = "../../examples/axum_app.rs"]
+#[expect(dead_code, reason = "the example's main is not called")]
+mod axum_app;
+#[path = "../../examples/signed_in.rs"]
+#[expect(dead_code, reason = "the example's main is not called")]
+mod signed_in;
+#[cfg(feature = "s3")]
+#[path = "../../examples/to_bucket.rs"]
+#[expect(dead_code, reason = "the example's main is not called")]
+mod to_bucket;
+
+use std::{fs, net::SocketAddr, path::Path};
+
+use http::{StatusCode, header};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use upload_server::Uploads;
+
+use client::{Client, PATIENCE, serve};
+
+/// The smallest beginning a content check takes for a file's type, with a pattern after it.
+fn file(head: &[u8], words: u32) -> Vec<u8> {
+    let pattern = (0..words).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes());
+    head.iter().copied().chain(pattern).collect()
+}
+
+async fn ends(uploads: &Uploads) {
+    let ended = timeout(PATIENCE, uploads.shutdown()).await;
+    assert!(ended.expect("an end in time"));
+}
+
+#[tokio::test]
+async fn an_avatar_is_uploaded_and_saved_by_the_page() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (app, uploads) = axum_app::app(dir.path()).expect("the app");
+    let address = serve(app).await;
+    let mut client = Client::connect(address, None).await.expect("connected");
+    assert_eq!(client.configs.upload_configs["avatar"].accept, ".jpg,.png");
+
+    let avatar = file(b"\xFF\xD8\xFF\xE0\x00\x10JFIF\x00\x01\x01\x00", 50_000);
+    client
+        .upload("avatar", "me.jpg", "image/jpeg", &avatar)
+        .await;
+    assert_eq!(client.event("save").await, json!({ "saved": 1 }));
+    let stored = fs::read(dir.path().join("avatar.jpg")).expect("saved");
+    assert!(stored == avatar, "saved byte by byte");
+
+    drop(client);
+    ends(&uploads).await;
+}
+
+#[tokio::test]
+async fn files_of_a_user_end_in_their_own_folder() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (app, uploads) = signed_in::app(dir.path()).expect("the app");
+    let address = serve(app).await;
+
+    let stranger = Client::connect(address, None).await.map(drop);
+    let Err(tokio_websockets::Error::Upgrade(_)) = stranger else {
+        panic!("nobody uploads without signing in: {stranger:?}");
+    };
+    let refused = sign_in(address, "alice", "guess").await;
+    assert_eq!(refused, Err(StatusCode::FORBIDDEN));
+
+    for user in ["alice", "bob"] {
+        let cookie = sign_in(address, user, "secret").await.expect("signed in");
+        let mut client = Client::connect(address, Some(&cookie))
+            .await
+            .expect("connected");
+        let notes = format!("notes of {user}");
+        let result = client
+            .upload("documents", "notes.txt", "text/plain", notes.as_bytes())
+            .await;
+        let path = result["path"].as_str().expect("a path");
+        let folder = dir.path().join("files").join(user);
+        let stored = fs::read_to_string(folder.join(path)).expect("stored");
+        assert_eq!(stored, notes);
+        assert_eq!(count_files(&folder), 1, "only their own");
+    }
+    ends(&uploads).await;
+}
+
+#[cfg(feature = "s3")]
+#[tokio::test]
+async fn a_video_goes_to_the_bucket_in_parts() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (bucket, data) = (dir.path().join("s3"), dir.path().join("data"));
+    fs::create_dir(&bucket).expect("a directory");
+    let s3 = to_bucket::client(&to_bucket::s3_server(&bucket).await.expect("a server"));
+    let (app, uploads) = to_bucket::app(&s3, &data).await.expect("the app");
+    let mut client = Client::connect(serve(app).await, None)
+        .await
+        .expect("connected");
+
+    // Two parts of 5 MiB and a short one.
+    let video = file(b"\x00\x00\x00\x1Cftypisom\x00\x00\x02\x00", 3_000_000);
+    let result = client
+        .upload("video", "harbour.mp4", "video/mp4", &video)
+        .await;
+    assert_eq!(result["bucket"], "videos");
+    let key = result["key"].as_str().expect("a key");
+    let object = s3.get_object().bucket("videos").key(key).send().await;
+    let stored = object.expect("stored").body.collect().await.expect("read");
+    assert!(stored.into_bytes() == video, "stored byte by byte");
+    assert_eq!(count_files(&data.join("video")), 0, "no file in between");
+
+    drop(client);
+    ends(&uploads).await;
+}
+
+/// Sends the sign-in form and returns the cookie it is answered with.
+async fn sign_in(address: SocketAddr, name: &str, password: &str) -> Result<String, StatusCode> {
+    let body = format!("name={name}&password={password}");
+    let request = format!(
+        "POST /sign-in HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+         content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("read");
+
+    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let status = status.expect("a status");
+    if status != StatusCode::SEE_OTHER {
+        return Err(status);
+    }
+    let name = format!("{}: ", header::SET_COOKIE);
+    let line = answer.lines().find_map(|line| line.strip_prefix(&name));
+    let (cookie, _) = line
+        .expect("a cookie")
+        .split_once(';')
+        .expect("its attributes");
+    Ok(cookie.to_owned())
+}
+
+/// Counts the files below a folder.
+fn count_files(folder: &Path) -> usize {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return 0;
+    };
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths
+        .map(|path| if path.is_dir() { count_files(&path) } else { 1 })
+        .sum()
+}

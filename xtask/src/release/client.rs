@@ -1,0 +1,94 @@
+//! What npm would publish of the browser client.
+
+use std::{collections::BTreeSet, fs};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::{
+    run::{output_of, program, root},
+    services,
+};
+
+/// Where the package is.
+pub(super) const FOLDER: &str = "upload-server/client";
+
+/// What is published, and nothing else.
+const FILES: &[&str] = &[
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "README.md",
+    "crc32c.js",
+    "directives.js",
+    "index.d.ts",
+    "index.js",
+    "package.json",
+    "presigned.js",
+    "protocol.js",
+    "resume.js",
+    "sender.js",
+    "socket.js",
+    "source.js",
+];
+
+/// Packs without writing, and returns what is wrong.
+///
+/// # Errors
+///
+/// npm is missing or says something unexpected.
+pub(super) fn troubles(version: &str) -> Result<Vec<String>> {
+    services::npm()?;
+    let folder = root().join(FOLDER);
+    let said = output_of(program("npm", ["pack", "--dry-run", "--json"]).current_dir(&folder))?;
+    let packed: Value = serde_json::from_str(&said).context("npm printed something unexpected")?;
+    let packed = &packed[0];
+    println!("{}, {} bytes packed", packed["id"], packed["size"]);
+
+    let mut troubles = compare(&paths(packed));
+    if packed["version"] != version {
+        troubles.push(format!(
+            "has version {} and the crates {version}",
+            packed["version"]
+        ));
+    }
+    for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
+        if fs::read(folder.join(licence))? != fs::read(root().join(licence))? {
+            troubles.push(format!("{licence} is not that of the workspace"));
+        }
+    }
+    Ok(troubles)
+}
+
+fn paths(packed: &Value) -> BTreeSet<&str> {
+    let files = packed["files"].as_array().map_or(&[][..], Vec::as_slice);
+    files
+        .iter()
+        .filter_map(|file| file["path"].as_str())
+        .collect()
+}
+
+/// Compares what is packed with what should be.
+fn compare(packed: &BTreeSet<&str>) -> Vec<String> {
+    let wanted: BTreeSet<_> = FILES.iter().copied().collect();
+    let missing = wanted
+        .difference(packed)
+        .map(|path| format!("{path} is not packed"));
+    let surplus = packed.difference(&wanted);
+    let surplus = surplus.map(|path| format!("{path} is packed and not on the list"));
+    missing.chain(surplus).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_little_and_too_much_are_seen() {
+        let packed = FILES.iter().copied().filter(|path| *path != "index.js");
+        let packed: BTreeSet<_> = packed.chain(["test/run.mjs"]).collect();
+        let found = compare(&packed);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].starts_with("index.js"), "{found:?}");
+        assert!(found[1].starts_with("test/run.mjs"), "{found:?}");
+    }
+}
