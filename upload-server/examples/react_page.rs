@@ -1,7 +1,7 @@
-//! A React page that uploads photos: `cargo run -p upload-server --example react_page`, then open
-//! <http://127.0.0.1:3000>.
+//! A React page that uploads photos; what the browser gets is in `react/`, and nothing is built.
 //!
-//! The page is `react/`: plain modules, so there is nothing to build. The browser fetches React itself.
+//! `cargo run -p upload-server --example react_page`, then open <http://127.0.0.1:3000>.
+//! React itself comes from a server of others, as the import map in `react/index.html` says.
 
 use axum::{
     Router,

@@ -14,12 +14,15 @@ use bytes::Bytes;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use serde_json::Value;
 use upload_writers::{
-    AbortReason, BoxWriter, Checkpoint, FileWriterConfig, FileWriterFactory, Reopened, UploadFacts,
+    AbortReason, BoxWriter, FileWriterConfig, FileWriterFactory, Stray, SweepPolicy, UploadFacts,
     UploadWriter, WriteError, WriterFactory, Written,
     conformance::{Backend, run_all},
 };
 
 /// Compresses what the writers of another factory store.
+///
+/// The state of the compression dies with the process, so there is no `reopen`: a slot with this
+/// writer goes on after a lost connection, and starts over after a restart.
 struct Gzip<F>(F);
 
 #[async_trait]
@@ -38,19 +41,8 @@ impl<F: WriterFactory> WriterFactory for Gzip<F> {
         })
     }
 
-    async fn reopen(
-        &self,
-        _facts: &UploadFacts,
-        _checkpoint: &Checkpoint,
-        _offset: u64,
-    ) -> Result<Reopened, WriteError> {
-        Ok(Reopened::Gone)
-    }
-
-    /// The state of the compression dies with the process, so a slot with this writer goes on after
-    /// a lost connection, and starts over after a restart.
-    fn can_reopen(&self) -> bool {
-        false
+    async fn sweep(&self, policy: &SweepPolicy) -> Result<Vec<Stray>, WriteError> {
+        self.0.sweep(policy).await
     }
 }
 
@@ -102,10 +94,6 @@ impl UploadWriter for GzipWriter {
     async fn abort(&mut self, reason: &AbortReason) {
         self.encoder = None;
         self.inner.abort(reason).await;
-    }
-
-    fn checkpoint(&self) -> Option<Checkpoint> {
-        None
     }
 
     fn rest(&mut self) {

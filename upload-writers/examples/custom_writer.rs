@@ -12,8 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use upload_writers::{
-    AbortReason, BoxWriter, Checkpoint, Reopened, UploadFacts, UploadWriter, WriteError,
-    WriterFactory, Written,
+    AbortReason, BoxWriter, UploadFacts, UploadWriter, WriteError, WriterFactory, Written,
     conformance::{Backend, run_all},
 };
 
@@ -97,10 +96,6 @@ impl UploadWriter for RunWriter {
             self.runs.clear();
         }
     }
-
-    fn checkpoint(&self) -> Option<Checkpoint> {
-        None
-    }
 }
 
 #[async_trait]
@@ -112,19 +107,6 @@ impl WriterFactory for Memory {
             runs: Runs::new(),
             received: 0,
         })
-    }
-
-    async fn reopen(
-        &self,
-        _facts: &UploadFacts,
-        _checkpoint: &Checkpoint,
-        _offset: u64,
-    ) -> Result<Reopened, WriteError> {
-        Ok(Reopened::Gone)
-    }
-
-    fn can_reopen(&self) -> bool {
-        false
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 use upload_writers::{
-    AbortReason, BoxWriter, Checkpoint, FileWriterConfig, FileWriterFactory, Reopened, UploadFacts,
+    AbortReason, BoxWriter, FileWriterConfig, FileWriterFactory, Stray, SweepPolicy, UploadFacts,
     UploadWriter, WriteError, WriteErrorKind, WriterFactory, Written, conformance::facts,
 };
 
@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const ANSWER_BYTES_MAX: u64 = 4096;
 
 /// Scans what the writers of another factory store.
+///
+/// A scan cannot be taken up in the middle, so there is no `reopen`: such an upload starts over.
 pub(crate) struct Scanned<F> {
     pub(crate) inner: F,
     /// Where clamd listens, as `host:port`.
@@ -37,25 +39,19 @@ pub(crate) struct Scanned<F> {
 #[async_trait]
 impl<F: WriterFactory> WriterFactory for Scanned<F> {
     fn create(&self, facts: &UploadFacts) -> BoxWriter {
+        let facts = UploadFacts {
+            resumable: false,
+            ..facts.clone()
+        };
         Box::new(ScannedWriter {
-            inner: self.inner.create(facts),
+            inner: self.inner.create(&facts),
             clamd: self.clamd.clone(),
             scan: None,
         })
     }
 
-    /// A scan cannot be taken up in the middle, so such an upload starts over.
-    async fn reopen(
-        &self,
-        _facts: &UploadFacts,
-        _checkpoint: &Checkpoint,
-        _offset: u64,
-    ) -> Result<Reopened, WriteError> {
-        Ok(Reopened::Gone)
-    }
-
-    fn can_reopen(&self) -> bool {
-        false
+    async fn sweep(&self, policy: &SweepPolicy) -> Result<Vec<Stray>, WriteError> {
+        self.inner.sweep(policy).await
     }
 }
 
@@ -101,10 +97,6 @@ impl UploadWriter for ScannedWriter {
     async fn abort(&mut self, reason: &AbortReason) {
         self.scan = None;
         self.inner.abort(reason).await;
-    }
-
-    fn checkpoint(&self) -> Option<Checkpoint> {
-        None
     }
 
     fn rest(&mut self) {

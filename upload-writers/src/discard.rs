@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     error::{AbortReason, WriteError},
     life::Life,
-    writer::{BoxWriter, Checkpoint, Reopened, UploadFacts, UploadWriter, WriterFactory, Written},
+    writer::{BoxWriter, UploadFacts, UploadWriter, WriterFactory, Written},
 };
 
 /// Makes writers that keep nothing; their result is `{"size": n}`.
@@ -20,19 +20,6 @@ pub struct DiscardWriterFactory;
 impl WriterFactory for DiscardWriterFactory {
     fn create(&self, _facts: &UploadFacts) -> BoxWriter {
         Box::new(DiscardWriter::default())
-    }
-
-    async fn reopen(
-        &self,
-        _facts: &UploadFacts,
-        _checkpoint: &Checkpoint,
-        _offset: u64,
-    ) -> Result<Reopened, WriteError> {
-        Ok(Reopened::Gone)
-    }
-
-    fn can_reopen(&self) -> bool {
-        false
     }
 }
 
@@ -78,9 +65,5 @@ impl UploadWriter for DiscardWriter {
 
     async fn abort(&mut self, _reason: &AbortReason) {
         self.life.begin_abort();
-    }
-
-    fn checkpoint(&self) -> Option<Checkpoint> {
-        None
     }
 }

@@ -92,11 +92,14 @@ pub trait UploadWriter: Send {
     /// It is safe before `open` and after a failed call.
     async fn abort(&mut self, reason: &AbortReason);
 
-    /// Tells what another process needs to go on with this upload; `None`: it cannot be reopened.
+    /// Tells what another process needs to go on with this upload; `None`, the default: it cannot be
+    /// reopened.
     ///
     /// Valid once open. It may change with each call that stores something, and has at most
     /// [`CHECKPOINT_BYTES_MAX`] bytes.
-    fn checkpoint(&self) -> Option<Checkpoint>;
+    fn checkpoint(&self) -> Option<Checkpoint> {
+        None
+    }
 
     /// Nobody writes until the next call, which may be long in coming, or never come: a writer that
     /// keeps others away from what it stored, with a lock for example, gives that up for now.
@@ -163,7 +166,7 @@ pub trait WriterFactory: Send + Sync {
     fn create(&self, facts: &UploadFacts) -> BoxWriter;
 
     /// Goes on with an upload at `offset`, which is at most what was durable when `checkpoint` was
-    /// taken; anything stored past it is discarded.
+    /// taken; anything stored past it is discarded. By default there is nothing to go on from.
     ///
     /// # Errors
     ///
@@ -171,13 +174,17 @@ pub trait WriterFactory: Send + Sync {
     /// storage knows a holder of a higher [epoch](UploadFacts::epoch).
     async fn reopen(
         &self,
-        facts: &UploadFacts,
-        checkpoint: &Checkpoint,
-        offset: u64,
-    ) -> Result<Reopened, WriteError>;
+        _facts: &UploadFacts,
+        _checkpoint: &Checkpoint,
+        _offset: u64,
+    ) -> Result<Reopened, WriteError> {
+        Ok(Reopened::Gone)
+    }
 
-    /// Says whether [`reopen`](Self::reopen) can ever succeed.
-    fn can_reopen(&self) -> bool;
+    /// Says whether [`reopen`](Self::reopen) can ever succeed; not by default.
+    fn can_reopen(&self) -> bool {
+        false
+    }
 
     /// Removes what nobody holds any more (PROTOCOL RESUME-8), and tells what that was.
     ///

@@ -57,6 +57,7 @@ fn judge(command: &str, metadata: &Metadata) -> Result<(), String> {
     match words.as_slice() {
         [] | ["upload-server", ..] | ["npm" | "apt-get" | "git" | "cd", ..] => Ok(()),
         ["cargo", "xtask", rest @ ..] => xtask(rest),
+        ["cargo", "install", rest @ ..] if !rest.contains(&"--path") => Ok(()),
         ["cargo", "run" | "test" | "install", rest @ ..] => built(rest, metadata),
         [
             "cargo",
