@@ -3,6 +3,8 @@
 //! `cargo run -p upload-server --example react_page`, then open <http://127.0.0.1:3000>.
 //! React itself comes from a server of others, as the import map in `react/index.html` says.
 
+use std::env;
+
 use axum::{
     Router,
     http::header::CONTENT_TYPE,
@@ -29,7 +31,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             get(module(include_str!("react/useUploads.js"))),
         )
         .nest("/uploads", uploads.router());
-    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    let address = env::args().nth(1);
+    let listener = TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:3000")).await?;
     println!("listening on http://{}", listener.local_addr()?);
     tokio::select! {
         served = axum::serve(listener, app) => served?,

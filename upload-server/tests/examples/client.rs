@@ -33,11 +33,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Connects to `/uploads/ws` with this cookie.
-    pub(crate) async fn connect(
-        address: SocketAddr,
-        cookie: Option<&str>,
-    ) -> Result<Self, tokio_websockets::Error> {
+    /// Connects to `/uploads/ws` with this cookie; the error is the code that a server closes with instead.
+    pub(crate) async fn connect(address: SocketAddr, cookie: Option<&str>) -> Result<Self, u16> {
         let uri = format!("ws://{address}/uploads/ws").parse().expect("a URI");
         let protocol = HeaderValue::from_static(SUBPROTOCOL);
         let mut builder = ClientBuilder::from_uri(uri)
@@ -49,12 +46,13 @@ impl Client {
                 .add_header(header::COOKIE, cookie)
                 .expect("a header");
         }
-        let (mut socket, response) = builder.connect().await?;
+        let (mut socket, response) = builder.connect().await.expect("a WebSocket");
         assert_eq!(response.headers()["sec-websocket-protocol"], SUBPROTOCOL);
-        let ServerMessage::Configs(configs) = heard(&mut socket).await else {
-            panic!("upload_configs comes first");
-        };
-        Ok(Self { socket, configs })
+        match heard(&mut socket).await {
+            Ok(ServerMessage::Configs(configs)) => Ok(Self { socket, configs }),
+            Ok(other) => panic!("upload_configs comes first, and not {other:?}"),
+            Err(code) => Err(code),
+        }
     }
 
     /// Uploads a file, keeping to the credit, and returns the `result` that came with its receipt.
@@ -71,7 +69,7 @@ impl Client {
             "client_name": name, "client_type": media_type, "client_size": file.len(),
         }))
         .await;
-        let ServerMessage::Registered(registered) = heard(&mut self.socket).await else {
+        let Ok(ServerMessage::Registered(registered)) = heard(&mut self.socket).await else {
             panic!("{name} is welcome");
         };
         let (mut credit, mut sent) = (registered.credit, 0);
@@ -99,10 +97,10 @@ impl Client {
     }
 
     /// Runs an event handler of the application and returns its result.
-    pub(crate) async fn event(&mut self, event: &str) -> Value {
-        self.say(&json!({ "type": "event", "event": event, "id": 1 }))
+    pub(crate) async fn event(&mut self, event: &str, params: &Value) -> Value {
+        self.say(&json!({ "type": "event", "event": event, "id": 1, "params": params }))
             .await;
-        let ServerMessage::EventResult(answer) = heard(&mut self.socket).await else {
+        let Ok(ServerMessage::EventResult(answer)) = heard(&mut self.socket).await else {
             panic!("the event is answered");
         };
         assert!(answer.ok, "{answer:?}");
@@ -121,7 +119,7 @@ impl Client {
 
     async fn progress(&mut self) -> Box<Snapshot> {
         match heard(&mut self.socket).await {
-            ServerMessage::Progress(progress)
+            Ok(ServerMessage::Progress(progress))
                 if matches!(progress.status, Status::Uploading | Status::Complete) =>
             {
                 progress
@@ -131,16 +129,19 @@ impl Client {
     }
 }
 
-async fn heard(socket: &mut Socket) -> ServerMessage {
+/// Returns what the server says next, or the code it closes with.
+async fn heard(socket: &mut Socket) -> Result<ServerMessage, u16> {
     loop {
         let message = timeout(PATIENCE, socket.next())
             .await
             .expect("an answer in time");
         let message = message.expect("an open socket").expect("a message");
+        if let Some((code, _)) = message.as_close() {
+            return Err(code.into());
+        }
         if let Some(text) = message.as_text() {
-            return ServerMessage::parse(text)
-                .expect("JSON")
-                .expect("a known type");
+            let said = ServerMessage::parse(text).expect("JSON");
+            return Ok(said.expect("a known type"));
         }
     }
 }

@@ -5,13 +5,13 @@ mod client;
 #[path = "../../examples/axum_app.rs"]
 #[expect(dead_code, reason = "the example's main is not called")]
 mod axum_app;
-#[path = "../../examples/signed_in.rs"]
-#[expect(dead_code, reason = "the example's main is not called")]
-mod signed_in;
 #[cfg(feature = "s3")]
 #[path = "../../examples/to_bucket.rs"]
 #[expect(dead_code, reason = "the example's main is not called")]
 mod to_bucket;
+#[path = "../../examples/user_folders.rs"]
+#[expect(dead_code, reason = "the example's main is not called")]
+mod user_folders;
 
 use std::{fs, net::SocketAddr, path::Path};
 
@@ -22,6 +22,7 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
+use upload_proto::close;
 use upload_server::Uploads;
 
 use client::{Client, PATIENCE, serve};
@@ -49,7 +50,8 @@ async fn an_avatar_is_uploaded_and_saved_by_the_page() {
     client
         .upload("avatar", "me.jpg", "image/jpeg", &avatar)
         .await;
-    assert_eq!(client.event("save").await, json!({ "saved": 1 }));
+    let saved = client.event("save", &json!({ "name": "Ann" })).await;
+    assert_eq!(saved, json!({ "saved": 1, "name": "Ann" }));
     let stored = fs::read(dir.path().join("avatar.jpg")).expect("saved");
     assert!(stored == avatar, "saved byte by byte");
 
@@ -60,13 +62,12 @@ async fn an_avatar_is_uploaded_and_saved_by_the_page() {
 #[tokio::test]
 async fn files_of_a_user_end_in_their_own_folder() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (app, uploads) = signed_in::app(dir.path()).expect("the app");
+    let (app, uploads) = user_folders::app(dir.path()).expect("the app");
     let address = serve(app).await;
 
+    // CONN-2: nobody uploads without signing in.
     let stranger = Client::connect(address, None).await.map(drop);
-    let Err(tokio_websockets::Error::Upgrade(_)) = stranger else {
-        panic!("nobody uploads without signing in: {stranger:?}");
-    };
+    assert_eq!(stranger, Err(close::UNAUTHENTICATED));
     let refused = sign_in(address, "alice", "guess").await;
     assert_eq!(refused, Err(StatusCode::FORBIDDEN));
 

@@ -3,10 +3,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { file, photos, until } from "../page.mjs";
 
-const PAGE = fileURLToPath(new URL("../../../../examples/react/", import.meta.url));
 const require = createRequire(import.meta.url);
 
 /** React is published as CommonJS only: one module for the browser, with all it needs inside. */
@@ -30,19 +28,18 @@ function bundle(name) {
 
 export default {
   async "the example page uploads photos, shows how far they are, and why one was refused"(t) {
-    // A page that comes from here and not from the server counts as one of the wide world.
-    const context = await t.browser.newContext({ permissions: ["local-network-access"] });
+    const app = await t.example("react_page");
+    const context = await t.browser.newContext();
     t.onEnd(() => context.close());
     const page = await context.newPage();
     const trouble = [];
     page.on("pageerror", (e) => trouble.push(String(e.stack ?? e)));
     page.on("console", (m) => m.type() === "error" && trouble.push(m.text()));
-    await page.route(`${t.server.url}react/**`, (route) => route.fulfill({ path: join(PAGE, new URL(route.request().url()).pathname.replace("/react/", "") || "index.html") }));
     await page.route("https://esm.sh/**", (route) => {
       const name = /\/(react|react-dom)@[\d.]+(\/client)?$/.exec(route.request().url());
       return route.fulfill({ contentType: "text/javascript", headers: { "access-control-allow-origin": "*" }, body: bundle(name[1] + (name[2] ?? "")) });
     });
-    await page.goto(`${t.server.url}react/`);
+    await page.goto(app.url);
     await page.waitForSelector("input[type=file]");
 
     const pictures = await photos(page, t.path("photos"), 3);
@@ -56,7 +53,7 @@ export default {
     assert.deepEqual(done.slice(0, 3), Array(3).fill(["complete", 100]));
     assert.equal(done[3][0], "error");
     assert.notEqual(await page.textContent("li:nth-child(4) em"), "");
-    assert.equal((await t.server.stored("photos")).length, 3);
+    assert.equal((await app.stored("photos", "uploads")).length, 3);
     assert.deepEqual(trouble, []);
   },
 };
