@@ -29,6 +29,7 @@ const FILES: &[&str] = &[
     "sender.js",
     "socket.js",
     "source.js",
+    "upload.js",
 ];
 
 /// Packs without writing, and returns what is wrong.
