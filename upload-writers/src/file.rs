@@ -55,8 +55,8 @@ pub struct FileWriterConfig {
     pub temp_dir: PathBuf,
     /// What it takes until bytes count as durable.
     pub durability: Durability,
-    /// Whether to reserve the declared size when an upload opens. It saves processor time while
-    /// writing and finds a full disk early, but a client reserves what it only declares.
+    /// Whether to reserve room ahead of what arrives. It saves processor time while writing and finds
+    /// a full disk a little earlier; at most as much is reserved as was received.
     pub preallocate: bool,
     /// How long one call may hold up its task with writing before writes go to a blocking thread
     /// for a while.

@@ -44,6 +44,7 @@ pub(crate) fn run(args: &[String]) -> Result<Tally> {
     let redis = services::redis()?;
     services::strace()?;
     services::script()?;
+    services::proxies()?;
     let server = server_binary()?;
     let mut command = cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
     command.args(targets.iter().flat_map(|name| ["--test", name]));

@@ -65,6 +65,16 @@ pub(crate) fn npm() -> Result<()> {
     Ok(())
 }
 
+/// Makes sure that the proxies are on the path that tests put before the server.
+///
+/// # Errors
+///
+/// One is missing, and cannot be installed.
+pub(crate) fn proxies() -> Result<()> {
+    find_or_install("NGINX", &["nginx"], "nginx-light")?;
+    find_or_install("CADDY", &["caddy"], "caddy").map(drop)
+}
+
 /// Installs what the client's tests need, as their lock file says, unless that is done.
 ///
 /// # Errors

@@ -55,6 +55,8 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // A log that can not be written, as on a full disk, must not take a connection with it.
+        .log_internal_errors(false)
         .init();
     let cli = Cli::parse();
     let config = cli.config.as_deref();

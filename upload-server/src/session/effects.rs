@@ -9,8 +9,8 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use upload_core::{
-    CallId, CallOutcome, DisconnectReason, Entry, EntryId, Event, Output, Record, StoreEvent,
-    Verdict, WriterEvent,
+    CallId, CallOutcome, DisconnectReason, Entry, EntryId, EntryStatus, Event, Output, Record,
+    StoreEvent, Verdict, WriterEvent,
 };
 use upload_proto::{Code, Register, UploadRef};
 use upload_stores::{UploadKey, UploadStateStore};
@@ -288,6 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     upload = %entry.upload,
                     slot = &*entry.slot,
                     status = ?entry.status,
+                    code = code_of(&entry).map(Code::as_str),
                     bytes_received = entry.bytes_received,
                     "upload ended"
                 );
@@ -356,6 +357,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 handler(completed.clone()).await;
             }
         });
+    }
+}
+
+/// Returns what the client was told of an upload that failed.
+fn code_of(entry: &Entry) -> Option<Code> {
+    match entry.status {
+        EntryStatus::Failed(code) => Some(code),
+        EntryStatus::Uploading | EntryStatus::Complete | EntryStatus::Cancelled => None,
     }
 }
 

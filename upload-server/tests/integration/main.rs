@@ -10,15 +10,18 @@
 )]
 
 mod client;
+mod disk;
 mod djust;
 mod drain;
 mod failure_table;
 mod half_open;
 mod kills;
+mod logs;
 mod lost_reply;
 mod main_job;
 mod parked;
 mod pattern;
+mod proxies;
 mod proxy;
 mod redis_faults;
 mod redis_server;

@@ -22,6 +22,7 @@ pub struct Server {
     dir: Arc<TempDir>,
     config: PathBuf,
     log: PathBuf,
+    level: &'static str,
 }
 
 /// Returns the binary under test.
@@ -48,21 +49,32 @@ impl Server {
         Self::start_in(dir, config)
     }
 
+    /// Starts with a log of this level.
+    pub fn start_logging(config: &str, level: &'static str) -> Self {
+        let dir = Arc::new(TempDir::new().expect("a temporary directory"));
+        Self::start_as(dir, config, level)
+    }
+
     /// Starts another server with its own port and configuration in `dir`.
     pub fn start_in(dir: Arc<TempDir>, config: &str) -> Self {
+        Self::start_as(dir, config, "info")
+    }
+
+    fn start_as(dir: Arc<TempDir>, config: &str, level: &'static str) -> Self {
         let port = free_port();
         let path = dir.path().to_str().expect("UTF-8 path");
         let text = format!("listen = \"127.0.0.1:{port}\"\n{config}").replace("{dir}", path);
         let config = dir.path().join(format!("config-{port}.toml"));
         fs::write(&config, text).expect("a configuration file");
         let log = dir.path().join(format!("log-{port}.txt"));
-        let child = spawn(&config, &log);
+        let child = spawn(&config, &log, level);
         let mut server = Self {
             child,
             port,
             dir,
             config,
             log,
+            level,
         };
         server.wait_until_ready();
         server
@@ -71,7 +83,7 @@ impl Server {
     /// Starts it again with the same port, configuration and files.
     pub fn restart(&mut self) {
         self.kill();
-        self.child = spawn(&self.config, &self.log);
+        self.child = spawn(&self.config, &self.log, self.level);
         self.wait_until_ready();
     }
 
@@ -186,7 +198,7 @@ impl Drop for Server {
     }
 }
 
-fn spawn(config: &Path, log: &Path) -> Child {
+fn spawn(config: &Path, log: &Path, level: &str) -> Child {
     let log = fs::OpenOptions::new()
         .create(true)
         .append(true)
@@ -195,6 +207,7 @@ fn spawn(config: &Path, log: &Path) -> Child {
     without_our_variables(Command::new(binary()))
         .arg("--config")
         .arg(config)
+        .env("RUST_LOG", level)
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a second handle"))
         .stderr(log)

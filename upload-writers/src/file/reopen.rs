@@ -271,9 +271,6 @@ impl Job {
     /// Copies the first `offset` bytes, inside the kernel where it can; says whether all were there.
     fn copy(&self, mut old: &File, mut new: &File) -> io::Result<bool> {
         let config = &self.shared.config;
-        if config.preallocate {
-            temp::reserve(new, self.client_size)?;
-        }
         // The handle is our own, so its cursor is not the old holder's.
         old.seek(SeekFrom::Start(0))?;
         let copied = io::copy(&mut old.take(self.offset), &mut new)?;
@@ -288,9 +285,6 @@ impl Job {
     fn cut(&self, mut file: &File) -> io::Result<()> {
         if file.metadata()?.len() > self.offset {
             file.set_len(self.offset)?;
-            if self.shared.config.preallocate {
-                temp::reserve(file, self.client_size)?;
-            }
         }
         file.seek(SeekFrom::Start(self.offset))?;
         Ok(())

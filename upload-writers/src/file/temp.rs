@@ -127,29 +127,36 @@ pub(super) fn remove(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// How much of a file is reserved at a time, in bytes: enough for the file system to lay it out
-/// well, and no more than that, since a declared size alone must not take the disk from others.
-pub(super) const RESERVE_STEP: u64 = 32 * 1024 * 1024;
+/// Most of a file that is reserved at a time, in bytes: enough for the file system to lay it out well.
+const RESERVE_STEP: u64 = 32 * 1024 * 1024;
 
-/// Reserves the beginning of a file of `size` bytes, one step at most.
-pub(super) fn reserve(file: &File, size: u64) -> io::Result<()> {
-    reserve_step(file, 0, size).map(drop)
-}
+/// Bytes a file has before anything is reserved for those that follow.
+const RESERVE_AFTER: u64 = 1024 * 1024;
 
-/// Reserves one step from `from` on, within `size` and without changing the file's length, where
-/// the file system can; returns where the reservation ends.
-pub(super) fn reserve_step(file: &File, from: u64, size: u64) -> io::Result<u64> {
-    let len = size.saturating_sub(from).min(RESERVE_STEP);
+/// Reserves what follows the `received` bytes of a file, within its declared `size`, where the file
+/// system can; returns where the reservation ends, which was at `reserved` before.
+///
+/// At most as much again is reserved as is there already: a declared size alone must not take the
+/// disk from others. The file's length does not change.
+pub(super) fn reserve(file: &File, reserved: u64, received: u64, size: u64) -> io::Result<u64> {
+    let step = received.min(RESERVE_STEP);
+    if received < RESERVE_AFTER || reserved >= size || reserved > received.saturating_add(step / 2)
+    {
+        return Ok(reserved);
+    }
+    let from = reserved.max(received);
+    let end = received.saturating_add(step).min(size);
     #[cfg(target_os = "linux")]
-    if len > 0 {
-        match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, from, len) {
+    if end > from {
+        let keep_size = rustix::fs::FallocateFlags::KEEP_SIZE;
+        match rustix::fs::fallocate(file, keep_size, from, end - from) {
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
             Err(errno) => return Err(errno.into()),
         }
     }
     #[cfg(not(target_os = "linux"))]
     let _ = file;
-    Ok(from.saturating_add(len))
+    Ok(end.max(reserved))
 }
 
 fn open_flags() -> OFlags {
@@ -230,14 +237,21 @@ mod tests {
 
     /// The reserved length must not show, since the length of a file tells what it holds.
     #[test]
-    fn reserving_keeps_the_length() {
+    fn no_more_is_reserved_than_is_there() {
+        const MIB: u64 = 1 << 20;
         let file = tempfile::tempfile().expect("temp file");
-        reserve(&file, 1 << 20).expect("reserves");
-        reserve(&file, 0).expect("nothing to do");
-        let size = RESERVE_STEP + 5;
-        let end = reserve_step(&file, 0, size).expect("reserves");
-        assert_eq!(end, RESERVE_STEP, "one step at a time");
-        assert_eq!(reserve_step(&file, end, size).expect("reserves"), size);
+        let at = |reserved, received, size| {
+            reserve(&file, reserved * MIB, received * MIB, size * MIB).expect("reserves") / MIB
+        };
+        assert_eq!(at(0, 0, 1000), 0, "nothing for a promise");
+        assert_eq!(at(0, 2, 1000), 4);
+        assert_eq!(at(4, 2, 1000), 4, "there is enough ahead");
+        assert_eq!(at(4, 3, 1000), 6);
+        assert_eq!(at(6, 5, 7), 7, "no more than the size");
+        assert_eq!(at(7, 6, 7), 7);
+        assert_eq!(at(100, 100, 1000), 132, "one step at a time");
         assert_eq!(file.metadata().expect("metadata").len(), 0);
+        let blocks = file.metadata().expect("metadata").blocks() * 512;
+        assert!(blocks < 64 * MIB, "{blocks}");
     }
 }

@@ -138,13 +138,9 @@ impl FileWriter {
 
     /// Reserves the next step before the bytes come to the end of the last one.
     fn reserve_ahead(&mut self) -> Result<(), WriteError> {
-        let ahead = self.written.received.saturating_add(temp::RESERVE_STEP / 2);
-        if self.shared.config.preallocate
-            && self.reserved < self.client_size
-            && self.reserved <= ahead
-        {
-            let from = self.reserved.max(self.written.received);
-            self.reserved = temp::reserve_step(self.file()?, from, self.client_size)?;
+        if self.shared.config.preallocate {
+            let received = self.written.received;
+            self.reserved = temp::reserve(self.file()?, self.reserved, received, self.client_size)?;
         }
         Ok(())
     }
@@ -209,22 +205,16 @@ impl UploadWriter for FileWriter {
     async fn open(&mut self) -> Result<(), WriteError> {
         self.life.begin_open()?;
         let (shared, place) = (Arc::clone(&self.shared), self.place()?.clone());
-        let (path, size) = (self.temp_path(), self.client_size);
+        let path = self.temp_path();
         let resumable = self.temp.resumable;
         let file = blocking(move || {
             let config = &shared.config;
             place.make_dir(&config.data_dir)?;
             let file = temp::create(&path)?;
-            let prepare = || -> io::Result<()> {
-                if config.preallocate {
-                    temp::reserve(&file, size)?;
-                }
-                if resumable && config.durability == Durability::Disk {
-                    place::sync_dir(&config.temp_dir)?;
-                }
-                Ok(())
-            };
-            if let Err(error) = prepare() {
+            if resumable
+                && config.durability == Durability::Disk
+                && let Err(error) = place::sync_dir(&config.temp_dir)
+            {
                 let _ = temp::remove(&path);
                 return Err(error.into());
             }
@@ -232,7 +222,6 @@ impl UploadWriter for FileWriter {
         })
         .await?;
         self.file = Some(Arc::new(file));
-        self.reserved = self.client_size.min(temp::RESERVE_STEP);
         self.life.ready();
         Ok(())
     }

@@ -176,17 +176,26 @@ async fn durable_means_what_was_configured() {
 }
 
 #[tokio::test]
-async fn the_declared_size_is_reserved_and_given_back() {
-    let declared = 8 << 20;
+async fn room_is_reserved_ahead_and_given_back() {
+    let declared = 64 << 20;
     let place = Place::new(|config| config.preallocate = true);
     let mut writer = place.opened(&facts(declared, true)).await;
+    let disk = || fs::metadata(place.temp()).expect("metadata").blocks() * 512;
+    assert_eq!(disk(), 0, "a declared size takes no room");
+    let mut large = VecDeque::from([Bytes::from(vec![7; 4 << 20])]);
+    writer.write_chunks(&mut large).await.expect("writes");
     write(&mut writer, "hello").await;
     let metadata = fs::metadata(place.temp()).expect("metadata");
-    assert_eq!(metadata.len(), 5, "the length tells what is there");
+    assert_eq!(
+        metadata.len(),
+        (4 << 20) + 5,
+        "the length tells what is there"
+    );
+    assert!(disk() <= 9 << 20, "no more is reserved than was received");
     let result = writer.close().await.expect("closes");
     let path = result["path"].as_str().expect("has a path");
     let metadata = fs::metadata(place.dir.path().join(path)).expect("metadata");
-    assert!(metadata.blocks() * 512 < declared, "unused blocks are kept");
+    assert!(metadata.blocks() * 512 < 6 << 20, "unused blocks are kept");
 }
 
 #[tokio::test]

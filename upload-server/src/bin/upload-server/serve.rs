@@ -8,12 +8,21 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use upload_server::{Prometheus, config::Config, serve, terminated};
 
+/// Threads for calls of the file system that block; each has a stack and a share of the allocator, and
+/// many uploads that begin at once must not add up to much.
+const BLOCKING_THREADS_MAX: usize = 64;
+
 /// Reads the configuration and serves.
-#[tokio::main]
-pub(crate) async fn run(
-    file: Option<&Path>,
-    listen: Option<SocketAddr>,
-) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(file: Option<&Path>, listen: Option<SocketAddr>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(run_inside(file, listen))
+}
+
+async fn run_inside(file: Option<&Path>, listen: Option<SocketAddr>) -> anyhow::Result<ExitCode> {
     let mut config = Config::load(file)?;
     config.listen = listen.unwrap_or(config.listen);
     let prometheus = Prometheus::install()?;
