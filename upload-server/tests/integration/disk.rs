@@ -336,10 +336,7 @@ async fn no_descriptor_left() {
     other.until_durable().await;
     let mut freed = Hand::begin(&server, "any", MIB).await;
     let mut kept = Hand::begin(&server, "resumable", MIB).await;
-    let fds = fs::read_dir(format!("/proc/{}/fd", server.pid()))
-        .expect("its descriptors")
-        .count();
-    limit_files(&server, &fds.to_string());
+    limit_files(&server, &first_free(&server).to_string());
 
     freed.send_to(HEAD).await;
     assert_ended(&freed.ending().await, "storage_throttled");
@@ -349,10 +346,8 @@ async fn no_descriptor_left() {
     assert_detached(&told, "storage_throttled");
     other.send_to(MIB).await;
     other.until_durable().await;
-    let (url, early) = (
-        server.ws(),
-        tokio::time::timeout(Duration::from_millis(300), Client::connect(&server.ws())),
-    );
+    let url = server.ws();
+    let early = tokio::time::timeout(Duration::from_millis(300), Client::connect(&url));
     assert!(early.await.is_err(), "a new connection has to wait");
     let waiting = tokio::spawn(async move { Client::connect(&url).await });
 
@@ -368,6 +363,17 @@ async fn no_descriptor_left() {
         .await;
     assert!(server.temporary().is_empty(), "{:?}", server.temporary());
     assert!(server.is_running());
+}
+
+/// Returns the lowest number that no descriptor of the server has: the limit is one of numbers.
+fn first_free(server: &Server) -> u32 {
+    let fds = fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("its descriptors");
+    let taken: Vec<u32> = fds
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    (0..)
+        .find(|number| !taken.contains(number))
+        .expect("there are numbers left")
 }
 
 /// Changes how many files the server may have open.
