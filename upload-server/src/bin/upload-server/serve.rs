@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use upload_server::{Prometheus, config::Config, serve, terminated};
 
 /// Threads for calls of the file system that block; each has a stack and a share of the allocator, and
-/// many uploads that begin at once must not add up to much.
-const BLOCKING_THREADS_MAX: usize = 64;
+/// all of them compete with those that serve sockets when many uploads begin or end at once.
+const BLOCKING_THREADS_MAX: usize = 16;
 
 /// Reads the configuration and serves.
 pub(crate) fn run(file: Option<&Path>, listen: Option<SocketAddr>) -> anyhow::Result<ExitCode> {
