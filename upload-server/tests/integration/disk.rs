@@ -1,4 +1,4 @@
-//! Storage in trouble: full, out of inodes, broken.
+//! Storage in trouble: full, out of inodes, broken, no descriptor left.
 //!
 //! One upload is told what it is, what it had stored is freed or kept, and everybody else goes on.
 
@@ -95,6 +95,8 @@ struct Hand {
     upload: Uuid,
     file: Vec<u8>,
     sent: usize,
+    /// The index of the next chunk.
+    index: u32,
 }
 
 impl Hand {
@@ -114,18 +116,18 @@ impl Hand {
             upload,
             file,
             sent: 0,
+            index: 0,
         }
     }
 
     /// Sends on, up to `end`.
     async fn send_to(&mut self, end: usize) {
-        let mut index = u32::try_from(self.sent.div_ceil(CHUNK)).expect("few");
         while self.sent < end {
             let next = end.min(self.sent + CHUNK);
             self.client
-                .chunk(self.upload, index, &self.file[self.sent..next])
+                .chunk(self.upload, self.index, &self.file[self.sent..next])
                 .await;
-            (self.sent, index) = (next, index + 1);
+            (self.sent, self.index) = (next, self.index + 1);
         }
     }
 
@@ -325,4 +327,63 @@ async fn a_broken_disk() {
     assert_eq!(stored, 2, "nothing that failed was published");
     assert!(server.temporary().is_empty(), "{:?}", server.temporary());
     assert!(server.is_running());
+}
+
+/// RESUME-10: no descriptor is left: uploads under way go on, new files and connections wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_descriptor_left() {
+    let mut server = Server::start(&slots(EMBEDDED));
+    let mut other = Hand::begin(&server, "once", 2 * MIB).await;
+    other.send_to(HEAD).await;
+    other.until_durable().await;
+    let mut freed = Hand::begin(&server, "any", MIB).await;
+    let mut kept = Hand::begin(&server, "resumable", MIB).await;
+    limit_files(&server, &first_free(&server).to_string());
+
+    freed.send_to(HEAD).await;
+    assert_ended(&freed.ending().await, "storage_throttled");
+    assert_logged(&server, freed.upload, "Too many open files");
+    kept.send_to(HEAD).await;
+    let told = kept.ending().await;
+    assert_detached(&told, "storage_throttled");
+    other.send_to(MIB).await;
+    other.until_durable().await;
+    let url = server.ws();
+    let early = tokio::time::timeout(Duration::from_millis(300), Client::connect(&url));
+    assert!(early.await.is_err(), "a new connection has to wait");
+    let waiting = tokio::spawn(async move { Client::connect(&url).await });
+
+    limit_files(&server, "1024");
+    let mut client = waiting.await.expect("it is let in");
+    let file = pattern::file(5, MIB);
+    assert_eq!(
+        client.upload("any", "b.bin", &file).await["status"],
+        "complete"
+    );
+    other.complete(&server).await;
+    kept.resume_and_complete(&server, &told["bytes_durable"])
+        .await;
+    assert!(server.temporary().is_empty(), "{:?}", server.temporary());
+    assert!(server.is_running());
+}
+
+/// Returns the lowest number that no descriptor of the server has: the limit is one of numbers.
+fn first_free(server: &Server) -> u32 {
+    let fds = fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("its descriptors");
+    let taken: Vec<u32> = fds
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    (0..)
+        .find(|number| !taken.contains(number))
+        .expect("there are numbers left")
+}
+
+/// Changes how many files the server may have open.
+fn limit_files(server: &Server, most: &str) {
+    let status = Command::new("prlimit")
+        .args(["--pid", &server.pid().to_string()])
+        .arg(format!("--nofile={most}:"))
+        .status()
+        .expect("prlimit runs; install it with: apt-get install util-linux");
+    assert!(status.success());
 }
