@@ -37,7 +37,7 @@ const SMOKE: &[&str] = &[
     "never-reading",
     "huge-frame",
     "register-storm",
-    "left-uploads",
+    "credit-ignoring",
     "reset-churn",
 ];
 const SMOKE_SECONDS: f64 = 2.0;
