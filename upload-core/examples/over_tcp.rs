@@ -147,7 +147,6 @@ fn config() -> SessionConfig {
             boot: "example".into(),
             session: 1,
         },
-        shared_store: false,
         tally: Arc::new(OwnerTally::default()),
         limits: SessionLimits::default(),
         checksum: true,

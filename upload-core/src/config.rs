@@ -40,6 +40,9 @@ pub struct SlotRules {
     pub auto_upload: bool,
     /// Whether uploads keep a record and can be resumed (PROTOCOL section 8).
     pub resumable: bool,
+    /// Whether other processes see the store that keeps those records; if not, a
+    /// lease of another start of the process is known to be dead.
+    pub shared_store: bool,
     /// Whether an upload outlives a client that closes its tab (RESUME-7).
     pub keep_on_leave: bool,
     /// Whether active content is announced as allowed.
@@ -48,7 +51,8 @@ pub struct SlotRules {
     pub direct: bool,
     /// Whether completion consumes the entry (CTRL-3).
     pub consume_on_complete: bool,
-    /// Whether [`crate::Output::Authorize`] is asked before an entry is made.
+    /// Whether [`crate::Output::Authorize`] is asked before an entry is made, goes
+    /// on, or is stored.
     pub authorize: bool,
     /// Bytes the content gate holds back before it asks for a verdict.
     pub head_bytes: u32,
@@ -67,6 +71,7 @@ impl SlotRules {
             chunk_size: DEFAULT_CHUNK_BYTES,
             auto_upload: true,
             resumable: false,
+            shared_store: false,
             keep_on_leave: false,
             allow_active_content: false,
             direct: false,
@@ -104,6 +109,8 @@ pub struct Holder {
 pub struct SessionLimits {
     /// Uploads of one owner, attached and parked, over all connections (CTRL-3).
     pub max_uploads_per_owner: u32,
+    /// Declared bytes of all those uploads together; `None` for no limit (CTRL-3).
+    pub max_bytes_per_owner: Option<u64>,
     /// Bytes a client may be ahead of the writer (CREDIT-2).
     pub window_bytes: u64,
     /// Longest pause between chunks while there is credit (CONN-3).
@@ -136,6 +143,7 @@ impl Default for SessionLimits {
     fn default() -> Self {
         Self {
             max_uploads_per_owner: 64,
+            max_bytes_per_owner: None,
             window_bytes: 4 * 1024 * 1024,
             idle_upload: Duration::from_secs(60),
             first_message: Duration::from_secs(60),
@@ -162,9 +170,6 @@ pub struct SessionConfig {
     pub plain: bool,
     /// Who holds the leases this session takes.
     pub holder: Holder,
-    /// Whether other processes see the same store; if not, a lease of another
-    /// start of the process is known to be dead.
-    pub shared_store: bool,
     /// How many uploads the owner has, over all its connections.
     pub tally: Arc<OwnerTally>,
     /// Times and bounds.

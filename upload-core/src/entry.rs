@@ -73,6 +73,22 @@ impl Entry {
         }
     }
 
+    /// Returns what the client asked for when it registered.
+    pub(crate) fn registration(&self) -> Register {
+        Register {
+            upload: self.upload,
+            upload_name: self.slot.to_string(),
+            client_name: self.client_name.clone(),
+            client_type: self.client_type.clone(),
+            client_size: self.client_size,
+            resumable: Some(self.resumable),
+            client_id: None,
+            last_modified: self.last_modified,
+            relative_path: self.relative_path.clone(),
+            meta: Some(self.meta.clone()),
+        }
+    }
+
     /// Returns the progress in whole percent, 100 for an empty file.
     pub fn progress(&self) -> u8 {
         progress(self.bytes_received, self.client_size)

@@ -30,13 +30,14 @@ mod session;
 mod state;
 mod tally;
 mod time;
+mod undoing;
 mod upload;
 mod window;
 
 pub use config::{Holder, Screen, SessionConfig, SessionLimits, SlotRules};
 pub use entry::{Entry, EntryStatus};
 pub use output::{
-    AbortReason, CallId, CallOutcome, DisconnectReason, EntryId, Event, Output, Parked,
+    AbortReason, CallId, CallOutcome, DisconnectReason, EntryId, Event, Moment, Output, Parked,
     RecordExpect, RecordVersion, StorageFault, StoreEvent, Verdict, WriterEvent,
 };
 pub use record::{Lease, RECORD_BYTES_MAX, Record, RecordError, RecordPhase};

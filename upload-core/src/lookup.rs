@@ -36,7 +36,9 @@ pub(crate) fn judge(record: &Record, asker: Asker<'_>) -> Judgement {
         return Judgement::Take;
     };
     let is_local = lease.boot == asker.holder.boot;
-    if is_live(lease, is_local, asker) && !is_same_client(lease, asker) {
+    // What an older connection says was on its way when its client opened the newer.
+    let is_late = is_local && lease.session > asker.holder.session;
+    if is_live(lease, is_local, asker) && (is_late || !is_same_client(lease, asker)) {
         return Judgement::Locked;
     }
     if is_local && !asker.evicted {
@@ -114,6 +116,31 @@ mod tests {
                 expected,
                 "{boot} {theirs:?} {expires} {ours:?} {shared_store} {evicted}"
             );
+        }
+    }
+
+    /// RESUME-4: a request that was long on its way over an older connection takes
+    /// nothing from the newer connection of the same client.
+    #[test]
+    fn a_late_request_takes_nothing() {
+        let record = leased("here", Some("a"), 1000);
+        for (session, unix_ms, expected) in [
+            (0, 500, Judgement::Locked),
+            (2, 500, Judgement::Evict),
+            (0, 1000, Judgement::Evict),
+        ] {
+            let holder = Holder {
+                session,
+                ..holder()
+            };
+            let asker = Asker {
+                holder: &holder,
+                client_id: Some("a"),
+                shared_store: true,
+                evicted: false,
+                unix_ms,
+            };
+            assert_eq!(judge(&record, asker), expected, "{session} at {unix_ms}");
         }
     }
 

@@ -39,13 +39,15 @@ pub enum RecordExpect {
 pub enum Output {
     /// Send this message.
     Send(ServerMessage),
-    /// Ask the application whether this registration is allowed; answer with
+    /// Ask the application whether this upload is allowed; answer with
     /// [`crate::Session::handle_authorized`].
     Authorize {
-        /// The registration that waits.
+        /// What waits: a registration, a look-up, or an entry that is all here.
         entry: EntryId,
-        /// What the client asked for.
+        /// What the client asked for when it registered.
         register: Arc<Register>,
+        /// What happens if it is.
+        moment: Moment,
     },
     /// Judge the first bytes; answer with [`crate::Session::handle_verdict`].
     Inspect {
@@ -89,6 +91,14 @@ pub enum Output {
         /// The entry.
         entry: EntryId,
     },
+    /// Write nothing more of what waits, and keep the writer; nothing is answered.
+    /// An [`Output::Abort`] or [`Output::Release`] follows once the store told
+    /// whether the upload is still this session's to undo; it means nothing to a
+    /// writer that came to its end by itself meanwhile.
+    Halt {
+        /// The entry.
+        entry: EntryId,
+    },
     /// Undo what was written; nothing is answered.
     Abort {
         /// The entry.
@@ -115,6 +125,8 @@ pub enum Output {
         entry: EntryId,
         /// Whose record.
         upload: UploadRef,
+        /// The slot that keeps it, where that is known.
+        slot: Option<Arc<str>>,
     },
     /// Have this process's connection that holds `upload` give it up
     /// ([`crate::Session::handle_evict`] there); answer with
@@ -132,6 +144,8 @@ pub enum Output {
         entry: EntryId,
         /// Whose record.
         upload: UploadRef,
+        /// The slot that keeps it.
+        slot: Arc<str>,
         /// At most [`crate::RECORD_BYTES_MAX`] bytes.
         record: Vec<u8>,
         /// What must be there now.
@@ -139,10 +153,15 @@ pub enum Output {
         /// How long it lives from now.
         ttl: Duration,
     },
-    /// Delete the record if it is still this version; nothing is answered.
+    /// Delete the record if it is still this version; answer with
+    /// [`StoreEvent::Forgotten`], [`StoreEvent::Conflict`] or [`StoreEvent::Failed`].
     Forget {
+        /// The entry, perhaps already gone from the session.
+        entry: EntryId,
         /// Whose record.
         upload: UploadRef,
+        /// The slot that keeps it.
+        slot: Arc<str>,
         /// What must be there now.
         expect: RecordVersion,
     },
@@ -196,6 +215,17 @@ pub enum Event {
         /// About this ref.
         upload: Option<UploadRef>,
     },
+}
+
+/// What the application is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Moment {
+    /// An upload is about to begin.
+    Register,
+    /// An upload of an earlier connection is about to go on.
+    Resume,
+    /// Every byte is here and the file is about to be stored.
+    Complete,
 }
 
 /// Why a writer is told to undo its work (DESIGN of writers: abort reasons).
@@ -306,6 +336,8 @@ pub enum StoreEvent {
     Evicted,
     /// The record was written.
     Saved(RecordVersion),
+    /// The record was deleted.
+    Forgotten,
     /// Something else stands there than was expected.
     Conflict,
     /// The store did not answer, or refused.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use upload_proto::{Register, UploadRef};
 
 /// Largest encoded record; a larger one switches resuming off for its upload.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024;
@@ -82,6 +83,9 @@ pub struct Record {
     /// What the writer returned from close; null before.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub result: Value,
+    /// Names the registration it began with, and no other, also not of the same ref.
+    #[serde(default)]
+    pub birth: String,
     /// Milliseconds since the Unix epoch.
     pub created_unix_ms: u64,
     /// Milliseconds since the Unix epoch.
@@ -143,6 +147,22 @@ impl Record {
         Ok(bytes)
     }
 
+    /// Returns what the client asked for when it registered `upload`.
+    pub(crate) fn registration(&self, upload: UploadRef) -> Register {
+        Register {
+            upload,
+            upload_name: self.slot.clone(),
+            client_name: self.client_name.clone(),
+            client_type: self.client_type.clone(),
+            client_size: self.client_size,
+            resumable: Some(true),
+            client_id: None,
+            last_modified: self.last_modified,
+            relative_path: self.relative_path.clone(),
+            meta: Some(self.meta.clone()),
+        }
+    }
+
     /// Returns the index the next chunk must have after a resume (CHUNK-4).
     pub fn next_index(&self) -> u64 {
         self.offset / u64::from(self.chunk_size.max(1))
@@ -173,6 +193,7 @@ pub(crate) mod tests {
             epoch: 1,
             lease: None,
             result: Value::Null,
+            birth: "here.1.1".into(),
             created_unix_ms: 0,
             updated_unix_ms: 0,
         }

@@ -30,6 +30,9 @@ pub(crate) struct Saver {
     saved: Option<Saving>,
     /// Something else than its numbers changed since the last save began.
     outdated: bool,
+    /// A save that tells where the bytes are began, or the record told it before:
+    /// others may have learned of this writer.
+    told_writer: bool,
     tried_at: Option<Instant>,
     /// `None` while the store is well.
     retry: Option<Retry>,
@@ -51,9 +54,20 @@ impl Saver {
             checking: false,
             saved: None,
             outdated: false,
+            told_writer: false,
             tried_at: None,
             retry: None,
         }
+    }
+
+    /// Notes that the record told where the bytes are before this session had it.
+    pub(crate) fn knows_writer(&mut self) {
+        self.told_writer = true;
+    }
+
+    /// Returns whether another process may have learned where the bytes are.
+    pub(crate) fn has_told_writer(&self) -> bool {
+        self.told_writer
     }
 
     /// Returns whether this upload keeps a record at all.
@@ -161,6 +175,7 @@ impl Saver {
     /// Notes that a save went out.
     pub(crate) fn begin(&mut self, saving: Saving, now: Now) {
         self.in_flight = Some(saving);
+        self.told_writer |= saving.has_checkpoint;
         self.outdated = false;
         self.tried_at = Some(now.instant);
     }

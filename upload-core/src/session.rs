@@ -19,6 +19,7 @@ use upload_proto::{Code, ErrorMessage, Frame, FrameError, ServerMessage, UploadR
 use crate::{
     DisconnectReason, Entry, EntryId, Now, Output, SessionConfig, StoreEvent, Verdict, WriterEvent,
     endings::Endings,
+    undoing::Undoing,
     upload::{Context, Departure, Upload},
 };
 
@@ -44,8 +45,8 @@ pub struct Session {
     endings: Endings,
     waiting: BTreeMap<EntryId, register::Waiting>,
     lookups: BTreeMap<EntryId, resume::Lookup>,
-    /// Ended uploads whose record is deleted once its last save is answered.
-    forgetting: BTreeMap<EntryId, UploadRef>,
+    /// Ended uploads whose record is not known to be gone.
+    undoing: BTreeMap<EntryId, Undoing>,
     calls: BTreeMap<crate::CallId, control::Call>,
     window: u64,
     first_message_by: Option<Instant>,
@@ -85,7 +86,7 @@ impl Session {
             endings: Endings::new(config.limits.endings_kept),
             waiting: BTreeMap::new(),
             lookups: BTreeMap::new(),
-            forgetting: BTreeMap::new(),
+            undoing: BTreeMap::new(),
             calls: BTreeMap::new(),
             window: config.limits.window_bytes,
             first_message_by: Some(now.instant + config.limits.first_message),
@@ -152,9 +153,9 @@ impl Session {
     pub fn handle_store(&mut self, entry: EntryId, event: StoreEvent, now: Now) {
         if self.ids.contains_key(&entry) {
             self.with_entry(entry, now, |held, cx| held.store(event, cx));
-        } else if let Some(upload) = self.forgetting.remove(&entry) {
-            if let StoreEvent::Saved(expect) = event {
-                self.out.push(Output::Forget { upload, expect });
+        } else if let Some(undoing) = self.undoing.get_mut(&entry) {
+            if undoing.store(entry, event, &self.config.holder, &mut self.out) {
+                self.undoing.remove(&entry);
             }
         } else {
             self.handle_lookup(entry, event, now);
@@ -266,7 +267,7 @@ impl Session {
 
     /// Returns whether the connection is gone and nothing waits for an answer.
     pub fn is_finished(&self) -> bool {
-        self.stage == Stage::Gone && self.uploads.is_empty() && self.forgetting.is_empty()
+        self.stage == Stage::Gone && self.uploads.is_empty() && self.undoing.is_empty()
     }
 
     /// Returns the payload bytes of this session that no writer has taken.
@@ -339,8 +340,9 @@ impl Session {
             return;
         };
         self.ids.remove(&held.entry.id);
-        if held.owes_forgetting() {
-            self.forgetting.insert(held.entry.id, upload);
+        if let Some((mut undoing, standing)) = held.undoing() {
+            undoing.begin(held.entry.id, standing, &mut self.out);
+            self.undoing.insert(held.entry.id, undoing);
         }
         match &held.departure {
             Some(Departure::Ended(snapshot) | Departure::Detached(snapshot)) => {
@@ -399,7 +401,7 @@ impl Session {
     }
 
     fn after_answer(&mut self) {
-        if self.stage == Stage::Draining && self.uploads.is_empty() && self.forgetting.is_empty() {
+        if self.stage == Stage::Draining && self.uploads.is_empty() && self.undoing.is_empty() {
             self.close(close::RESTARTING);
         }
     }

@@ -14,6 +14,10 @@
 //!                               Complete
 //! ```
 //!
+//! A writer that is reopened before the head of its file is the upload's to keep
+//! leads back to `Holding` (`Unjudged`): the bytes to come are not those that were
+//! judged. Its writer is open by then, so `Accepted` and `Opened` follow at once.
+//!
 //! From any phase that has not ended, `Fail` leads to `Failed` (not from
 //! `Recording`: the file is published by then) and `Cancel` to `Cancelled` (not
 //! once the writer was told to close). `Detach` leads from the two quiet phases,
@@ -68,6 +72,8 @@ pub enum Step {
     Opened,
     /// The writer goes on where an earlier holder left off.
     Reopened,
+    /// The writer goes on, but at an offset before the end of what is judged.
+    Unjudged,
     /// An earlier holder's close turns out to have taken effect.
     ClosedBefore,
     /// A complete frame was found right: all bytes, and the checksum.
@@ -118,6 +124,7 @@ impl Phase {
             (P::Inspecting, S::Accepted) => P::Opening,
             (P::Opening, S::Opened) => P::Receiving,
             (P::Reopening, S::Reopened) => P::Receiving,
+            (P::Reopening, S::Unjudged) => P::Holding,
             (P::Reopening, S::ClosedBefore) => P::Recording,
             (P::Receiving, S::Finish) => P::Finishing,
             (P::Finishing, S::Settled) => P::Closing,
@@ -146,13 +153,14 @@ impl Phase {
 
 impl Step {
     /// Every step, for tests that walk the table.
-    pub const ALL: [Step; 15] = [
+    pub const ALL: [Step; 16] = [
         Step::Claimed,
         Step::Found,
         Step::HeadRead,
         Step::Accepted,
         Step::Opened,
         Step::Reopened,
+        Step::Unjudged,
         Step::ClosedBefore,
         Step::Finish,
         Step::Settled,
@@ -173,58 +181,58 @@ mod tests {
     /// the initial of the next phase, or a dot where the step means nothing.
     /// COMPLETE-6: the last four rows are all dots, so no upload ends twice.
     const TABLE: [(Phase, &str); 13] = [
-        //                  Cl Fo HR Ac Op Re CB Fi Se Cd Rd Fa Ca De Sh
+        //                  Cl Fo HR Ac Op Re Un CB Fi Se Cd Rd Fa Ca De Sh
         (
             Phase::Claiming,
-            "  H  e  .  .  .  .  .  .  .  .  .  F  X  .  .",
+            "  H  e  .  .  .  .  .  .  .  .  .  .  F  X  .  .",
         ),
         (
             Phase::Holding,
-            "   .  .  I  .  .  .  .  .  .  .  .  F  X  D  .",
+            "   .  .  I  .  .  .  .  .  .  .  .  .  F  X  D  .",
         ),
         (
             Phase::Inspecting,
-            ".  .  .  O  .  .  .  .  .  .  .  F  X  .  .",
+            ".  .  .  O  .  .  .  .  .  .  .  .  F  X  .  .",
         ),
         (
             Phase::Opening,
-            "   .  .  .  .  R  .  .  .  .  .  .  F  X  .  D",
+            "   .  .  .  .  R  .  .  .  .  .  .  .  F  X  .  D",
         ),
         (
             Phase::Reopening,
-            " .  .  .  .  .  R  r  .  .  .  .  F  X  .  D",
+            " .  .  .  .  .  R  H  r  .  .  .  .  F  X  .  D",
         ),
         (
             Phase::Receiving,
-            " .  .  .  .  .  .  .  f  .  .  .  F  X  D  D",
+            " .  .  .  .  .  .  .  .  f  .  .  .  F  X  D  D",
         ),
         (
             Phase::Finishing,
-            " .  .  .  .  .  .  .  .  c  .  .  F  X  .  D",
+            " .  .  .  .  .  .  .  .  .  c  .  .  F  X  .  D",
         ),
         (
             Phase::Closing,
-            "   .  .  .  .  .  .  .  .  .  r  .  F  .  .  D",
+            "   .  .  .  .  .  .  .  .  .  .  r  .  F  .  .  D",
         ),
         (
             Phase::Recording,
-            " .  .  .  .  .  .  .  .  .  .  C  .  .  .  .",
+            " .  .  .  .  .  .  .  .  .  .  .  C  .  .  .  .",
         ),
         (
             Phase::Complete,
-            "  .  .  .  .  .  .  .  .  .  .  .  .  .  .  .",
+            "  .  .  .  .  .  .  .  .  .  .  .  .  .  .  .  .",
         ),
         (
             Phase::Failed,
-            "    .  .  .  .  .  .  .  .  .  .  .  .  .  .  .",
+            "    .  .  .  .  .  .  .  .  .  .  .  .  .  .  .  .",
         ),
         (
             Phase::Cancelled,
-            " .  .  .  .  .  .  .  .  .  .  .  .  .  .  .",
+            " .  .  .  .  .  .  .  .  .  .  .  .  .  .  .  .",
         ),
         (
             Phase::Detached,
-            "  .  .  .  .  .  .  .  .  .  .  .  .  .  .  .",
+            "  .  .  .  .  .  .  .  .  .  .  .  .  .  .  .  .",
         ),
     ];
 

@@ -19,8 +19,8 @@ use serde_json::Value;
 use upload_proto::{Code, UploadRef};
 
 use crate::{
-    AbortReason, Entry, Now, Output, OwnerToken, Phase, Record, RecordVersion, SessionConfig,
-    SlotRules, Step,
+    AbortReason, Entry, EntryId, Now, Output, OwnerToken, Phase, Record, RecordVersion,
+    SessionConfig, SlotRules, Step,
     crc::Running,
     intake::{Intake, Taken},
     pulse::{Numbers, Pulse},
@@ -68,13 +68,22 @@ pub(crate) struct Upload {
     checkpoint: Option<Value>,
     /// A complete frame was found right.
     finish: bool,
+    /// What the application said about storing it.
+    allowed: Allowed,
     /// The host has a writer of this upload.
     has_writer: bool,
     /// A writer was opened, now or before.
     opened: bool,
 
     saver: Saver,
+    /// The record is being deleted although the upload goes on; until it is, the
+    /// upload may have become another holder's.
+    forgets_record: bool,
+    /// What the writer of an ended upload is told once the record is gone.
+    to_abort: Option<AbortReason>,
     epoch: u64,
+    /// Which registration it began with.
+    birth: Arc<str>,
     created_unix_ms: u64,
     file_crc32c: Option<u32>,
     /// An `upload_resumed` is owed; the request used `upload_id` or not.
@@ -110,6 +119,14 @@ pub(crate) struct Resuming {
     pub(crate) seen_epoch: Option<u64>,
 }
 
+/// What the application said about storing a file that is all here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Allowed {
+    Unasked,
+    Asked,
+    Yes,
+}
+
 /// Chunks that no writer may see yet.
 #[derive(Debug, Default)]
 struct Held {
@@ -125,7 +142,12 @@ impl Upload {
     pub(crate) fn registered(newcomer: Newcomer, cx: &Context<'_>) -> Self {
         let saver = Saver::new(newcomer.entry.resumable, None);
         let crc = cx.config.checksum.then_some(0);
-        Self::new(newcomer, saver, Running::from(0, crc), cx.now)
+        let mut upload = Self::new(newcomer, saver, Running::from(0, crc), cx.now);
+        if upload.saver.is_enabled() {
+            let (holder, EntryId(number)) = (&cx.config.holder, upload.entry.id);
+            upload.birth = format!("{}.{}.{number}", holder.boot, holder.session).into();
+        }
+        upload
     }
 
     /// Takes over an upload from its record.
@@ -135,14 +157,25 @@ impl Upload {
         resuming: Resuming,
         cx: &Context<'_>,
     ) -> Self {
-        let saver = Saver::new(true, Some(version));
-        let crc = cx.config.checksum.then_some(record.crc32c).flatten();
-        let crc = Running::from(record.offset, crc);
+        let mut saver = Saver::new(true, Some(version));
+        if record.opened {
+            saver.knows_writer();
+        }
+        // Within the head, what comes now need not be what was judged then.
+        let head_bytes = u64::from(newcomer.slot.head_bytes).min(record.client_size);
+        let is_judged = record.offset >= head_bytes;
+        let (offset, crc) = match is_judged {
+            true => (record.offset, record.crc32c),
+            false => (0, Some(0)),
+        };
+        let crc = cx.config.checksum.then_some(crc).flatten();
+        let crc = Running::from(offset, crc);
         let mut upload = Self::new(newcomer, saver, crc, cx.now);
-        upload.continue_at(record.offset, record.offset);
+        upload.continue_at(offset, offset);
         upload.checkpoint = record.checkpoint;
         upload.opened = record.opened;
         upload.epoch = record.epoch.saturating_add(1);
+        upload.birth = record.birth.into();
         upload.created_unix_ms = record.created_unix_ms;
         upload.file_crc32c = record.file_crc32c;
         upload.resuming = Some(resuming);
@@ -173,10 +206,14 @@ impl Upload {
             durable: 0,
             checkpoint: None,
             finish: false,
+            allowed: Allowed::Unasked,
             has_writer: false,
             opened: false,
             saver,
+            forgets_record: false,
+            to_abort: None,
             epoch: 1,
+            birth: Arc::default(),
             created_unix_ms: now.unix_ms,
             file_crc32c: None,
             resuming: None,
@@ -216,7 +253,6 @@ impl Upload {
         if !self.takes_frames() || self.finish {
             return;
         }
-        self.active_at = cx.now.instant;
         match self.intake.take(index, data.len()) {
             Taken::Next => self.append(data, cx),
             Taken::Again | Taken::Gap { first: false } => {}
@@ -235,6 +271,8 @@ impl Upload {
         if data.is_empty() {
             return;
         }
+        // What was here already, or comes too early, is no progress (CONN-3).
+        self.active_at = cx.now.instant;
         self.crc.append(&data);
         self.entry.bytes_received = self.intake.received();
         if self.phase == Phase::Receiving {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Once};
 
 use crate::{
-    identity::Identity, mount::MountFn, options::SlotFiles, origin::Origins, reaper,
+    identity::Identity, mount::MountFn, options::SlotDefaults, origin::Origins, reaper,
     s3_events::S3Events, shared::Shared,
 };
 
@@ -13,7 +13,7 @@ pub(crate) struct App {
     pub(crate) identity: Identity,
     pub(crate) origins: Origins,
     pub(crate) mount: Option<MountFn>,
-    pub(crate) files: SlotFiles,
+    pub(crate) defaults: SlotDefaults,
     /// `None` where there is neither a webhook nor a hook.
     pub(crate) s3_events: Option<S3Events>,
     tasks: Once,
@@ -25,7 +25,7 @@ impl App {
         identity: Identity,
         origins: Origins,
         mount: Option<MountFn>,
-        files: SlotFiles,
+        defaults: SlotDefaults,
         s3_events: Option<S3Events>,
     ) -> Self {
         Self {
@@ -33,7 +33,7 @@ impl App {
             identity,
             origins,
             mount,
-            files,
+            defaults,
             s3_events,
             tasks: Once::new(),
         }
@@ -44,7 +44,7 @@ impl App {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             self.tasks.call_once(|| {
                 let shared = Arc::clone(&self.shared);
-                let sweepers = reaper::Sweepers::of(&shared, &self.files.writers);
+                let sweepers = reaper::Sweepers::of(&shared, &self.defaults.writers);
                 if let Some(events) = &self.s3_events {
                     events.hooks.start(&shared, &runtime);
                 }

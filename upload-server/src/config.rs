@@ -198,6 +198,7 @@ impl Config {
         Limits {
             session: SessionLimits {
                 max_uploads_per_owner: limits.max_uploads_per_owner,
+                max_bytes_per_owner: limits.max_bytes_per_owner.map(|bytes| bytes.0),
                 idle_upload: Duration::from_secs(limits.idle_upload_seconds),
                 first_message: Duration::from_secs(limits.first_message_seconds),
                 ping_interval: Duration::from_secs(limits.ping_seconds),
@@ -302,6 +303,8 @@ pub struct LimitsConfig {
     pub max_connections: usize,
     /// Uploads of one owner over all connections.
     pub max_uploads_per_owner: u32,
+    /// Declared bytes of those uploads together; no limit by default.
+    pub max_bytes_per_owner: Option<Size>,
     /// Seconds an upload may stand still while it has credit.
     pub idle_upload_seconds: u64,
     /// Seconds from connecting to the whole request.
@@ -325,6 +328,7 @@ impl Default for LimitsConfig {
         Self {
             max_connections: limits.max_connections,
             max_uploads_per_owner: session.max_uploads_per_owner,
+            max_bytes_per_owner: None,
             idle_upload_seconds: session.idle_upload.as_secs(),
             handshake_seconds: limits.handshake.as_secs(),
             first_message_seconds: session.first_message.as_secs(),

@@ -113,6 +113,13 @@ impl Drivers {
         self.end(entry, Last::Close);
     }
 
+    /// Writes nothing more; how it ends is told later.
+    pub(crate) fn halt(&mut self, entry: EntryId) {
+        if let Some(driver) = self.by_entry.get_mut(&entry) {
+            driver.halt();
+        }
+    }
+
     /// Undoes what was written.
     pub(crate) fn abort(&mut self, entry: EntryId, reason: AbortReason) {
         self.end(entry, Last::Abort(reason));

@@ -43,6 +43,8 @@ mod driver;
 mod entries;
 mod events;
 mod guides;
+#[cfg(test)]
+mod held_up;
 mod hooks;
 mod http;
 mod hub;
@@ -87,4 +89,5 @@ pub use s3_events::ObjectCreated;
 pub use shared::Limits;
 pub use shutdown::terminated;
 pub use slot::{AuthorizeRequest, BoxFuture, CompletedEntry, Slot};
+pub use upload_core::Moment;
 pub use uploads::{BuildError, Uploads, UploadsBuilder};

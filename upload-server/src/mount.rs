@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use http::request::Parts;
 
 use crate::{
-    options::{SlotFiles, SlotOptions},
+    options::{SlotDefaults, SlotOptions},
     slot::Slots,
     uploads::BuildError,
 };
@@ -17,7 +17,7 @@ pub(crate) type MountFn = Arc<dyn Fn(&mut Mount<'_>) -> Result<(), BuildError> +
 pub struct Mount<'a> {
     owner: &'a str,
     parts: &'a Parts,
-    files: &'a SlotFiles,
+    defaults: &'a SlotDefaults,
     slots: Slots,
 }
 
@@ -25,13 +25,13 @@ impl<'a> Mount<'a> {
     pub(crate) fn new(
         owner: &'a str,
         parts: &'a Parts,
-        files: &'a SlotFiles,
+        defaults: &'a SlotDefaults,
         slots: Slots,
     ) -> Self {
         Self {
             owner,
             parts,
-            files,
+            defaults,
             slots,
         }
     }
@@ -49,13 +49,14 @@ impl<'a> Mount<'a> {
     /// Adds a slot to this connection, in place of one of the same name.
     ///
     /// What expired is removed only from writers and stores that a slot of
-    /// [`UploadsBuilder::allow_upload`](crate::UploadsBuilder::allow_upload) names too.
+    /// [`UploadsBuilder::allow_upload`](crate::UploadsBuilder::allow_upload) names too, and only their
+    /// stores are asked by the status route.
     ///
     /// # Errors
     ///
     /// The options cannot be.
     pub fn allow_upload(&mut self, name: &str, options: SlotOptions) -> Result<(), BuildError> {
-        let slot = options.into_slot(name, self.files);
+        let slot = options.into_slot(name, self.defaults);
         let slot = slot.map_err(|source| BuildError::slot(name, source))?;
         Arc::make_mut(&mut self.slots).insert(name.to_owned(), slot);
         Ok(())

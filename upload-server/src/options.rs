@@ -9,7 +9,7 @@ use upload_stores::UploadStateStore;
 use upload_validate::{Accept, AcceptError, Refusal, Rules, Validator};
 use upload_writers::WriterFactory;
 
-use crate::slot::{Authorize, AuthorizeRequest, CompletedEntry, OnComplete, Slot};
+use crate::slot::{Authorize, AuthorizeRequest, CompletedEntry, OnComplete, Slot, both};
 
 /// Longest name of a slot, in bytes.
 pub const SLOT_NAME_BYTES_MAX: usize = 64;
@@ -132,7 +132,11 @@ impl SlotOptions {
         self
     }
 
-    /// Asks `authorize` before each upload of this slot; `false` is answered with `forbidden`.
+    /// Asks `authorize` before each upload of this slot begins, goes on over another connection,
+    /// and is stored; `false` is answered with `forbidden`.
+    ///
+    /// [`AuthorizeRequest::moment`] tells which. See also
+    /// [`UploadsBuilder::authorize`](crate::UploadsBuilder::authorize).
     pub fn authorize<F, R>(mut self, authorize: F) -> Self
     where
         F: Fn(AuthorizeRequest) -> R + Send + Sync + 'static,
@@ -176,7 +180,7 @@ impl SlotOptions {
     }
 
     /// Checks the options and makes the slot of this name.
-    pub(crate) fn into_slot(self, name: &str, files: &SlotFiles) -> Result<Slot, SlotError> {
+    pub(crate) fn into_slot(self, name: &str, defaults: &SlotDefaults) -> Result<Slot, SlotError> {
         let mut rules = self.rules;
         check(name, &rules)?;
         let accept = Accept::parse(&rules.accept)?;
@@ -191,22 +195,33 @@ impl SlotOptions {
         {
             rules.direct = self.presigner.is_some();
         }
+        let authorize = match &defaults.authorize {
+            Some(everywhere) => Some(both(self.authorize, everywhere)),
+            None => self.authorize,
+        };
         // Asked about a direct slot, connections let nobody in.
-        rules.authorize = self.authorize.is_some() || rules.direct;
+        rules.authorize = authorize.is_some() || rules.direct;
+        rules.shared_store = self
+            .store
+            .as_ref()
+            .map_or(defaults.shared_store, |store| store.is_shared());
         rules.consume_on_complete = self
             .consume_on_complete
             .unwrap_or(self.on_complete.is_some());
         rules.screen = Arc::new(NameScreen(Arc::clone(&checks)));
         let (writers, files) = match self.writers {
             Some(writers) => (writers, None),
-            None => (Arc::clone(&files.writers), Some(files.data_dir.clone())),
+            None => (
+                Arc::clone(&defaults.writers),
+                Some(defaults.data_dir.clone()),
+            ),
         };
         Ok(Slot {
             rules: Arc::new(rules),
             checks,
             writers,
             store: self.store,
-            authorize: self.authorize,
+            authorize,
             on_complete: self.on_complete,
             #[cfg(feature = "presign")]
             presigner: self.presigner,
@@ -238,11 +253,15 @@ impl fmt::Debug for SlotOptions {
     }
 }
 
-/// Where slots without a writer of their own keep files.
+/// What all slots have in common: where those without a writer of their own keep files, and whom
+/// the server asks.
 #[derive(Clone)]
-pub(crate) struct SlotFiles {
+pub(crate) struct SlotDefaults {
     pub(crate) writers: Arc<dyn WriterFactory>,
     pub(crate) data_dir: PathBuf,
+    pub(crate) authorize: Option<Authorize>,
+    /// Whether other processes see the server's store.
+    pub(crate) shared_store: bool,
 }
 
 /// A slot cannot be as its options say.
@@ -307,20 +326,24 @@ mod tests {
 
     use super::*;
 
-    fn files() -> SlotFiles {
-        SlotFiles {
+    fn defaults() -> SlotDefaults {
+        SlotDefaults {
             writers: Arc::new(DiscardWriterFactory),
             data_dir: "files".into(),
+            authorize: None,
+            shared_store: false,
         }
     }
 
     fn slot(options: SlotOptions) -> Slot {
-        options.into_slot("avatar", &files()).expect("good options")
+        options
+            .into_slot("avatar", &defaults())
+            .expect("good options")
     }
 
     #[test]
     fn names_that_would_leave_a_directory_are_refused() {
-        let name = |name: &str| SlotOptions::new().into_slot(name, &files()).map(|_| ());
+        let name = |name: &str| SlotOptions::new().into_slot(name, &defaults()).map(|_| ());
         assert!(name("photo-album_2").is_ok());
         for bad in ["", "..", "a/b", "a.b", "a b", "ä", &"x".repeat(65)] {
             assert!(matches!(name(bad), Err(SlotError::Name)), "{bad}");
@@ -329,7 +352,7 @@ mod tests {
 
     #[test]
     fn bounds_are_checked() {
-        let build = |options: SlotOptions| options.into_slot("s", &files()).map(|_| ());
+        let build = |options: SlotOptions| options.into_slot("s", &defaults()).map(|_| ());
         let options = SlotOptions::new;
         assert!(matches!(
             build(options().max_entries(0)),

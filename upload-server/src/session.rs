@@ -133,16 +133,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn new(shared: Arc<Shared>, stream: S, hello: Hello, number: u64) -> Self {
         let now = now();
         let limits = &shared.limits;
-        let mut stores = Vec::new();
-        let mut largest_chunk = 0;
-        for slot in hello.slots.values() {
-            largest_chunk = largest_chunk.max(slot.rules.chunk_size);
-            let store = shared.store_of(slot);
-            if !stores.iter().any(|known| Arc::ptr_eq(known, store)) {
-                stores.push(Arc::clone(store));
-            }
-        }
-        let stores = Stores::new(stores);
+        let chunks = hello.slots.values().map(|slot| slot.rules.chunk_size);
+        let largest_chunk = chunks.max().unwrap_or_default();
+        let stores = Stores::new(&hello.slots, &shared);
         let rules = hello.slots.iter();
         let config = SessionConfig {
             slots: rules
@@ -153,7 +146,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 boot: shared.boot.clone(),
                 session: number,
             },
-            shared_store: stores.are_shared(),
             tally: shared.tallies.of(&hello.owner),
             limits: limits.session.clone(),
             checksum: limits.checksum,
@@ -284,7 +276,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 writer,
                 parked,
             } => {
-                if let Some(upload) = self.presence.upload(entry) {
+                if let Some(upload) = self.presence.newest(entry) {
                     let key = self.presence.key(upload);
                     let writer = ParkedWriter { writer, parked };
                     self.shared.hub.park(key, self.number, writer);

@@ -8,7 +8,7 @@ use std::{
 use futures_util::FutureExt;
 use serde_json::{Map, Value};
 use tokio::time::timeout;
-use upload_core::SlotRules;
+use upload_core::{Moment, SlotRules};
 use upload_proto::{Code, Register};
 use upload_stores::UploadStateStore;
 use upload_validate::safe_name;
@@ -16,13 +16,13 @@ use upload_writers::WriterFactory;
 
 use crate::entries::UploadedEntry;
 
-/// Longest time an `authorize` closure may take; then the registration is forbidden.
+/// Longest time an `authorize` closure may take; then the upload is forbidden.
 pub(crate) const AUTHORIZE_CALL: Duration = Duration::from_secs(10);
 
 /// A future on the heap that can move between threads.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Answers whether a registration is welcome.
+/// Answers whether an upload is welcome.
 pub(crate) type Authorize = Arc<dyn Fn(AuthorizeRequest) -> BoxFuture<bool> + Send + Sync>;
 
 /// Runs when a file of a slot is stored.
@@ -56,10 +56,12 @@ impl fmt::Debug for Slot {
     }
 }
 
-/// What a slot's `authorize` closure is told about a registration.
+/// What an `authorize` closure is told about an upload.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AuthorizeRequest {
+    /// What happens if the answer is yes: the upload begins, goes on, or is stored.
+    pub moment: Moment,
     /// Who the connection belongs to.
     pub owner: String,
     /// The slot's name.
@@ -79,8 +81,9 @@ pub struct AuthorizeRequest {
 }
 
 impl AuthorizeRequest {
-    pub(crate) fn new(owner: &str, register: &Register) -> Self {
+    pub(crate) fn new(owner: &str, register: &Register, moment: Moment) -> Self {
         Self {
+            moment,
             owner: owner.to_owned(),
             slot: register.upload_name.clone(),
             client_name: register.client_name.clone(),
@@ -93,7 +96,19 @@ impl AuthorizeRequest {
     }
 }
 
-/// Asks the application whether a registration is welcome; one that panics or takes too long says
+/// Joins what a slot asks with what the server asks for every slot: both have to agree.
+pub(crate) fn both(first: Option<Authorize>, second: &Authorize) -> Authorize {
+    let second = Arc::clone(second);
+    let Some(first) = first else {
+        return second;
+    };
+    Arc::new(move |request: AuthorizeRequest| {
+        let (first, second) = (Arc::clone(&first), Arc::clone(&second));
+        Box::pin(async move { first(request.clone()).await && second(request).await })
+    })
+}
+
+/// Asks the application whether an upload is welcome; one that panics or takes too long says
 /// no.
 pub(crate) async fn ask(ask: Authorize, request: AuthorizeRequest) -> Result<(), Code> {
     // The closure itself may panic before there is a future.

@@ -124,7 +124,7 @@ fn slots_of(app: &App, who: &Who, parts: &mut Parts) -> Result<Slots, Response> 
     let Some(mount) = &app.mount else {
         return Ok(slots);
     };
-    let mut connection = Mount::new(&who.owner, parts, &app.files, slots);
+    let mut connection = Mount::new(&who.owner, parts, &app.defaults, slots);
     mount(&mut connection).map_err(|error| {
         tracing::error!(%error, "mount failed");
         StatusCode::INTERNAL_SERVER_ERROR.into_response()

@@ -20,13 +20,13 @@ use crate::{
     },
     identity::{Identity, OwnerOf, SECRET_BYTES_MIN, Unauthenticated},
     mount::{Mount, MountFn},
-    options::{SlotError, SlotFiles, SlotOptions},
+    options::{SlotDefaults, SlotError, SlotOptions},
     origin::{BadOrigin, Origins},
     s3_events::{self, ObjectCreated, OnObject, S3Events},
     secret,
     shared::{Limits, Parts as SharedParts, Shared},
     signature::Signer,
-    slot::{CompletedEntry, OnComplete},
+    slot::{Authorize, AuthorizeRequest, CompletedEntry, OnComplete},
 };
 
 /// A ready upload server to nest in an axum app; cheap to clone.
@@ -41,6 +41,7 @@ impl Uploads {
         UploadsBuilder {
             slots: Vec::new(),
             mount: None,
+            authorize: None,
             handlers: Vec::new(),
             on_upload_complete: None,
             on_object_created: Vec::new(),
@@ -73,6 +74,7 @@ impl fmt::Debug for Uploads {
 pub struct UploadsBuilder {
     slots: Vec<(String, SlotOptions)>,
     mount: Option<MountFn>,
+    authorize: Option<Authorize>,
     handlers: Vec<(String, Handler)>,
     on_upload_complete: Option<OnComplete>,
     on_object_created: Vec<OnObject>,
@@ -108,6 +110,22 @@ impl UploadsBuilder {
         F: Fn(&mut Mount<'_>) -> Result<(), BuildError> + Send + Sync + 'static,
     {
         self.mount = Some(Arc::new(mount));
+        self
+    }
+
+    /// Asks `authorize` about every upload of any slot, besides what the slot itself asks; `false`
+    /// is answered with `forbidden`.
+    ///
+    /// It is asked before an upload begins, before it goes on over another connection, and once
+    /// more when every byte is here, before the file gets its name: a right that was withdrawn
+    /// meanwhile stores nothing. Without one, nothing is asked and nothing waits. An answer that
+    /// takes longer than ten seconds is a no.
+    pub fn authorize<F, R>(mut self, authorize: F) -> Self
+    where
+        F: Fn(AuthorizeRequest) -> R + Send + Sync + 'static,
+        R: Future<Output = bool> + Send + 'static,
+    {
+        self.authorize = Some(Arc::new(move |request| Box::pin(authorize(request))));
         self
     }
 
@@ -259,25 +277,37 @@ impl UploadsBuilder {
     ///
     /// A slot, an origin or the secret is unusable, or a directory cannot be made or written.
     pub fn build(self) -> Result<Uploads, BuildError> {
+        let authorize = self.authorize;
+        let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let needs_files =
             self.mount.is_some() || self.slots.iter().any(|(_, slot)| !slot.has_writer());
-        let files = if needs_files {
+        let defaults = if needs_files {
             let mut config = FileWriterConfig::new(&self.data_dir);
             config.temp_dir = self.temp_dir.unwrap_or(config.temp_dir);
             config.durability = self.durability;
             let writers = FileWriterFactory::new(config).map_err(BuildError::Files)?;
             let data_dir = writers.config().data_dir.clone();
             let writers = Arc::new(writers);
-            SlotFiles { writers, data_dir }
+            SlotDefaults {
+                writers,
+                data_dir,
+                authorize,
+                shared_store: store.is_shared(),
+            }
         } else {
             // Every slot brings its own writer, and no connection can add others.
             let writers = Arc::new(DiscardWriterFactory);
             let data_dir = self.data_dir.clone();
-            SlotFiles { writers, data_dir }
+            SlotDefaults {
+                writers,
+                data_dir,
+                authorize,
+                shared_store: store.is_shared(),
+            }
         };
         let mut slots = BTreeMap::new();
         for (name, options) in self.slots {
-            let slot = options.into_slot(&name, &files);
+            let slot = options.into_slot(&name, &defaults);
             let slot = slot.map_err(|source| BuildError::slot(&name, source))?;
             slots.insert(name, slot);
         }
@@ -298,7 +328,7 @@ impl UploadsBuilder {
         let hooks = s3_events.as_ref().map(|events| Arc::clone(&events.hooks));
         let shared = Shared::new(SharedParts {
             slots: Arc::new(slots),
-            store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
+            store,
             limits: self.limits,
             handlers: self.handlers.into_iter().collect(),
             on_upload_complete: self.on_upload_complete,
@@ -312,7 +342,7 @@ impl UploadsBuilder {
         };
         let origins = Origins::new(&self.allowed_origins, self.require_origin)?;
         let shared = Arc::new(shared);
-        let app = App::new(shared, identity, origins, self.mount, files, s3_events);
+        let app = App::new(shared, identity, origins, self.mount, defaults, s3_events);
         Ok(Uploads { app: Arc::new(app) })
     }
 }

@@ -3,18 +3,19 @@
 mod mutants;
 mod plant;
 
-use std::process::Command;
-
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use crate::stages::Tally;
+use crate::{
+    run::{cargo, watch},
+    stages::Tally,
+};
 
 /// What to simulate.
 #[derive(Args)]
 pub(crate) struct Sim {
     /// How many histories to run
-    #[arg(long, default_value_t = 50_000)]
+    #[arg(long, default_value_t = HISTORIES)]
     histories: u64,
     /// The seed of the first; the others follow it
     #[arg(long, default_value_t = 1)]
@@ -28,22 +29,41 @@ pub(crate) struct Sim {
     /// Plant bugs in a copy of the core, one after the other, and see each found
     #[arg(long)]
     mutants: bool,
-    /// With `--mutants`: only those whose name contains this
-    #[arg(long)]
-    only: Option<String>,
+    /// With `--mutants`: only those whose file or name contains one of these
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+}
+
+/// Histories of every test run.
+const HISTORIES: u64 = 50_000;
+
+/// Runs as many histories as every test run must, optimised, and counts them.
+pub(crate) fn check() -> Result<Tally> {
+    let histories = HISTORIES.to_string();
+    let mut command = cargo(["test", "--release", "--package", "upload-core"]);
+    command.args(["--test", "sim", "--", "--histories", &histories]);
+    let mut ran = 0;
+    let status = watch(&mut command, |line| {
+        let mut words = line.split_whitespace();
+        if let (Some(count), Some("histories")) = (words.next(), words.next()) {
+            ran = count.parse().unwrap_or(ran);
+        }
+    })?;
+    ensure!(status.success(), "something went wrong in a history");
+    ensure!(ran == HISTORIES, "{ran} of {HISTORIES} histories ran");
+    Ok(Tally::ONE)
 }
 
 /// Runs what was asked for.
 pub(crate) fn run(sim: &Sim) -> Result<Tally> {
     if sim.mutants {
-        return plant::run(sim.histories, sim.seed, sim.only.as_deref());
+        return plant::run(sim.histories, sim.seed, &sim.only);
     }
-    let mut cargo = Command::new("cargo");
-    cargo.args(["test", "--release", "--package", "upload-core"]);
-    cargo.args(["--test", "sim", "--"]);
+    let mut command = cargo(["test", "--release", "--package", "upload-core"]);
+    command.args(["--test", "sim", "--"]);
     match sim.replay {
-        Some(seed) => cargo.args(["--replay", &seed.to_string()]),
-        None => cargo.args([
+        Some(seed) => command.args(["--replay", &seed.to_string()]),
+        None => command.args([
             "--histories",
             &sim.histories.to_string(),
             "--seed",
@@ -51,9 +71,9 @@ pub(crate) fn run(sim: &Sim) -> Result<Tally> {
         ]),
     };
     if let Some(faults) = &sim.faults {
-        cargo.args(["--faults", faults]);
+        command.args(["--faults", faults]);
     }
-    let status = cargo.status().context("cargo does not start")?;
+    let status = command.status().context("cargo does not start")?;
     ensure!(status.success(), "something went wrong in a history");
     Ok(Tally::ONE)
 }

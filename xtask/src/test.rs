@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::{
     bench, browser, client, examples, fences, integration,
     run::{cargo, must_succeed, server_binary, watch},
-    services, soak,
+    services, sim, soak,
     stages::{Stage, Tally},
     tidy,
 };
@@ -17,6 +17,7 @@ pub(crate) const STAGES: &[Stage] = &[
     ("fences", fences::check),
     ("clippy", clippy),
     ("tests", tests),
+    ("sim", sim::check),
     ("examples", examples::run),
     ("codes", tidy::check_codes),
     ("binary", binary),

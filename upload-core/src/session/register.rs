@@ -5,7 +5,7 @@ use std::sync::Arc;
 use upload_proto::{Code, Register, ServerMessage, Snapshot, Status, UploadRef};
 
 use crate::{
-    Entry, EntryId, Now, Output, OwnerToken, Session, SlotRules,
+    Entry, EntryId, Moment, Now, Output, OwnerToken, Session, SlotRules,
     session::Stage,
     upload::{Context, Newcomer, Upload},
 };
@@ -18,16 +18,19 @@ pub(super) struct Waiting {
 }
 
 impl Session {
-    /// Learns whether the application allows a registration; the code of a
-    /// refusal is usually [`Code::Forbidden`].
+    /// Learns whether the application allows what it was asked about; the code of
+    /// a refusal is usually [`Code::Forbidden`].
     pub fn handle_authorized(&mut self, entry: EntryId, answer: Result<(), Code>, now: Now) {
-        let Some(waiting) = self.waiting.remove(&entry) else {
-            return;
-        };
-        let register = Arc::unwrap_or_clone(waiting.register);
-        match answer {
-            Ok(()) => self.admit(entry, register, waiting.slot, now),
-            Err(code) => self.refuse_registration(code, register.upload),
+        if let Some(waiting) = self.waiting.remove(&entry) {
+            let register = Arc::unwrap_or_clone(waiting.register);
+            match answer {
+                Ok(()) => self.admit(entry, register, waiting.slot, now),
+                Err(code) => self.refuse_registration(code, register.upload),
+            }
+        } else if self.ids.contains_key(&entry) {
+            self.with_entry(entry, now, |held, cx| held.authorized(answer, cx));
+        } else {
+            self.lookup_authorized(entry, answer);
         }
         self.count_refusals(now);
         self.after_answer();
@@ -54,6 +57,7 @@ impl Session {
             self.out.push(Output::Authorize {
                 entry,
                 register: Arc::clone(&register),
+                moment: Moment::Register,
             });
             self.waiting.insert(entry, Waiting { register, slot });
         }
@@ -98,12 +102,17 @@ impl Session {
         if self.entries_of(&slot.name) >= slot.max_entries as usize {
             return Err(Code::TooManyEntries);
         }
+        let limits = &self.config.limits;
+        let bytes_max = limits.max_bytes_per_owner.unwrap_or(u64::MAX);
+        // What no owner could ever have room for is too large, however much is under way.
+        let fits = register.client_size <= slot.max_file_size.min(bytes_max);
+        let bytes = if fits { register.client_size } else { 0 };
         let token = self
             .config
             .tally
-            .take(self.config.limits.max_uploads_per_owner)
+            .take(bytes, limits.max_uploads_per_owner, bytes_max)
             .ok_or(Code::TooManyEntries)?;
-        if register.client_size > slot.max_file_size {
+        if !fits {
             return Err(Code::TooLarge);
         }
         slot.screen
@@ -122,19 +131,30 @@ impl Session {
         let resumable = slot.resumable && register.resumable.unwrap_or(true);
         let client_id = register.client_id.take();
         let entry = Entry::new(entry, slot.name.as_str().into(), register, resumable);
+        let newcomer = self.newcomer(entry, slot, client_id, token);
         let cx = Context {
             out: &mut self.out,
             config: &self.config,
             now,
         };
-        let newcomer = Newcomer {
+        Upload::registered(newcomer, &cx)
+    }
+
+    /// Puts together what an upload is made of, whether it begins or goes on.
+    pub(super) fn newcomer(
+        &self,
+        entry: Entry,
+        slot: Arc<SlotRules>,
+        client_id: Option<String>,
+        token: OwnerToken,
+    ) -> Newcomer {
+        Newcomer {
             entry,
             slot,
             client_id,
             token,
             window: self.window,
-        };
-        Upload::registered(newcomer, &cx)
+        }
     }
 
     /// CTRL-3: under way, or complete and not yet consumed.

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use upload_proto::{
-    Code, Register, Resume, ResumeStatus, ServerMessage, Snapshot, Status, UploadRef, crc32c_hex,
+    Code, Resume, ResumeStatus, ServerMessage, Snapshot, Status, UploadRef, crc32c_hex,
 };
 
 use crate::{
-    Entry, EntryId, Now, Output, Record, RecordPhase, RecordVersion, Session, SlotRules,
+    Entry, EntryId, Moment, Now, Output, Record, RecordPhase, RecordVersion, Session, SlotRules,
     StoreEvent,
     lookup::{Asker, Judgement, judge},
     session::Stage,
-    upload::{Context, Newcomer, Resuming, Upload, blank_resumed, received_ranges},
+    upload::{Context, Resuming, Upload, blank_resumed, received_ranges},
 };
 
 /// How often one resume reads the record before it gives up as `locked`.
@@ -24,6 +24,8 @@ pub(super) struct Lookup {
     asks: Asks,
     /// This process's other holder was asked to give way.
     evicted: bool,
+    /// The application lets the upload go on.
+    authorized: bool,
 }
 
 #[derive(Debug)]
@@ -102,9 +104,34 @@ impl Session {
             upload,
             asks,
             evicted: false,
+            authorized: false,
         };
+        self.read(entry, lookup);
+    }
+
+    /// Reads the record, for the first time or once more.
+    fn read(&mut self, entry: EntryId, lookup: Lookup) {
+        self.out.push(Output::Claim {
+            entry,
+            upload: lookup.upload,
+            slot: None,
+        });
         self.lookups.insert(entry, lookup);
-        self.out.push(Output::Claim { entry, upload });
+    }
+
+    /// Learns whether an upload of an earlier connection may go on.
+    pub(super) fn lookup_authorized(&mut self, entry: EntryId, answer: Result<(), Code>) {
+        let Some(mut lookup) = self.lookups.remove(&entry) else {
+            return;
+        };
+        match answer {
+            Ok(()) => {
+                lookup.authorized = true;
+                // Whoever had it may have gone on meanwhile.
+                self.read(entry, lookup);
+            }
+            Err(code) => self.refuse(code, Some(lookup.upload)),
+        }
     }
 
     /// A resume lost a race for the record.
@@ -134,13 +161,12 @@ impl Session {
             StoreEvent::Found(found) => self.found(entry, lookup, found, now),
             StoreEvent::Evicted => {
                 lookup.evicted = true;
-                self.out.push(Output::Claim {
-                    entry,
-                    upload: lookup.upload,
-                });
-                self.lookups.insert(entry, lookup);
+                self.read(entry, lookup);
             }
-            StoreEvent::Failed | StoreEvent::Saved(_) | StoreEvent::Conflict => {
+            StoreEvent::Failed
+            | StoreEvent::Saved(_)
+            | StoreEvent::Forgotten
+            | StoreEvent::Conflict => {
                 self.unreadable(lookup);
             }
         }
@@ -174,61 +200,68 @@ impl Session {
             self.refuse(Code::Draining, Some(lookup.upload));
             return;
         }
-        match (lookup.asks, known) {
+        match (&lookup.asks, known) {
             (Asks::Receipt, Some((record, _, _))) if record.phase == RecordPhase::Complete => {
                 self.tell_receipt(lookup.upload, &record);
             }
             (Asks::Receipt, _) => self.refuse(Code::UnknownRef, Some(lookup.upload)),
             // RESUME-5: unknown, foreign and expired look alike.
             (Asks::Resume { resuming, .. }, None) => {
-                self.answer(lookup.upload, ResumeStatus::NotFound, resuming);
+                self.answer(lookup.upload, ResumeStatus::NotFound, *resuming);
             }
-            (
-                Asks::Resume {
-                    mut resuming,
-                    client_id,
-                },
-                Some((record, version, slot)),
-            ) => {
-                let seen = *resuming.seen_epoch.get_or_insert(record.epoch);
-                let is_overtaken = record.epoch > seen;
-                let asker = Asker {
-                    holder: &self.config.holder,
-                    client_id: client_id.as_deref().filter(|_| !is_overtaken),
-                    shared_store: self.config.shared_store,
-                    evicted: lookup.evicted,
-                    unix_ms: now.unix_ms,
-                };
-                match judge(&record, asker) {
-                    Judgement::Receipt => {
-                        self.answer_receipt(lookup.upload, &record, resuming);
-                        self.tell_receipt(lookup.upload, &record);
-                    }
-                    Judgement::Locked => {
-                        self.answer(lookup.upload, ResumeStatus::Locked, resuming);
-                    }
-                    Judgement::Evict => {
-                        let upload = lookup.upload;
-                        self.out.push(Output::Evict { entry, upload });
-                        let asks = Asks::Resume {
-                            resuming,
-                            client_id,
-                        };
-                        let evicted = false;
-                        self.lookups.insert(
-                            entry,
-                            Lookup {
-                                upload,
-                                asks,
-                                evicted,
-                            },
-                        );
-                    }
-                    Judgement::Take => {
-                        let found = (record, version);
-                        self.take_over(lookup.upload, slot, client_id, found, resuming, now);
-                    }
-                }
+            (Asks::Resume { .. }, Some(found)) => self.found_record(entry, lookup, found, now),
+        }
+    }
+
+    /// Somebody wants to go on with what this record is of.
+    fn found_record(
+        &mut self,
+        entry: EntryId,
+        mut lookup: Lookup,
+        (record, version, slot): (Record, RecordVersion, Arc<SlotRules>),
+        now: Now,
+    ) {
+        let Asks::Resume {
+            resuming,
+            client_id,
+        } = &mut lookup.asks
+        else {
+            return;
+        };
+        let upload = lookup.upload;
+        let seen = *resuming.seen_epoch.get_or_insert(record.epoch);
+        let is_overtaken = record.epoch > seen;
+        let asker = Asker {
+            holder: &self.config.holder,
+            client_id: client_id.as_deref().filter(|_| !is_overtaken),
+            shared_store: slot.shared_store,
+            evicted: lookup.evicted,
+            unix_ms: now.unix_ms,
+        };
+        let judgement = judge(&record, asker);
+        let resuming = *resuming;
+        match judgement {
+            Judgement::Receipt => {
+                self.answer_receipt(upload, &record, resuming);
+                self.tell_receipt(upload, &record);
+            }
+            Judgement::Locked => self.answer(upload, ResumeStatus::Locked, resuming),
+            // Whoever holds it is left alone until the application agrees.
+            Judgement::Evict | Judgement::Take if slot.authorize && !lookup.authorized => {
+                self.out.push(Output::Authorize {
+                    entry,
+                    register: Arc::new(record.registration(upload)),
+                    moment: Moment::Resume,
+                });
+                self.lookups.insert(entry, lookup);
+            }
+            Judgement::Evict => {
+                self.out.push(Output::Evict { entry, upload });
+                self.lookups.insert(entry, lookup);
+            }
+            Judgement::Take => {
+                let client_id = client_id.take();
+                self.take_over(upload, slot, client_id, (record, version), resuming, now);
             }
         }
     }
@@ -244,36 +277,23 @@ impl Session {
         now: Now,
     ) {
         // It was counted when it was registered, so the limit does not apply.
-        let Some(token) = self.config.tally.take(u32::MAX) else {
+        let record = &found.0;
+        let token = self
+            .config
+            .tally
+            .take(record.client_size, u32::MAX, u64::MAX);
+        let Some(token) = token else {
             self.answer(upload, ResumeStatus::Locked, resuming);
             return;
         };
-        let record = &found.0;
-        let register = Register {
-            upload,
-            upload_name: record.slot.clone(),
-            client_name: record.client_name.clone(),
-            client_type: record.client_type.clone(),
-            client_size: record.client_size,
-            resumable: Some(true),
-            client_id: None,
-            last_modified: record.last_modified,
-            relative_path: record.relative_path.clone(),
-            meta: Some(record.meta.clone()),
-        };
         let id = self.next_id();
+        let register = record.registration(upload);
         let entry = Entry::new(id, slot.name.as_str().into(), register, true);
+        let newcomer = self.newcomer(entry, slot, client_id, token);
         let cx = Context {
             out: &mut self.out,
             config: &self.config,
             now,
-        };
-        let newcomer = Newcomer {
-            entry,
-            slot,
-            client_id,
-            token,
-            window: self.window,
         };
         let held = Upload::resumed(newcomer, found, resuming, &cx);
         self.hold(held, now);

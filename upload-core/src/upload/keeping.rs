@@ -1,6 +1,6 @@
 //! The record: what it says, when it is saved, what the store's answers mean.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use serde_json::Value;
 use upload_proto::Code;
@@ -10,6 +10,7 @@ use crate::{
     StoreEvent,
     crc::Mark,
     saver::Saving,
+    undoing::Mine,
     upload::{Context, Upload},
 };
 
@@ -31,11 +32,15 @@ impl Upload {
         if self.phase.is_over() {
             return;
         }
+        if !self.saver.is_enabled() && !matches!(event, StoreEvent::Forgotten) {
+            return;
+        }
         match event {
             StoreEvent::Saved(version) => self.store_saved(version, cx),
             StoreEvent::Failed => self.store_failed(cx),
             StoreEvent::Conflict => self.store_conflict(cx),
             StoreEvent::Found(found) => self.store_found(found, cx),
+            StoreEvent::Forgotten => self.forgets_record = false,
             StoreEvent::Evicted => {}
         }
         self.settle(cx);
@@ -88,6 +93,7 @@ impl Upload {
                 cx.out.push(Output::Claim {
                     entry: self.entry.id,
                     upload: self.upload(),
+                    slot: Some(Arc::clone(&self.entry.slot)),
                 });
             }
         }
@@ -104,7 +110,8 @@ impl Upload {
             }
             return;
         };
-        if Record::decode(&bytes).is_ok_and(|record| self.is_ours(&record, cx.config)) {
+        let mine = self.mine();
+        if Record::decode(&bytes).is_ok_and(|record| mine.is(&record, &cx.config.holder)) {
             self.saver.adopt(Some(version));
         } else if self.phase == Phase::Recording {
             // The file is published; another holder found that out as well.
@@ -114,15 +121,12 @@ impl Upload {
         }
     }
 
-    /// Every new holder raises the epoch, so an equal one was written by us; but
-    /// all begin at 1, so one of an earlier upload of this ref is told apart by
-    /// its time.
-    fn is_ours(&self, record: &Record, config: &SessionConfig) -> bool {
-        record.epoch == self.epoch
-            && record.created_unix_ms == self.created_unix_ms
-            && record.lease.as_ref().is_none_or(|lease| {
-                lease.boot == config.holder.boot && lease.session == config.holder.session
-            })
+    /// Returns what tells this holder's record from another's.
+    pub(super) fn mine(&self) -> Mine {
+        Mine {
+            epoch: self.epoch,
+            birth: Arc::clone(&self.birth),
+        }
     }
 
     /// The record is ours, or there is none: the upload may begin or go on.
@@ -194,14 +198,16 @@ impl Upload {
     }
 
     /// RESUME-2: never ahead of the writer; and without a checkpoint nothing
-    /// survives this process.
+    /// survives this process. An offset within the head that was judged is none
+    /// to go on from, since the rest of the head could come as something else.
     fn record_mark(&self) -> Mark {
-        if self.checkpoint.is_some() {
-            self.crc.settled(self.durable)
+        let mark = self.crc.settled(self.durable);
+        if self.checkpoint.is_some() && mark.offset >= self.head_bytes() {
+            mark
         } else {
             Mark {
                 offset: 0,
-                crc: self.crc.end().crc.map(|_| 0),
+                crc: mark.crc.map(|_| 0),
             }
         }
     }
@@ -229,6 +235,7 @@ impl Upload {
         cx.out.push(Output::Save {
             entry: self.entry.id,
             upload: self.upload(),
+            slot: Arc::clone(&self.entry.slot),
             record,
             expect: self.saver.expect(),
             ttl: limits.record_ttl,
@@ -246,23 +253,28 @@ impl Upload {
 
     /// RESUME-1: a record that would be too large switches resuming off.
     fn keep_no_record(&mut self, cx: &mut Context<'_>) {
-        self.saver.disable();
         self.entry.resumable = false;
-        if let Some(version) = self.saver.version() {
+        if let Some(code) = self.leaving
+            && self.phase != Phase::Recording
+        {
+            // Nobody could ever resume it.
+            let code = code.unwrap_or(Code::SessionClosed);
+            return self.fail(code, AbortReason::SessionClosed, cx);
+        }
+        self.saver.disable();
+        if let Some(expect) = self.saver.version() {
+            self.forgets_record = true;
             cx.out.push(Output::Forget {
+                entry: self.entry.id,
                 upload: self.upload(),
-                expect: version,
+                slot: Arc::clone(&self.entry.slot),
+                expect,
             });
         }
-        match (self.phase, self.leaving) {
+        match self.phase {
             // The file is published; only its receipt is too large.
-            (Phase::Recording, _) => return self.completed(cx),
-            // Nobody could ever resume it.
-            (_, Some(code)) => {
-                let code = code.unwrap_or(Code::SessionClosed);
-                return self.fail(code, AbortReason::SessionClosed, cx);
-            }
-            (Phase::Claiming, None) => self.claimed(cx),
+            Phase::Recording => return self.completed(cx),
+            Phase::Claiming => self.claimed(cx),
             _ => {}
         }
         self.tell_trouble_resumable(Code::NotResumable, false, cx);
@@ -298,6 +310,7 @@ impl Upload {
             epoch: self.epoch,
             lease,
             result: self.entry.result.clone().unwrap_or(Value::Null),
+            birth: self.birth.to_string(),
             created_unix_ms: self.created_unix_ms,
             updated_unix_ms: cx.now.unix_ms,
         }

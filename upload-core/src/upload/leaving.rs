@@ -1,11 +1,14 @@
 //! Endings, and letting go of an upload that somebody may resume.
 
+use std::sync::Arc;
+
 use upload_proto::{Code, ErrorMessage, ResumeStatus, ServerMessage, Snapshot, Status};
 
 use crate::{
     AbortReason, EntryStatus, Event, Output, Parked, Phase, Step, StorageFault,
     crc::Running,
     session::Outbox,
+    undoing::{Standing, Undoing},
     upload::{Context, Upload},
 };
 
@@ -63,19 +66,20 @@ impl Upload {
         true
     }
 
+    /// A writer that others may have learned of is aborted once the record is gone.
     fn undo(&mut self, snapshot: Snapshot, reason: AbortReason, cx: &mut Context<'_>) {
         if self.has_writer {
             self.has_writer = false;
-            cx.out.push(Output::Abort {
-                entry: self.entry.id,
-                reason,
-            });
-        }
-        if let Some(version) = self.version_to_forget() {
-            cx.out.push(Output::Forget {
-                upload: self.upload(),
-                expect: version,
-            });
+            let entry = self.entry.id;
+            let end = if self.saver.has_told_writer() && self.saver.is_enabled() {
+                self.to_abort = Some(reason);
+                Output::Halt { entry }
+            } else if self.forgets_record {
+                Output::Release { entry }
+            } else {
+                Output::Abort { entry, reason }
+            };
+            cx.out.push(end);
         }
         cx.out
             .push(Output::Notify(Event::Ended(Box::new(self.entry.clone()))));
@@ -90,17 +94,20 @@ impl Upload {
         self.departure = Some(Departure::Ended(Box::new(snapshot)));
     }
 
-    fn version_to_forget(&self) -> Option<crate::RecordVersion> {
-        let is_known = self.saver.is_enabled() && !self.saver.is_busy();
-        is_known.then(|| self.saver.version()).flatten()
-    }
-
-    /// Returns whether an ended upload's record must be deleted as soon as the
-    /// save in flight tells its version.
-    pub(crate) fn owes_forgetting(&self) -> bool {
-        matches!(self.phase, Phase::Failed | Phase::Cancelled)
-            && self.saver.is_enabled()
-            && self.saver.is_busy()
+    /// Returns what is still to be done about an ended upload's record and writer.
+    pub(crate) fn undoing(&self) -> Option<(Undoing, Standing)> {
+        let has_ended = matches!(self.phase, Phase::Failed | Phase::Cancelled);
+        if !has_ended || !self.saver.is_enabled() {
+            return None;
+        }
+        let slot = Arc::clone(&self.entry.slot);
+        let undoing = Undoing::new(self.upload(), slot, self.mine(), self.to_abort);
+        let standing = match self.saver.version() {
+            _ if self.saver.is_busy() => Standing::Awaited,
+            Some(version) => Standing::At(version),
+            None => Standing::Unknown,
+        };
+        Some((undoing, standing))
     }
 
     /// The connection is gone, or going: detaches what can be resumed, lets
@@ -191,8 +198,15 @@ impl Upload {
     }
 
     fn depart_detached(&mut self, snapshot: Snapshot, code: Option<Code>, cx: &mut Context<'_>) {
+        let is_gated = self.written < self.head_bytes();
         self.held = Default::default();
-        if self.has_writer {
+        if self.has_writer && is_gated {
+            // Whoever goes on must pass the gate again, so nothing may be unparked.
+            self.has_writer = false;
+            cx.out.push(Output::Release {
+                entry: self.entry.id,
+            });
+        } else if self.has_writer {
             self.has_writer = false;
             let end = self.crc.end();
             cx.out.push(Output::Park {
@@ -269,12 +283,6 @@ impl Upload {
             return;
         }
         self.has_writer = false;
-        if let Some(version) = self.version_to_forget() {
-            cx.out.push(Output::Forget {
-                upload: self.upload(),
-                expect: version,
-            });
-        }
         self.send_resumed(ResumeStatus::NotFound, cx);
         cx.out.left(&self.entry);
         self.departure = Some(Departure::Refused);

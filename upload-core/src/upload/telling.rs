@@ -175,7 +175,12 @@ impl Upload {
         }
         if !is_lost {
             let pause = match code {
-                Some(Code::StorageFull | Code::StorageThrottled) => cx.config.limits.retry_after,
+                Some(
+                    Code::StorageFull
+                    | Code::StorageThrottled
+                    | Code::StorageFailed
+                    | Code::StorageDenied,
+                ) => cx.config.limits.retry_after,
                 _ => Default::default(),
             };
             snapshot.retry = Some(Retry::Later);

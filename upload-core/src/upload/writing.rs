@@ -1,9 +1,13 @@
 //! The content gate and the writer.
 
+use std::sync::Arc;
+
+use upload_proto::Code;
+
 use crate::{
-    AbortReason, Output, Phase, Step, StorageFault, Verdict, WriterEvent,
+    AbortReason, Moment, Output, Phase, Step, StorageFault, Verdict, WriterEvent,
     crc::Running,
-    upload::{Context, Upload},
+    upload::{Allowed, Context, Upload},
 };
 
 impl Upload {
@@ -36,10 +40,15 @@ impl Upload {
         match verdict {
             Verdict::Accept => {
                 self.step(Step::Accepted);
-                self.has_writer = true;
-                cx.out.push(Output::Open {
-                    entry: self.entry.id,
-                });
+                if self.has_writer {
+                    // It was reopened before the head was judged again.
+                    self.writer_opened(None, cx);
+                } else {
+                    self.has_writer = true;
+                    cx.out.push(Output::Open {
+                        entry: self.entry.id,
+                    });
+                }
             }
             Verdict::Refuse(code) => self.fail(code, AbortReason::ContentMismatch, cx),
         }
@@ -64,6 +73,7 @@ impl Upload {
             }
             WriterEvent::Unparked(parked) => {
                 if self.step(Step::Reopened) {
+                    // Only judged uploads are parked, so the gate was passed.
                     self.continue_at(parked.received, parked.durable);
                     self.crc = parked.crc;
                     // What is durable counts only with the checkpoint that goes with it.
@@ -74,7 +84,11 @@ impl Upload {
                 }
             }
             WriterEvent::Reopened { checkpoint } => {
-                if self.step(Step::Reopened) {
+                if self.step(if self.is_judged() {
+                    Step::Reopened
+                } else {
+                    Step::Unjudged
+                }) {
                     self.note_checkpoint(checkpoint);
                     self.go_on(cx);
                 }
@@ -101,7 +115,7 @@ impl Upload {
             return;
         }
         self.opened = true;
-        self.checkpoint = checkpoint;
+        self.note_checkpoint(checkpoint);
         for data in self.held.take() {
             cx.out.push(Output::Write {
                 entry: self.entry.id,
@@ -142,6 +156,7 @@ impl Upload {
         if self.phase == Phase::Finishing
             && self.written == self.entry.client_size
             && self.leaving.is_none()
+            && self.is_allowed(cx)
             && self.may_close(cx)
             && self.step(Step::Settled)
         {
@@ -149,6 +164,45 @@ impl Upload {
                 entry: self.entry.id,
             });
         }
+    }
+
+    /// Returns whether the file may be stored; asks the application first where it
+    /// wants to be asked, since a right can have been withdrawn meanwhile.
+    fn is_allowed(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.slot.authorize && self.allowed == Allowed::Unasked {
+            self.allowed = Allowed::Asked;
+            cx.out.push(Output::Authorize {
+                entry: self.entry.id,
+                register: Arc::new(self.entry.registration()),
+                moment: Moment::Complete,
+            });
+        }
+        !self.slot.authorize || self.allowed == Allowed::Yes
+    }
+
+    /// Learns whether the file may be stored.
+    pub(crate) fn authorized(&mut self, answer: Result<(), Code>, cx: &mut Context<'_>) {
+        if self.phase != Phase::Finishing || self.allowed != Allowed::Asked {
+            return;
+        }
+        match answer {
+            Ok(()) => {
+                self.allowed = Allowed::Yes;
+                self.settle(cx);
+            }
+            Err(code) => self.fail(code, AbortReason::Cancelled, cx),
+        }
+    }
+
+    /// Returns whether all bytes that the gate looks at are the writer's, so that
+    /// none of them can come anew, and be others.
+    fn is_judged(&self) -> bool {
+        self.written >= self.head_bytes()
+    }
+
+    /// Returns how many bytes the gate looks at.
+    pub(super) fn head_bytes(&self) -> u64 {
+        u64::from(self.slot.head_bytes).min(self.entry.client_size)
     }
 
     /// What reopening needs has changed, so the record has to as well.
@@ -166,12 +220,16 @@ impl Upload {
         self.answer_resumed(cx);
     }
 
-    /// RESUME-10: passing trouble keeps what is durable; anything else ends it.
+    /// RESUME-10: passing trouble keeps what is durable, and so does any trouble
+    /// with reopening; anything else ends it.
     fn writer_failed(&mut self, fault: StorageFault, cx: &mut Context<'_>) {
         if !self.has_writer || self.phase.after(Step::Fail).is_none() {
             return;
         }
-        if fault.is_passing() && self.can_be_resumed() {
+        // Whoever could not even reopen has lost nothing, and knows nothing of what
+        // is stored: trouble of the moment must not cost what was acknowledged.
+        let is_kept = fault.is_passing() || self.phase == Phase::Reopening;
+        if is_kept && self.can_be_resumed() {
             self.shelve(fault, cx);
         } else {
             self.fail(fault.code(), AbortReason::Storage(fault), cx);

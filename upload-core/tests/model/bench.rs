@@ -72,7 +72,6 @@ impl Bench {
                 boot: "boot".into(),
                 session: 1,
             },
-            shared_store: false,
             tally: Arc::default(),
             limits: SessionLimits {
                 window_bytes: WINDOW,

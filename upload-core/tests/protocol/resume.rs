@@ -212,9 +212,10 @@ fn another_client_is_locked_out() {
 /// RESUME-4: a holder that renews its lease in time keeps it.
 #[test]
 fn the_lease_is_renewed() {
-    let mut rig = half_way("keep");
-    for _ in 0..10 {
-        rig.pass(12_000).chunk(1, 9, "");
+    let mut rig = Rig::new();
+    rig.register(1, "keep", 100);
+    for index in 0..10 {
+        rig.pass(12_000).chunk(1, index, "abcd");
         let record = rig.room.borrow().record(1).expect("a record");
         let lease = record.lease.expect("a holder");
         let now = rig.now().unix_ms;

@@ -22,8 +22,8 @@ use std::{
 use bytes::Bytes;
 use serde_json::{Value, json};
 use upload_core::{
-    CallOutcome, DisconnectReason, EntryId, Event, Now, Output, OwnerTally, RecordVersion, Session,
-    SessionConfig, StoreEvent, Verdict, WriterEvent,
+    CallOutcome, DisconnectReason, EntryId, Event, Moment, Now, Output, OwnerTally, RecordVersion,
+    Session, SessionConfig, StoreEvent, Verdict, WriterEvent,
 };
 use upload_proto::{ClientMessage, Code, Frame, ServerMessage, Snapshot, UploadRef};
 
@@ -302,6 +302,16 @@ impl Rig {
         self.drain()
     }
 
+    /// Returns at which moment the application is asked, if it is.
+    pub(crate) fn asked(&self) -> Option<(Moment, String)> {
+        self.unanswered.iter().find_map(|output| match output {
+            Output::Authorize {
+                register, moment, ..
+            } => Some((*moment, register.client_name.clone())),
+            _ => None,
+        })
+    }
+
     /// Answers an authorisation.
     pub(crate) fn authorize(&mut self, answer: Result<(), Code>) -> &mut Self {
         let Some(Output::Authorize { entry, .. }) = self.unanswered.pop_front() else {
@@ -387,7 +397,7 @@ impl Rig {
             return;
         }
         let (entry, event) = match output {
-            Output::Claim { entry, upload } => {
+            Output::Claim { entry, upload, .. } => {
                 let found = room.store.get(&upload).cloned();
                 let found = found.map(|(bytes, version)| (bytes, RecordVersion(version)));
                 let event = match room.store_mood {
@@ -403,16 +413,12 @@ impl Rig {
                 expect,
                 ..
             } => (entry, room.put(upload, record, expect)),
-            Output::Forget { upload, expect } => {
-                let is_same = room
-                    .store
-                    .get(&upload)
-                    .is_some_and(|(_, version)| *version == expect.0);
-                if is_same && room.store_mood == Mood::Works {
-                    room.store.remove(&upload);
-                }
-                return;
-            }
+            Output::Forget {
+                entry,
+                upload,
+                expect,
+                ..
+            } => (entry, room.delete(upload, expect)),
             other => unreachable!("{other:?} is not the store's"),
         };
         drop(room);
@@ -426,7 +432,10 @@ impl Rig {
             self.unanswered.push_back(output);
             return;
         }
-        self.told.push(text);
+        // That it writes nothing more is told by what it does not write.
+        if !matches!(output, Output::Halt { .. }) {
+            self.told.push(text);
+        }
         let event = match output {
             _ if mood == Mood::Fails => Some(WriterEvent::Failed(room.fault)),
             Output::Open { .. } => {
@@ -485,6 +494,7 @@ impl Rig {
                 }
                 None
             }
+            Output::Halt { .. } => None,
             Output::Release { .. } => {
                 self.files.remove(&entry);
                 None
@@ -520,6 +530,7 @@ fn describe(output: &Output, room: &Room) -> (EntryId, Mood, String) {
         }
         Output::Close { entry } => (*entry, room.close_mood, "close".into()),
         Output::Abort { entry, reason } => (*entry, Mood::Works, format!("abort {reason:?}")),
+        Output::Halt { entry } => (*entry, Mood::Works, "halt".into()),
         Output::Release { entry } => (*entry, Mood::Works, "release".into()),
         Output::Park { entry, .. } => (*entry, Mood::Works, "park".into()),
         other => unreachable!("{other:?} is not a writer's"),

@@ -21,6 +21,7 @@ pub(crate) enum Cmd {
     Reopen(Option<Value>, u64, u64),
     Write(Bytes),
     Close,
+    Halt,
     Abort,
     Release,
     Park(Box<Parked>),
@@ -67,7 +68,7 @@ impl Driver {
     }
 
     pub(crate) fn tell(&mut self, cmd: Cmd) {
-        if matches!(cmd, Cmd::Abort | Cmd::Release) {
+        if matches!(cmd, Cmd::Halt | Cmd::Abort | Cmd::Release) {
             self.queue.retain(|cmd| !matches!(cmd, Cmd::Write(_)));
         }
         self.queue.push_back(cmd);
@@ -116,7 +117,7 @@ impl World {
                     }
                     Call::Write(batch)
                 }
-                Some(Cmd::Write(_)) => continue,
+                Some(Cmd::Write(_) | Cmd::Halt) => continue,
                 Some(Cmd::Open) if driver.queue.is_empty() => Call::Open,
                 Some(Cmd::Unpark(handle, parked)) => Call::Unpark(Some((handle, parked))),
                 Some(Cmd::Reopen(checkpoint, offset, epoch)) => {
@@ -225,7 +226,7 @@ impl World {
                 if matches!(call, Call::Open) {
                     // A failed open leaves nothing behind.
                     if let Some(handle) = driver.handle.take() {
-                        self.storage.abort(handle, false);
+                        self.storage.abort(handle, false, self.plan.setup.keeping);
                     }
                 }
                 Answer::Event(WriterEvent::Failed(fault))
@@ -329,7 +330,7 @@ impl World {
             }
             Call::Abort => {
                 if let Some(handle) = driver.handle.take() {
-                    self.storage.abort(handle, driver.has_closed);
+                    self.storage.abort(handle, driver.has_closed, keeping);
                 }
                 return Answer::Silent;
             }
@@ -365,6 +366,7 @@ impl World {
             self.conns[conn].host = Some(host);
             return;
         };
+        let was_reopening = matches!(driver.call, Some(Call::Reopen(..)));
         driver.call = None;
         let mut is_over = false;
         if let Some(life) = host.entries.get_mut(&entry) {
@@ -397,7 +399,9 @@ impl World {
         if let Answer::Event(WriterEvent::Failed(fault)) = &answer {
             told = !driver.has_failed;
             driver.has_failed = true;
+            // Who can not reopen has not lost what is stored.
             if !matches!(fault, StorageFault::Full | StorageFault::Throttled)
+                && !was_reopening
                 && let Some(truth) = self.truth.get_mut(&driver.key)
             {
                 truth.may_be_gone = true;

@@ -65,6 +65,8 @@ pub(crate) struct Life {
     /// Where the next byte written goes.
     pub(crate) offset: u64,
     pub(crate) has_closed: bool,
+    /// It may end by itself while its end is decided.
+    pub(crate) is_halted: bool,
 }
 
 /// A writer between two connections.
@@ -78,7 +80,7 @@ pub(crate) struct ParkedWriter {
 pub(crate) enum StoreCall {
     Get(EntryId, UploadRef),
     Put(EntryId, UploadRef, Vec<u8>, RecordExpect, u64),
-    Delete(UploadRef, RecordVersion),
+    Delete(EntryId, UploadRef, RecordVersion),
 }
 
 /// What a writer's call came to.
@@ -97,6 +99,7 @@ impl Host {
             stage: Stage::Unopened,
             offset: 0,
             has_closed: false,
+            is_halted: false,
         })
     }
 }
@@ -134,6 +137,7 @@ impl World {
             head_bytes: setup.head_bytes,
             consume_on_complete: true,
             resumable,
+            shared_store: setup.nodes > 1,
             keep_on_leave,
             ..SlotRules::new(name)
         };
@@ -154,7 +158,6 @@ impl World {
                 boot: format!("n{number}b{}", node.boot),
                 session: conn as u64,
             },
-            shared_store: setup.nodes > 1,
             tally: Arc::clone(node.tallies.entry(owner).or_default()),
             limits: SessionLimits {
                 window_bytes: setup.window,
@@ -297,10 +300,11 @@ impl World {
             | Output::Reopen { entry, .. }
             | Output::Write { entry, .. }
             | Output::Close { entry }
+            | Output::Halt { entry }
             | Output::Abort { entry, .. }
             | Output::Release { entry }
             | Output::Park { entry, .. } => self.command(conn, host, entry, output),
-            Output::Claim { entry, upload } => {
+            Output::Claim { entry, upload, .. } => {
                 self.call_store(conn, StoreCall::Get(entry, upload));
             }
             Output::Save {
@@ -309,13 +313,17 @@ impl World {
                 record,
                 expect,
                 ttl,
+                ..
             } => {
                 let ttl = ttl.as_millis() as u64;
                 self.call_store(conn, StoreCall::Put(entry, upload, record, expect, ttl));
             }
-            Output::Forget { upload, expect } => {
-                self.call_store(conn, StoreCall::Delete(upload, expect));
-            }
+            Output::Forget {
+                entry,
+                upload,
+                expect,
+                ..
+            } => self.call_store(conn, StoreCall::Delete(entry, upload, expect)),
             Output::Evict { entry, upload } => self.evict(conn, entry, upload),
             Output::Notify(event) => self.notified(conn, host, &event),
             Output::Disconnect { .. } => {
@@ -384,12 +392,19 @@ impl World {
                 life.stage = Stage::Closing;
                 (before == Stage::Open, Cmd::Close)
             }
+            Output::Halt { .. } => {
+                life.is_halted = true;
+                let fits = !matches!(before, Stage::Unopened | Stage::Ended);
+                (fits, Cmd::Halt)
+            }
             ending => {
                 life.stage = Stage::Ended;
                 let fits = match ending {
                     Output::Park { .. } => before == Stage::Open,
+                    _ if life.is_halted => before != Stage::Unopened,
                     _ => !matches!(before, Stage::Unopened | Stage::Ended),
                 };
+                life.is_halted = false;
                 let cmd = match ending {
                     Output::Abort { .. } => Cmd::Abort,
                     Output::Park { parked, .. } => Cmd::Park(parked),
@@ -465,7 +480,13 @@ impl World {
                 if is_lost && entry.resumable && !host.has_left {
                     self.fail("RESUME-3: a lost connection ends what can be resumed".into());
                 }
-                if let Some(truth) = self.truth.get_mut(&(owner, entry.upload)) {
+                // What a newer holder has is not this one's to end.
+                let key = (owner, entry.upload);
+                let lease = self.records.record(key).and_then(|record| record.lease);
+                let is_others = lease.is_some_and(|lease| lease.session != conn as u64);
+                if let Some(truth) = self.truth.get_mut(&key)
+                    && !is_others
+                {
                     truth.may_be_gone = true;
                 }
             }

@@ -71,14 +71,14 @@ impl Records {
         (StoreEvent::Saved(RecordVersion(self.version)), judged)
     }
 
-    pub(crate) fn delete(&mut self, key: Key, version: RecordVersion) {
-        if self
-            .stands
-            .get(&key)
-            .is_some_and(|it| it.version == version.0)
-        {
-            self.stands.remove(&key);
+    pub(crate) fn delete(&mut self, key: Key, version: RecordVersion, now: u64) -> StoreEvent {
+        self.expire(key, now);
+        let stands = self.stands.get(&key);
+        if stands.is_none_or(|it| it.version != version.0) {
+            return StoreEvent::Conflict;
         }
+        self.stands.remove(&key);
+        StoreEvent::Forgotten
     }
 
     /// A store in memory dies with its process.
@@ -138,7 +138,7 @@ fn follows(before: &Record, after: &Record) -> Result<(), String> {
             record.slot.clone(),
             record.client_name.clone(),
             record.client_size,
-            record.created_unix_ms,
+            record.birth.clone(),
         )
     };
     if facts(before) != facts(after) {

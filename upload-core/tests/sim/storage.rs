@@ -185,15 +185,16 @@ impl Storage {
         Some(result(file.line))
     }
 
-    /// Undoes everything this holder may undo.
-    pub(crate) fn abort(&mut self, handle: Handle, closed: bool) {
+    /// Undoes everything this holder may undo. In object storage all holders have
+    /// the same multipart upload, and it is gone for all of them.
+    pub(crate) fn abort(&mut self, handle: Handle, closed: bool, keeping: Keeping) {
         let Some(number) = self.handles.remove(&handle) else {
             return;
         };
         let file = &mut self.files[number];
         file.holder = None;
         let line = &mut self.lines[file.line];
-        if line.current == Some(number) {
+        if line.current == Some(number) || matches!(keeping, Keeping::Parts(_)) {
             line.current = None;
         }
         if closed && !line.sealed {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use upload_writers::{DiscardWriterFactory, WriterFactory};
 
 use super::{ConfigError, ObjectStoreConfig, S3Config, Size, StoreKind};
-use crate::options::{SlotFiles, SlotOptions};
+use crate::options::{SlotDefaults, SlotOptions};
 
 /// The rules of one slot.
 #[derive(Clone, Debug, Deserialize)]
@@ -65,9 +65,11 @@ impl SlotConfig {
     /// Checks the slot without making anything.
     pub(super) fn check(&self, name: &str) -> Result<(), ConfigError> {
         self.check_storage(name)?;
-        let nowhere = SlotFiles {
+        let nowhere = SlotDefaults {
             writers: Arc::new(DiscardWriterFactory),
             data_dir: PathBuf::new(),
+            authorize: None,
+            shared_store: false,
         };
         match self.options(name)?.into_slot(name, &nowhere) {
             Ok(_) => Ok(()),

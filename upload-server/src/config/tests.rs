@@ -53,6 +53,7 @@ fn every_key_is_understood() {
         [limits]
         max_connections = 1
         max_uploads_per_owner = 2
+        max_bytes_per_owner = "3GiB"
         idle_upload_seconds = 3
         handshake_seconds = 4
         first_message_seconds = 5
@@ -79,6 +80,7 @@ fn every_key_is_understood() {
     assert_eq!(limits.buffer_budget, 64 * 1024 * 1024);
     assert_eq!(limits.max_connections, 1);
     assert_eq!(limits.session.max_uploads_per_owner, 2);
+    assert_eq!(limits.session.max_bytes_per_owner, Some(3 << 30));
     assert_eq!(limits.session.idle_upload, Duration::from_secs(3));
     assert_eq!(limits.handshake, Duration::from_secs(4));
     assert_eq!(limits.session.first_message, Duration::from_secs(5));

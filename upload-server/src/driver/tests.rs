@@ -1,41 +1,28 @@
 //! Drivers with a writer that notes its calls and can be held up.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    task::Waker,
-};
+use std::{sync::atomic::Ordering, task::Waker};
 
-use async_trait::async_trait;
 use serde_json::json;
-use tokio::sync::Semaphore;
 use upload_core::StorageFault;
-use upload_writers::{
-    AbortReason as WritersReason, Checkpoint, Recorded, RecordingWriterFactory, Reopened,
-    UploadFacts, UploadWriter, WriteError, WriterFactory, Written,
-};
+use upload_writers::{AbortReason as WritersReason, Recorded, RecordingWriterFactory, UploadFacts};
 
 use super::*;
+use crate::held_up::{HeldUpWriters, Hold};
 
 const ENTRY: EntryId = EntryId(1);
 
-/// A recording factory whose writes wait for a permit, or panic.
-#[derive(Clone)]
+/// The writers of upload `u`, whose writes wait for a permit, or panic.
 struct Gate {
-    recorded: RecordingWriterFactory,
-    permits: Arc<Semaphore>,
-    /// Flushes wait for a permit of this, if there is one, and can be left.
-    flushes: Option<Arc<Semaphore>>,
-    panics: Arc<AtomicBool>,
+    writers: HeldUpWriters,
+    hold: Hold,
 }
 
 impl Gate {
     fn new(recorded: RecordingWriterFactory, permits: usize) -> Self {
-        Self {
-            recorded,
-            permits: Arc::new(Semaphore::new(permits)),
-            flushes: None,
-            panics: Arc::default(),
-        }
+        let writers = HeldUpWriters::new(recorded);
+        let hold = writers.hold_up("u");
+        hold.permits.add_permits(permits);
+        Self { writers, hold }
     }
 
     fn open() -> Self {
@@ -44,7 +31,7 @@ impl Gate {
 
     fn storage(&self, resumable: bool) -> Arc<Storage> {
         Arc::new(Storage {
-            factory: Arc::new(self.clone()),
+            factory: Arc::new(self.writers.clone()),
             facts: facts(resumable),
             span: tracing::Span::none(),
             write_times: ::metrics::Histogram::noop(),
@@ -52,7 +39,7 @@ impl Gate {
     }
 
     fn calls(&self) -> Vec<Recorded> {
-        self.recorded.calls("u")
+        self.writers.recorded.calls("u")
     }
 }
 
@@ -69,71 +56,6 @@ fn facts(resumable: bool) -> UploadFacts {
         epoch: 1,
         relative_path: None,
         meta: json!({}),
-    }
-}
-
-#[async_trait]
-impl WriterFactory for Gate {
-    fn create(&self, facts: &UploadFacts) -> BoxWriter {
-        Box::new(Gated {
-            writer: self.recorded.create(facts),
-            gate: self.clone(),
-        })
-    }
-
-    async fn reopen(
-        &self,
-        facts: &UploadFacts,
-        checkpoint: &Checkpoint,
-        offset: u64,
-    ) -> Result<Reopened, WriteError> {
-        self.recorded.reopen(facts, checkpoint, offset).await
-    }
-
-    fn can_reopen(&self) -> bool {
-        true
-    }
-}
-
-struct Gated {
-    writer: BoxWriter,
-    gate: Gate,
-}
-
-#[async_trait]
-impl UploadWriter for Gated {
-    async fn open(&mut self) -> Result<(), WriteError> {
-        self.writer.open().await
-    }
-
-    async fn write_chunks(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<Written, WriteError> {
-        let permit = self.gate.permits.acquire().await.expect("stays open");
-        permit.forget();
-        assert!(!self.gate.panics.load(Ordering::SeqCst), "asked to panic");
-        self.writer.write_chunks(chunks).await
-    }
-
-    async fn flush(&mut self) -> Result<Written, WriteError> {
-        if let Some(flushes) = &self.gate.flushes {
-            flushes.acquire().await.expect("stays open").forget();
-        }
-        self.writer.flush().await
-    }
-
-    fn flush_can_be_left(&self) -> bool {
-        self.gate.flushes.is_some()
-    }
-
-    async fn close(&mut self) -> Result<Value, WriteError> {
-        self.writer.close().await
-    }
-
-    async fn abort(&mut self, reason: &WritersReason) {
-        self.writer.abort(reason).await;
-    }
-
-    fn checkpoint(&self) -> Option<Checkpoint> {
-        self.writer.checkpoint()
     }
 }
 
@@ -209,7 +131,7 @@ fn a_slow_writer_gets_batches_and_holds_up_nobody() {
         drivers.write(other, chunk(text));
         assert_eq!(drive(&mut drivers).len(), 1, "only the quick one wrote");
     }
-    slow.permits.add_permits(2);
+    slow.hold.permits.add_permits(2);
     assert_eq!(drive(&mut drivers), ["wrote 1 1", "wrote 4 4"]);
     // The first as it came, the rest put together.
     let batch = vec![chunk("2"), chunk("34")];
@@ -234,10 +156,10 @@ fn tiny_chunks_are_put_together_in_order() {
             drivers.write(ENTRY, large.clone());
         }
     }
-    gate.permits.add_permits(2);
+    gate.hold.permits.add_permits(2);
     drivers.close(ENTRY);
     drive(&mut drivers);
-    let stored = gate.recorded.read(&json!({ "object": 1 }));
+    let stored = gate.writers.recorded.read(&json!({ "object": 1 }));
     assert!(stored.expect("is stored") == expected, "differs");
     let Some(Recorded::Write(batch)) = gate.calls().get(3).cloned() else {
         panic!("{:?}", gate.calls());
@@ -258,13 +180,37 @@ fn an_abort_waits_for_the_running_call_and_drops_the_rest() {
     assert!(drive(&mut drivers).is_empty());
     assert_eq!(drivers.orphaned_bytes(), 3, "still in memory, and counted");
     assert!(!drivers.are_at_rest());
-    gate.permits.add_permits(9);
+    gate.hold.permits.add_permits(9);
     assert_eq!(drive(&mut drivers), ["wrote 3 3", "rested"]);
     assert_eq!(drivers.orphaned_bytes(), 0);
     assert_eq!(
         gate.calls().last(),
         Some(&Recorded::Abort(WritersReason::Cancelled))
     );
+}
+
+/// RESUME-4: until it is known whose the bytes are, nothing more is written and nothing undone.
+#[test]
+fn a_halted_writer_waits_for_its_end() {
+    let gate = Gate::new(RecordingWriterFactory::new(), 0);
+    let mut drivers = Drivers::default();
+    drivers.open(ENTRY, gate.storage(true));
+    drivers.write(ENTRY, chunk("abc"));
+    drive(&mut drivers);
+    drivers.write(ENTRY, chunk("never written"));
+    drivers.halt(ENTRY);
+    drivers.write(ENTRY, chunk("neither"));
+    assert_eq!(drivers.orphaned_bytes(), 3, "still in memory, and counted");
+    gate.hold.permits.add_permits(9);
+    assert_eq!(drive(&mut drivers), ["wrote 3 3"]);
+    assert!(drivers.has(ENTRY));
+    assert_eq!(
+        gate.calls().last(),
+        Some(&Recorded::Write(vec![chunk("abc")]))
+    );
+    drivers.release(ENTRY);
+    assert_eq!(drive(&mut drivers), ["rested"]);
+    assert_eq!(gate.calls().last(), Some(&Recorded::Release));
 }
 
 #[test]
@@ -277,7 +223,7 @@ fn a_release_drops_the_writer_and_keeps_what_it_stored() {
     drivers.release(ENTRY);
     assert_eq!(drive(&mut drivers), ["rested"]);
     assert_eq!(gate.calls().last(), Some(&Recorded::Release));
-    assert_eq!(gate.recorded.kept(), 1);
+    assert_eq!(gate.writers.recorded.kept(), 1);
 }
 
 #[test]
@@ -314,11 +260,8 @@ fn a_dry_queue_is_flushed_once() {
 /// A flush that can be left holds up neither the next bytes nor the end of the file.
 #[test]
 fn what_comes_while_a_flush_runs_is_written_at_once() {
-    let flushes = Arc::new(Semaphore::new(0));
-    let gate = Gate {
-        flushes: Some(Arc::clone(&flushes)),
-        ..Gate::new(RecordingWriterFactory::durable_on_flush(), 1000)
-    };
+    let gate = Gate::new(RecordingWriterFactory::durable_on_flush(), 1000);
+    let flushes = gate.writers.hold_up_flushes("u");
     let mut drivers = Drivers::default();
     drivers.open(ENTRY, gate.storage(false));
     drivers.write(ENTRY, chunk("abc"));
@@ -337,7 +280,7 @@ fn what_comes_while_a_flush_runs_is_written_at_once() {
 #[test]
 fn a_writer_that_panics_has_failed_and_is_aborted() {
     let gate = Gate::open();
-    gate.panics.store(true, Ordering::SeqCst);
+    gate.hold.panics.store(true, Ordering::SeqCst);
     let mut drivers = Drivers::default();
     drivers.open(ENTRY, gate.storage(false));
     drivers.write(ENTRY, chunk("abc"));
@@ -346,8 +289,8 @@ fn a_writer_that_panics_has_failed_and_is_aborted() {
     assert!(drive(&mut drivers).is_empty());
     drivers.abort(ENTRY, AbortReason::Storage(StorageFault::Failed));
     assert_eq!(drive(&mut drivers), ["rested"]);
-    assert_eq!(gate.recorded.aborts(), 1);
-    assert_eq!(gate.recorded.kept(), 0);
+    assert_eq!(gate.writers.recorded.aborts(), 1);
+    assert_eq!(gate.writers.recorded.kept(), 0);
 }
 
 /// RESUME-3: a writer is reopened from its checkpoint; one that never stored

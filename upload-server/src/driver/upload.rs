@@ -67,6 +67,8 @@ pub(super) struct Driver {
     pub(super) orphaned_bytes: u64,
     running_bytes: u64,
     has_failed: bool,
+    /// Told that nothing more is to be written.
+    is_halted: bool,
     written: Written,
     /// Has the running flush left, where the writer allows that.
     leave: Option<oneshot::Sender<()>>,
@@ -91,6 +93,7 @@ impl Driver {
             orphaned_bytes: 0,
             running_bytes: 0,
             has_failed: false,
+            is_halted: false,
             written: Written::default(),
             leave: None,
             flushed_at: None,
@@ -111,7 +114,7 @@ impl Driver {
 
     pub(super) fn write(&mut self, data: Bytes) {
         // After a failure the core is about to abort or release; the bytes have no place to go.
-        if self.has_failed || data.is_empty() {
+        if self.has_failed || self.is_halted || data.is_empty() {
             return;
         }
         self.leave_flush();
@@ -153,12 +156,17 @@ impl Driver {
     pub(super) fn end(&mut self, last: Last) {
         self.leave_flush();
         if matches!(last, Last::Abort(_) | Last::Release) {
-            // What is undone or given up need not be written first. The core counts none
-            // of it any more, so the batch under way is this room's to count.
-            self.discard();
-            self.orphaned_bytes = self.running_bytes;
+            self.halt();
         }
         self.last.push_back(last);
+    }
+
+    /// What is undone or given up need not be written first. The core counts none of it any more,
+    /// so the batch under way is this room's to count.
+    pub(super) fn halt(&mut self) {
+        self.is_halted = true;
+        self.discard();
+        self.orphaned_bytes = self.running_bytes;
     }
 
     /// Decides what to do; call it only while no call runs.
@@ -269,6 +277,7 @@ impl Driver {
 
     fn wants_flush(&self) -> bool {
         !self.has_failed
+            && !self.is_halted
             && self.writer.is_some()
             && self.written.durable < self.written.received
             && self.flushed_at != Some(self.written.received)

@@ -13,6 +13,7 @@ use http::request::Parts;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 use tokio::time::timeout;
+use upload_core::Moment;
 use upload_proto::{ClientMessage, Code, Register};
 use upload_validate::safe_name;
 
@@ -66,7 +67,7 @@ async fn sign(
     let register = read(body).map_err(refusal)?;
     let mut slots = Arc::clone(&app.shared.slots);
     if let Some(mount) = &app.mount {
-        let mut connection = Mount::new(owner, parts, &app.files, slots);
+        let mut connection = Mount::new(owner, parts, &app.defaults, slots);
         mount(&mut connection).map_err(|error| {
             tracing::error!(%error, "mount failed");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -79,7 +80,7 @@ async fn sign(
         return Err(refusal(Code::UnknownSlot));
     };
     if let Some(authorize) = slot.authorize.clone() {
-        let request = AuthorizeRequest::new(owner, &register);
+        let request = AuthorizeRequest::new(owner, &register, Moment::Register);
         ask(authorize, request).await.map_err(refusal)?;
     }
     if register.client_size > slot.rules.max_file_size {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use upload_core::{
-    CallId, CallOutcome, DisconnectReason, Entry, EntryId, EntryStatus, Event, Output, Record,
+    CallId, CallOutcome, DisconnectReason, Entry, EntryId, EntryStatus, Event, Moment, Output,
     StoreEvent, Verdict, WriterEvent,
 };
 use upload_proto::{Code, Register, UploadRef};
@@ -19,7 +19,7 @@ use upload_writers::UploadFacts;
 
 use super::{
     Connection,
-    errands::{self, Input},
+    errands::{self, Errand, Input},
     meters,
 };
 use crate::{
@@ -54,7 +54,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Input::Writer(entry, event) => self.core.handle_writer(entry, event, now),
             Input::Store(entry, event) => self.core.handle_store(entry, event, now),
             Input::Called(call, outcome) => self.core.handle_call(call, outcome, now),
-            Input::None => {}
         }
     }
 
@@ -68,7 +67,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.drop_socket();
                 }
             }
-            Output::Authorize { entry, register } => self.authorize(entry, &register),
+            Output::Authorize {
+                entry,
+                register,
+                moment,
+            } => self.authorize(entry, &register, moment),
             Output::Inspect {
                 entry,
                 head,
@@ -90,13 +93,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             } => self.reopen(entry, epoch, checkpoint, offset),
             Output::Write { entry, data } => self.drivers.write(entry, data),
             Output::Close { entry } => self.drivers.close(entry),
+            Output::Halt { entry } => self.drivers.halt(entry),
             Output::Abort { entry, reason } => self.drivers.abort(entry, reason),
             Output::Release { entry } => self.drivers.release(entry),
             Output::Park { entry, parked } => self.drivers.park(entry, parked),
-            Output::Claim { entry, upload } => match self.record_key(upload) {
-                Some(key) => self.errands.push(self.stores.claim(entry, key)),
-                None => self.answer_store_failed(entry),
-            },
+            Output::Claim {
+                entry,
+                upload,
+                slot,
+            } => {
+                let errand = match (self.record_key(upload), slot) {
+                    (Some(key), Some(slot)) => {
+                        let store = self.store_of(&slot);
+                        store.map(|store| errands::claim(entry, store, key))
+                    }
+                    (Some(key), None) => Some(self.stores.claim(entry, key)),
+                    (None, _) => None,
+                };
+                self.push_or_fail(entry, errand);
+            }
             Output::Evict { entry, upload } => {
                 let key = self.presence.key(upload);
                 let shared = Arc::clone(&self.shared);
@@ -106,19 +121,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Output::Save {
                 entry,
                 upload,
+                slot,
                 record,
                 expect,
                 ttl,
-            } => match (self.record_key(upload), self.store_of(entry, &record)) {
-                (Some(key), Some(store)) => self
-                    .errands
-                    .push(errands::save(entry, store, key, record, expect, ttl)),
-                _ => self.answer_store_failed(entry),
-            },
-            Output::Forget { upload, expect } => {
-                if let Some(key) = self.record_key(upload) {
-                    self.errands.push(self.stores.forget(key, expect));
-                }
+            } => {
+                let place = self.record_key(upload).zip(self.store_of(&slot));
+                let errand =
+                    place.map(|(key, store)| errands::save(entry, store, key, record, expect, ttl));
+                self.push_or_fail(entry, errand);
+            }
+            Output::Forget {
+                entry,
+                upload,
+                slot,
+                expect,
+            } => {
+                let place = self.record_key(upload).zip(self.store_of(&slot));
+                let errand = place.map(|(key, store)| errands::forget(entry, store, key, expect));
+                self.push_or_fail(entry, errand);
             }
             Output::Call {
                 call,
@@ -137,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.hello.slots.get(&*entry.slot)
     }
 
-    fn authorize(&mut self, entry: EntryId, register: &Register) {
+    fn authorize(&mut self, entry: EntryId, register: &Register, moment: Moment) {
         let slot = self.hello.slots.get(&register.upload_name);
         let slot = slot.filter(|slot| !slot.rules.direct);
         let Some(ask) = slot.and_then(|slot| slot.authorize.clone()) else {
@@ -146,7 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.answers.push_back(Input::Authorized(entry, answer));
             return;
         };
-        let request = AuthorizeRequest::new(&self.hello.owner, register);
+        let request = AuthorizeRequest::new(&self.hello.owner, register, moment);
         self.errands.push(errands::authorize(entry, ask, request));
     }
 
@@ -235,18 +256,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         UploadKey::new(&self.hello.owner, *upload.as_bytes()).ok()
     }
 
-    /// Returns the store of an entry's slot, also once the core let go of the entry.
-    fn store_of(&self, entry: EntryId, record: &[u8]) -> Option<Arc<dyn UploadStateStore>> {
-        let slot = match self.core.entry(entry) {
-            Some(entry) => self.slot_of(entry)?,
-            None => self.hello.slots.get(&Record::decode(record).ok()?.slot)?,
-        };
+    fn store_of(&self, slot: &str) -> Option<Arc<dyn UploadStateStore>> {
+        let slot = self.hello.slots.get(slot)?;
         Some(Arc::clone(self.shared.store_of(slot)))
     }
 
-    fn answer_store_failed(&mut self, entry: EntryId) {
-        self.answers
-            .push_back(Input::Store(entry, StoreEvent::Failed));
+    fn push_or_fail(&mut self, entry: EntryId, errand: Option<Errand>) {
+        match errand {
+            Some(errand) => self.errands.push(errand),
+            None => self
+                .answers
+                .push_back(Input::Store(entry, StoreEvent::Failed)),
+        }
     }
 
     fn call(&mut self, call: CallId, event: String, params: Map<String, Value>) {

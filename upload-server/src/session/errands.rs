@@ -11,7 +11,8 @@ use std::{
 use futures_util::FutureExt;
 use tokio::time::timeout;
 use upload_core::{
-    CallId, CallOutcome, EntryId, RecordExpect, RecordVersion, StoreEvent, Verdict, WriterEvent,
+    CallId, CallOutcome, EntryId, Record, RecordExpect, RecordVersion, StoreEvent, Verdict,
+    WriterEvent,
 };
 use upload_proto::{Code, UploadRef};
 use upload_stores::{Expect, PutError, StoreError, UploadKey, UploadStateStore, Version};
@@ -24,7 +25,7 @@ use crate::{
     hub::Key,
     metrics,
     shared::Shared,
-    slot::{Authorize, AuthorizeRequest, BoxFuture, ask},
+    slot::{Authorize, AuthorizeRequest, BoxFuture, Slots, ask},
 };
 
 /// Longest time a store may take for one call.
@@ -42,69 +43,108 @@ pub(super) enum Input {
     Writer(EntryId, WriterEvent),
     Store(EntryId, StoreEvent),
     Called(CallId, CallOutcome),
-    /// Nothing is answered.
-    None,
 }
 
 /// Something that is waited for.
 pub(super) type Errand = BoxFuture<Input>;
 
-/// The stores a connection's records may be in, each once.
+/// The stores a connection's records may be in, each once, and whose records are where.
 #[derive(Clone)]
-pub(super) struct Stores(Arc<[Arc<dyn UploadStateStore>]>);
+pub(super) struct Stores {
+    all: Arc<[Arc<dyn UploadStateStore>]>,
+    slots: Slots,
+    shared: Arc<Shared>,
+}
 
 impl Stores {
-    pub(super) fn new(all: Vec<Arc<dyn UploadStateStore>>) -> Self {
-        Self(all.into())
+    /// Collects the stores of a connection's slots.
+    pub(super) fn new(slots: &Slots, shared: &Arc<Shared>) -> Self {
+        let mut all: Vec<Arc<dyn UploadStateStore>> = Vec::new();
+        for slot in slots.values() {
+            let store = shared.store_of(slot);
+            if !all.iter().any(|known| Arc::ptr_eq(known, store)) {
+                all.push(Arc::clone(store));
+            }
+        }
+        Self {
+            all: all.into(),
+            slots: Arc::clone(slots),
+            shared: Arc::clone(shared),
+        }
     }
 
-    /// Returns whether other processes see any of them.
-    pub(super) fn are_shared(&self) -> bool {
-        self.0.iter().any(|store| store.is_shared())
-    }
-
-    /// Reads a record, wherever it is.
+    /// Reads a record of a slot that is not known yet.
     pub(super) fn claim(&self, entry: EntryId, key: UploadKey) -> Errand {
+        if let [only] = &*self.all {
+            return claim(entry, Arc::clone(only), key);
+        }
         let stores = self.clone();
         Box::pin(async move {
             let mut event = StoreEvent::Found(None);
-            for store in stores.0.iter() {
-                match bounded(store.get(&key)).await {
-                    Some(Ok(None)) => {}
-                    Some(Ok(Some(found))) => {
-                        let version = RecordVersion(found.version.0);
-                        let found = Some((found.record, version));
-                        return Input::Store(entry, StoreEvent::Found(found));
+            for store in stores.all.iter() {
+                match read(&**store, &key).await {
+                    StoreEvent::Found(None) => {}
+                    StoreEvent::Found(Some((record, version))) => {
+                        if stores.keeps(store, &record) {
+                            let found = StoreEvent::Found(Some((record, version)));
+                            return Input::Store(entry, found);
+                        }
                     }
-                    Some(Err(error)) => {
-                        log(&key, "get", &error);
-                        event = StoreEvent::Failed;
-                    }
-                    None => event = too_slow(&key, "get"),
+                    failed => event = failed,
                 }
             }
             Input::Store(entry, event)
         })
     }
 
-    /// Deletes a record if it is still of this version, wherever it is.
-    pub(super) fn forget(&self, key: UploadKey, expect: RecordVersion) -> Errand {
-        let stores = self.clone();
-        Box::pin(async move {
-            let expect = Expect::Version(Version(expect.0));
-            for store in stores.0.iter() {
-                match bounded(store.delete(&key, expect)).await {
-                    Some(Ok(()) | Err(PutError::Conflict | PutError::TooLarge { .. })) => {}
-                    // It expires by itself.
-                    Some(Err(PutError::Store(error))) => log(&key, "delete", &error),
-                    None => {
-                        too_slow(&key, "delete");
-                    }
-                }
-            }
-            Input::None
-        })
+    /// Returns whether a record found in a store is one of a slot that keeps its records there:
+    /// the same ref may stand in several, with versions that have nothing to do with each other.
+    fn keeps(&self, store: &Arc<dyn UploadStateStore>, record: &[u8]) -> bool {
+        let slot = Record::decode(record).ok().map(|record| record.slot);
+        let slot = slot.and_then(|slot| self.slots.get(&slot));
+        slot.is_some_and(|slot| Arc::ptr_eq(self.shared.store_of(slot), store))
     }
+}
+
+/// Reads a record.
+pub(super) fn claim(entry: EntryId, store: Arc<dyn UploadStateStore>, key: UploadKey) -> Errand {
+    Box::pin(async move { Input::Store(entry, read(&*store, &key).await) })
+}
+
+async fn read(store: &dyn UploadStateStore, key: &UploadKey) -> StoreEvent {
+    match bounded(store.get(key)).await {
+        Some(Ok(found)) => {
+            StoreEvent::Found(found.map(|found| (found.record, RecordVersion(found.version.0))))
+        }
+        Some(Err(error)) => {
+            log(key, "get", &error);
+            StoreEvent::Failed
+        }
+        None => too_slow(key, "get"),
+    }
+}
+
+/// Deletes a record if it is still of this version.
+pub(super) fn forget(
+    entry: EntryId,
+    store: Arc<dyn UploadStateStore>,
+    key: UploadKey,
+    expect: RecordVersion,
+) -> Errand {
+    Box::pin(async move {
+        let expect = Expect::Version(Version(expect.0));
+        let event = match bounded(store.delete(&key, expect)).await {
+            Some(Ok(())) => StoreEvent::Forgotten,
+            Some(Err(PutError::Conflict)) => StoreEvent::Conflict,
+            Some(Err(PutError::Store(error))) => {
+                log(&key, "delete", &error);
+                StoreEvent::Failed
+            }
+            Some(Err(PutError::TooLarge { .. })) => StoreEvent::Failed,
+            None => too_slow(&key, "delete"),
+        };
+        Input::Store(entry, event)
+    })
 }
 
 /// Writes a record.
@@ -149,7 +189,7 @@ pub(super) fn evict(entry: EntryId, shared: Arc<Shared>, key: Key, asker: u64) -
     })
 }
 
-/// Asks the application whether a registration is welcome.
+/// Asks the application whether an upload is welcome.
 pub(super) fn authorize(entry: EntryId, closure: Authorize, request: AuthorizeRequest) -> Errand {
     Box::pin(async move { Input::Authorized(entry, ask(closure, request).await) })
 }

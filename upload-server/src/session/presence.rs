@@ -95,14 +95,23 @@ impl Presence {
     pub(super) fn rest(&mut self, entry: EntryId) {
         if self.held.get(&entry).is_some_and(|held| held.is_leaving)
             && let Some(held) = self.held.remove(&entry)
+            && !self.holds(held.upload)
         {
             self.shared.hub.leave(&self.key(held.upload), self.session);
         }
     }
 
-    /// Returns the ref of an upload whose writer is still here.
-    pub(super) fn upload(&self, entry: EntryId) -> Option<UploadRef> {
-        self.held.get(&entry).map(|held| held.upload)
+    /// Returns the ref of an upload whose writer is still here, unless the same session has
+    /// taken the upload up again since: then that entry's writer is the one that counts.
+    pub(super) fn newest(&self, entry: EntryId) -> Option<UploadRef> {
+        let upload = self.held.get(&entry)?.upload;
+        let mut others = self.held.iter();
+        let is_newest = !others.any(|(id, held)| held.upload == upload && *id > entry);
+        is_newest.then_some(upload)
+    }
+
+    fn holds(&self, upload: UploadRef) -> bool {
+        self.held.values().any(|held| held.upload == upload)
     }
 
     /// Returns how to reach this session.

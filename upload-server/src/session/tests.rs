@@ -3,4 +3,5 @@
 mod flow;
 mod harness;
 mod lines;
+mod places;
 mod resume;

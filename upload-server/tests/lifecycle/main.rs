@@ -5,6 +5,7 @@
 #[expect(dead_code, reason = "shared with the tests of the binary")]
 #[allow(unreachable_pub, reason = "shared with the tests of the binary")]
 mod client;
+mod rights;
 
 use std::{sync::Arc, time::Duration};
 

@@ -144,7 +144,6 @@ fn session(chunk: usize, checksum: bool) -> Result<Session> {
             boot: "bench".to_owned(),
             session: 1,
         },
-        shared_store: false,
         tally: Arc::new(OwnerTally::default()),
         limits: SessionLimits::default(),
         checksum,

@@ -87,6 +87,8 @@ mutants! {
         "asker.unix_ms < lease.expires_unix_ms && (is_local || asker.shared_store)" => "asker.unix_ms < lease.expires_unix_ms && (is_local || true)";
     "lookup.rs": "a receipt is taken for an upload"
         "if record.phase == RecordPhase::Complete {" => "if false {";
+    "lookup.rs": "a late request of an older connection takes over"
+        "let is_late = is_local && lease.session > asker.holder.session;" => "let is_late = is_local && lease.session == u64::MAX;";
     "lookup.rs": "the other holder of this process is not asked to give way"
         "if is_local && !asker.evicted {" => "if false && is_local {";
     "upload.rs": "a new holder does not raise the epoch"
@@ -95,6 +97,8 @@ mutants! {
         "upload.checkpoint = record.checkpoint;" => "";
     "upload.rs": "an opened writer is forgotten"
         "upload.opened = record.opened;" => "";
+    "upload.rs": "what was received before keeps an upload from idling"
+        "        match self.intake.take(index, data.len()) {" => "        self.active_at = cx.now.instant;\n        match self.intake.take(index, data.len()) {";
     "upload.rs": "an incomplete upload completes (the silent loss)"
         "if !self.intake.is_whole() {" => "if false {";
     "upload.rs": "the checksum is not compared"
@@ -117,12 +121,20 @@ mutants! {
         "let is_all = is_whole && (self.finish || self.held.bytes > 0);" => "let is_all = is_whole && self.held.bytes > 0;";
     "upload/writing.rs": "a short file is never judged"
         "if !(has_head || is_all) || !self.step(Step::HeadRead) {" => "if !(has_head || is_whole && self.entry.client_size == 0) || !self.step(Step::HeadRead) {";
+    "upload/writing.rs": "a head that comes again is not judged again"
+        "self.written >= self.head_bytes()\n" => "self.written >= self.head_bytes() / 99\n";
+    "upload/writing.rs": "a reopen that fails costs what was acknowledged"
+        "let is_kept = fault.is_passing() || self.phase == Phase::Reopening;" => "let is_kept = fault.is_passing();";
+    "upload/writing.rs": "the application is not asked again before the file is stored"
+        "!self.slot.authorize || self.allowed == Allowed::Yes" => "!self.slot.authorize || self.allowed != Allowed::Unasked";
+    "upload/writing.rs": "a withdrawn right stores the file"
+        "Err(code) => self.fail(code, AbortReason::Cancelled, cx)," => "Err(_) => { self.allowed = Allowed::Yes; self.settle(cx); }";
     "upload/writing.rs": "close does not wait for the last byte"
         "            && self.written == self.entry.client_size\n" => "";
     "upload/writing.rs": "a writer's failure is ignored (WL-6)"
         "if !self.has_writer || self.phase.after(Step::Fail).is_none() {" => "if self.has_writer || self.phase.after(Step::Fail).is_none() {";
     "upload/writing.rs": "passing trouble is final"
-        "if fault.is_passing() && self.can_be_resumed() {" => "if false {";
+        "if is_kept && self.can_be_resumed() {" => "if false {";
     "upload/writing.rs": "an unparked upload forgets its checksum"
         "self.crc = parked.crc;" => "";
     "upload/writing.rs": "an unparked upload goes on at the durable offset"
@@ -141,14 +153,12 @@ mutants! {
         "        self.active_at = cx.now.instant;\n        self.answer_resumed(cx);" => "        self.active_at = cx.now.instant;";
     "upload/keeping.rs": "registered before there is a record"
         "        if self.saver.is_enabled() {\n            self.save_when_due(cx);\n        } else {\n            self.claimed(cx);\n        }" => "        self.claimed(cx); self.save_when_due(cx);";
-    "upload/keeping.rs": "a record of an older epoch is ours"
-        "record.epoch == self.epoch" => "record.epoch >= self.epoch";
-    "upload/keeping.rs": "a record of another holder is ours"
-        "lease.boot == config.holder.boot && lease.session == config.holder.session" => "lease.boot != config.holder.boot || lease.session >= config.holder.session.min(lease.session)";
     "upload/keeping.rs": "the record says what was written, not what is durable"
         "self.crc.settled(self.durable)" => "self.crc.settled(self.written)";
     "upload/keeping.rs": "the record counts bytes that no checkpoint finds again"
-        "        if self.checkpoint.is_some() {\n            self.crc" => "        if true {\n            self.crc";
+        "if self.checkpoint.is_some() && mark.offset >= self.head_bytes() {" => "if mark.offset >= self.head_bytes() {";
+    "upload/keeping.rs": "a part of a judged head is gone on from"
+        "if self.checkpoint.is_some() && mark.offset >= self.head_bytes() {" => "if self.checkpoint.is_some() {";
     "upload/keeping.rs": "complete is told before the receipt is recorded"
         "        if self.saver.is_enabled() {\n            self.saver.hurry(cx.now);" => "        if false {\n            self.saver.hurry(cx.now);";
     "upload/keeping.rs": "the writer closes before the record knows"
@@ -162,17 +172,33 @@ mutants! {
     "upload/keeping.rs": "a resume goes on without the record"
         "Phase::Claiming if self.resuming.is_some() => self.refuse_locked(cx)," => "Phase::Claiming if self.resuming.is_some() => self.claimed(cx),";
     "upload/keeping.rs": "a result too large for the record never completes"
-        "(Phase::Recording, _) => return self.completed(cx)," => "(Phase::Recording, _) => return,";
+        "Phase::Recording => return self.completed(cx)," => "Phase::Recording => return,";
     "upload/leaving.rs": "a writer is parked while it writes"
         "Phase::Receiving => !self.has_writer || self.written == self.intake.received()," => "Phase::Receiving => true,";
     "upload/leaving.rs": "an upload leaves before its lease is released"
         "if self.saver.is_enabled() && self.saver.is_healthy() && !is_told {" => "if false && !is_told {";
     "upload/leaving.rs": "abort without a writer"
-        "        if self.has_writer {\n            self.has_writer = false;\n            cx.out.push(Output::Abort {" => "        {\n            self.has_writer = false;\n            cx.out.push(Output::Abort {";
+        "        if self.has_writer {\n            self.has_writer = false;\n            let entry = self.entry.id;" => "        {\n            self.has_writer = false;\n            let entry = self.entry.id;";
     "upload/leaving.rs": "a failed upload's writer is not aborted"
-        "        if self.has_writer {\n            self.has_writer = false;\n            cx.out.push(Output::Abort {" => "        if self.entry.id.0 == u64::MAX {\n            cx.out.push(Output::Abort {";
-    "upload/leaving.rs": "an ended upload keeps its record"
-        "is_known.then(|| self.saver.version()).flatten()" => "is_known.then_some(None).flatten()";
+        "        if self.has_writer {\n            self.has_writer = false;\n            let entry = self.entry.id;" => "        if self.entry.id.0 == u64::MAX {\n            let entry = self.entry.id;";
+    "upload/leaving.rs": "what another holder may have is undone at once (an abort that is not fenced)"
+        "let end = if self.saver.has_told_writer() && self.saver.is_enabled() {" => "let end = if false {";
+    "upload/leaving.rs": "an upload that leaves behind a second gate is parked"
+        "let is_gated = self.written < self.head_bytes();" => "let is_gated = false;";
+    "undoing.rs": "a record of an older epoch is ours"
+        "record.epoch == self.epoch" => "record.epoch >= self.epoch";
+    "undoing.rs": "a record of another upload of the ref is ours"
+        "&& *record.birth == *self.birth" => "";
+    "undoing.rs": "a record of another holder is ours"
+        "lease.boot == holder.boot && lease.session == holder.session" => "lease.boot != holder.boot || lease.session >= holder.session.min(lease.session)";
+    "undoing.rs": "an ended upload keeps its record"
+        "Standing::At(version) => self.forget(entry, version, out)," => "Standing::At(_) => {}";
+    "undoing.rs": "an upload is undone although the store says it is another's"
+        "StoreEvent::Found(_) => return self.leave(entry, out)," => "StoreEvent::Found(_) => return self.undo(entry, out),";
+    "undoing.rs": "an upload is undone although the store does not say whose it is"
+        "StoreEvent::Conflict | StoreEvent::Failed => return self.leave(entry, out)," => "StoreEvent::Conflict | StoreEvent::Failed => return self.undo(entry, out),";
+    "undoing.rs": "a lost answer leaves the record behind"
+        "StoreEvent::Conflict | StoreEvent::Failed if self.rounds < ROUNDS_MAX => {" => "StoreEvent::Conflict | StoreEvent::Failed if self.rounds > ROUNDS_MAX => {";
     "upload/leaving.rs": "closing the tab keeps the upload"
         "if keep && self.can_be_resumed() {" => "if (keep || true) && self.can_be_resumed() {";
     "upload/leaving.rs": "a lost connection ends what can be resumed (RS-17)"
@@ -180,9 +206,9 @@ mutants! {
     "upload/leaving.rs": "a finishing upload dies with its connection"
         "        if self.finish {\n            return;\n        }\n        if keep" => "        if keep";
     "upload/leaving.rs": "an old holder destroys what is the new one's"
-        "            cx.out.push(Output::Release {\n                entry: self.entry.id,\n            });" => "            cx.out.push(Output::Abort { entry: self.entry.id, reason: AbortReason::Cancelled });";
+        "        if self.has_writer {\n            self.has_writer = false;\n            cx.out.push(Output::Release {\n                entry: self.entry.id,\n            });" => "        if self.has_writer {\n            cx.out.push(Output::Abort { entry: self.entry.id, reason: AbortReason::Cancelled });";
     "upload/leaving.rs": "an old holder keeps its writer"
-        "            cx.out.push(Output::Release {\n                entry: self.entry.id,\n            });" => "";
+        "        if self.has_writer {\n            self.has_writer = false;\n            cx.out.push(Output::Release {\n                entry: self.entry.id,\n            });" => "        if self.has_writer {";
     "upload/leaving.rs": "a superseded holder tells more durable than recorded"
         "        // Durable is still only what our own record said (RESUME-2)." => "        self.saver.disable();";
     "upload/leaving.rs": "full storage throws the upload away"
@@ -199,6 +225,8 @@ mutants! {
         "resumed.crc32c = self.crc.end().crc.map(crc32c_hex);" => "resumed.crc32c = self.crc.end().crc.map(|crc| crc32c_hex(crc ^ 1));";
     "session/outbox.rs": "messages are sent to nobody"
         "if !self.is_gone {" => "if !self.is_gone || self.refusals == 0 {";
+    "session/resume.rs": "nobody is asked about a resume"
+        "if slot.authorize && !lookup.authorized => {" => "if slot.authorize && lookup.evicted && !lookup.authorized => {";
     "session/resume.rs": "who lost the race takes from a later one"
         ".filter(|_| !is_overtaken)" => ".filter(|_| !is_overtaken || true)";
     "session/resume.rs": "a store that fails makes uploads unknown (RS-6)"
@@ -208,7 +236,7 @@ mutants! {
     "session.rs": "endings are not remembered (WL-18)"
         "self.endings.remember((**snapshot).clone());" => "let _ = snapshot;";
     "session.rs": "a record of an ended upload is left behind"
-        "if held.owes_forgetting() {" => "if false && held.owes_forgetting() {";
+        "if let Some((mut undoing, standing)) = held.undoing() {" => "if let Some((mut undoing, standing)) = held.undoing().filter(|_| false) {";
     "session.rs": "draining detaches nothing"
         "held.detach(Some(Code::Draining), cx);" => "let _ = (&held, &cx);";
     "session.rs": "frames of unknown refs are not answered (FR-12)"
@@ -218,9 +246,13 @@ mutants! {
     "session/register.rs": "entries are not counted"
         "if self.entries_of(&slot.name) >= slot.max_entries as usize {" => "if self.entries_of(&slot.name) > slot.max_entries as usize {";
     "session/register.rs": "the size is not checked (RV-12)"
-        "if register.client_size > slot.max_file_size {" => "if register.client_size >= slot.max_file_size + 100 {";
+        "register.client_size <= slot.max_file_size.min(bytes_max)" => "register.client_size <= (slot.max_file_size + 99).min(bytes_max)";
     "session/register.rs": "a live ref is registered anew"
         "if let Some(held) = self.uploads.get(&upload) {" => "if let Some(held) = self.uploads.get(&upload).filter(|_| false) {";
+    "tally.rs": "an owner's bytes are not limited"
+        "sum.checked_add(bytes).filter(|sum| *sum <= bytes_max)" => "sum.checked_add(bytes).filter(|sum| *sum <= bytes_max.max(*sum))";
+    "tally.rs": "bytes are never uncounted"
+        "Some(sum.saturating_sub(self.bytes))" => "Some(sum.saturating_sub(0))";
     "tally.rs": "uploads are never uncounted"
         "Some(count.saturating_sub(1))" => "Some(count.saturating_sub(0))";
     "state.rs": "cancel while the writer closes"

@@ -112,6 +112,20 @@ impl Room {
             _ => StoreEvent::Saved(RecordVersion(self.version)),
         }
     }
+
+    pub(super) fn delete(&mut self, upload: UploadRef, expect: RecordVersion) -> StoreEvent {
+        let stands = self.store.get(&upload).map(|(_, version)| *version);
+        match self.store_mood {
+            Mood::Fails => return StoreEvent::Failed,
+            _ if stands != Some(expect.0) => return StoreEvent::Conflict,
+            _ => {}
+        }
+        self.store.remove(&upload);
+        match self.store_mood {
+            Mood::FailsAfter => StoreEvent::Failed,
+            _ => StoreEvent::Forgotten,
+        }
+    }
 }
 
 /// Continues a file from its checkpoint, or begins one.

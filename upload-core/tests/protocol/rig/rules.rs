@@ -29,6 +29,7 @@ fn slot(name: &str, resumable: bool) -> SlotRules {
         chunk_size: 4,
         head_bytes: 4,
         resumable,
+        shared_store: true,
         screen: Arc::new(NoPrograms),
         ..SlotRules::new(name)
     }
@@ -36,7 +37,7 @@ fn slot(name: &str, resumable: bool) -> SlotRules {
 
 /// Returns the configuration of a connection: slot `file` forgets, `keep` can be
 /// resumed, `stay` also when the tab is closed, `one` takes one file, `ask` asks
-/// the application.
+/// the application, and so does `mind`, which can be resumed.
 pub(crate) fn config(session: u64) -> SessionConfig {
     let one = SlotRules {
         max_entries: 1,
@@ -50,7 +51,18 @@ pub(crate) fn config(session: u64) -> SessionConfig {
         authorize: true,
         ..slot("ask", false)
     };
-    let slots = [slot("file", false), slot("keep", true), one, stay, ask];
+    let mind = SlotRules {
+        authorize: true,
+        ..slot("mind", true)
+    };
+    let slots = [
+        slot("file", false),
+        slot("keep", true),
+        one,
+        stay,
+        ask,
+        mind,
+    ];
     SessionConfig {
         slots: slots
             .into_iter()
@@ -61,7 +73,6 @@ pub(crate) fn config(session: u64) -> SessionConfig {
             boot: "here".into(),
             session,
         },
-        shared_store: true,
         tally: Arc::default(),
         limits: SessionLimits {
             window_bytes: 16,

@@ -82,8 +82,9 @@ impl World {
         trouble: Option<StoreTrouble>,
     ) {
         let entry = match &call {
-            StoreCall::Get(entry, _) | StoreCall::Put(entry, ..) => Some(*entry),
-            StoreCall::Delete(..) => None,
+            StoreCall::Get(entry, _) | StoreCall::Put(entry, ..) | StoreCall::Delete(entry, ..) => {
+                *entry
+            }
         };
         let is_down = self
             .weather
@@ -101,9 +102,7 @@ impl World {
             }
             let later = Some(StoreTrouble::Late(0));
             self.after(by, Happening::StoreEffect(conn, call, later));
-            if let Some(entry) = entry {
-                self.after(1, Happening::StoreAnswer(conn, entry, StoreEvent::Failed));
-            }
+            self.after(1, Happening::StoreAnswer(conn, entry, StoreEvent::Failed));
             return;
         }
         let event = match before {
@@ -111,13 +110,11 @@ impl World {
             false => self.do_store(conn, call),
         };
         let event = if after { StoreEvent::Failed } else { event };
-        if let Some(entry) = entry {
-            let delay = self
-                .rng
-                .range(0, self.plan.setup.store_delay)
-                .min(STORE_CALL);
-            self.after(delay, Happening::StoreAnswer(conn, entry, event));
-        }
+        let delay = self
+            .rng
+            .range(0, self.plan.setup.store_delay)
+            .min(STORE_CALL);
+        self.after(delay, Happening::StoreAnswer(conn, entry, event));
     }
 
     fn do_store(&mut self, conn: usize, call: StoreCall) -> StoreEvent {
@@ -138,9 +135,13 @@ impl World {
                 }
                 event
             }
-            StoreCall::Delete(upload, version) => {
-                self.records.delete((owner, upload), version);
-                StoreEvent::Evicted
+            StoreCall::Delete(_, upload, version) => {
+                let key = (owner, upload);
+                let event = self.records.delete(key, version, self.now);
+                if let (StoreEvent::Forgotten, Some(truth)) = (&event, self.truth.get_mut(&key)) {
+                    truth.may_be_gone = true;
+                }
+                event
             }
         }
     }

@@ -94,7 +94,7 @@ async fn a_cancel_undoes_what_was_written() {
 #[tokio::test]
 async fn credit_4_a_slow_writer_delays_nobody_else() {
     let server = Server::new();
-    let gate = server.storage.hold_up(upload(1));
+    let gate = server.storage.hold_up(&upload(1).to_string());
     let mut client = server.connect().await;
     let bytes = pattern(4 * CHUNK);
     client.register("files", upload(1), bytes.len()).await;
@@ -104,7 +104,7 @@ async fn credit_4_a_slow_writer_delays_nobody_else() {
     client.chunks(upload(2), &bytes).await;
     client.complete(upload(2), &bytes).await;
     assert_eq!(client.ending(upload(2)).await["status"], "complete");
-    gate.add_permits(100);
+    gate.permits.add_permits(100);
     let ending = client.ending(upload(1)).await;
     let stored = server.storage.recorded.read(&ending["result"]);
     assert!(stored.expect("is stored") == bytes, "differs");
@@ -115,7 +115,7 @@ async fn credit_4_a_slow_writer_delays_nobody_else() {
 #[tokio::test]
 async fn credit_3_ignoring_credit_loses_nothing() {
     let server = Server::new();
-    let gate = server.storage.hold_up(upload(1));
+    let gate = server.storage.hold_up(&upload(1).to_string());
     let mut client = server.connect().await;
     let bytes = pattern(12 * 1024 * 1024);
     let window = client.register("files", upload(1), bytes.len()).await["credit"]
@@ -133,7 +133,7 @@ async fn credit_3_ignoring_credit_loses_nothing() {
     assert!(buffered >= window, "{buffered}");
     assert!(buffered <= window + 2 * CHUNK as u64, "{buffered}");
     assert!(!sending.is_finished());
-    gate.add_permits(1000);
+    gate.permits.add_permits(1000);
     let ending = sending.await.expect("does not panic");
     let stored = server.storage.recorded.read(&ending["result"]);
     assert!(stored.expect("is stored") == bytes, "differs");
@@ -151,7 +151,7 @@ async fn credit_2_the_budget_bounds_all_connections() {
     let mut gates = Vec::new();
     let mut sending = Vec::new();
     for number in 1..=8 {
-        gates.push(server.storage.hold_up(upload(number)));
+        gates.push(server.storage.hold_up(&upload(number).to_string()));
         let mut client = server.connect().await;
         client.register("files", upload(number), bytes.len()).await;
         let sent = bytes.clone();
@@ -170,7 +170,7 @@ async fn credit_2_the_budget_bounds_all_connections() {
         );
     }
     for gate in gates {
-        gate.add_permits(1000);
+        gate.permits.add_permits(1000);
     }
     for ending in sending {
         let ending = ending.await.expect("does not panic");

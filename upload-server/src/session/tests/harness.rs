@@ -1,31 +1,26 @@
 //! A server without HTTP, writers that can be held up, and a client.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{
     io::{DuplexStream, duplex},
-    sync::Semaphore,
     task::JoinHandle,
 };
 use tokio_websockets::{ClientBuilder, CloseCode, Message, WebSocketStream};
 use upload_core::SlotRules;
 use upload_proto::{Frame, UploadRef};
 use upload_stores::MemoryStore;
-use upload_writers::{
-    AbortReason, BoxWriter, Checkpoint, RecordingWriterFactory, Reopened, UploadFacts,
-    UploadWriter, WriteError, WriterFactory, Written,
-};
 
 use crate::{
     events::Handler,
+    held_up::HeldUpWriters,
     session::{self, Hello},
     shared::{Limits, Parts, Shared},
     slot::{CompletedEntry, Slot},
@@ -50,97 +45,10 @@ pub(super) fn pattern(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// Records what is written; writes of held-up uploads wait.
-#[derive(Clone, Default)]
-pub(super) struct Storage {
-    pub(super) recorded: RecordingWriterFactory,
-    /// Uploads whose writes take a permit each.
-    gates: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
-}
-
-impl Storage {
-    /// Holds up the writes of an upload but for as many as permits are added.
-    pub(super) fn hold_up(&self, upload: UploadRef) -> Arc<Semaphore> {
-        let gate = Arc::new(Semaphore::new(0));
-        let mut gates = self.gates.lock().expect("not poisoned");
-        gates.insert(upload.to_string(), Arc::clone(&gate));
-        gate
-    }
-
-    fn wrap(&self, facts: &UploadFacts, writer: BoxWriter) -> BoxWriter {
-        let gates = self.gates.lock().expect("not poisoned");
-        match gates.get(&facts.upload_id) {
-            Some(gate) => Box::new(HeldUp {
-                writer,
-                gate: Arc::clone(gate),
-            }),
-            None => writer,
-        }
-    }
-}
-
-#[async_trait]
-impl WriterFactory for Storage {
-    fn create(&self, facts: &UploadFacts) -> BoxWriter {
-        self.wrap(facts, self.recorded.create(facts))
-    }
-
-    async fn reopen(
-        &self,
-        facts: &UploadFacts,
-        checkpoint: &Checkpoint,
-        offset: u64,
-    ) -> Result<Reopened, WriteError> {
-        Ok(
-            match self.recorded.reopen(facts, checkpoint, offset).await? {
-                Reopened::Open(writer) => Reopened::Open(self.wrap(facts, writer)),
-                other => other,
-            },
-        )
-    }
-
-    fn can_reopen(&self) -> bool {
-        true
-    }
-}
-
-struct HeldUp {
-    writer: BoxWriter,
-    gate: Arc<Semaphore>,
-}
-
-#[async_trait]
-impl UploadWriter for HeldUp {
-    async fn open(&mut self) -> Result<(), WriteError> {
-        self.writer.open().await
-    }
-
-    async fn write_chunks(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<Written, WriteError> {
-        self.gate.acquire().await.expect("stays open").forget();
-        self.writer.write_chunks(chunks).await
-    }
-
-    async fn flush(&mut self) -> Result<Written, WriteError> {
-        self.writer.flush().await
-    }
-
-    async fn close(&mut self) -> Result<Value, WriteError> {
-        self.writer.close().await
-    }
-
-    async fn abort(&mut self, reason: &AbortReason) {
-        self.writer.abort(reason).await;
-    }
-
-    fn checkpoint(&self) -> Option<Checkpoint> {
-        self.writer.checkpoint()
-    }
-}
-
 /// One server with a slot `files`, resumable `videos`, and what happened.
 pub(super) struct Server {
     pub(super) shared: Arc<Shared>,
-    pub(super) storage: Storage,
+    pub(super) storage: HeldUpWriters,
     pub(super) completed: Arc<Mutex<Vec<String>>>,
 }
 
@@ -150,7 +58,7 @@ impl Server {
     }
 
     pub(super) fn with(limits: Limits, handlers: HashMap<String, Handler>) -> Self {
-        let storage = Storage::default();
+        let storage = HeldUpWriters::default();
         let completed = Arc::new(Mutex::new(Vec::new()));
         let mut slots = BTreeMap::new();
         for (name, resumable) in [("files", false), ("videos", true)] {

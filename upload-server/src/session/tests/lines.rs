@@ -106,7 +106,7 @@ async fn a_peer_that_never_reads_is_dropped() {
 #[tokio::test(start_paused = true)]
 async fn a_hanging_writer_does_not_keep_a_session_for_ever() {
     let server = Server::new();
-    let _gate = server.storage.hold_up(upload(1));
+    let _gate = server.storage.hold_up(&upload(1).to_string());
     let mut client = server.connect().await;
     client.register("files", upload(1), 2 * CHUNK).await;
     client.chunks(upload(1), &pattern(CHUNK)).await;

@@ -1,0 +1,120 @@
+//! The content gate of an upload that goes on: what was judged is what is stored.
+
+use upload_core::{DisconnectReason, Verdict};
+use upload_proto::Code;
+
+use crate::rig::{Mood, Rig};
+
+/// RESUME-2, and the gate: a writer that kept nothing of the head begins anew,
+/// and so does the verdict.
+#[test]
+fn a_head_that_comes_again_is_judged_again() {
+    for (verdict, sent, told) in [
+        (
+            Verdict::Accept,
+            "1:complete 8@2",
+            vec!["write <scr", "write ipt>", "close"],
+        ),
+        (
+            Verdict::Refuse(Code::ActiveContent),
+            "1:error active_content 8@2",
+            vec!["abort ContentMismatch"],
+        ),
+    ] {
+        let mut rig = Rig::new();
+        rig.room.borrow_mut().durable_step = 100;
+        rig.register(1, "keep", 8).chunk(1, 0, "%PDF").pass(200);
+        let mut rig = rig.after_crash();
+        rig.room.borrow_mut().clock_ms += 30_000;
+        assert_eq!(rig.resume(1, None).sent(), ["1:resumed 0@0"]);
+        assert_eq!(rig.told(), ["reopen 0"]);
+        rig.room.borrow_mut().verdict = None;
+        rig.chunk(1, 0, "<scr");
+        assert!(
+            rig.told().is_empty(),
+            "nothing is written before the verdict"
+        );
+        rig.chunk(1, 1, "ipt>").complete(1).sent();
+        assert_eq!(rig.judge(verdict).sent().pop().expect("an ending"), sent);
+        assert_eq!(rig.told(), told);
+    }
+}
+
+/// RESUME-2, and the gate: a part of the head is nothing to go on from, since its
+/// rest could come as something else.
+#[test]
+fn no_offset_lies_within_the_head() {
+    let mut rig = Rig::new();
+    rig.register(1, "keep", 8).chunk(1, 0, "%P");
+    rig.chunk(1, 1, "DF-1").pass(200);
+    let record = rig.room.borrow().record(1).expect("a record");
+    assert_eq!(record.offset, 6, "the head is whole");
+
+    let mut rig = Rig::new();
+    rig.room.borrow_mut().durable_step = 3;
+    rig.register(1, "keep", 8)
+        .chunk(1, 0, "%P")
+        .chunk(1, 1, "D")
+        .chunk(1, 2, "F-");
+    rig.pass(200);
+    let record = rig.room.borrow().record(1).expect("a record");
+    assert_eq!((record.opened, record.offset), (true, 0));
+    assert_eq!(record.crc32c, Some(0));
+    let last = rig.snapshot();
+    assert_eq!((last.bytes_received, last.bytes_durable), (5, 0));
+}
+
+/// The gate: a record that says otherwise is not believed.
+#[test]
+fn a_record_within_the_head_begins_anew() {
+    let mut rig = Rig::new();
+    rig.register(1, "keep", 8).chunk(1, 0, "%PDF").pass(200);
+    rig.room.borrow_mut().rewrite(1, |record| {
+        record.offset = 2;
+        record.crc32c = Some(crc32c::crc32c(b"%P"));
+    });
+    let mut rig = rig.after_crash();
+    rig.room.borrow_mut().clock_ms += 30_000;
+    assert_eq!(rig.resume(1, None).sent(), ["1:resumed 0@0"]);
+    assert_eq!(rig.told(), ["reopen 0"]);
+}
+
+/// The gate: an upload that leaves once more before its head was judged again has
+/// nothing to be unparked, which would go on behind the gate.
+#[test]
+fn leaving_before_the_second_verdict() {
+    let mut rig = Rig::new();
+    rig.room.borrow_mut().durable_step = 100;
+    rig.register(1, "keep", 8).chunk(1, 0, "%PDF").pass(200);
+    let mut rig = rig.after_crash();
+    rig.room.borrow_mut().clock_ms += 30_000;
+    rig.resume(1, None).chunk(1, 0, "<s").sent();
+    rig.told();
+    rig.disconnect(DisconnectReason::Lost);
+    assert_eq!(rig.told(), ["release"]);
+    let mut rig = rig.beside(3, |config| config.holder.boot = "again".into());
+    assert_eq!(rig.resume(1, None).sent(), ["1:resumed 0@0"]);
+    rig.room.borrow_mut().verdict = Some(Verdict::Refuse(Code::ContentMismatch));
+    rig.chunk(1, 0, "<scr");
+    assert_eq!(
+        rig.sent().pop().expect("an ending"),
+        "1:error content_mismatch 4@1"
+    );
+    assert_eq!(rig.told(), ["reopen 0", "abort ContentMismatch"]);
+}
+
+/// The gate: what stayed in this process was judged, and is not judged twice.
+#[test]
+fn what_was_parked_is_not_judged_twice() {
+    let mut rig = Rig::new();
+    rig.room.borrow_mut().durable_step = 100;
+    rig.register(1, "keep", 8).chunk(1, 0, "%PDF");
+    rig.room.borrow_mut().write_mood = Mood::Works;
+    rig.disconnect(DisconnectReason::Lost);
+    rig.room.borrow_mut().verdict = None;
+    let mut rig = rig.beside(2, |_| {});
+    assert_eq!(rig.resume(1, None).sent(), ["1:resumed 4@1"]);
+    rig.chunk(1, 1, "-1.7").complete(1);
+    assert_eq!(rig.sent().pop().expect("an ending"), "1:complete 8@2");
+    assert!(rig.unanswered.is_empty());
+}
