@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::{Path, Request, State},
+    extract::{Path, Request, State, rejection::PathRejection},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -34,12 +34,14 @@ struct Status {
 /// Answers the owner; everybody and everything else gets the same 404.
 pub(crate) async fn status(
     State(app): State<Arc<App>>,
-    Path(upload): Path<String>,
+    upload: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
     let (parts, _) = request.into_parts();
-    let found = match (app.identity.recognise(&parts), upload.parse()) {
-        (Ok(Some(who)), Ok(upload)) => find(&app.shared, &who.owner, upload).await,
+    // A path that is no text names no upload either.
+    let upload = upload.ok().and_then(|Path(text)| text.parse().ok());
+    let found = match (app.identity.recognise(&parts), upload) {
+        (Ok(Some(who)), Some(upload)) => find(&app.shared, &who.owner, upload).await,
         _ => None,
     };
     let no_store = [(header::CACHE_CONTROL, "no-store")];

@@ -9,6 +9,7 @@
     reason = "nothing of a test target is reachable from anywhere"
 )]
 
+mod abuse;
 mod client;
 mod disk;
 mod djust;
