@@ -116,8 +116,8 @@ impl Decoder for PacketCodec {
         // Before any room is made for it.
         self.check(length)?;
         let packet = PACKET_HEADER_BYTES.saturating_add(length);
-        if src.len() < packet {
-            src.reserve(packet - src.len());
+        if let Some(missing @ 1..) = packet.checked_sub(src.len()) {
+            src.reserve(missing);
             return Ok(None);
         }
         let payload = src.split_to(packet).freeze().slice(PACKET_HEADER_BYTES..);

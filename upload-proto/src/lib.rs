@@ -18,11 +18,30 @@
 //! Features only add: `codec` runs the same protocol over a plain byte stream with
 //! `tokio_util::codec`, `strategies` offers proptest generators to the tests of other crates.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// What a peer sends reaches this code: nothing in it may be able to panic.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 
 #[cfg(feature = "codec")]
 pub mod codec;
 pub mod limits;
 #[cfg(feature = "strategies")]
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "only tests reach it"
+)]
 pub mod strategies;
 
 mod codes;

@@ -22,6 +22,19 @@
 //! assert_eq!(&*safe_name("../../etc/passwd"), "passwd");
 //! # Ok::<(), upload_validate::AcceptError>(())
 //! ```
+// What a peer sends reaches this code: nothing in it may be able to panic.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 
 mod accept;
 mod active;

@@ -82,7 +82,9 @@ pub fn safe_name(raw: &str) -> SafeName {
         .map(|c| if is_special(c) { '_' } else { c })
         .collect();
     name.truncate(name.trim_end_matches(PADDING).len());
-    name.drain(..name.len() - name.trim_start_matches(PADDING).len());
+    if let Some(padding) = name.find(|c| !PADDING.contains(&c)) {
+        name.drain(..padding);
+    }
     if name.starts_with(['-', '~']) {
         name.replace_range(..1, "_");
     }

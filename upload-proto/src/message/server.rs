@@ -52,6 +52,7 @@ pub enum ServerMessage {
 
 impl ServerMessage {
     /// Writes the message as JSON text.
+    #[expect(clippy::expect_used, reason = "no map of a message has other keys")]
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("every map of a message has string keys")
     }
