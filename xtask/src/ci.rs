@@ -1,10 +1,10 @@
 //! `cargo xtask ci`: `test`, and what is only worth checking now and then.
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 
 use crate::{
     release,
-    run::{cargo, metadata, must_succeed},
+    run::{cargo, metadata, must_succeed, output_of, program},
     services,
     stages::{Stage, Tally},
     test,
@@ -13,10 +13,12 @@ use crate::{
 /// The stages of `test` and those that only `ci` has.
 pub(crate) fn stages() -> Vec<Stage> {
     let extras: &[Stage] = &[
+        ("msrv", msrv),
         ("docs", docs),
         ("features", features),
         ("release", release::rehearse),
         ("deny", deny),
+        ("advisories", advisories),
     ];
     test::STAGES.iter().chain(extras).copied().collect()
 }
@@ -59,9 +61,62 @@ fn features() -> Result<Tally> {
     Ok(tally)
 }
 
-/// Licences, sources, duplicates and known vulnerabilities of what we depend on.
+/// Licences, sources and duplicates of what we depend on: all of it is known here.
 fn deny() -> Result<Tally> {
     services::cargo_deny()?;
-    must_succeed(&mut cargo(["deny", "--all-features", "check"]))?;
+    let check = [
+        "deny",
+        "--all-features",
+        "check",
+        "bans",
+        "licenses",
+        "sources",
+    ];
+    must_succeed(&mut cargo(check))?;
     Ok(Tally::ONE)
+}
+
+/// Known vulnerabilities and yanked versions; without the database nothing is known, and that is no
+/// success.
+fn advisories() -> Result<Tally> {
+    services::cargo_deny()?;
+    let check = ["deny", "--all-features", "check", "advisories"];
+    must_succeed(&mut cargo(check)).context(
+        "an advisory, or no database: it comes from https://github.com/RustSec/advisory-db",
+    )?;
+    Ok(Tally::ONE)
+}
+
+/// That the oldest compiler we promise is the one that everything here was checked with.
+fn msrv() -> Result<Tally> {
+    let version = output_of(&mut program("rustc", ["--version"]))?;
+    let used = version.split_whitespace().nth(1).unwrap_or_default();
+    for package in metadata()?.packages {
+        let promised = package.rust_version.unwrap_or_default();
+        if !is_of(used, &promised) {
+            bail!(
+                "{} promises Rust {promised}, and this is {used}: rustup toolchain install {promised}, \
+                 and run this with RUSTUP_TOOLCHAIN={promised}",
+                package.name
+            );
+        }
+    }
+    Ok(Tally::ONE)
+}
+
+/// Tells whether a version is one of the promised release.
+fn is_of(version: &str, promised: &str) -> bool {
+    let rest = version.strip_prefix(promised);
+    !promised.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_belong_to_their_release() {
+        assert!(is_of("1.95.0", "1.95") && is_of("1.95.0", "1.95.0"));
+        assert!(!is_of("1.96.0", "1.95") && !is_of("1.950.0", "1.95") && !is_of("1.95.0", ""));
+    }
 }
