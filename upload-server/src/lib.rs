@@ -67,6 +67,9 @@ mod signature;
 mod slot;
 mod socket;
 mod status;
+#[cfg(all(feature = "testing", feature = "presign"))]
+#[doc(hidden)]
+pub mod testing;
 mod upgrade;
 mod uploads;
 

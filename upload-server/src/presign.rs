@@ -16,6 +16,8 @@ use upload_validate::safe_name;
 
 pub use self::credentials::AwsCredentials;
 pub(crate) use self::route::presign;
+#[cfg(feature = "testing")]
+pub(crate) use self::route::read;
 
 /// The largest object a single `PUT` stores, in bytes: 5 GiB.
 pub const PRESIGNED_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;

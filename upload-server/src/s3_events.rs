@@ -67,6 +67,18 @@ pub struct ObjectCreated {
     pub bucket: String,
 }
 
+impl ObjectCreated {
+    fn of(created: &Created) -> Self {
+        Self {
+            upload_id: created.upload_id(),
+            key: created.key.clone(),
+            size: created.size,
+            etag: created.etag.clone(),
+            bucket: created.bucket.clone(),
+        }
+    }
+}
+
 pub(crate) type OnObject = Arc<dyn Fn(ObjectCreated) -> BoxFuture<()> + Send + Sync>;
 
 /// Makes a handler of what an application gave.
@@ -192,6 +204,13 @@ async fn receive(State(app): State<Arc<App>>, request: Request) -> Response {
     }
 }
 
+/// Reads a body, for the fuzzer.
+#[cfg(all(feature = "testing", feature = "presign"))]
+pub(crate) fn read(body: &[u8]) -> Option<Vec<ObjectCreated>> {
+    let created = notification::read(body).ok()?;
+    Some(created.iter().map(ObjectCreated::of).collect())
+}
+
 fn refusal(status: StatusCode) -> Response {
     (status, Json(json!({ "ok": false }))).into_response()
 }
@@ -253,13 +272,7 @@ struct Wanted {
 
 impl Wanted {
     fn new(events: &S3Events, created: Created) -> Self {
-        let object = ObjectCreated {
-            upload_id: created.upload_id(),
-            key: created.key.clone(),
-            size: created.size,
-            etag: created.etag.clone(),
-            bucket: created.bucket.clone(),
-        };
+        let object = ObjectCreated::of(&created);
         let event = "object_created";
         let identity = seen::identity(&created);
         let notice = Notice {

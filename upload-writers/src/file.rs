@@ -251,3 +251,12 @@ fn probe(config: &FileWriterConfig) -> Result<(), FileSetupError> {
         }),
     }
 }
+/// Reads a checkpoint, for the fuzzer: the temporary name and the final one, both relative.
+#[cfg(all(feature = "testing", feature = "object-store"))]
+pub(crate) fn read_checkpoint(
+    checkpoint: &Checkpoint,
+    facts: &UploadFacts,
+) -> Option<(String, String)> {
+    let notes = notes::Notes::read(checkpoint, facts).ok()?;
+    Some((notes.temp.to_string(), notes.place.relative()))
+}

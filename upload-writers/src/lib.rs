@@ -36,6 +36,9 @@ mod parts;
 mod recorder;
 #[cfg(feature = "s3")]
 mod s3;
+#[cfg(all(feature = "testing", feature = "object-store"))]
+#[doc(hidden)]
+pub mod testing;
 mod writer;
 
 pub use buffered::{BufferedUploadWriter, PartSink};

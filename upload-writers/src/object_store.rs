@@ -291,3 +291,14 @@ fn result(path: &Path, etag: Option<&str>, len: u64) -> Value {
 fn payload(part: Part) -> PutPayload {
     part.into_slices().into_iter().collect()
 }
+
+/// Reads a checkpoint, for the fuzzer: the key.
+#[cfg(feature = "testing")]
+pub(crate) fn read_checkpoint(
+    checkpoint: &crate::Checkpoint,
+    facts: &UploadFacts,
+    prefix: &str,
+) -> Option<String> {
+    let notes = checkpoint::Notes::read(checkpoint, facts, prefix, &PartProfile::S3).ok()?;
+    Some(notes.object.key)
+}

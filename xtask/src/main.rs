@@ -7,6 +7,7 @@ mod ci;
 mod client;
 mod examples;
 mod fences;
+mod fuzz;
 mod integration;
 mod release;
 mod run;
@@ -72,6 +73,8 @@ enum Command {
     /// The server under attack, and under very many connections
     #[command(subcommand)]
     Soak(soak::Soak),
+    /// Feed every parser what nobody thought of
+    Fuzz(fuzz::Fuzz),
     /// Simulate histories with faults, or plant bugs that they must find
     Sim(sim::Sim),
 }
@@ -100,6 +103,7 @@ fn obey(command: Command) -> Result<()> {
         Command::Release { dry_run } => release::run(dry_run).and_then(stages::Tally::into_result),
         Command::Bench(bench) => bench::run(&bench),
         Command::Soak(soak) => soak::run(&soak),
+        Command::Fuzz(fuzz) => fuzz::run(&fuzz).and_then(stages::Tally::into_result),
         Command::Sim(sim) => sim::run(&sim).and_then(stages::Tally::into_result),
     }
 }

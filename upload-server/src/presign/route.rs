@@ -114,7 +114,7 @@ async fn sign(
 }
 
 /// Reads the body by the rules of a registration, which it is but for type and ref.
-fn read(body: &[u8]) -> Result<Register, Code> {
+pub(crate) fn read(body: &[u8]) -> Result<Register, Code> {
     #[derive(Deserialize)]
     struct Fields<'a> {
         #[serde(borrow)]
