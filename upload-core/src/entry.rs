@@ -102,9 +102,8 @@ impl Entry {
 
 /// Returns `received` of `size` in whole percent, rounded down.
 pub(crate) fn progress(received: u64, size: u64) -> u8 {
-    if size == 0 {
-        return 100;
-    }
-    let percent = u128::from(received.min(size)) * 100 / u128::from(size);
+    let hundredfold = u128::from(received.min(size)).saturating_mul(100);
+    // Nothing of nothing is all of it.
+    let percent = hundredfold.checked_div(u128::from(size)).unwrap_or(100);
     u8::try_from(percent).unwrap_or(100)
 }

@@ -30,7 +30,7 @@ impl Intake {
     /// with `next_index` = floor(`received` / `chunk_size`) (CHUNK-4).
     pub(crate) fn from(received: u64, chunk_size: u32, size: u64) -> Self {
         Self {
-            next_index: received / u64::from(chunk_size.max(1)),
+            next_index: whole_chunks(received, chunk_size),
             received,
             size,
             gap_told: false,
@@ -76,6 +76,11 @@ impl Intake {
     pub(crate) fn is_whole(&self) -> bool {
         self.received == self.size
     }
+}
+
+/// Returns how many chunks `bytes` are, a last short one left out (CHUNK-4).
+pub(crate) fn whole_chunks(bytes: u64, chunk_size: u32) -> u64 {
+    bytes.checked_div(u64::from(chunk_size)).unwrap_or(bytes)
 }
 
 #[cfg(test)]

@@ -15,6 +15,20 @@
 //!
 //! Start reading in `state.rs`: the life of one upload, as a table.
 
+// What a peer sends reaches this code: nothing in it may be able to panic.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
+
 mod config;
 mod crc;
 mod endings;

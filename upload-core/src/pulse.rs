@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::Now;
+use crate::{Now, time::later};
 
 /// The numbers a snapshot carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Pulse {
 
     /// Returns when numbers that moved are due at the latest.
     pub(crate) fn deadline(&self, numbers: Numbers, interval: Duration) -> Option<Instant> {
-        (numbers != self.told).then(|| self.told_at + interval)
+        (numbers != self.told).then(|| later(self.told_at, interval))
     }
 
     /// Notes that `numbers` went out. None of them ever goes back within one

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use upload_proto::{Register, UploadRef};
 
+use crate::intake::whole_chunks;
+
 /// Largest encoded record; a larger one switches resuming off for its upload.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024;
 
@@ -165,7 +167,7 @@ impl Record {
 
     /// Returns the index the next chunk must have after a resume (CHUNK-4).
     pub fn next_index(&self) -> u64 {
-        self.offset / u64::from(self.chunk_size.max(1))
+        whole_chunks(self.offset, self.chunk_size)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{Now, RecordExpect, RecordPhase, RecordVersion};
+use crate::{Now, RecordExpect, RecordPhase, RecordVersion, time::later};
 
 /// First and longest pause after a save that failed.
 const RETRY_MIN: Duration = Duration::from_millis(250);
@@ -169,7 +169,7 @@ impl Saver {
             Some(saved) if saved == target && !self.outdated => renew,
             _ => interval,
         };
-        self.tried_at.map(|at| at + pause)
+        self.tried_at.map(|at| later(at, pause))
     }
 
     /// Notes that a save went out.
@@ -193,12 +193,12 @@ impl Saver {
         self.in_flight = None;
         self.checking = false;
         self.outdated = true;
-        let pause = self
-            .retry
-            .map_or(RETRY_MIN, |retry| (retry.pause * 2).min(RETRY_MAX));
+        let pause = self.retry.map_or(RETRY_MIN, |retry| {
+            retry.pause.saturating_mul(2).min(RETRY_MAX)
+        });
         let first = self.retry.is_none();
         self.retry = Some(Retry {
-            at: now.instant + pause,
+            at: now.after(pause),
             pause,
         });
         first

@@ -25,7 +25,7 @@ use std::{
 use serde_json::{Map, Value};
 use upload_proto::{ClientMessage, Code, Frame, Register, Resume, UploadRef};
 
-use crate::{Now, crc::Running};
+use crate::{Now, crc::Running, time::later};
 
 /// What is to be sent, and where.
 #[derive(Clone, Debug)]
@@ -417,8 +417,9 @@ impl Sender {
     /// Waits in `Waiting` (or stays `Offline`) for `pause`.
     fn wait(&mut self, pause: Duration, now: Now) {
         if self.try_again(now) {
-            let jitter = pause * self.config.jitter_percent.min(50) / 100;
-            self.wake_at = Some(now.instant + pause + jitter);
+            let percent = self.config.jitter_percent.min(50).saturating_add(100);
+            let pause = pause.saturating_mul(percent).checked_div(100);
+            self.wake_at = Some(now.after(pause.unwrap_or(Duration::MAX)));
         }
     }
 
@@ -437,7 +438,7 @@ impl Sender {
         let doublings = self.attempts.min(16);
         self.config
             .backoff_min
-            .saturating_mul(1 << doublings)
+            .saturating_mul(2_u32.saturating_pow(doublings))
             .min(self.config.backoff_max)
     }
 
@@ -456,6 +457,6 @@ impl Sender {
             SenderPhase::Sending => !self.is_paused && self.is_out_of_credit(),
             _ => false,
         };
-        (self.is_connected && is_owed).then(|| self.heard_at + self.config.stall)
+        (self.is_connected && is_owed).then(|| later(self.heard_at, self.config.stall))
     }
 }

@@ -89,7 +89,7 @@ impl Session {
             undoing: BTreeMap::new(),
             calls: BTreeMap::new(),
             window: config.limits.window_bytes,
-            first_message_by: Some(now.instant + config.limits.first_message),
+            first_message_by: Some(now.after(config.limits.first_message)),
             deaf_since: None,
             refused: Refused {
                 since: now.instant,

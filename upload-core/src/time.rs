@@ -15,10 +15,24 @@ pub struct Now {
 }
 
 impl Now {
+    /// Returns the moment that lies `pause` ahead.
+    pub(crate) fn after(&self, pause: Duration) -> Instant {
+        later(self.instant, pause)
+    }
+
     /// Returns how long ago `earlier` was, zero where it lies in the future.
     pub(crate) fn since(&self, earlier: Instant) -> Duration {
         self.instant.saturating_duration_since(earlier)
     }
+}
+
+/// What stands for a moment that no clock reaches.
+const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Returns the moment `pause` after `from`; the other side may name a pause of any length.
+pub(crate) fn later(from: Instant, pause: Duration) -> Instant {
+    let at = from.checked_add(pause).or_else(|| from.checked_add(FAR));
+    at.unwrap_or(from)
 }
 
 #[cfg(test)]
@@ -29,5 +43,17 @@ pub(crate) mod tests {
     #[allow(clippy::disallowed_methods)]
     pub(crate) fn epoch() -> Instant {
         Instant::now()
+    }
+
+    #[test]
+    fn no_pause_is_too_long() {
+        let from = epoch();
+        assert_eq!(
+            later(from, Duration::from_secs(1))
+                .duration_since(from)
+                .as_secs(),
+            1
+        );
+        assert_eq!(later(from, Duration::MAX), later(from, FAR));
     }
 }

@@ -26,6 +26,7 @@ use crate::{
     pulse::{Numbers, Pulse},
     saver::Saver,
     session::Outbox,
+    time::later,
     window::Window,
 };
 
@@ -374,7 +375,7 @@ impl Upload {
             && !self.finish
             && self.leaving.is_none()
             && self.has_credit();
-        waits_for_client.then(|| self.active_at + config.limits.idle_upload)
+        waits_for_client.then(|| later(self.active_at, config.limits.idle_upload))
     }
 
     /// Returns whether the client may send its next chunk whole, or has none left.

@@ -49,6 +49,10 @@ static DEMO: &[Asset] = assets![
 ];
 
 /// Tells versions of files apart: the same for all files of one build.
+#[expect(
+    clippy::expect_used,
+    reason = "made of digits and this crate's version"
+)]
 static TAG: LazyLock<HeaderValue> = LazyLock::new(|| {
     let assets = CLIENT.iter().chain(DEMO);
     let sum = assets.fold(0, |sum, asset| crc32c::crc32c_append(sum, asset.bytes));

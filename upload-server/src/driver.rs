@@ -267,6 +267,7 @@ struct Running {
 impl Future for Running {
     type Output = (EntryId, Done, Call);
 
+    #[expect(clippy::expect_used, reason = "what was ready is polled no more")]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let entry = self.entry;
         let call = self

@@ -169,6 +169,7 @@ impl Hooks {
     }
 
     /// Returns the calls a notice makes, one for each hook.
+    #[expect(clippy::expect_used, reason = "a struct of texts and numbers is JSON")]
     pub(crate) fn calls(&self, notice: &Notice) -> Vec<Call> {
         let body = serde_json::to_string(notice).expect("a notice is JSON");
         let now = now_ms();

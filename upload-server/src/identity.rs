@@ -86,6 +86,7 @@ impl Identity {
         }))
     }
 
+    #[expect(clippy::expect_used, reason = "30 days are in range of any clock")]
     fn cookie(&self, token: String, parts: &Parts) -> Option<HeaderValue> {
         let cookie = Cookie::build((COOKIE, token))
             .path("/")

@@ -35,6 +35,20 @@
 //! `axum::serve` waits for ever for a client's request; [`serve`] does not.
 //! The ready binary is [`config`] and [`serve`] put together.
 
+// What a peer sends reaches this code: nothing in it may be able to panic.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
+
 mod app;
 mod assets;
 mod budget;

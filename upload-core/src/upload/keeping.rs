@@ -1,13 +1,16 @@
 //! The record: what it says, when it is saved, what the store's answers mean.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 use upload_proto::Code;
 
 use crate::{
-    AbortReason, Lease, Output, Phase, Record, RecordPhase, RecordVersion, SessionConfig, Step,
-    StoreEvent,
+    AbortReason, Lease, Output, Phase, Record, RecordPhase, RecordVersion, SessionConfig,
+    SessionLimits, Step, StoreEvent,
     crc::Mark,
     saver::Saving,
     undoing::Mine,
@@ -219,7 +222,7 @@ impl Upload {
         }
         self.crc.settle(self.durable);
         let limits = &cx.config.limits;
-        let renew = limits.lease_ttl / LEASE_RENEWAL;
+        let renew = renewal(limits);
         let target = self.target();
         if !self
             .saver
@@ -246,7 +249,7 @@ impl Upload {
         if self.phase.is_over() {
             return None;
         }
-        let renew = config.limits.lease_ttl / LEASE_RENEWAL;
+        let renew = renewal(&config.limits);
         self.saver
             .deadline(self.target(), config.limits.save_interval, renew)
     }
@@ -315,4 +318,10 @@ impl Upload {
             updated_unix_ms: cx.now.unix_ms,
         }
     }
+}
+
+/// Returns how long after a save a lease is renewed, if nothing else is saved before.
+fn renewal(limits: &SessionLimits) -> Duration {
+    let share = limits.lease_ttl.checked_div(LEASE_RENEWAL);
+    share.unwrap_or(limits.lease_ttl)
 }

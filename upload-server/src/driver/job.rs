@@ -3,7 +3,6 @@
 use std::{
     collections::VecDeque,
     error::Error,
-    fmt::Write as _,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Instant,
@@ -251,7 +250,7 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        write!(text, ": {error}").expect("writing to a String cannot fail");
+        text += &format!(": {error}");
         source = error.source();
     }
     text

@@ -123,6 +123,7 @@ fn existing<T>(opened: Result<T, TableError>) -> Step<Option<T>> {
     }
 }
 
+#[expect(clippy::expect_used, reason = "a struct of texts and numbers is JSON")]
 fn encode(call: &Call) -> Vec<u8> {
     serde_json::to_vec(call).expect("a struct of texts and numbers is JSON")
 }

@@ -62,6 +62,7 @@ pub(super) fn take(transaction: &WriteTransaction, created: &Created) -> Step<bo
         seen.events.remove(0);
     }
     seen.events.push(event);
+    #[expect(clippy::expect_used, reason = "a struct of texts and numbers is JSON")]
     let value = serde_json::to_vec(&seen).expect("a struct of texts and numbers is JSON");
     objects.insert(key, &*value).map_err(failed)?;
     order.insert(seen.at, key).map_err(failed)?;
@@ -104,12 +105,12 @@ fn object(created: &Created) -> u128 {
         .chain_update([0])
         .chain_update(created.key.as_bytes())
         .finalize();
-    u128::from_be_bytes(std::array::from_fn(|at| hash[at]))
+    u128::from_be_bytes(hash.first_chunk().copied().unwrap_or_default())
 }
 
 fn event(created: &Created) -> u64 {
     let hash = Sha256::digest(identity(created).as_bytes());
-    u64::from_be_bytes(std::array::from_fn(|at| hash[at]))
+    u64::from_be_bytes(hash.first_chunk().copied().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -135,6 +135,7 @@ impl Presence {
     }
 
     /// Returns the next request to give an upload up.
+    #[expect(clippy::expect_used, reason = "a channel ends with its last sender")]
     pub(super) fn poll_eviction(&mut self, cx: &mut Context<'_>) -> Poll<UploadRef> {
         match &mut self.post {
             Some(post) => post
@@ -146,6 +147,7 @@ impl Presence {
     }
 
     /// Returns the next thing a handler asks for.
+    #[expect(clippy::expect_used, reason = "a channel ends with its last sender")]
     pub(super) fn poll_command(&mut self, cx: &mut Context<'_>) -> Poll<Command> {
         match &mut self.post {
             Some(post) => post

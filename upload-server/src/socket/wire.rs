@@ -36,6 +36,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Returns the library's stream.
+    #[expect(clippy::expect_used, reason = "the stream is in one of the two")]
     pub(super) fn awake(&mut self) -> &mut WebSocketStream<Metered<S>> {
         self.awake.get_or_insert_with(|| {
             let stream = self.resting.take();
@@ -73,6 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Returns the stream below.
+    #[expect(clippy::expect_used, reason = "the stream is in one of the two")]
     pub(super) fn stream(&self) -> &Metered<S> {
         let awake = self.awake.as_ref().map(WebSocketStream::get_ref);
         awake

@@ -1,5 +1,6 @@
 //! Text messages of clients (PROTOCOL section 5).
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use upload_proto::{ClientMessage, Code, limits};
 
@@ -9,14 +10,19 @@ pub(super) fn run(input: &[u8]) {
     };
     match ClientMessage::parse(text) {
         Ok(message) => {
-            let value: Value = serde_json::from_str(text).expect("CTRL-1: only JSON is taken");
+            let json = serde_json::from_str::<IgnoredAny>(text);
+            assert!(json.is_ok(), "CTRL-1: only JSON is taken");
+            // None where an ignored field holds half a character.
+            let value = serde_json::from_str::<Value>(text).ok();
             assert!(depth(text) <= limits::MESSAGE_DEPTH_MAX, "CTRL-1");
             if let ClientMessage::Register(register) = &message {
                 assert!(register.client_size <= limits::SIZE_MAX, "CTRL-2");
                 assert!(register.client_name.len() <= limits::CLIENT_NAME_BYTES_MAX);
                 assert!(!register.upload.is_nil(), "CTRL-2");
-                assert_eq!(value["client_size"].as_u64(), Some(register.client_size));
-                assert_eq!(value["client_name"], *register.client_name);
+                if let Some(value) = value {
+                    assert_eq!(value["client_size"].as_u64(), Some(register.client_size));
+                    assert_eq!(value["client_name"], *register.client_name);
+                }
             }
             let again = ClientMessage::parse(&message.to_json());
             assert_eq!(
