@@ -149,7 +149,7 @@ pub(crate) fn event_id(parts: &[&str]) -> String {
         hash.update(part.as_bytes());
     }
     let hash = hash.finalize();
-    let bytes = std::array::from_fn(|at| hash[at]);
+    let bytes = hash.first_chunk().copied().unwrap_or_default();
     uuid::Builder::from_custom_bytes(bytes)
         .into_uuid()
         .to_string()

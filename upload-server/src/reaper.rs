@@ -50,7 +50,7 @@ impl Sweepers {
             match writers.sweep(policy).await {
                 Ok(strays) => swept.strays.extend(strays),
                 Err(error) => {
-                    swept.failures += 1;
+                    swept.failures = swept.failures.saturating_add(1);
                     let source = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::warn!(%error, source, "could not sweep a writer's storage");
                 }
@@ -63,7 +63,7 @@ impl Sweepers {
             match store.sweep().await {
                 Ok(records) => swept.records = swept.records.saturating_add(records),
                 Err(error) => {
-                    swept.failures += 1;
+                    swept.failures = swept.failures.saturating_add(1);
                     tracing::warn!(%error, "could not sweep a store");
                 }
             }
@@ -104,7 +104,7 @@ pub(crate) fn policy(limits: &Limits, dry_run: bool) -> SweepPolicy {
 pub(crate) async fn run(shared: Arc<Shared>, sweepers: Sweepers) {
     let policy = policy(&shared.limits, false);
     let mut sweeps = every(shared.limits.sweep_interval);
-    let mut releases = every(shared.limits.parked_for / 8);
+    let mut releases = every(eighth(shared.limits.parked_for));
     loop {
         tokio::select! {
             _ = sweeps.tick() => {}
@@ -135,4 +135,9 @@ fn every(period: Duration) -> Interval {
     let mut ticks = interval(period.max(Duration::from_secs(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
+}
+
+/// Returns an eighth of a time.
+fn eighth(time: Duration) -> Duration {
+    time.checked_div(8).unwrap_or(time)
 }

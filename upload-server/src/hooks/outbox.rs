@@ -39,7 +39,7 @@ impl Call {
             .chain_update([0])
             .chain_update(self.url.as_bytes())
             .finalize();
-        let half: [u8; 16] = std::array::from_fn(|at| hash[at]);
+        let half: [u8; 16] = hash.first_chunk().copied().unwrap_or_default();
         u128::from_be_bytes(half)
     }
 }

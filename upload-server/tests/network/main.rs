@@ -22,11 +22,12 @@ const PATIENCE: Duration = Duration::from_secs(1200);
 /// nothing is left behind.
 #[test]
 fn uploads_survive_partitions() {
+    let names = ["ann", "ben", "cat"];
+    let mut accepted = 0;
     for round in 0..8 {
         let world = World::new(seed() + round);
         let mut sim = world.sim();
         world.host(&mut sim, Limits::default());
-        let names = ["ann", "ben", "cat"];
         for (name, length) in names.into_iter().zip([600_000, 1_500_000, 90_000]) {
             let honest = Honest::new(&world, name, file(length as u64, length));
             sim.client(name, async move { honest.finish().await });
@@ -51,7 +52,12 @@ fn uploads_survive_partitions() {
         sim.run()
             .unwrap_or_else(|error| panic!("NETWORK_SEED={}: {error}", world.seed));
         world.rest(&mut sim);
+        accepted += world.state.look(|it| it.accepted);
     }
+    assert!(
+        accepted > 8 * names.len(),
+        "somebody had to come back: {accepted}"
+    );
 }
 
 /// CONN-3, RESUME-4: a machine that vanishes leaves a socket half open; its uploads are taken over at

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use turmoil::{Sim, net::TcpListener};
 use upload_server::{Limits, SlotOptions, Uploads, testing};
 use upload_stores::MemoryStore;
-use upload_writers::RecordingWriterFactory;
+use upload_writers::{Call, Fault, FaultyWriterFactory, RecordingWriterFactory};
 
 use crate::PATIENCE;
 
@@ -26,13 +26,18 @@ use crate::PATIENCE;
 const PORT: u16 = 80;
 
 /// How often the server's state is looked at.
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(5);
+
+/// How long each write takes, so that bytes wait for writers at all; and how many do.
+const WRITE: Duration = Duration::from_millis(15);
+const WRITES: u64 = 2_000;
 
 /// What stays when a server goes.
 pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) recorder: RecordingWriterFactory,
     pub(crate) state: Arc<State>,
+    writers: FaultyWriterFactory,
     store: Arc<MemoryStore>,
     dir: Arc<TempDir>,
 }
@@ -46,6 +51,8 @@ pub(crate) struct Seen {
     /// WebSockets now, and at most.
     pub(crate) connections: usize,
     pub(crate) connections_ever: usize,
+    /// Sockets that were accepted.
+    pub(crate) accepted: usize,
     /// Payload bytes that wait now, and at most.
     pub(crate) buffered: u64,
     pub(crate) buffered_ever: u64,
@@ -79,9 +86,15 @@ impl State {
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
+        let recorder = RecordingWriterFactory::new();
+        let writers = FaultyWriterFactory::new(Arc::new(recorder.clone()));
+        for number in 0..WRITES {
+            writers.disturb(Call::Write, number, Fault::Stall(WRITE));
+        }
         Self {
             seed,
-            recorder: RecordingWriterFactory::new(),
+            recorder,
+            writers,
             state: Arc::default(),
             store: Arc::new(MemoryStore::new()),
             dir: Arc::new(TempDir::new().expect("a temporary directory")),
@@ -110,13 +123,13 @@ impl World {
 
     /// Adds the machine `server`.
     pub(crate) fn host(&self, sim: &mut Sim<'static>, limits: Limits) {
-        let (recorder, store) = (self.recorder.clone(), Arc::clone(&self.store));
+        let (writers, store) = (self.writers.clone(), Arc::clone(&self.store));
         let (state, dir) = (Arc::clone(&self.state), Arc::clone(&self.dir));
         sim.host("server", move || {
             let make = {
-                let (recorder, store) = (recorder.clone(), Arc::clone(&store));
+                let (writers, store) = (writers.clone(), Arc::clone(&store));
                 let (dir, limits) = (Arc::clone(&dir), limits.clone());
-                move || uploads(&recorder, &store, &dir, &limits)
+                move || uploads(&writers, &store, &dir, &limits)
             };
             let state = Arc::clone(&state);
             async move {
@@ -173,7 +186,7 @@ fn tasks() -> usize {
 }
 
 fn uploads(
-    recorder: &RecordingWriterFactory,
+    writers: &FaultyWriterFactory,
     store: &Arc<MemoryStore>,
     dir: &TempDir,
     limits: &Limits,
@@ -181,7 +194,7 @@ fn uploads(
     let slot = SlotOptions::new()
         .max_entries(16)
         .resumable(true)
-        .writer(recorder.clone());
+        .writer(writers.clone());
     Uploads::builder()
         .data_dir(dir.path())
         .store(Arc::clone(store) as _)
@@ -213,6 +226,7 @@ async fn serve(
         tokio::select! {
             accepted = listener.accept() => {
                 let (socket, _) = accepted?;
+                state.change(|it| it.accepted += 1);
                 let service = TowerToHyperService::new(app.clone());
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())

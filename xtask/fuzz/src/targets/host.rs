@@ -364,17 +364,23 @@ impl Host {
         self.writers.remove(&entry);
     }
 
-    /// Ends the connection and answers everything.
+    /// Ends the connection, answers everything, and lets time pass.
     fn rest(&mut self) {
         self.session
             .handle_disconnect(DisconnectReason::Lost, now(self.ms));
         self.drain();
         for _ in 0..REST_MAX {
-            if self.due.is_empty() {
+            if !self.due.is_empty() {
+                let due = self.due.remove(0);
+                self.answer(due, &mut Cursor::new(&[1, 1, 1]));
+            } else if let Some(at) = self.session.poll_timeout() {
+                // A save that failed is tried again by and by.
+                let pause = at.saturating_duration_since(now(self.ms).instant);
+                self.ms += u64::try_from(pause.as_millis()).expect("soon") + 1;
+                self.session.handle_timeout(now(self.ms));
+            } else {
                 break;
             }
-            let due = self.due.remove(0);
-            self.answer(due, &mut Cursor::new(&[1, 1, 1]));
             self.drain();
         }
         assert!(
