@@ -37,6 +37,7 @@ enum Due {
     Claim(EntryId, UploadRef),
     Evict(EntryId),
     Save(EntryId, UploadRef, Vec<u8>, RecordExpect),
+    Forget(EntryId, UploadRef, RecordVersion),
     Call(CallId),
 }
 
@@ -255,6 +256,18 @@ impl Host {
                 let event = self.save(upload, record, expect, works, how & 8 == 0);
                 self.session.handle_store(entry, event, now);
             }
+            Due::Forget(entry, upload, expect) => {
+                let there = self.records.get(&upload).map(|(_, version)| *version);
+                let event = if !works {
+                    StoreEvent::Failed
+                } else if there == Some(expect.0) {
+                    self.records.remove(&upload);
+                    StoreEvent::Forgotten
+                } else {
+                    StoreEvent::Conflict
+                };
+                self.session.handle_store(entry, event, now);
+            }
             Due::Call(call) => {
                 let outcome = if works {
                     CallOutcome::Done(Value::Null)
@@ -316,7 +329,7 @@ impl Host {
                 Output::Reopen { entry, offset, .. } => Some(Due::Reopen(entry, offset)),
                 Output::Write { entry, data } => Some(Due::Write(entry, data.len() as u64)),
                 Output::Close { entry } => Some(Due::Close(entry)),
-                Output::Claim { entry, upload } => Some(Due::Claim(entry, upload)),
+                Output::Claim { entry, upload, .. } => Some(Due::Claim(entry, upload)),
                 Output::Evict { entry, .. } => Some(Due::Evict(entry)),
                 Output::Save {
                     entry,
@@ -329,7 +342,9 @@ impl Host {
                     Some(Due::Save(entry, upload, record, expect))
                 }
                 Output::Call { call, .. } => Some(Due::Call(call)),
-                Output::Abort { entry, .. } | Output::Release { entry } => {
+                Output::Halt { entry }
+                | Output::Abort { entry, .. }
+                | Output::Release { entry } => {
                     self.forget_writer(entry);
                     None
                 }
@@ -338,13 +353,12 @@ impl Host {
                     self.parked.push(*parked);
                     None
                 }
-                Output::Forget { upload, expect } => {
-                    let version = self.records.get(&upload).map(|(_, version)| *version);
-                    if version == Some(expect.0) {
-                        self.records.remove(&upload);
-                    }
-                    None
-                }
+                Output::Forget {
+                    entry,
+                    upload,
+                    expect,
+                    ..
+                } => Some(Due::Forget(entry, upload, expect)),
                 Output::Send(message) => {
                     assert!(!message.to_json().is_empty());
                     None
@@ -401,6 +415,7 @@ fn config(number: u64, plain: bool) -> SessionConfig {
             resumable,
             keep_on_leave: authorize,
             authorize,
+            shared_store: number.is_multiple_of(2),
             head_bytes: 16,
             ..SlotRules::new(name)
         };
@@ -417,7 +432,6 @@ fn config(number: u64, plain: bool) -> SessionConfig {
             boot: "boot".into(),
             session: number,
         },
-        shared_store: number.is_multiple_of(2),
         tally: Arc::default(),
         limits: SessionLimits {
             window_bytes: 128,
