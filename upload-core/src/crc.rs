@@ -84,6 +84,7 @@ impl Running {
 }
 
 /// Returns the CRC32C of a prefix and what follows it, from that of the prefix.
+#[expect(clippy::expect_used, reason = "CRC32C has 32 bits")]
 fn append(crc: u32, data: &[u8]) -> u32 {
     // The library keeps the sum as it is before the last inversion.
     let mut digest = Digest::new_with_init_state(CrcAlgorithm::Crc32Iscsi, u64::from(!crc));
