@@ -120,8 +120,6 @@ pub(crate) struct Metadata {
 pub(crate) struct Package {
     /// Its name.
     pub(crate) name: String,
-    /// The oldest compiler it promises to build with.
-    pub(crate) rust_version: Option<String>,
     /// What it builds.
     pub(crate) targets: Vec<Target>,
     /// Its features, with what each turns on.
