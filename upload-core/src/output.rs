@@ -78,6 +78,8 @@ pub enum Output {
         checkpoint: Option<Value>,
         /// Where writing continues, in bytes.
         offset: u64,
+        /// CRC32C of everything before it; `None` where checksums are switched off.
+        crc32c: Option<u32>,
     },
     /// Append these bytes; answer with [`WriterEvent::Wrote`], once per batch.
     Write {

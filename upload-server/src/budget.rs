@@ -1,4 +1,4 @@
-//! One server-wide budget for payload bytes that wait for writers.
+//! One server-wide budget for payload bytes that wait for writers, or that writers hold.
 //!
 //! Every connection holds a [`Share`] and tells it what it buffers. It may read
 //! another message while all shares together are below the budget, or while it
@@ -7,6 +7,10 @@
 //! memory are therefore at most the budget and, per connection, two messages (the
 //! one read past the budget, and the one the socket is collecting) and what its
 //! uploads' content gates hold. Nothing here locks unless somebody waits.
+//!
+//! Storage that takes parts can hold the whole budget in parts that are not full
+//! yet, which only more bytes can free. Then one connection at a time may exceed
+//! the budget until its parts have left; one that stands still is passed over.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +20,13 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
+    time::Duration,
 };
+
+use tokio::time::Instant;
+
+/// How long a share may stand still that exceeds the budget, before another one may.
+const OVERDRAFT_STILL: Duration = Duration::from_secs(1);
 
 /// The budget of one server; clones are the same budget.
 #[derive(Clone)]
@@ -29,8 +39,32 @@ struct Pool {
     next_share: AtomicU64,
     /// How many wakers `waiters` holds, so that a release need not lock to see none.
     waiting: AtomicUsize,
+    waiters: Mutex<Waiters>,
+}
+
+#[derive(Default)]
+struct Waiters {
     /// One waker per share at most.
-    waiters: Mutex<BTreeMap<u64, Waker>>,
+    wakers: BTreeMap<u64, Waker>,
+    /// Who may exceed the budget now.
+    overdraft: Option<Overdraft>,
+}
+
+struct Overdraft {
+    share: u64,
+    /// What the share held when it began.
+    level: u64,
+    /// When it last took more.
+    moved: Instant,
+}
+
+/// Bytes of a connection that only more bytes from its client can free.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stuck {
+    /// Those in content gates: a few KiB for each upload.
+    pub(crate) gated: u64,
+    /// Those in parts that are not full.
+    pub(crate) lacking: u64,
 }
 
 impl Budget {
@@ -54,6 +88,8 @@ impl Budget {
             bytes: 0,
             uploads: 0,
             waits: false,
+            overdraws: false,
+            is_outrun: false,
         }
     }
 
@@ -77,22 +113,35 @@ impl Pool {
         self.buffered.load(Ordering::SeqCst) < self.total
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Waker>> {
+    fn lock(&self) -> MutexGuard<'_, Waiters> {
         // Wakers are inserted and removed whole, whatever panics elsewhere.
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wake_all(&self) {
-        if self.waiting.load(Ordering::SeqCst) == 0 || !self.has_room() {
+        if self.waiting.load(Ordering::SeqCst) == 0 {
             return;
         }
         let woken = {
             let mut waiters = self.lock();
             self.waiting.store(0, Ordering::SeqCst);
-            std::mem::take(&mut *waiters)
+            std::mem::take(&mut waiters.wakers)
         };
         for waker in woken.into_values() {
             waker.wake();
+        }
+    }
+
+    /// Ends the overdraft of a share if it is its turn and `is_over` says so.
+    fn end_overdraft(&self, share: u64, is_over: impl FnOnce(&Overdraft) -> bool) -> bool {
+        let mut waiters = self.lock();
+        let mine = waiters.overdraft.take_if(|one| one.share == share);
+        match mine {
+            Some(mine) if !is_over(&mine) => {
+                waiters.overdraft = Some(mine);
+                false
+            }
+            _ => true,
         }
     }
 }
@@ -104,6 +153,8 @@ pub(crate) struct Share {
     bytes: u64,
     uploads: u64,
     waits: bool,
+    overdraws: bool,
+    is_outrun: bool,
 }
 
 impl Share {
@@ -113,10 +164,22 @@ impl Share {
         if bytes > before {
             let more = bytes.saturating_sub(before);
             self.pool.buffered.fetch_add(more, Ordering::SeqCst);
+            if self.overdraws
+                && let Some(overdraft) = &mut self.pool.lock().overdraft
+                && overdraft.share == self.id
+            {
+                overdraft.moved = Instant::now();
+            }
         } else if bytes < before {
             let less = before.saturating_sub(bytes);
             self.pool.buffered.fetch_sub(less, Ordering::SeqCst);
-            self.pool.wake_all();
+            let has_room = self.pool.has_room();
+            let is_over = |mine: &Overdraft| has_room || bytes <= mine.level / 2;
+            let passes_on = self.overdraws && self.pool.end_overdraft(self.id, is_over);
+            self.overdraws &= !passes_on;
+            if has_room || passes_on {
+                self.pool.wake_all();
+            }
         }
     }
 
@@ -146,20 +209,33 @@ impl Share {
     }
 
     /// Returns ready while the connection may read another message; otherwise
-    /// the task is woken when it may. `gated` tells how many of its bytes no
-    /// writer can take before more is read.
+    /// the task is woken when it may. `stuck` tells how many of its bytes go
+    /// nowhere before more is read.
     pub(crate) fn poll_room(
         &mut self,
-        gated: impl FnOnce() -> u64,
+        stuck: impl FnOnce() -> Stuck,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        if self.bytes == 0 || self.pool.has_room() || self.bytes <= gated() {
+        self.is_outrun = false;
+        if self.bytes == 0 || self.pool.has_room() {
+            return Poll::Ready(());
+        }
+        let stuck = stuck();
+        if self.bytes <= stuck.gated {
             return Poll::Ready(());
         }
         {
             let mut waiters = self.pool.lock();
-            waiters.insert(self.id, cx.waker().clone());
-            self.pool.waiting.store(waiters.len(), Ordering::SeqCst);
+            if self.bytes <= stuck.gated.saturating_add(stuck.lacking) {
+                if self.may_overdraw(&mut waiters) {
+                    self.overdraws = true;
+                    return Poll::Ready(());
+                }
+                self.is_outrun = true;
+            }
+            waiters.wakers.insert(self.id, cx.waker().clone());
+            let waiting = waiters.wakers.len();
+            self.pool.waiting.store(waiting, Ordering::SeqCst);
         }
         self.waits = true;
         // A release between the look above and the insertion saw nobody waiting.
@@ -168,17 +244,44 @@ impl Share {
         }
         Poll::Pending
     }
+
+    /// Returns whether it waits for another share to move on that exceeds the
+    /// budget; it should ask again after [`OVERDRAFT_STILL`].
+    pub(crate) fn is_outrun(&self) -> bool {
+        self.is_outrun
+    }
+
+    fn may_overdraw(&self, waiters: &mut Waiters) -> bool {
+        let now = Instant::now();
+        match &waiters.overdraft {
+            Some(other) if other.share == self.id => return true,
+            Some(other) if now.saturating_duration_since(other.moved) < OVERDRAFT_STILL => {
+                return false;
+            }
+            _ => {}
+        }
+        waiters.overdraft = Some(Overdraft {
+            share: self.id,
+            level: self.bytes,
+            moved: now,
+        });
+        true
+    }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
         if self.waits {
             let mut waiters = self.pool.lock();
-            waiters.remove(&self.id);
-            self.pool.waiting.store(waiters.len(), Ordering::SeqCst);
+            waiters.wakers.remove(&self.id);
+            let waiting = waiters.wakers.len();
+            self.pool.waiting.store(waiting, Ordering::SeqCst);
         }
         self.carry(0);
         self.hold(0);
+        if self.overdraws && self.pool.end_overdraft(self.id, |_| true) {
+            self.pool.wake_all();
+        }
     }
 }
 
@@ -214,11 +317,21 @@ mod tests {
         let (_, waker) = counting();
         let mut cx = Context::from_waker(&waker);
         full.hold(100);
-        assert!(full.poll_room(|| 0, &mut cx).is_pending());
-        assert!(empty.poll_room(|| 0, &mut cx).is_ready());
+        assert!(full.poll_room(Stuck::default, &mut cx).is_pending());
+        assert!(empty.poll_room(Stuck::default, &mut cx).is_ready());
         empty.hold(1);
-        assert!(empty.poll_room(|| 0, &mut cx).is_pending());
-        assert!(empty.poll_room(|| 1, &mut cx).is_ready());
+        assert!(empty.poll_room(Stuck::default, &mut cx).is_pending());
+        assert!(
+            empty
+                .poll_room(
+                    || Stuck {
+                        gated: 1,
+                        lacking: 0
+                    },
+                    &mut cx
+                )
+                .is_ready()
+        );
     }
 
     #[test]
@@ -229,14 +342,14 @@ mod tests {
         let mut cx = Context::from_waker(&waker);
         one.hold(90);
         two.hold(60);
-        assert!(two.poll_room(|| 0, &mut cx).is_pending());
+        assert!(two.poll_room(Stuck::default, &mut cx).is_pending());
         one.hold(45);
         assert_eq!(woken.0.load(Ordering::SeqCst), 0, "still no room");
         one.hold(10);
         assert_eq!(woken.0.load(Ordering::SeqCst), 1);
         one.hold(0);
         assert_eq!(woken.0.load(Ordering::SeqCst), 1);
-        assert!(two.poll_room(|| 0, &mut cx).is_ready());
+        assert!(two.poll_room(Stuck::default, &mut cx).is_ready());
     }
 
     #[test]
@@ -249,8 +362,8 @@ mod tests {
         one.carry(3);
         two.hold(1);
         two.carry(1);
-        assert!(two.poll_room(|| 0, &mut cx).is_pending());
-        assert!(one.poll_room(|| 0, &mut cx).is_pending());
+        assert!(two.poll_room(Stuck::default, &mut cx).is_pending());
+        assert!(one.poll_room(Stuck::default, &mut cx).is_pending());
         drop(one);
         assert_eq!(
             woken.0.load(Ordering::SeqCst),
@@ -259,6 +372,65 @@ mod tests {
         );
         assert_eq!(budget.buffered(), 1);
         assert_eq!(two.window(1, 1000), 99);
+    }
+
+    fn stuck(lacking: u64) -> impl FnOnce() -> Stuck {
+        move || Stuck { gated: 0, lacking }
+    }
+
+    /// CREDIT-2: parts that are not full may hold all there is; then one share at a time goes on,
+    /// and when its part has left, the next.
+    #[test]
+    fn one_share_at_a_time_exceeds_the_budget() {
+        let budget = Budget::new(100);
+        let (mut one, mut two) = (budget.share(), budget.share());
+        let (woken, waker) = counting();
+        let mut cx = Context::from_waker(&waker);
+        one.hold(60);
+        two.hold(60);
+        assert!(
+            one.poll_room(stuck(50), &mut cx).is_pending(),
+            "10 may leave"
+        );
+        assert!(!one.is_outrun());
+        assert!(one.poll_room(stuck(60), &mut cx).is_ready());
+        assert!(two.poll_room(stuck(60), &mut cx).is_pending());
+        assert!(two.is_outrun());
+        one.hold(80);
+        assert!(
+            one.poll_room(stuck(80), &mut cx).is_ready(),
+            "still its turn"
+        );
+        one.hold(75);
+        assert!(two.poll_room(stuck(60), &mut cx).is_pending());
+        let before = woken.0.load(Ordering::SeqCst);
+        one.hold(30);
+        assert!(woken.0.load(Ordering::SeqCst) > before);
+        assert!(two.poll_room(stuck(60), &mut cx).is_ready() && !two.is_outrun());
+    }
+
+    /// CREDIT-4: whoever stands still is passed over, and whoever is gone too.
+    #[tokio::test(start_paused = true)]
+    async fn a_share_that_stands_still_is_passed_over() {
+        let budget = Budget::new(100);
+        let mut shares = [budget.share(), budget.share(), budget.share()];
+        let mut cx = Context::from_waker(Waker::noop());
+        for share in &mut shares {
+            share.hold(60);
+        }
+        let [one, two, three] = shares.each_mut();
+        assert!(one.poll_room(stuck(60), &mut cx).is_ready());
+        tokio::time::advance(OVERDRAFT_STILL / 2).await;
+        one.hold(61);
+        tokio::time::advance(OVERDRAFT_STILL / 2).await;
+        assert!(two.poll_room(stuck(60), &mut cx).is_pending());
+        tokio::time::advance(OVERDRAFT_STILL / 2).await;
+        assert!(two.poll_room(stuck(60), &mut cx).is_ready());
+        assert!(one.poll_room(stuck(61), &mut cx).is_pending());
+        assert!(three.poll_room(stuck(60), &mut cx).is_pending());
+        let [_one, two, mut three] = shares;
+        drop(two);
+        assert!(three.poll_room(stuck(60), &mut cx).is_ready());
     }
 
     /// CREDIT-2: the window shrinks with the budget and the number of uploads,

@@ -17,20 +17,28 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde_json::Value;
+use tokio::time::Instant;
 use tokio_util::sync::ReusableBoxFuture;
 use upload_core::{AbortReason, EntryId, Parked, WriterEvent};
 use upload_writers::BoxWriter;
 
-pub(crate) use self::job::{Storage, chain};
 use self::{
     job::Done,
     upload::{Call, Driver, First, Last, Next},
 };
+pub(crate) use self::{
+    job::{Storage, chain},
+    upload::Held,
+};
+
+/// How long nothing must have come for a writer that holds bytes before it is flushed.
+const DRY: Duration = Duration::from_millis(150);
 
 /// What the drivers tell their session.
 pub(crate) enum Report {
@@ -65,6 +73,10 @@ pub(crate) struct Drivers {
     listed: VecDeque<EntryId>,
     running: FuturesUnordered<Running>,
     told: VecDeque<Report>,
+    /// Drivers whose queue ran dry and when to look at them, each once.
+    dry: VecDeque<(Instant, EntryId)>,
+    /// What all writers hold.
+    held: Held,
 }
 
 impl Drivers {
@@ -155,6 +167,35 @@ impl Drivers {
             .fold(0, |sum, driver| sum.saturating_add(driver.orphaned_bytes))
     }
 
+    /// Returns the payload bytes in the memory of writers, as far as they told.
+    pub(crate) fn held(&self) -> Held {
+        self.held
+    }
+
+    /// Returns when to call [`Drivers::handle_timeout`], if ever.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.dry.front().map(|(at, _)| *at)
+    }
+
+    /// Has writers flushed for which nothing came for long enough.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        while let Some(&(at, entry)) = self.dry.front()
+            && at <= now
+        {
+            self.dry.pop_front();
+            let Some(driver) = self.by_entry.get_mut(&entry) else {
+                continue;
+            };
+            match driver.flush_after(DRY, now) {
+                Some(later) => self.dry.push_back((later, entry)),
+                None => {
+                    driver.is_dry_listed = false;
+                    self.list(entry);
+                }
+            }
+        }
+    }
+
     /// Makes the calls that wait and returns the next report.
     ///
     /// Poll it until it is pending, after commands and whenever the task is woken.
@@ -175,8 +216,15 @@ impl Drivers {
     }
 
     fn insert(&mut self, entry: EntryId, driver: Driver) {
+        self.held = self.held.plus(driver.held);
         self.by_entry.insert(entry, driver);
         self.list(entry);
+    }
+
+    fn remove(&mut self, entry: EntryId) {
+        if let Some(driver) = self.by_entry.remove(&entry) {
+            self.held = self.held.minus(driver.held);
+        }
     }
 
     fn end(&mut self, entry: EntryId, last: Last) {
@@ -204,9 +252,18 @@ impl Drivers {
         driver.is_listed = false;
         let job = match driver.next() {
             Next::Run(job) => job,
-            Next::Rest => return,
+            Next::Rest => {
+                if let Some(since) = driver.dry_since
+                    && !driver.is_dry_listed
+                {
+                    driver.is_dry_listed = true;
+                    let at = since.checked_add(DRY).unwrap_or(since);
+                    self.dry.push_back((at, entry));
+                }
+                return;
+            }
             Next::End(parked) => {
-                self.by_entry.remove(&entry);
+                self.remove(entry);
                 self.told.push_back(Report::end(entry, parked));
                 return;
             }
@@ -232,12 +289,14 @@ impl Drivers {
             return;
         };
         driver.spare_call = Some(call);
+        let before = driver.held;
         let (event, is_over) = driver.finish(done);
+        self.held = self.held.minus(before).plus(driver.held);
         if let Some(event) = event {
             self.told.push_back(Report::Event { entry, event });
         }
         if is_over {
-            self.by_entry.remove(&entry);
+            self.remove(entry);
             self.told.push_back(Report::Rested { entry });
         } else {
             self.list(entry);

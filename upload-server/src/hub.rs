@@ -19,7 +19,7 @@ use upload_proto::UploadRef;
 use upload_writers::BoxWriter;
 
 use self::lot::Lot;
-use crate::events::Command;
+use crate::{budget::Share, events::Command};
 
 /// Requests to give an upload up that wait for one session at most.
 pub(crate) const EVICTIONS_MAX: usize = 32;
@@ -52,6 +52,8 @@ pub(crate) struct Mailbox {
 pub(crate) struct ParkedWriter {
     pub(crate) writer: BoxWriter,
     pub(crate) parked: Box<Parked>,
+    /// What of the budget it holds.
+    pub(crate) share: Share,
 }
 
 /// Where the sessions of one process meet.
@@ -67,11 +69,12 @@ struct Holder {
 }
 
 impl Hub {
-    /// Makes a hub that parks at most `parked_max` writers, each for `parked_for` at most.
-    pub(crate) fn new(parked_max: usize, parked_for: Duration) -> Self {
+    /// Makes a hub that parks at most `parked_max` writers, which hold at most `held_max` bytes
+    /// together, each for `parked_for` at most.
+    pub(crate) fn new(parked_max: usize, held_max: u64, parked_for: Duration) -> Self {
         Self {
             holders: Mutex::default(),
-            lot: Mutex::new(Lot::new(parked_max, parked_for)),
+            lot: Mutex::new(Lot::new(parked_max, held_max, parked_for)),
         }
     }
 
@@ -145,7 +148,8 @@ impl Hub {
             } else {
                 let mut lot = lock(&self.lot);
                 let mut released = lot.overdue(now);
-                released.extend(lot.park(key, epoch, writer, now));
+                let held = writer.share.held();
+                released.extend(lot.park(key, epoch, writer, held, now));
                 released
             }
         };
@@ -210,7 +214,7 @@ mod tests {
     }
 
     fn hub() -> Hub {
-        Hub::new(4, Duration::from_secs(600))
+        Hub::new(4, u64::MAX, Duration::from_secs(600))
     }
 
     /// RESUME-4: the newcomer waits until the holder has let go.

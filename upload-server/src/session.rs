@@ -59,6 +59,8 @@ use crate::{
 const ANSWERS_PER_ROUND: u32 = 64;
 /// Smallest window a short budget leaves an upload, in bytes; the core keeps two chunks.
 const WINDOW_MIN: u64 = 128 * 1024;
+/// How often a connection looks whether another one that may exceed the budget stands still.
+const OVERDRAFT_LOOK: Duration = Duration::from_secs(1);
 /// Longest time uploads have to come to rest once the connection is gone.
 const WIND_DOWN: Duration = Duration::from_secs(30);
 
@@ -230,6 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.settle();
         }
         let instant = self.instant();
+        self.drivers.handle_timeout(instant);
         if let Some(at) = self.drop_socket_at {
             if at <= instant {
                 self.socket = None;
@@ -278,7 +281,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             } => {
                 if let Some(upload) = self.presence.newest(entry) {
                     let key = self.presence.key(upload);
-                    let writer = ParkedWriter { writer, parked };
+                    let mut share = self.shared.budget.share();
+                    share.hold(writer.held());
+                    let writer = ParkedWriter {
+                        writer,
+                        parked,
+                        share,
+                    };
                     self.shared.hub.park(key, self.number, writer);
                 }
                 self.presence.rest(entry);
@@ -321,10 +330,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         is_news
     }
 
-    /// Returns the payload bytes that wait for this connection's writers.
+    /// Returns the payload bytes that wait for this connection's writers, or are in their memory.
     fn buffered(&self) -> u64 {
         let orphaned = self.drivers.orphaned_bytes();
-        self.core.buffered().saturating_add(orphaned)
+        let held = self.drivers.held().bytes;
+        let waiting = self.core.buffered().saturating_add(orphaned);
+        waiting.saturating_add(held)
     }
 
     /// Notes that the connection is gone or going; [`Connection::settle`] tells the core.
@@ -367,7 +378,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let core = self.core.poll_timeout().map(Instant::from_std);
         let pace = self.pace.wait(self.instant());
-        [beat, core, pace, self.end_by].into_iter().flatten().min()
+        let dry = self.drivers.next_deadline();
+        let look = self.share.is_outrun().then(|| after(OVERDRAFT_LOOK));
+        let deadlines = [beat, core, pace, dry, look, self.end_by];
+        deadlines.into_iter().flatten().min()
     }
 }
 

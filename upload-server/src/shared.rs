@@ -23,6 +23,9 @@ use crate::{
     slot::{OnComplete, Slot, Slots},
 };
 
+/// Parked writers may hold one part in this many of the budget.
+const PARKED_SHARE: u64 = 4;
+
 /// Times and bounds of a server; every one has a default.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -114,7 +117,11 @@ impl Shared {
         Self {
             slots: parts.slots,
             store: parts.store,
-            hub: Hub::new(limits.parked_max, limits.parked_for),
+            hub: Hub::new(
+                limits.parked_max,
+                limits.buffer_budget / PARKED_SHARE,
+                limits.parked_for,
+            ),
             budget: Budget::new(limits.buffer_budget),
             limits,
             boot: Uuid::new_v4().simple().to_string(),

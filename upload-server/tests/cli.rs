@@ -53,6 +53,27 @@ fn check_config_shows_the_demo_and_makes_nothing() {
     assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 0);
 }
 
+/// Who is told is listed, and nothing of it that is secret.
+#[test]
+fn check_config_lists_hooks_and_the_webhook() {
+    let dir = dir();
+    let config = "[webhook]\nsecret = \"of the webhook\"\n\
+        [[hooks]]\nurl = \"http://127.0.0.1:7000/uploaded?token=t0ken\"\nsecret = \"of the hook\"\n\
+        [[hooks]]\nurl = \"http://other.example/x\"\nsecret = \"of the other\"\n";
+    fs::write(dir.path().join("uploads.toml"), config).expect("written");
+    let checked = run(dir.path(), &["check-config", "-c", "uploads.toml"], &[]);
+    let out = text(&checked.stdout);
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+    for line in [
+        "webhook   at /webhooks/s3",
+        "hook      http://127.0.0.1:7000/uploaded\n",
+        "hook      http://other.example/x\n",
+    ] {
+        assert!(out.contains(line), "{out}");
+    }
+    assert!(!out.contains("of the") && !out.contains("t0ken"), "{out}");
+}
+
 #[test]
 fn a_bad_file_is_named_with_its_key() {
     let dir = dir();

@@ -40,6 +40,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         client_size: size,
         resumable: true,
         epoch: 1,
+        crc32c_before: None,
         relative_path: None,
         meta: json!({}),
     });

@@ -38,7 +38,9 @@ pub trait PartSink: Send {
     /// When storage fails, with this part or with an earlier one.
     async fn on_part(&mut self, part: Part, number: u32) -> Result<(), WriteError>;
 
-    /// Waits until the parts given so far are stored.
+    /// Waits until more of the parts given so far are stored.
+    ///
+    /// Its future may be dropped half way, when more bytes have come: that changes nothing.
     ///
     /// # Errors
     ///
@@ -166,9 +168,11 @@ impl<P: PartSink> UploadWriter for BufferedUploadWriter<P> {
     }
 
     async fn flush(&mut self) -> Result<Written, WriteError> {
-        self.life.begin()?;
-        self.sink.on_flush().await?;
-        self.life.ready();
+        self.life.check()?;
+        if let Err(error) = self.sink.on_flush().await {
+            self.life.failed();
+            return Err(error);
+        }
         Ok(self.written())
     }
 
@@ -196,9 +200,18 @@ impl<P: PartSink> UploadWriter for BufferedUploadWriter<P> {
         self.life.has_stored().then(|| self.sink.checkpoint())?
     }
 
+    /// Parts go on arriving by themselves.
+    fn flush_can_be_left(&self) -> bool {
+        true
+    }
+
     fn held(&self) -> u64 {
         let cut = self.sink.held_bytes();
         cut.saturating_add(self.cutter.held_bytes())
+    }
+
+    fn lacking(&self) -> u64 {
+        self.cutter.held_bytes()
     }
 }
 
@@ -281,6 +294,16 @@ mod tests {
         assert_eq!(write(&mut writer, "aaa").await, written(3, 0));
         assert_eq!(write(&mut writer, "bbb").await, written(6, 5));
         assert_eq!(writer.flush().await.expect("flushes"), written(6, 5));
+    }
+
+    /// The bytes of a part that is not full yet are held, and only more bytes can free them.
+    #[tokio::test]
+    async fn an_unfinished_part_is_lacking() {
+        let mut writer = opened(5).await;
+        write(&mut writer, "1234567").await;
+        assert_eq!((writer.held(), writer.lacking()), (2, 2));
+        write(&mut writer, "890").await;
+        assert_eq!((writer.held(), writer.lacking()), (0, 0));
     }
 
     #[tokio::test]

@@ -112,6 +112,7 @@ pub fn facts(number: u64, client_size: usize) -> UploadFacts {
         client_size: client_size as u64,
         resumable: true,
         epoch: 1,
+        crc32c_before: None,
         relative_path: None,
         meta: json!({}),
     }

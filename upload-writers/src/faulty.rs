@@ -232,6 +232,10 @@ impl UploadWriter for FaultyWriter {
         self.inner.rest();
     }
 
+    fn lacking(&self) -> u64 {
+        self.inner.lacking()
+    }
+
     fn held(&self) -> u64 {
         self.inner.held()
     }

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::task::JoinSet;
 
-use crate::error::WriteError;
+use crate::{error::WriteError, seam::Seam};
 
 /// How long one part took to object storage, retries included.
 const PART_SECONDS: &str = "upload_part_seconds";
@@ -20,6 +20,11 @@ const PART_SECONDS: &str = "upload_part_seconds";
 pub(crate) trait Landed: Send + 'static {
     /// How many bytes it has.
     fn len(&self) -> u64;
+
+    /// The CRC32C of its bytes, if it is known.
+    fn crc32c(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// The parts of one upload.
@@ -35,6 +40,9 @@ pub(crate) struct Flight<S> {
     /// How many parts from the first one on have arrived without a gap, and how many bytes they have.
     settled: u32,
     durable: u64,
+    /// What the last of these is known by, and the CRC32C of all of them.
+    seam: Option<Seam>,
+    crc32c: Option<u32>,
 }
 
 impl<S: Landed> Flight<S> {
@@ -47,6 +55,8 @@ impl<S: Landed> Flight<S> {
             stored,
             settled: 0,
             durable: 0,
+            seam: None,
+            crc32c: Some(0),
         };
         flight.settle();
         flight
@@ -109,6 +119,23 @@ impl<S: Landed> Flight<S> {
         &self.stored
     }
 
+    /// What the last part that arrived without a gap is known by.
+    pub(crate) fn seam(&self) -> Option<Seam> {
+        self.seam
+    }
+
+    /// Believes what was remembered of the last part, where its own checksums are not known.
+    pub(crate) fn remember(&mut self, seam: Seam) {
+        if let Some(part) = self.stored.get(&seam.part)
+            && seam.part == self.settled
+            && self.seam.is_none()
+        {
+            let len = usize::try_from(part.len()).ok();
+            self.seam = Some(seam);
+            self.crc32c = len.map(|len| crc32c::crc32c_combine(seam.before, seam.crc32c, len));
+        }
+    }
+
     /// How many bytes have arrived without a gap.
     pub(crate) fn durable(&self) -> u64 {
         self.durable
@@ -140,6 +167,16 @@ impl<S: Landed> Flight<S> {
         while let Some(next) = self.stored.get(&self.settled.saturating_add(1)) {
             self.settled = self.settled.saturating_add(1);
             self.durable = self.durable.saturating_add(next.len());
+            self.seam = self.crc32c.zip(next.crc32c()).map(|(before, crc32c)| Seam {
+                part: self.settled,
+                before,
+                crc32c,
+            });
+            let len = usize::try_from(next.len()).ok();
+            self.crc32c = self
+                .seam
+                .zip(len)
+                .map(|(seam, len)| crc32c::crc32c_combine(seam.before, seam.crc32c, len));
         }
     }
 }

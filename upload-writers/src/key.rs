@@ -139,6 +139,7 @@ mod tests {
             client_size: 1,
             resumable: true,
             epoch: 1,
+            crc32c_before: None,
             relative_path: None,
             meta: json!({}),
         }

@@ -29,6 +29,8 @@ mod guide;
 mod key;
 mod life;
 mod name;
+#[cfg(any(feature = "s3", feature = "object-store"))]
+mod notes;
 #[cfg(feature = "object-store")]
 mod object_store;
 mod parts;
@@ -36,6 +38,8 @@ mod parts;
 mod recorder;
 #[cfg(feature = "s3")]
 mod s3;
+#[cfg(any(feature = "s3", feature = "object-store"))]
+mod seam;
 #[cfg(all(feature = "testing", feature = "object-store"))]
 #[doc(hidden)]
 pub mod testing;

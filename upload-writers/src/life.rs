@@ -56,6 +56,11 @@ impl Life {
         *self = Self::Open;
     }
 
+    /// Ends a call that failed without having begun as one that may break.
+    pub(crate) fn failed(&mut self) {
+        *self = Self::Broken;
+    }
+
     /// Ends a close that went well.
     pub(crate) fn closed(&mut self, result: &Value) {
         *self = Self::Closed(result.clone());

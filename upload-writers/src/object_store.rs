@@ -12,10 +12,9 @@
 //! The checkpoint holds the ids of all parts, since these stores do not list them. Once they do not
 //! fit any more, there is none, and the upload goes on without being resumable. Reopened at an
 //! offset, the parts before it are kept and everything after it is sent again. An offset inside a
-//! part keeps that part: its rest is counted as it comes again and is not compared, so it rests on
-//! the client's proof that its file is the same (PROTOCOL RESUME-6).
+//! part keeps that part: its rest comes again and is compared by its CRC32C. Where the part's or the
+//! file's is not known it rests on the client's proof that its file is the same (PROTOCOL RESUME-6).
 
-mod checkpoint;
 mod errors;
 mod plain;
 mod resumable;

@@ -9,14 +9,13 @@
 //! A checkpoint names the multipart upload; the bucket itself tells which parts it has. Reopened at
 //! an offset, the writer keeps the parts before it. Parts past it are not believed, but one that has
 //! the size and the CRC32C of the bytes that come again is not sent again (where the provider lists
-//! checksums). An offset *inside* a stored part keeps that part: its rest is counted as it comes
-//! again and is not compared, so it rests on the client's proof that its file is the same
-//! (PROTOCOL RESUME-6).
+//! checksums). An offset *inside* a stored part keeps that part: its rest comes again and is compared
+//! by its CRC32C. Where the part's or the file's is not known it rests on the client's proof that its
+//! file is the same (PROTOCOL RESUME-6).
 //!
 //! S3 cannot keep an old holder from sending parts. That there is one holder is up to the lease of
 //! the upload's record.
 
-mod checkpoint;
 mod config;
 mod errors;
 mod live;

@@ -62,6 +62,7 @@ pub trait UploadWriter: Send {
     ///
     /// The driver calls it when the queue ran dry and bytes are not durable yet. A writer may still
     /// answer `durable < received`: storage that takes parts cannot keep half a part.
+    /// It may also answer when some bytes became durable and others not yet; it is called again then.
     ///
     /// # Errors
     ///
@@ -114,6 +115,12 @@ pub trait UploadWriter: Send {
     fn held(&self) -> u64 {
         0
     }
+
+    /// Tells how many of the [held](Self::held) bytes wait for more bytes of the file, such as those
+    /// of a part that is not full yet: a budget that refuses to take more would wait for them forever.
+    fn lacking(&self) -> u64 {
+        0
+    }
 }
 
 /// How far a writer has come; offsets are bytes from the start of the file.
@@ -153,6 +160,9 @@ pub struct UploadFacts {
     /// Rises with every holder of the upload, the first one's is 1: a writer of a lower epoch must
     /// never take anything from one of a higher.
     pub epoch: u64,
+    /// Of an upload that goes on: CRC32C of its bytes before the offset it goes on at. `None` of
+    /// others, and where checksums are switched off.
+    pub crc32c_before: Option<u32>,
     /// The path inside the chosen directory, as the client gave it: for display only.
     pub relative_path: Option<String>,
     /// What the client sent along.

@@ -6,7 +6,7 @@
 use anyhow::{Result, bail};
 
 use crate::{
-    run::{cargo, metadata, server_binary, watch},
+    run::{cargo, metadata, server_binary, server_binary_with, watch},
     services,
     stages::Tally,
 };
@@ -18,6 +18,17 @@ const REDIS: &str = "REDIS_SERVER";
 
 /// The target that is always among them.
 const NAME: &str = "integration";
+/// The target of [`Suite::S3`], whose services take long to install.
+const ENGINES: &str = "engines";
+/// What the binary needs to write to them.
+const ENGINE_FEATURES: &str = "s3,object-store-s3,gcs,azure";
+
+/// Tests that run only when they are asked for.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Suite {
+    /// Object storage: Garage for S3, Azurite for Azure; installs both the first time
+    S3,
+}
 
 /// Returns the names of the test targets that this command runs.
 ///
@@ -31,13 +42,38 @@ pub(crate) fn targets() -> Result<Vec<String>> {
     Ok(own.map(|target| target.name).collect())
 }
 
+/// Installs Garage and Azurite unless that is done, builds the server with all its writers, and runs the
+/// tests that start them.
+///
+/// # Errors
+///
+/// Something cannot be installed, or does not build.
+pub(crate) fn run_engines(args: &[String]) -> Result<Tally> {
+    let garage = services::garage()?;
+    let azurite = services::azurite()?;
+    let server = server_binary_with(&["--features", ENGINE_FEATURES])?;
+    let mut command = cargo(["test", "--package", "upload-server", "--all-features"]);
+    command
+        .args(["--test", ENGINES])
+        .env(SERVER, server)
+        .env("GARAGE", garage)
+        .env("AZURITE", azurite)
+        // One after the other: some of them look at the memory of a server at full speed.
+        .args(["--", "--test-threads", "1", "--nocapture"])
+        .args(args);
+    let mut tally = Tally::default();
+    let status = watch(&mut command, |line| tally.add_line(line))?;
+    Ok(tally.of_run(status.success()))
+}
+
 /// Builds the server, finds the services, and runs each target.
 ///
 /// # Errors
 ///
 /// Something is missing, or there is no such target.
 pub(crate) fn run(args: &[String]) -> Result<Tally> {
-    let targets = targets()?;
+    let mut targets = targets()?;
+    targets.retain(|name| name != ENGINES);
     if targets.is_empty() {
         bail!("no test target is called {NAME} or says `test = false`, so there is nothing to run");
     }

@@ -51,6 +51,9 @@ enum Command {
     },
     /// The tests that need the real binary and real services
     Integration {
+        /// Which of them; by default those that need no object storage
+        #[arg(value_enum)]
+        suite: Option<integration::Suite>,
         /// Passed on to the test binaries
         #[arg(last = true)]
         args: Vec<String>,
@@ -96,8 +99,12 @@ fn obey(command: Command) -> Result<()> {
         Command::Fences => fences::check().and_then(stages::Tally::into_result),
         Command::Tidy { links: true, .. } => tidy::list_links(),
         Command::Tidy { write, .. } => tidy::command(write).and_then(stages::Tally::into_result),
-        Command::Integration { args } => {
-            integration::run(&args).and_then(stages::Tally::into_result)
+        Command::Integration { suite, args } => {
+            let tally = match suite {
+                None => integration::run(&args),
+                Some(integration::Suite::S3) => integration::run_engines(&args),
+            };
+            tally.and_then(stages::Tally::into_result)
         }
         Command::Browser { args } => browser::run(&args).and_then(stages::Tally::into_result),
         Command::Release { dry_run } => release::run(dry_run).and_then(stages::Tally::into_result),

@@ -211,13 +211,17 @@ pub(crate) fn metadata() -> Result<Metadata> {
 ///
 /// It does not build.
 pub(crate) fn server_binary() -> Result<PathBuf> {
-    must_succeed(&mut cargo([
-        "build",
-        "--release",
-        "--package",
-        "upload-server",
-        "--bins",
-    ]))?;
+    server_binary_with(&[])
+}
+
+/// Builds the server with more arguments for cargo, such as features, and returns where it is.
+///
+/// # Errors
+///
+/// It does not build.
+pub(crate) fn server_binary_with(more: &[&str]) -> Result<PathBuf> {
+    let build = ["build", "--release", "--package", "upload-server", "--bins"];
+    must_succeed(cargo(build).args(more))?;
     Ok(metadata()?
         .target_directory
         .join("release")

@@ -1,7 +1,7 @@
 //! Programs the tests need from the system: found, or installed where that is possible.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
 };
 
@@ -97,6 +97,58 @@ pub(crate) fn npm_packages(folder: &Path) -> Result<()> {
     must_succeed(program("npm", ["ci", "--no-audit", "--no-fund"]).current_dir(folder))
 }
 
+/// Returns a Garage, an S3 server in one program; the first time it is built, which takes a quarter of an
+/// hour.
+///
+/// # Errors
+///
+/// It does not build.
+pub(crate) fn garage() -> Result<PathBuf> {
+    if let Some(named) = named("GARAGE")? {
+        return Ok(named);
+    }
+    let folder = cache()?.join("garage");
+    let program = folder.join("bin/garage");
+    if !program.is_file() {
+        let mut install = cargo(["install", "garage", "--locked", "--version", "2", "--root"]);
+        // Beside what is built here, not among it.
+        install.arg(&folder).env_remove("CARGO_TARGET_DIR");
+        must_succeed(&mut install)?;
+    }
+    Ok(program)
+}
+
+/// Returns the script of Azurite, which speaks as Azure's blob storage does; installed the first time.
+///
+/// # Errors
+///
+/// There is no Node.js, or npm fails.
+pub(crate) fn azurite() -> Result<PathBuf> {
+    if let Some(named) = named("AZURITE")? {
+        return Ok(named);
+    }
+    npm()?;
+    let folder = cache()?.join("azurite");
+    let script = folder.join("node_modules/azurite/dist/src/blob/main.js");
+    if !script.is_file() {
+        fs::create_dir_all(&folder)?;
+        let install = ["install", "--no-audit", "--no-fund", "azurite@3.35"];
+        must_succeed(program("npm", install).current_dir(&folder))?;
+    }
+    Ok(script)
+}
+
+/// Returns the folder for what is installed here, outside of the workspace.
+fn cache() -> Result<PathBuf> {
+    let user = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || env::home_dir().map(|home| home.join(".cache"));
+    let user = user.filter(|path| path.is_absolute()).or_else(home);
+    let folder = user.context("no home folder, and no XDG_CACHE_HOME")?;
+    let folder = folder.join("upload-xtask");
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
 /// Makes sure that `cargo deny` can be run.
 ///
 /// # Errors
@@ -110,11 +162,8 @@ pub(crate) fn cargo_deny() -> Result<()> {
 
 /// Looks where the variable says, then along the path, then asks the system's packages.
 fn find_or_install(variable: &str, names: &[&str], package: &str) -> Result<PathBuf> {
-    if let Some(named) = env::var_os(variable).map(PathBuf::from) {
-        if named.is_file() {
-            return Ok(named);
-        }
-        bail!("{variable} names {}, which is no file", named.display());
+    if let Some(named) = named(variable)? {
+        return Ok(named);
     }
     if let Some(found) = find(names) {
         return Ok(found);
@@ -134,6 +183,16 @@ fn find_or_install(variable: &str, names: &[&str], package: &str) -> Result<Path
     )?;
     find(names)
         .with_context(|| format!("{package} was installed but is not on the path: {by_hand}"))
+}
+
+/// Returns what a variable names, if it is set.
+fn named(variable: &str) -> Result<Option<PathBuf>> {
+    match env::var_os(variable).map(PathBuf::from) {
+        Some(named) if !named.is_file() => {
+            bail!("{variable} names {}, which is no file", named.display())
+        }
+        named => Ok(named),
+    }
 }
 
 fn find(names: &[&str]) -> Option<PathBuf> {

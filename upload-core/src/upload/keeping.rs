@@ -143,6 +143,7 @@ impl Upload {
                     epoch: self.epoch.saturating_sub(1),
                     checkpoint: self.checkpoint.clone(),
                     offset: self.durable,
+                    crc32c: self.crc.settled(self.durable).crc,
                 });
             }
         } else if self.step(Step::Claimed) {

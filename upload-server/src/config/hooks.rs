@@ -32,6 +32,17 @@ pub struct HookConfig {
 }
 
 impl HookConfig {
+    /// Returns where to, without what of it may be secret: who calls, and the query.
+    pub fn address(&self) -> String {
+        let Ok(url) = self.url.0.parse::<http::Uri>() else {
+            return String::new();
+        };
+        let host = url.authority().map_or("", |authority| authority.as_str());
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+        let scheme = url.scheme_str().unwrap_or_default();
+        format!("{scheme}://{host}{}", url.path())
+    }
+
     /// Makes the hook with this number in the list.
     pub(super) fn hook(&self, number: usize) -> Result<Hook, ConfigError> {
         check_secret(&format!("hooks.{number}.secret"), &self.secret)?;

@@ -11,6 +11,9 @@ use super::ConfigError;
 #[cfg(feature = "presign")]
 const EXPIRES_SECONDS_MAX: u32 = 604_800;
 
+/// The providers that `provider` can name; the writers' own data says what each can do.
+const PROVIDERS: [&str; 6] = ["aws", "r2", "gcs", "minio", "garage", "generic"];
+
 /// `[slots.NAME.s3]`: a bucket, for `writer = "s3"` or `direct = true`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -79,6 +82,19 @@ impl S3Config {
                 return Err(invalid("endpoint", why));
             }
         }
+        if let Some(name) = &self.provider
+            && !PROVIDERS.contains(&&**name)
+        {
+            let hint = match &**name {
+                "azure" => "; Azure has no S3 interface: writer = \"object_store\" has az:// URLs",
+                _ => "",
+            };
+            let why = format!("{name:?} is none of {}{hint}", PROVIDERS.join(", "));
+            return Err(invalid("provider", &why));
+        }
+        if self.max_parts_in_flight == 0 {
+            return Err(invalid("max_parts_in_flight", "must be at least 1"));
+        }
         Ok(())
     }
 
@@ -95,9 +111,7 @@ impl S3Config {
         let provider = match &self.provider {
             None => S3Provider::of_endpoint(self.endpoint.as_deref()),
             Some(name) => S3Provider::named(name).ok_or_else(|| {
-                let known = S3Provider::ALL.map(|provider| provider.name).join(", ");
-                let why = format!("{name:?} is none of {known}");
-                ConfigError::invalid(&format!("{section}.provider"), why)
+                ConfigError::invalid(&format!("{section}.provider"), "is unknown")
             })?,
         };
         let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
@@ -185,6 +199,13 @@ impl ObjectStoreConfig {
         Ok(Arc::new(factory))
     }
 
+    /// Says whether unfinished uploads of such a store can be gone on with; those of local files
+    /// cannot.
+    pub(super) fn can_reopen(&self) -> bool {
+        let scheme = self.url.split_once(':').map_or("", |(scheme, _)| scheme);
+        !scheme.eq_ignore_ascii_case("file")
+    }
+
     #[cfg(not(feature = "object-store"))]
     pub(super) fn writer(&self, _: &str) -> Result<Arc<dyn WriterFactory>, ConfigError> {
         unreachable_writer("object-store")
@@ -210,4 +231,16 @@ pub(crate) fn is_prefix(prefix: &str) -> bool {
         && !prefix.contains("//")
         && prefix.chars().all(is_plain)
         && !prefix.split('/').any(leads_elsewhere)
+}
+
+#[cfg(all(test, feature = "s3"))]
+mod tests {
+    use upload_writers::S3Provider;
+
+    use super::PROVIDERS;
+
+    #[test]
+    fn every_provider_of_the_writers_can_be_named() {
+        assert_eq!(S3Provider::ALL.map(|provider| provider.name), PROVIDERS);
+    }
 }

@@ -171,6 +171,10 @@ impl SlotConfig {
             Some(store) if store.url.is_empty() => {
                 return invalid("object_store.url", "is missing");
             }
+            Some(store) if self.resumable && !store.can_reopen() => {
+                let why = "must be false: unfinished uploads below file:// cannot be gone on with";
+                return invalid("resumable", why);
+            }
             _ => {}
         }
         Ok(())

@@ -225,6 +225,55 @@ fn writers_of_other_builds_name_their_feature() {
     }
 }
 
+#[cfg(feature = "s3")]
+#[test]
+fn buckets_are_checked() {
+    let slot = |keys: &str| {
+        format!("[slots.a]\nwriter = \"s3\"\n[slots.a.s3]\nbucket = \"b\"\nregion = \"r\"\n{keys}")
+    };
+    for name in ["aws", "r2", "gcs", "minio", "garage", "generic"] {
+        let config = read(&slot(&format!("provider = \"{name}\""))).expect(name);
+        let s3 = config.slots["a"].s3.clone().expect("a bucket");
+        assert_eq!(s3.provider.as_deref(), Some(name));
+        assert_eq!(s3.max_parts_in_flight, 4);
+    }
+    for (keys, told) in [
+        (
+            "provider = \"tape\"",
+            "slots.a.s3.provider: \"tape\" is none of aws, r2, gcs",
+        ),
+        ("provider = \"azure\"", "slots.a.s3.provider: \"azure\""),
+        (
+            "max_parts_in_flight = 0",
+            "slots.a.s3.max_parts_in_flight: ",
+        ),
+        ("prefix = \"/x\"", "slots.a.s3.prefix: "),
+        ("endpoint = \"s3://b\"", "slots.a.s3.endpoint: "),
+    ] {
+        let text = trouble(&slot(keys));
+        assert!(text.starts_with(told), "{text}");
+    }
+    assert!(trouble(&slot("provider = \"azure\"")).contains("az://"));
+}
+
+/// What cannot be gone on with is no slot that says it can.
+#[cfg(feature = "object-store")]
+#[test]
+fn resumable_slots_need_a_writer_that_can_reopen() {
+    let slot = |url: &str, resumable: bool| {
+        format!(
+            "[slots.a]\nwriter = \"object_store\"\nresumable = {resumable}\n\
+             [slots.a.object_store]\nurl = \"{url}\""
+        )
+    };
+    for url in ["memory:///x", "s3://b/x", "gs://b/x", "az://b/x"] {
+        assert!(read(&slot(url, true)).is_ok(), "{url}");
+    }
+    assert!(read(&slot("file:///x", false)).is_ok());
+    let text = trouble(&slot("file:///x", true));
+    assert!(text.starts_with("slots.a.resumable: "), "{text}");
+}
+
 #[cfg(feature = "presign")]
 #[test]
 fn direct_slots_need_a_bucket() {

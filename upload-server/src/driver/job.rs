@@ -3,8 +3,11 @@
 use std::{
     collections::VecDeque,
     error::Error,
+    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::Arc,
+    task::Poll,
     time::Instant,
 };
 
@@ -12,7 +15,7 @@ use ::metrics::Histogram;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use serde_json::Value;
-use tokio::sync::oneshot;
+use tokio::sync::Notify;
 use tracing::{Instrument, Span};
 use upload_core::{AbortReason, StorageFault};
 use upload_writers::{
@@ -55,8 +58,8 @@ pub(super) struct Job {
     pub(super) storage: Arc<Storage>,
     pub(super) writer: Option<BoxWriter>,
     pub(super) batch: VecDeque<Bytes>,
-    /// Says that a flush is to be left, because there is something to write.
-    pub(super) leave: Option<oneshot::Receiver<()>>,
+    /// Told when the call is to be given up half way.
+    pub(super) interrupt: Option<Arc<Notify>>,
 }
 
 /// What became of a call, with everything that comes back.
@@ -74,10 +77,10 @@ pub(super) enum Outcome {
     ClosedBefore(Value),
     Gone,
     Wrote(Written),
-    /// The flush goes on by itself.
-    Left,
     Closed(Value),
     Aborted,
+    /// The call was given up half way, as it was told; a flush may go on by itself.
+    Interrupted,
     Failed(StorageFault),
 }
 
@@ -127,20 +130,14 @@ impl Job {
             }
             (Task::Write, Some(writer)) => {
                 let begun = Instant::now();
-                let written = guarded(writer.write_chunks(&mut self.batch)).await?;
+                let call = guarded(writer.write_chunks(&mut self.batch));
+                let outcome = wrote(unless(self.interrupt.as_deref(), call).await)?;
                 self.storage.write_times.record(begun.elapsed());
-                Ok(Outcome::Wrote(written))
+                Ok(outcome)
             }
             (Task::Flush, Some(writer)) => {
-                let flush = guarded(writer.flush());
-                match self.leave.take() {
-                    None => Ok(Outcome::Wrote(flush.await?)),
-                    Some(leave) => tokio::select! {
-                        biased;
-                        written = flush => Ok(Outcome::Wrote(written?)),
-                        _ = leave => Ok(Outcome::Left),
-                    },
-                }
+                let call = guarded(writer.flush());
+                wrote(unless(self.interrupt.as_deref(), call).await)
             }
             (Task::Close, Some(writer)) => {
                 let begun = Instant::now();
@@ -205,6 +202,27 @@ async fn guarded<T>(call: impl Future<Output = Result<T, WriteError>>) -> Result
         Ok(answer) => answer,
         Err(_) => Err(WriteError::misuse("the writer panicked")),
     }
+}
+
+/// Makes a call unless it is interrupted before it is done.
+async fn unless<T>(interrupt: Option<&Notify>, call: impl Future<Output = T>) -> Option<T> {
+    let Some(interrupt) = interrupt else {
+        return Some(call.await);
+    };
+    let mut call = pin!(call);
+    let mut told = pin!(interrupt.notified());
+    poll_fn(|cx| match call.as_mut().poll(cx) {
+        Poll::Ready(answer) => Poll::Ready(Some(answer)),
+        Poll::Pending => told.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}
+
+fn wrote(answer: Option<Result<Written, WriteError>>) -> Result<Outcome, WriteError> {
+    Ok(match answer {
+        Some(written) => Outcome::Wrote(written?),
+        None => Outcome::Interrupted,
+    })
 }
 
 fn name(task: &Task) -> &'static str {

@@ -2,9 +2,14 @@
 
 use std::{sync::atomic::Ordering, task::Waker};
 
+use async_trait::async_trait;
 use serde_json::json;
+use tokio::sync::Semaphore;
 use upload_core::StorageFault;
-use upload_writers::{AbortReason as WritersReason, Recorded, RecordingWriterFactory, UploadFacts};
+use upload_writers::{
+    AbortReason as WritersReason, Checkpoint, Recorded, RecordingWriterFactory, Reopened,
+    UploadFacts, UploadWriter, WriteError, WriterFactory, Written,
+};
 
 use super::*;
 use crate::held_up::{HeldUpWriters, Hold};
@@ -54,6 +59,7 @@ fn facts(resumable: bool) -> UploadFacts {
         client_size: 100,
         resumable,
         epoch: 1,
+        crc32c_before: None,
         relative_path: None,
         meta: json!({}),
     }
@@ -275,6 +281,162 @@ fn what_comes_while_a_flush_runs_is_written_at_once() {
     drivers.close(ENTRY);
     let reports = drive(&mut drivers);
     assert!(reports[0].starts_with("Closed"), "{reports:?}");
+}
+
+/// Takes everything at once and keeps it until it is flushed, which waits for a permit for every
+/// byte; half of what it holds lacks more.
+struct Holding {
+    permits: Arc<Semaphore>,
+    written: Written,
+}
+
+#[async_trait]
+impl UploadWriter for Holding {
+    async fn open(&mut self) -> Result<(), WriteError> {
+        Ok(())
+    }
+
+    async fn write_chunks(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<Written, WriteError> {
+        for chunk in chunks.drain(..) {
+            self.written.received += chunk.len() as u64;
+            if &chunk[..] == b"!" {
+                std::future::pending::<()>().await;
+            }
+        }
+        Ok(self.written)
+    }
+
+    async fn flush(&mut self) -> Result<Written, WriteError> {
+        self.permits.acquire().await.expect("stays open").forget();
+        self.written.durable += 1;
+        Ok(self.written)
+    }
+
+    async fn close(&mut self) -> Result<Value, WriteError> {
+        Ok(json!({}))
+    }
+
+    async fn abort(&mut self, _: &WritersReason) {}
+
+    fn checkpoint(&self) -> Option<Checkpoint> {
+        None
+    }
+
+    fn flush_can_be_left(&self) -> bool {
+        true
+    }
+
+    fn held(&self) -> u64 {
+        self.written.received - self.written.durable
+    }
+
+    fn lacking(&self) -> u64 {
+        self.held() / 2
+    }
+}
+
+/// Has a holding writer in `drivers`, open, with its permits.
+fn holding(drivers: &mut Drivers) -> Arc<Semaphore> {
+    let permits = Arc::new(Semaphore::new(0));
+    let storage = Storage {
+        factory: Arc::new(HoldingFactory(Arc::clone(&permits))),
+        facts: facts(false),
+        span: tracing::Span::none(),
+        write_times: ::metrics::Histogram::noop(),
+    };
+    drivers.open(ENTRY, Arc::new(storage));
+    drive(drivers);
+    permits
+}
+
+struct HoldingFactory(Arc<Semaphore>);
+
+#[async_trait]
+impl WriterFactory for HoldingFactory {
+    fn create(&self, _: &UploadFacts) -> BoxWriter {
+        Box::new(Holding {
+            permits: Arc::clone(&self.0),
+            written: Written::default(),
+        })
+    }
+
+    async fn reopen(
+        &self,
+        _: &UploadFacts,
+        _: &Checkpoint,
+        _: u64,
+    ) -> Result<Reopened, WriteError> {
+        Ok(Reopened::Gone)
+    }
+
+    fn can_reopen(&self) -> bool {
+        false
+    }
+}
+
+/// RESUME-2: parts leave by themselves; only when nothing comes any more they are waited for, and
+/// then until all have left.
+#[tokio::test(start_paused = true)]
+async fn a_writer_that_holds_bytes_is_flushed_when_nothing_comes() {
+    let mut drivers = Drivers::default();
+    let permits = holding(&mut drivers);
+    permits.add_permits(3);
+    for (text, told) in [("ab", "wrote 2 0"), ("c", "wrote 3 0")] {
+        drivers.write(ENTRY, chunk(text));
+        assert_eq!(drive(&mut drivers), [told]);
+        tokio::time::advance(DRY * 2 / 3).await;
+        drivers.handle_timeout(Instant::now());
+        assert!(drive(&mut drivers).is_empty(), "{text}");
+    }
+    assert_eq!((drivers.held().bytes, drivers.held().lacking), (3, 1));
+    tokio::time::advance(DRY * 2 / 3).await;
+    drivers.handle_timeout(Instant::now());
+    assert_eq!(drive(&mut drivers), ["wrote 3 1", "wrote 3 2", "wrote 3 3"]);
+    assert_eq!(drivers.held(), Held::default());
+    assert!(drivers.are_at_rest() && drivers.next_deadline().is_none());
+}
+
+/// CREDIT-4: what comes while parts are waited for does not wait for them.
+#[tokio::test(start_paused = true)]
+async fn a_flush_is_given_up_for_more_bytes() {
+    let mut drivers = Drivers::default();
+    let permits = holding(&mut drivers);
+    for text in ["ab", "cd"] {
+        drivers.write(ENTRY, chunk(text));
+        drive(&mut drivers);
+        tokio::time::advance(DRY).await;
+        drivers.handle_timeout(Instant::now());
+        assert!(drive(&mut drivers).is_empty());
+        assert!(!drivers.are_at_rest(), "waits for a part");
+    }
+    drivers.write(ENTRY, chunk("e"));
+    assert_eq!(drive(&mut drivers), ["wrote 5 0"]);
+    tokio::time::advance(DRY).await;
+    drivers.handle_timeout(Instant::now());
+    permits.add_permits(1);
+    assert_eq!(drive(&mut drivers), ["wrote 5 1"]);
+    drivers.close(ENTRY);
+    assert_eq!(
+        drive(&mut drivers),
+        ["Closed { result: Object {} }", "rested"]
+    );
+    assert_eq!(drivers.held(), Held::default());
+}
+
+/// A write that waits for storage is given up for an abort, but for nothing else.
+#[tokio::test]
+async fn an_abort_does_not_wait_for_parts() {
+    let mut drivers = Drivers::default();
+    holding(&mut drivers);
+    drivers.write(ENTRY, chunk("ab"));
+    drive(&mut drivers);
+    drivers.write(ENTRY, chunk("!"));
+    assert!(drive(&mut drivers).is_empty());
+    drivers.write(ENTRY, chunk("c"));
+    assert!(drive(&mut drivers).is_empty());
+    drivers.abort(ENTRY, AbortReason::Cancelled);
+    assert_eq!(drive(&mut drivers), ["rested"]);
+    assert!(drivers.are_at_rest());
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! What one upload's writer was told and has not done yet.
 
-use std::{collections::VecDeque, mem, sync::Arc};
+use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
 use serde_json::Value;
-use tokio::sync::oneshot;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::ReusableBoxFuture;
 use upload_core::{AbortReason, Parked, WriterEvent};
 use upload_writers::{BoxWriter, Written};
@@ -66,15 +67,72 @@ pub(super) struct Driver {
     /// Payload bytes of the running call that the core no longer counts.
     pub(super) orphaned_bytes: u64,
     running_bytes: u64,
+    /// What the writer held in memory when it last came back, and how much of that only more bytes
+    /// of its file can free.
+    pub(super) held: Held,
     has_failed: bool,
     /// Told that nothing more is to be written.
     is_halted: bool,
     written: Written,
-    /// Has the running flush left, where the writer allows that.
-    leave: Option<oneshot::Sender<()>>,
-    /// Where the last flush found the writer, so that an unmoved one is not flushed again.
-    flushed_at: Option<u64>,
+    /// Where the last flush left the writer, so that an unmoved one is not flushed again.
+    flushed_at: Option<Written>,
+    /// Since when nothing has come for a writer that waits to be flushed.
+    pub(super) dry_since: Option<Instant>,
+    /// Whether the driver stands in the queue of dry ones.
+    pub(super) is_dry_listed: bool,
+    /// The dry time is over.
+    pub(super) is_flush_due: bool,
+    /// Gives the running call up; the call it may give up is noted beside it.
+    interrupt: Arc<Notify>,
+    interruptible: Interruptible,
+    was_flush: bool,
     checkpoint: Option<Value>,
+}
+
+/// Payload bytes in a writer's memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// All of them.
+    pub(crate) bytes: u64,
+    /// Those that wait for more of their file.
+    pub(crate) lacking: u64,
+}
+
+impl Held {
+    /// Adds what another writer holds.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_add(other.bytes),
+            lacking: self.lacking.saturating_add(other.lacking),
+        }
+    }
+
+    /// Takes away what another writer held.
+    pub(crate) fn minus(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_sub(other.bytes),
+            lacking: self.lacking.saturating_sub(other.lacking),
+        }
+    }
+
+    /// Returns what a writer holds now.
+    pub(crate) fn by(writer: &BoxWriter) -> Self {
+        Self {
+            bytes: writer.held(),
+            lacking: writer.lacking(),
+        }
+    }
+}
+
+/// What may give the running call up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Interruptible {
+    /// Nothing.
+    Never,
+    /// The end of the upload without a file.
+    ByUndoing,
+    /// Whatever comes next.
+    ByAnything,
 }
 
 impl Driver {
@@ -92,11 +150,17 @@ impl Driver {
             is_listed: false,
             orphaned_bytes: 0,
             running_bytes: 0,
+            held: Held::default(),
             has_failed: false,
             is_halted: false,
             written: Written::default(),
-            leave: None,
             flushed_at: None,
+            dry_since: None,
+            is_dry_listed: false,
+            is_flush_due: false,
+            interrupt: Arc::new(Notify::new()),
+            interruptible: Interruptible::Never,
+            was_flush: false,
             checkpoint: None,
         }
     }
@@ -104,6 +168,7 @@ impl Driver {
     /// Goes on with a writer that was parked.
     pub(super) fn unparked(storage: Arc<Storage>, writer: BoxWriter, parked: &Parked) -> Self {
         let mut driver = Self::new(storage, None);
+        driver.held = Held::by(&writer);
         driver.writer = Some(writer);
         driver.written = Written {
             received: parked.received,
@@ -117,7 +182,10 @@ impl Driver {
         if self.has_failed || self.is_halted || data.is_empty() {
             return;
         }
-        self.leave_flush();
+        self.dry_since = None;
+        if self.interruptible == Interruptible::ByAnything {
+            self.interrupt();
+        }
         let is_first = self.chunks.is_empty() && self.tail.is_empty();
         if is_first || data.len() >= TINY_CHUNK_BYTES {
             self.seal_tail();
@@ -134,14 +202,6 @@ impl Driver {
         }
     }
 
-    /// What comes while a flush runs need not wait for it.
-    fn leave_flush(&mut self) {
-        if let Some(leave) = self.leave.take() {
-            // Whoever is gone has flushed already.
-            let _ = leave.send(());
-        }
-    }
-
     fn seal_tail(&mut self) {
         if !self.tail.is_empty() {
             self.chunks.push_back(self.tail.split().freeze());
@@ -154,11 +214,21 @@ impl Driver {
     }
 
     pub(super) fn end(&mut self, last: Last) {
-        self.leave_flush();
         if matches!(last, Last::Abort(_) | Last::Release) {
             self.halt();
+            if self.interruptible == Interruptible::ByUndoing {
+                self.interrupt();
+            }
+        }
+        if self.interruptible == Interruptible::ByAnything {
+            self.interrupt();
         }
         self.last.push_back(last);
+    }
+
+    fn interrupt(&mut self) {
+        self.interruptible = Interruptible::Never;
+        self.interrupt.notify_one();
     }
 
     /// What is undone or given up need not be written first. The core counts none of it any more,
@@ -194,7 +264,12 @@ impl Driver {
             // The failure was told; what follows a close that can not be is an ending.
             Some(Last::Close) => self.next(),
             None if self.wants_flush() => {
-                self.flushed_at = Some(self.written.received);
+                // Bytes held in parts leave by themselves; asking for them while more come would
+                // only hold those up.
+                if self.held.bytes > 0 && !mem::take(&mut self.is_flush_due) {
+                    self.dry_since = Some(Instant::now());
+                    return Next::Rest;
+                }
                 self.run(Task::Flush)
             }
             None => Next::Rest,
@@ -207,9 +282,10 @@ impl Driver {
         self.writer = done.writer;
         self.spare_batch = done.batch;
         self.is_busy = false;
-        self.leave = None;
+        self.interruptible = Interruptible::Never;
         self.running_bytes = 0;
         self.orphaned_bytes = 0;
+        self.held = self.writer.as_ref().map(Held::by).unwrap_or_default();
         match done.outcome {
             Outcome::Opened => {
                 let checkpoint = self.new_checkpoint();
@@ -222,18 +298,20 @@ impl Driver {
             Outcome::ClosedBefore(result) => (Some(WriterEvent::ClosedBefore { result }), true),
             Outcome::Gone => (Some(WriterEvent::Gone), true),
             Outcome::Wrote(written) => {
-                self.written = written;
+                let before = mem::replace(&mut self.written, written);
+                self.flushed_at = (self.was_flush && before == written).then_some(written);
+                // While parts go on landing, the next landing is waited for at once.
+                self.is_flush_due = self.was_flush;
+                // A checkpoint leads to what is durable, so it is another one only when that is.
+                let is_same = self.checkpoint.is_some() && before.durable == written.durable;
                 let event = WriterEvent::Wrote {
                     received: written.received,
                     durable: written.durable,
-                    checkpoint: self.new_checkpoint(),
+                    checkpoint: if is_same { None } else { self.new_checkpoint() },
                 };
                 (Some(event), false)
             }
-            Outcome::Left => {
-                self.flushed_at = None;
-                (None, false)
-            }
+            Outcome::Interrupted => (None, false),
             Outcome::Closed(result) => (Some(WriterEvent::Closed { result }), true),
             Outcome::Aborted => (None, true),
             Outcome::Failed(fault) => {
@@ -246,6 +324,20 @@ impl Driver {
 
     fn run(&mut self, task: Task) -> Next {
         let mut batch = mem::take(&mut self.spare_batch);
+        self.dry_since = None;
+        self.is_flush_due = false;
+        let can_be_left = self.writer.as_ref().is_some_and(|w| w.flush_can_be_left());
+        self.interruptible = match task {
+            Task::Flush if can_be_left => Interruptible::ByAnything,
+            Task::Write if self.held.bytes > 0 => Interruptible::ByUndoing,
+            _ => Interruptible::Never,
+        };
+        let interrupt = (self.interruptible != Interruptible::Never).then(|| {
+            // One that came too late for an earlier call is not for this one.
+            let _stale = self.interrupt.notified().now_or_never();
+            Arc::clone(&self.interrupt)
+        });
+        self.was_flush = matches!(task, Task::Flush);
         if matches!(task, Task::Write) {
             self.seal_tail();
             mem::swap(&mut batch, &mut self.chunks);
@@ -254,24 +346,13 @@ impl Driver {
             });
             self.running_bytes = bytes;
         }
-        let writer = self.writer.take();
-        let mut leave = None;
-        if matches!(task, Task::Flush)
-            && writer
-                .as_ref()
-                .is_some_and(|writer| writer.flush_can_be_left())
-        {
-            let (tell, told) = oneshot::channel();
-            self.leave = Some(tell);
-            leave = Some(told);
-        }
         self.is_busy = true;
         Next::Run(Job {
             task,
             storage: Arc::clone(&self.storage),
-            writer,
+            writer: self.writer.take(),
             batch,
-            leave,
+            interrupt,
         })
     }
 
@@ -280,7 +361,17 @@ impl Driver {
             && !self.is_halted
             && self.writer.is_some()
             && self.written.durable < self.written.received
-            && self.flushed_at != Some(self.written.received)
+            && self.flushed_at != Some(self.written)
+    }
+
+    /// Says that nothing came for so long that a writer which holds bytes is flushed.
+    pub(super) fn flush_after(&mut self, dry: Duration, now: Instant) -> Option<Instant> {
+        let due = self.dry_since?.checked_add(dry)?;
+        if due > now {
+            return Some(due);
+        }
+        self.is_flush_due = true;
+        None
     }
 
     /// Returns the writer's checkpoint where the record keeps one and it changed.

@@ -1,4 +1,4 @@
-//! The parking lot: what waits for a return, bounded by count and time.
+//! The parking lot: what waits for a return, bounded by count, memory and time.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,6 +12,8 @@ use super::Key;
 /// What is parked under each key, oldest first out.
 pub(super) struct Lot<T> {
     places: usize,
+    held_max: u64,
+    held: u64,
     stay: Duration,
     by_key: HashMap<Key, Place<T>>,
     /// The same keys in the order they came.
@@ -21,16 +23,20 @@ pub(super) struct Lot<T> {
 
 struct Place<T> {
     what: T,
+    held: u64,
     epoch: u64,
     turn: u64,
     since: Instant,
 }
 
 impl<T> Lot<T> {
-    /// Makes a lot of `places`, in which everything stays for `stay` at most.
-    pub(super) fn new(places: usize, stay: Duration) -> Self {
+    /// Makes a lot of `places`, in which everything stays for `stay` at most, and holds at most
+    /// `held_max` bytes together.
+    pub(super) fn new(places: usize, held_max: u64, stay: Duration) -> Self {
         Self {
             places,
+            held_max,
+            held: 0,
             stay,
             by_key: HashMap::new(),
             order: BTreeMap::new(),
@@ -38,9 +44,17 @@ impl<T> Lot<T> {
         }
     }
 
-    /// Parks `what`; returns what has to leave for it, itself where there is no place at all.
-    pub(super) fn park(&mut self, key: Key, epoch: u64, what: T, now: Instant) -> Vec<T> {
-        if self.places == 0 {
+    /// Parks `what`, which holds so many bytes; returns what has to leave for it, itself where there
+    /// is no place at all.
+    pub(super) fn park(
+        &mut self,
+        key: Key,
+        epoch: u64,
+        what: T,
+        held: u64,
+        now: Instant,
+    ) -> Vec<T> {
+        if self.places == 0 || held > self.held_max {
             return vec![what];
         }
         let mut left: Vec<T> = self
@@ -48,15 +62,17 @@ impl<T> Lot<T> {
             .map(|place| place.what)
             .into_iter()
             .collect();
-        while self.by_key.len() >= self.places {
+        while self.by_key.len() >= self.places || self.held.saturating_add(held) > self.held_max {
             let Some(oldest) = self.oldest() else { break };
             left.extend(self.remove(&oldest).map(|place| place.what));
         }
         let turn = self.next;
         self.next = self.next.wrapping_add(1);
         self.order.insert(turn, key.clone());
+        self.held = self.held.saturating_add(held);
         let place = Place {
             what,
+            held,
             epoch,
             turn,
             since: now,
@@ -91,6 +107,7 @@ impl<T> Lot<T> {
     /// Empties the lot.
     pub(super) fn clear(&mut self) -> Vec<T> {
         self.order.clear();
+        self.held = 0;
         self.by_key.drain().map(|(_, place)| place.what).collect()
     }
 
@@ -105,6 +122,7 @@ impl<T> Lot<T> {
     fn remove(&mut self, key: &Key) -> Option<Place<T>> {
         let place = self.by_key.remove(key)?;
         self.order.remove(&place.turn);
+        self.held = self.held.saturating_sub(place.held);
         Some(place)
     }
 }
@@ -123,21 +141,35 @@ mod tests {
     #[test]
     fn the_oldest_leaves_first() {
         let now = Instant::now();
-        let mut lot = Lot::new(2, Duration::from_secs(9));
-        assert!(lot.park(key(1), 1, "one", now).is_empty());
-        assert!(lot.park(key(2), 1, "two", now).is_empty());
-        assert_eq!(lot.park(key(3), 1, "three", now), ["one"]);
+        let mut lot = Lot::new(2, 100, Duration::from_secs(9));
+        assert!(lot.park(key(1), 1, "one", 10, now).is_empty());
+        assert!(lot.park(key(2), 1, "two", 10, now).is_empty());
+        assert_eq!(lot.park(key(3), 1, "three", 10, now), ["one"]);
         assert_eq!(lot.take(&key(1), 1), None);
         assert_eq!(lot.take(&key(2), 1), Some(Ok("two")));
         assert_eq!(lot.len(), 1);
+    }
+
+    /// RESUME-3: so does a lot whose writers hold as much memory as they may.
+    #[test]
+    fn the_oldest_leaves_for_memory() {
+        let now = Instant::now();
+        let mut lot = Lot::new(9, 100, Duration::from_secs(9));
+        assert!(lot.park(key(1), 1, "one", 60, now).is_empty());
+        assert!(lot.park(key(2), 1, "two", 40, now).is_empty());
+        assert_eq!(lot.park(key(3), 1, "three", 50, now), ["one"]);
+        assert_eq!(lot.park(key(4), 1, "large", 101, now), ["large"]);
+        assert_eq!(lot.take(&key(2), 1), Some(Ok("two")));
+        assert!(lot.park(key(5), 1, "five", 50, now).is_empty());
+        assert_eq!(lot.len(), 2);
     }
 
     /// RESUME-4: what was parked under another epoch is stale, and gone once seen.
     #[test]
     fn another_epoch_is_stale() {
         let now = Instant::now();
-        let mut lot = Lot::new(2, Duration::from_secs(9));
-        lot.park(key(1), 4, "old", now);
+        let mut lot = Lot::new(2, 100, Duration::from_secs(9));
+        lot.park(key(1), 4, "old", 10, now);
         assert_eq!(lot.take(&key(1), 5), Some(Err("old")));
         assert_eq!(lot.take(&key(1), 4), None);
     }
@@ -145,9 +177,9 @@ mod tests {
     #[test]
     fn the_same_key_replaces() {
         let now = Instant::now();
-        let mut lot = Lot::new(1, Duration::from_secs(9));
-        lot.park(key(1), 1, "first", now);
-        assert_eq!(lot.park(key(1), 2, "second", now), ["first"]);
+        let mut lot = Lot::new(1, 100, Duration::from_secs(9));
+        lot.park(key(1), 1, "first", 10, now);
+        assert_eq!(lot.park(key(1), 2, "second", 10, now), ["first"]);
         assert_eq!(lot.take(&key(1), 2), Some(Ok("second")));
         assert!(lot.order.is_empty());
     }
@@ -157,9 +189,9 @@ mod tests {
     fn time_is_up_after_the_stay() {
         let start = Instant::now();
         let stay = Duration::from_secs(9);
-        let mut lot = Lot::new(8, stay);
-        lot.park(key(1), 1, "one", start);
-        lot.park(key(2), 1, "two", start + Duration::from_secs(1));
+        let mut lot = Lot::new(8, 100, stay);
+        lot.park(key(1), 1, "one", 10, start);
+        lot.park(key(2), 1, "two", 10, start + Duration::from_secs(1));
         assert!(lot.overdue(start + Duration::from_secs(8)).is_empty());
         assert_eq!(lot.overdue(start + stay), ["one"]);
         assert_eq!(lot.clear(), ["two"]);
@@ -168,8 +200,8 @@ mod tests {
 
     #[test]
     fn a_lot_without_places_keeps_nothing() {
-        let mut lot = Lot::new(0, Duration::from_secs(9));
-        assert_eq!(lot.park(key(1), 1, "one", Instant::now()), ["one"]);
+        let mut lot = Lot::new(0, 100, Duration::from_secs(9));
+        assert_eq!(lot.park(key(1), 1, "one", 10, Instant::now()), ["one"]);
         assert_eq!(lot.len(), 0);
     }
 }

@@ -81,7 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.answers.push_back(Input::Verdict(entry, verdict));
             }
             Output::Open { entry } => {
-                if let Some(storage) = self.storage_or_fail(entry, 1) {
+                if let Some(storage) = self.storage_or_fail(entry, 1, None) {
                     self.drivers.open(entry, storage);
                 }
             }
@@ -90,7 +90,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 epoch,
                 checkpoint,
                 offset,
-            } => self.reopen(entry, epoch, checkpoint, offset),
+                crc32c,
+            } => self.reopen(entry, epoch, checkpoint, (offset, crc32c)),
             Output::Write { entry, data } => self.drivers.write(entry, data),
             Output::Close { entry } => self.drivers.close(entry),
             Output::Halt { entry } => self.drivers.halt(entry),
@@ -201,8 +202,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn storage_or_fail(&mut self, entry: EntryId, epoch: u64) -> Option<Arc<Storage>> {
-        let storage = self.storage(entry, epoch);
+    fn storage_or_fail(
+        &mut self,
+        entry: EntryId,
+        epoch: u64,
+        crc32c_before: Option<u32>,
+    ) -> Option<Arc<Storage>> {
+        let storage = self.storage(entry, epoch, crc32c_before);
         if storage.is_none() {
             let fault = upload_core::StorageFault::Failed;
             self.answers
@@ -211,7 +217,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         storage
     }
 
-    fn storage(&self, entry: EntryId, epoch: u64) -> Option<Arc<Storage>> {
+    fn storage(
+        &self,
+        entry: EntryId,
+        epoch: u64,
+        crc32c_before: Option<u32>,
+    ) -> Option<Arc<Storage>> {
         let entry = self.core.entry(entry)?;
         let slot = self.slot_of(entry)?;
         let facts = UploadFacts {
@@ -224,6 +235,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             client_size: entry.client_size,
             resumable: entry.resumable,
             epoch,
+            crc32c_before,
             relative_path: entry.relative_path.clone(),
             meta: Value::Object(entry.meta.clone()),
         };
@@ -236,10 +248,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }))
     }
 
-    fn reopen(&mut self, entry: EntryId, epoch: u64, checkpoint: Option<Value>, offset: u64) {
+    /// Goes on behind the bytes whose number and CRC32C are given.
+    fn reopen(
+        &mut self,
+        entry: EntryId,
+        epoch: u64,
+        checkpoint: Option<Value>,
+        (offset, crc32c): (u64, Option<u32>),
+    ) {
         // The epoch asked for is the last holder's; this one's comes after it.
         let own_epoch = epoch.saturating_add(1);
-        let Some(storage) = self.storage_or_fail(entry, own_epoch) else {
+        let Some(storage) = self.storage_or_fail(entry, own_epoch, crc32c) else {
             return;
         };
         let upload = self.core.entry(entry).map(|entry| entry.upload);

@@ -10,7 +10,7 @@ use upload_core::DisconnectReason;
 use upload_proto::close;
 
 use super::{Connection, after};
-use crate::socket::Incoming;
+use crate::{budget::Stuck, socket::Incoming};
 
 /// Messages read per round.
 const MESSAGES_PER_ROUND: u32 = 128;
@@ -125,7 +125,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let may = self.core.wants_input()
             && !socket.is_congested()
             && self.pace.wait(instant).is_none()
-            && self.share.poll_room(|| self.core.gated(), cx).is_ready();
+            && {
+                let stuck = || Stuck {
+                    gated: self.core.gated(),
+                    lacking: self.drivers.held().lacking,
+                };
+                self.share.poll_room(stuck, cx).is_ready()
+            };
         if !may {
             socket.hold();
         }

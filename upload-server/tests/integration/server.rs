@@ -22,7 +22,7 @@ pub struct Server {
     dir: Arc<TempDir>,
     config: PathBuf,
     log: PathBuf,
-    level: &'static str,
+    env: Vec<(String, String)>,
 }
 
 /// Returns the binary under test.
@@ -50,31 +50,33 @@ impl Server {
     }
 
     /// Starts with a log of this level.
-    pub fn start_logging(config: &str, level: &'static str) -> Self {
+    pub fn start_logging(config: &str, level: &str) -> Self {
         let dir = Arc::new(TempDir::new().expect("a temporary directory"));
-        Self::start_as(dir, config, level)
+        let level = ("RUST_LOG".to_owned(), level.to_owned());
+        Self::start_with(dir, config, vec![level])
     }
 
     /// Starts another server with its own port and configuration in `dir`.
     pub fn start_in(dir: Arc<TempDir>, config: &str) -> Self {
-        Self::start_as(dir, config, "info")
+        Self::start_with(dir, config, Vec::new())
     }
 
-    fn start_as(dir: Arc<TempDir>, config: &str, level: &'static str) -> Self {
+    /// Starts it with more variables in its environment.
+    pub fn start_with(dir: Arc<TempDir>, config: &str, env: Vec<(String, String)>) -> Self {
         let port = free_port();
         let path = dir.path().to_str().expect("UTF-8 path");
         let text = format!("listen = \"127.0.0.1:{port}\"\n{config}").replace("{dir}", path);
         let config = dir.path().join(format!("config-{port}.toml"));
         fs::write(&config, text).expect("a configuration file");
         let log = dir.path().join(format!("log-{port}.txt"));
-        let child = spawn(&config, &log, level);
+        let child = spawn(&config, &log, &env);
         let mut server = Self {
             child,
             port,
             dir,
             config,
             log,
-            level,
+            env,
         };
         server.wait_until_ready();
         server
@@ -83,7 +85,7 @@ impl Server {
     /// Starts it again with the same port, configuration and files.
     pub fn restart(&mut self) {
         self.kill();
-        self.child = spawn(&self.config, &self.log, self.level);
+        self.child = spawn(&self.config, &self.log, &self.env);
         self.wait_until_ready();
     }
 
@@ -198,16 +200,17 @@ impl Drop for Server {
     }
 }
 
-fn spawn(config: &Path, log: &Path, level: &str) -> Child {
+fn spawn(config: &Path, log: &Path, env: &[(String, String)]) -> Child {
     let log = fs::OpenOptions::new()
         .create(true)
         .append(true)
         .open(log)
         .expect("a log file");
     without_our_variables(Command::new(binary()))
+        .env("RUST_LOG", "info")
+        .envs(env.iter().map(|(name, value)| (name, value)))
         .arg("--config")
         .arg(config)
-        .env("RUST_LOG", level)
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a second handle"))
         .stderr(log)

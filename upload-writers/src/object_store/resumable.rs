@@ -9,12 +9,14 @@ use object_store::{
 };
 use serde_json::Value;
 
-use super::{Shared, Upload, checkpoint::Notes, errors, payload, result};
+use super::{Shared, Upload, errors, payload, result};
 use crate::{
     buffered::{BufferedUploadWriter, PartSink},
     error::{AbortReason, WriteError},
     flight::{Flight, Landed},
+    notes::Notes,
     parts::Part,
+    seam::{Straddled, crc_of},
     writer::{Checkpoint, Reopened, UploadFacts},
 };
 
@@ -28,7 +30,7 @@ pub(super) struct ResumableSink {
     whole: Option<Part>,
     flight: Flight<Kept>,
     /// The part the upload was reopened inside of. It is stored, and its rest comes again.
-    straddled: Option<u32>,
+    straddled: Option<Straddled>,
 }
 
 #[derive(Clone)]
@@ -45,11 +47,17 @@ impl std::fmt::Debug for Multipart {
 struct Kept {
     id: String,
     len: u64,
+    /// Unknown of parts an earlier writer sent.
+    crc32c: Option<u32>,
 }
 
 impl Landed for Kept {
     fn len(&self) -> u64 {
         self.len
+    }
+
+    fn crc32c(&self) -> Option<u32> {
+        self.crc32c
     }
 }
 
@@ -100,12 +108,8 @@ impl PartSink for ResumableSink {
     }
 
     async fn on_part(&mut self, part: Part, number: u32) -> Result<(), WriteError> {
-        if self
-            .straddled
-            .take_if(|straddled| *straddled == number)
-            .is_some()
-        {
-            return Ok(());
+        if let Some(straddled) = self.straddled.take_if(|one| one.is(number)) {
+            return straddled.check(part.slices());
         }
         let Some(id) = self.id.clone() else {
             if self.whole.replace(part).is_some() {
@@ -116,12 +120,14 @@ impl PartSink for ResumableSink {
         let (store, path) = (self.multipart.clone(), self.upload.path.clone());
         let index = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
         let len = part.len();
+        let crc32c = Some(crc_of(0, part.slices()));
         let request = async move {
             let put = store.0.put_part(&path, &id, index, payload(part)).await;
             let put = put.map_err(errors::judged)?;
             Ok(Kept {
                 id: put.content_id,
                 len,
+                crc32c,
             })
         };
         self.flight.launch(number, len, request).await
@@ -175,7 +181,8 @@ impl PartSink for ResumableSink {
         let settled = (1_u32..).map_while(|number| self.flight.stored().get(&number));
         let ids: Vec<&str> = settled.map(|kept| kept.id.as_str()).collect();
         let key = &self.upload.object.key;
-        Notes::checkpoint(key, self.id.as_deref(), self.upload.part_bytes, &ids)
+        let seam = self.flight.seam();
+        Notes::checkpoint(key, self.id.as_deref(), self.upload.part_bytes, &ids, seam)
     }
 }
 
@@ -211,14 +218,18 @@ pub(super) async fn reopen(
             .saturating_sub(1)
             .saturating_mul(part_bytes);
         let len = facts.client_size.saturating_sub(begin).min(part_bytes);
-        (number, Kept { id, len })
+        let crc32c = None;
+        (number, Kept { id, len, crc32c })
     });
-    let flight = Flight::new(config.max_parts_in_flight, parts.collect());
-    let inside = !offset.is_multiple_of(part_bytes);
+    let mut flight = Flight::new(config.max_parts_in_flight, parts.collect());
+    if let Some(seam) = notes.seam {
+        flight.remember(seam);
+    }
+    let straddled = Straddled::at(offset, part_bytes, facts.crc32c_before, flight.seam());
     let sink = ResumableSink {
         flight,
         id: notes.upload,
-        straddled: u32::try_from(kept).ok().filter(|_| inside),
+        straddled,
         ..ResumableSink::new(upload, Arc::clone(store))
     };
     let ended = u32::try_from(offset / part_bytes).unwrap_or(u32::MAX);

@@ -56,6 +56,10 @@ impl Landed for Stored {
     fn len(&self) -> u64 {
         self.len
     }
+
+    fn crc32c(&self) -> Option<u32> {
+        self.crc32c
+    }
 }
 
 /// A finished object.

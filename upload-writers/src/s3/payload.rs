@@ -17,7 +17,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::timeout;
 
 use super::errors::Failure;
-use crate::parts::Part;
+use crate::{parts::Part, seam::crc_of};
 
 /// The bytes of one request, shared between its tries; nothing is copied.
 #[derive(Clone, Debug)]
@@ -31,13 +31,10 @@ impl Payload {
     pub(super) fn new(part: Part) -> Self {
         let len = part.len();
         let slices = part.into_slices();
-        let crc32c = slices
-            .iter()
-            .fold(0, |crc, slice| crc32c::crc32c_append(crc, slice));
         Self {
+            crc32c: crc_of(0, &slices),
             slices: slices.into(),
             len,
-            crc32c,
         }
     }
 

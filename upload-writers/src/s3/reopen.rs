@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Shared,
-    checkpoint::Notes,
     errors::Failure,
     ops::Stored,
     retry::retried,
@@ -13,6 +12,7 @@ use super::{
 use crate::{
     buffered::BufferedUploadWriter,
     error::WriteError,
+    notes::Notes,
     writer::{Checkpoint, Reopened, UploadFacts},
 };
 

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::{
     Shared,
-    checkpoint::Notes,
     errors::{Failure, Meaning},
     live::Live,
     ops::{Finished, Stored, Whole},
@@ -19,7 +18,9 @@ use crate::{
     error::{AbortReason, WriteError},
     flight::Flight,
     key::Object,
+    notes::Notes,
     parts::{Part, PartPlan},
+    seam::Straddled,
     writer::{Checkpoint, UploadFacts},
 };
 
@@ -37,7 +38,7 @@ pub(super) struct S3Sink {
     /// again either if the same bytes come.
     spare: BTreeMap<u32, Stored>,
     /// The part the upload was reopened inside of. It is stored, and its rest comes again.
-    straddled: Option<u32>,
+    straddled: Option<Straddled>,
     /// A multipart upload may have begun that nobody knows the id of.
     may_have_begun: bool,
     /// An object may be there although nobody was told.
@@ -55,6 +56,8 @@ impl S3Sink {
             upload: None,
             // A file that is too large is refused when it is opened.
             part_bytes: plan.map_or(profile.part_bytes_max, |plan| plan.part_bytes),
+            ids: Vec::new(),
+            seam: None,
         };
         Self::resume(shared, facts, notes, 0, BTreeMap::new())
     }
@@ -68,14 +71,20 @@ impl S3Sink {
         parts: BTreeMap<u32, Stored>,
     ) -> Self {
         let kept = offset.div_ceil(notes.part_bytes.max(1));
-        let inside = !offset.is_multiple_of(notes.part_bytes.max(1));
         let (kept_parts, spare) = parts
             .into_iter()
             .partition(|(number, _)| u64::from(*number) <= kept);
-        let straddled = u32::try_from(kept).ok().filter(|_| inside);
+        let mut flight = Flight::new(shared.config.max_parts_in_flight, kept_parts);
+        if let Some(seam) = notes.seam {
+            flight.remember(seam);
+        }
+        let straddled = {
+            let (part_bytes, crc32c) = (notes.part_bytes, facts.crc32c_before);
+            Straddled::at(offset, part_bytes, crc32c, flight.seam())
+        };
         let live = notes.upload.as_deref().map(|id| shared.live.hold(id));
         Self {
-            flight: Flight::new(shared.config.max_parts_in_flight, kept_parts),
+            flight,
             shared,
             notes,
             client_size: facts.client_size,
@@ -221,12 +230,8 @@ impl PartSink for S3Sink {
     }
 
     async fn on_part(&mut self, part: Part, number: u32) -> Result<(), WriteError> {
-        if self
-            .straddled
-            .take_if(|straddled| *straddled == number)
-            .is_some()
-        {
-            return Ok(());
+        if let Some(straddled) = self.straddled.take_if(|one| one.is(number)) {
+            return straddled.check(part.slices());
         }
         let payload = Payload::new(part);
         let Some(upload) = &self.notes.upload else {
@@ -298,7 +303,9 @@ impl PartSink for S3Sink {
     }
 
     fn checkpoint(&self) -> Option<Checkpoint> {
-        self.notes.checkpoint()
+        let seam = self.flight.seam();
+        let (upload, part_bytes) = (self.notes.upload.as_deref(), self.notes.part_bytes);
+        Notes::checkpoint(self.key(), upload, part_bytes, &[], seam)
     }
 }
 

@@ -102,6 +102,7 @@ fn facts(client_size: u64, resumable: bool) -> UploadFacts {
         client_size,
         resumable,
         epoch: 1,
+        crc32c_before: None,
         relative_path: None,
         meta: Value::Null,
     }

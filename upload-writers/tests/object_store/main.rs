@@ -192,6 +192,40 @@ async fn no_stored_part_is_sent_again() {
     }
 }
 
+/// RESUME-3: where an upload goes on inside a stored part, what comes again of it has to be the same.
+#[tokio::test]
+async fn bytes_of_a_stored_part_are_compared() {
+    let store = Arc::new(InMemory::new());
+    let make = || {
+        let factory = ObjectStoreWriterFactory::resumable(Arc::clone(&store), config());
+        factory.expect("sets up")
+    };
+    let bytes = pattern(4, 3 * PART_BYTES as usize);
+    let mut facts = facts(4, bytes.len());
+    let mut writer = make().create(&facts);
+    writer.open().await.expect("opens");
+    write(&mut writer, &bytes[..70_000]).await;
+    while writer.flush().await.expect("flushes").durable < PART_BYTES {}
+    let checkpoint = writer.checkpoint().expect("can go on");
+    drop(writer);
+    let at = 54_321;
+    facts.crc32c_before = Some(crc32c::crc32c(&bytes[..at]));
+    for is_same in [false, true] {
+        let mut writer = goes_on(&make(), &facts, &checkpoint, at as u64).await;
+        let mut rest = bytes[at..].to_vec();
+        rest[0] ^= u8::from(!is_same);
+        let mut chunks = VecDeque::from([Bytes::from(rest)]);
+        let written = writer.write_chunks(&mut chunks).await;
+        assert_eq!(written.is_ok(), is_same);
+        if is_same {
+            let result = writer.close().await.expect("closes");
+            let path = Path::parse(result["key"].as_str().expect("a key")).expect("a path");
+            let stored = store.get(&path).await.expect("is there");
+            assert!(stored.bytes().await.expect("reads") == bytes);
+        }
+    }
+}
+
 /// What a store cannot do is said when it is set up.
 #[test]
 fn configurations_are_checked() {

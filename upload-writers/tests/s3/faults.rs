@@ -15,7 +15,7 @@ use super::{
     store,
 };
 
-const FAULTS: [Fault; 6] = [
+pub(crate) const FAULTS: [Fault; 6] = [
     Fault::Status(500),
     Fault::Status(503),
     Fault::ErrorInBody,
@@ -25,7 +25,7 @@ const FAULTS: [Fault; 6] = [
 ];
 
 /// The steps of an upload of 11 MiB.
-const STEPS: [Asked; 4] = [
+pub(crate) const STEPS: [Asked; 4] = [
     Asked::Create,
     Asked::Part(1),
     Asked::Part(3),

@@ -4,6 +4,8 @@ mod faults;
 mod ledger;
 mod resume;
 mod stage;
+#[cfg(feature = "object-store-s3")]
+mod store_faults;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -58,7 +60,7 @@ async fn write(writer: &mut BoxWriter, bytes: &Bytes) -> Result<(), upload_write
 
 /// Stores a whole file; answers its result.
 async fn store(
-    factory: &S3WriterFactory,
+    factory: &dyn WriterFactory,
     facts: &UploadFacts,
     bytes: &Bytes,
 ) -> Result<Value, upload_writers::WriteError> {

@@ -85,6 +85,49 @@ async fn no_stored_part_is_sent_again() {
     }
 }
 
+/// RESUME-3: where an upload goes on inside a stored part, what comes again of it has to be the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bytes_of_a_stored_part_are_compared() {
+    let stage = Stage::new().await;
+    let bytes = Bytes::from(pattern(12, 21 * MIB));
+    let mut facts = facts(12, bytes.len());
+    let mut writer = factory(&stage).create(&facts);
+    writer.open().await.expect("opens");
+    write(&mut writer, &bytes.slice(..11 * MIB))
+        .await
+        .expect("writes");
+    while writer.flush().await.expect("flushes").durable < 10 * MIB as u64 {}
+    let checkpoint = writer.checkpoint().expect("can go on");
+    drop(writer);
+    let at = 7 * MIB + 321;
+    facts.crc32c_before = Some(crc32c::crc32c(&bytes[..at]));
+    for (is_same, hides) in [(false, false), (false, true), (true, true)] {
+        // A provider that lists no checksums: those of the checkpoint are enough.
+        stage.ledger().hides_checksums = hides;
+        let factory = factory(&stage);
+        let reopened = factory.reopen(&facts, &checkpoint, at as u64).await;
+        let Ok(Reopened::Open(mut writer)) = reopened else {
+            panic!("goes on");
+        };
+        let kept = writer.checkpoint();
+        assert_eq!(
+            kept.as_ref(),
+            Some(&checkpoint),
+            "it can be gone on with again"
+        );
+        let mut rest = bytes.slice(at..).to_vec();
+        rest[0] ^= u8::from(!is_same);
+        let written = write(&mut writer, &Bytes::from(rest)).await;
+        if is_same {
+            written.expect("writes");
+            let result = writer.close().await.expect("closes");
+            assert_stored(&stage, &result, &bytes).await;
+        } else {
+            assert_eq!(written.expect_err("differs").to_string(), "storage failed");
+        }
+    }
+}
+
 /// A provider that lists no checksums gets what comes again once more, rather than bytes nobody
 /// compared.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -65,6 +65,7 @@ type Script = Box<dyn FnMut(&Asked) -> Option<Fault> + Send>;
 /// The server, its script and its books.
 pub(crate) struct Stage {
     pub(crate) client: Client,
+    pub(crate) addr: SocketAddr,
     pub(crate) dir: TempDir,
     books: Arc<Books>,
 }
@@ -95,6 +96,7 @@ impl Stage {
         tokio::spawn(serve(listener, Arc::clone(&books)));
         Self {
             client: client(addr),
+            addr,
             dir,
             books,
         }

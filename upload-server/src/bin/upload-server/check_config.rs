@@ -34,6 +34,12 @@ pub(crate) fn run(file: Option<&Path>) -> anyhow::Result<ExitCode> {
             slot.writer,
         );
     }
+    if config.webhook.is_some() {
+        println!("webhook   at /webhooks/s3");
+    }
+    for hook in &config.hooks {
+        println!("hook      {}", hook.address());
+    }
     println!("ok");
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,4 @@
-//! What an S3 writer's checkpoint says, and how little of it is believed.
+//! What the checkpoint of a writer that sends parts says, and how little of it is believed.
 
 use serde_json::{Value, json};
 
@@ -6,42 +6,59 @@ use crate::{
     error::{WriteError, WriteErrorKind},
     key::Object,
     parts::PartProfile,
+    seam::Seam,
     writer::{CHECKPOINT_BYTES_MAX, Checkpoint, UploadFacts},
 };
 
-/// The content of a checkpoint: `{"key", "upload", "part"}`.
-///
-/// The parts themselves are not in it: the bucket lists them, and 10,000 would not fit.
+/// The content of a checkpoint: `{"key", "upload", "part"}`, and where there are such `"ids"` and
+/// `"seam"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Notes {
-    pub(super) object: Object,
-    /// The id of the multipart upload; none for a file that is a single request.
-    pub(super) upload: Option<String>,
-    pub(super) part_bytes: u64,
+pub(crate) struct Notes {
+    pub(crate) object: Object,
+    /// The id of the unfinished upload; none for a file that is a single request.
+    pub(crate) upload: Option<String>,
+    pub(crate) part_bytes: u64,
+    /// The ids of the parts stored so far, without a gap, of storage that does not list them.
+    pub(crate) ids: Vec<String>,
+    /// What the last of these parts is known by.
+    pub(crate) seam: Option<Seam>,
 }
 
 impl Notes {
     /// Writes them down, if they fit.
-    pub(super) fn checkpoint(&self) -> Option<Checkpoint> {
-        let value = json!({
-            "key": self.object.key,
-            "upload": self.upload,
-            "part": self.part_bytes,
-        });
+    pub(crate) fn checkpoint(
+        key: &str,
+        upload: Option<&str>,
+        part_bytes: u64,
+        ids: &[&str],
+        seam: Option<Seam>,
+    ) -> Option<Checkpoint> {
+        // A look at the length first, so that a long list is not written down for each part.
+        let len: usize = ids.iter().map(|id| id.len().saturating_add(3)).sum();
+        if len > CHECKPOINT_BYTES_MAX {
+            return None;
+        }
+        let mut value = json!({ "key": key, "upload": upload, "part": part_bytes });
+        if !ids.is_empty() {
+            value["ids"] = json!(ids);
+        }
+        if let Some(seam) = seam {
+            value["seam"] = seam.json();
+        }
         let fits = value.to_string().len() <= CHECKPOINT_BYTES_MAX;
         fits.then_some(Checkpoint(value))
     }
 
     /// Reads them back. A checkpoint comes from a store that others may write to, so a key is
     /// accepted only in the exact form this upload's has.
-    pub(super) fn read(
+    pub(crate) fn read(
         checkpoint: &Checkpoint,
         facts: &UploadFacts,
         prefix: &str,
         profile: &PartProfile,
     ) -> Result<Self, WriteError> {
         Self::parse(&checkpoint.0, facts, prefix, profile)
-            .ok_or_else(|| WriteError::new(WriteErrorKind::Failed, "not an S3 checkpoint"))
+            .ok_or_else(|| WriteError::new(WriteErrorKind::Failed, "not a checkpoint of parts"))
     }
 
     fn parse(
@@ -57,14 +74,27 @@ impl Notes {
             _ => return None,
         };
         let part_bytes = value.get("part")?.as_u64()?;
-        let parts_max = u64::from(profile.parts_max);
         let suffices = part_bytes > 0
             && part_bytes <= profile.part_bytes_max
-            && facts.client_size.div_ceil(part_bytes) <= parts_max;
+            && facts.client_size.div_ceil(part_bytes) <= u64::from(profile.parts_max);
+        let ids = match value.get("ids") {
+            None => Vec::new(),
+            Some(ids) => {
+                let ids = ids.as_array()?.iter();
+                ids.map(|id| Some(id.as_str()?.to_owned()))
+                    .collect::<Option<_>>()?
+            }
+        };
+        let seam = match value.get("seam") {
+            None => None,
+            Some(seam) => Some(Seam::parse(seam)?),
+        };
         suffices.then_some(Self {
             object,
             upload,
             part_bytes,
+            ids,
+            seam,
         })
     }
 }
@@ -84,6 +114,7 @@ mod tests {
             client_size: 60_000 << 20,
             resumable: true,
             epoch: 1,
+            crc32c_before: None,
             relative_path: None,
             meta: Value::Null,
         }
@@ -94,24 +125,43 @@ mod tests {
             object: Object::new("u/", &facts()),
             upload: Some("id".to_owned()),
             part_bytes: 6 << 20,
+            ids: vec!["a".to_owned(), "b".to_owned()],
+            seam: Some(Seam {
+                part: 2,
+                before: 8,
+                crc32c: 9,
+            }),
         }
+    }
+
+    fn written(notes: &Notes) -> Option<Checkpoint> {
+        let ids: Vec<&str> = notes.ids.iter().map(String::as_str).collect();
+        let (key, upload) = (&notes.object.key, notes.upload.as_deref());
+        Notes::checkpoint(key, upload, notes.part_bytes, &ids, notes.seam)
     }
 
     #[test]
     fn notes_survive_being_written_down() {
-        for upload in [None, Some("id".to_owned())] {
-            let notes = Notes { upload, ..notes() };
-            let checkpoint = notes.checkpoint().expect("fits");
+        let bare = Notes {
+            upload: None,
+            ids: Vec::new(),
+            seam: None,
+            ..notes()
+        };
+        for notes in [notes(), bare] {
+            let checkpoint = written(&notes).expect("fits");
             let read = Notes::read(&checkpoint, &facts(), "u/", &PartProfile::S3);
             assert_eq!(read.expect("reads"), notes);
         }
         let upload = Some("i".repeat(CHECKPOINT_BYTES_MAX));
-        assert_eq!(Notes { upload, ..notes() }.checkpoint(), None);
+        assert_eq!(written(&Notes { upload, ..notes() }), None);
+        let ids = vec!["i".repeat(100); 100];
+        assert_eq!(written(&Notes { ids, ..notes() }), None);
     }
 
     #[test]
     fn foreign_notes_are_refused() {
-        let good = notes().checkpoint().expect("fits").0;
+        let good = written(&notes()).expect("fits").0;
         let with = |name: &str, value: Value| {
             let mut changed = good.clone();
             changed[name] = value;
@@ -127,6 +177,11 @@ mod tests {
             ("part", json!(5 << 20)),
             ("part", json!(u64::MAX)),
             ("part", json!("5")),
+            ("ids", json!("a")),
+            ("ids", json!([1])),
+            ("seam", json!([1, 2])),
+            ("seam", json!(["1", 2, 3])),
+            ("seam", json!([1, 2, u64::MAX])),
         ] {
             assert!(with(name, value.clone()).is_err(), "{name} {value}");
         }

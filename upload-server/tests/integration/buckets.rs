@@ -1,0 +1,119 @@
+//! The real binary before an S3 server in this process: what `cargo xtask integration s3` shows with
+//! a real one and large files, as far as it goes with small ones.
+
+#![allow(
+    unreachable_pub,
+    dead_code,
+    reason = "nothing of a test target is reachable from anywhere, and not every one needs all"
+)]
+
+mod bucket;
+mod client;
+#[path = "../../../upload-writers/tests/s3/ledger.rs"]
+mod ledger;
+mod pattern;
+mod secure;
+mod server;
+#[path = "../../../upload-writers/tests/s3/stage.rs"]
+mod stage;
+mod uploader;
+
+use std::sync::Arc;
+
+use http::Request;
+use http_body_util::BodyExt;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
+use tokio::net::TcpListener;
+
+use bucket::{
+    Engine,
+    scenarios::{self, MIB},
+};
+use stage::Stage;
+
+/// Starts a stand-in with an empty bucket.
+async fn stand_in() -> Engine {
+    let stage = Arc::new(Stage::new().await);
+    let mut engine = Engine::new(stage.addr.port(), Arc::clone(&stage));
+    engine.age = Some(Box::new(move |seconds| stage.ledger().age_by(seconds)));
+    engine
+}
+
+/// COMPLETE-3: sizes at and around one part.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sizes_around_a_part() {
+    let sizes = [0, 1, 5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 16 * MIB];
+    scenarios::sizes(&stand_in().await, &sizes).await;
+}
+
+/// RESUME-3: SIGKILL between parts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_sends_no_part_again() {
+    scenarios::killed(&stand_in().await, 48 * MIB).await;
+}
+
+/// CREDIT-4: a bucket that takes 1 MiB/s.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_bucket_slows_nobody_else() {
+    scenarios::slow_bucket(&stand_in().await, 32).await;
+}
+
+/// CREDIT-2: more parts that are not full than there is memory for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_shares_the_budget() {
+    scenarios::crowd(&stand_in().await).await;
+}
+
+/// COMPLETE-6: cancelled, too large.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failures_leave_nothing() {
+    scenarios::failures_leave_nothing(&stand_in().await).await;
+}
+
+/// RESUME-8: crashed, expired.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_reaper_leaves_nothing() {
+    scenarios::the_reaper_leaves_nothing(&stand_in().await).await;
+}
+
+/// The signature is checked by s3s, which knows nothing of ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signed_urls_are_good_for_one_file() {
+    scenarios::presigned(&checking().await).await;
+}
+
+/// Starts an S3 server that checks signatures and nothing else.
+async fn checking() -> Engine {
+    let dir = tempfile::tempdir().expect("temp dir");
+    std::fs::create_dir(dir.path().join(bucket::BUCKET)).expect("makes the bucket");
+    let files = s3s_fs::FileSystem::new(dir.path()).expect("opens the directory");
+    let mut service = S3ServiceBuilder::new(files);
+    service.set_auth(SimpleAuth::from_single(bucket::KEY_ID, bucket::SECRET));
+    let service = service.build();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = service.clone();
+            let answer = service_fn(move |request: Request<Incoming>| {
+                let service = service.clone();
+                async move {
+                    let (head, body) = request.into_parts();
+                    let body = body
+                        .collect()
+                        .await
+                        .map_err(std::io::Error::other)?
+                        .to_bytes();
+                    let request = Request::from_parts(head, s3s::Body::from(body));
+                    service.call(request).await.map_err(std::io::Error::other)
+                }
+            });
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), answer);
+            tokio::spawn(connection);
+        }
+    });
+    Engine::new(port, dir)
+}
