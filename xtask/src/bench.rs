@@ -8,6 +8,7 @@ mod bars;
 mod codec;
 mod cost;
 pub(crate) mod crowd;
+mod garage;
 mod latency;
 mod plot;
 pub(crate) mod process;
@@ -15,6 +16,7 @@ mod receive;
 mod report;
 mod resume;
 mod rounds;
+mod s3;
 mod small;
 mod smoke;
 pub(crate) mod subject;
@@ -45,6 +47,8 @@ pub(crate) enum Bench {
     /// Time per frame in codec and core, and allocations per chunk in the whole server
     #[command(alias = "core")]
     Codec(codec::Codec),
+    /// Sending parts to a bucket, beside a bare loop of the SDK
+    S3(s3::S3),
 }
 
 /// Measures.
@@ -62,5 +66,6 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Small(small) => small.run(),
         Bench::Wan(wan) => wan.run(),
         Bench::Codec(codec) => codec.run(),
+        Bench::S3(s3) => s3.run(),
     }
 }

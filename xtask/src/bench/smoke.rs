@@ -16,6 +16,7 @@ const LINES: &[&str] = &[
     "small --connections 1,3 --files 4",
     "wan --mib 1 --round-trip-ms 10",
     "codec --chunk 65536",
+    "s3 --parts 4",
 ];
 
 /// A line as one would type it behind `cargo xtask`.

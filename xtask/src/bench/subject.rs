@@ -162,26 +162,41 @@ impl Bed {
                 "upload-bench",
             ]))?;
         }
-        let target = metadata()?.target_directory;
-        let release = target.join("release");
+        let unbuilt = Self::unbuilt(common)?;
         let needs_server = !subjects.iter().all(|subject| subject.is_bare());
         let server = if needs_server && !common.no_build {
             server_binary()?
         } else {
-            release.join("upload-server")
+            unbuilt.server
         };
-        let folder = target.join(if common.smoke { "bench/smoke" } else { "bench" });
-        fs::create_dir_all(&folder)?;
         Ok(Self {
             server,
-            release,
             redis: if subjects.contains(&Subject::Redis) {
-                Some(start_redis(&folder)?)
+                Some(start_redis(&unbuilt.folder)?)
             } else {
                 None
             },
-            folder,
             gather: gather.to_owned(),
+            ..unbuilt
+        })
+    }
+
+    /// Takes the programs as they are.
+    ///
+    /// # Errors
+    ///
+    /// There is no place for results.
+    pub(crate) fn unbuilt(common: &Common) -> Result<Self> {
+        let target = metadata()?.target_directory;
+        let release = target.join("release");
+        let folder = target.join(if common.smoke { "bench/smoke" } else { "bench" });
+        fs::create_dir_all(&folder)?;
+        Ok(Self {
+            server: release.join("upload-server"),
+            release,
+            folder,
+            gather: String::new(),
+            redis: None,
         })
     }
 
