@@ -298,6 +298,6 @@ pub(crate) fn read_checkpoint(
     facts: &UploadFacts,
     prefix: &str,
 ) -> Option<String> {
-    let notes = checkpoint::Notes::read(checkpoint, facts, prefix, &PartProfile::S3).ok()?;
+    let notes = crate::notes::Notes::read(checkpoint, facts, prefix, &PartProfile::S3).ok()?;
     Some(notes.object.key)
 }

@@ -43,6 +43,7 @@ pub(super) fn facts(slot: &str, name: &str, media_type: &str) -> UploadFacts {
         client_size: 500,
         resumable: true,
         epoch: 1,
+        crc32c_before: None,
         relative_path: None,
         meta: Value::Null,
     }
