@@ -28,14 +28,14 @@ fn uploads_survive_partitions() {
         let world = World::new(seed() + round);
         let mut sim = world.sim();
         world.host(&mut sim, Limits::default());
-        for (name, length) in names.into_iter().zip([600_000, 1_500_000, 90_000]) {
+        for (name, length) in names.into_iter().zip([4_000_000, 9_000_000, 900_000]) {
             let honest = Honest::new(&world, name, file(length as u64, length));
             sim.client(name, async move { honest.finish().await });
         }
         let mut dice = world.dice();
         sim.client("trouble", async move {
             for _ in 0..12 {
-                sleep(Duration::from_millis(dice.below(3_000))).await;
+                sleep(Duration::from_millis(dice.below(400))).await;
                 let name = names[dice.below(3) as usize];
                 match dice.below(4) {
                     0 => turmoil::partition(name, "server"),

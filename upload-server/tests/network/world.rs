@@ -29,7 +29,7 @@ const PORT: u16 = 80;
 const LOOK: Duration = Duration::from_millis(5);
 
 /// How long each write takes, so that bytes wait for writers at all; and how many do.
-const WRITE: Duration = Duration::from_millis(15);
+const WRITE: Duration = Duration::from_millis(200);
 const WRITES: u64 = 2_000;
 
 /// What stays when a server goes.
