@@ -103,6 +103,19 @@ const FENCES: &[Fence] = &[
             "upload-server",
         ],
     },
+    // It feeds what peers, stores and buckets wrote to every crate that reads it.
+    Fence {
+        package: "upload-fuzz",
+        forbidden: &[],
+        ours: &[
+            "upload-proto",
+            "upload-core",
+            "upload-validate",
+            "upload-writers",
+            "upload-stores",
+            "upload-server",
+        ],
+    },
 ];
 
 /// What `upload-core/clippy.toml` must ban, so that the core stays free of clocks and chance.
