@@ -5,7 +5,7 @@
 //! The uuid is made here, so no client chooses or guesses a path.
 //!
 //! - `place`: where a finished file goes; `temp`: files under way and their locks.
-//! - `pace`: inline or blocking writes; `writer`: the writer itself.
+//! - `pace`: inline or blocking writes; `write_back`: an early start on the disk; `writer`: the writer itself.
 //! - `reopen`: going on after a restart or on another node; `sweep`: what nobody holds any more.
 
 mod notes;
@@ -14,6 +14,7 @@ mod place;
 mod reopen;
 mod sweep;
 mod temp;
+mod write_back;
 mod writer;
 
 use std::{
@@ -30,7 +31,7 @@ use thiserror::Error;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 use uuid::Uuid;
 
-use self::{temp::TempName, writer::FileWriter};
+use self::{pace::Pace, temp::TempName, writer::FileWriter};
 use crate::{
     error::{WriteError, WriteErrorKind},
     writer::{BoxWriter, Checkpoint, Reopened, Stray, SweepPolicy, UploadFacts, WriterFactory},
@@ -58,8 +59,8 @@ pub struct FileWriterConfig {
     /// Whether to reserve room ahead of what arrives. It saves processor time while writing and finds
     /// a full disk a little earlier; at most as much is reserved as was received.
     pub preallocate: bool,
-    /// How long one call may hold up its task with writing before writes go to a blocking thread
-    /// for a while.
+    /// How long one call may hold up its task with writing before all writers of the factory write on
+    /// blocking threads for a while.
     pub inline_write_max: Duration,
     /// How many syncs of all uploads of this factory run at once; 0 counts as 1.
     pub syncs_max: usize,
@@ -138,6 +139,7 @@ pub struct FileWriterFactory {
 struct Shared {
     config: FileWriterConfig,
     syncs: Arc<Semaphore>,
+    pace: Pace,
 }
 
 impl FileWriterFactory {
@@ -156,6 +158,7 @@ impl FileWriterFactory {
         let syncs = config.syncs_max.clamp(1, Semaphore::MAX_PERMITS);
         Ok(Self {
             shared: Arc::new(Shared {
+                pace: Pace::new(config.inline_write_max),
                 config,
                 syncs: Arc::new(Semaphore::new(syncs)),
             }),

@@ -21,9 +21,9 @@ const MESSAGES_PER_ROUND: u32 = 128;
 const BYTES_PER_ROUND: u64 = 4 * 1024 * 1024;
 /// Time after which a round reads no more, so that others get their turn however slow a file is.
 const ROUND_MAX: Duration = Duration::from_millis(1);
-/// Bytes after which writers get what was read: a full chunk is written while it is in the processor's
-/// cache, and its buffer takes the next one.
-const BYTES_PER_WRITE: u64 = 64 * 1024;
+/// Bytes after which writers get what was read: enough for a file system to take them in large pieces and
+/// for a socket to be emptied first, and little enough to stay near the processor.
+const BYTES_PER_WRITE: u64 = 1024 * 1024;
 /// Longest wait for a peer's part in closing the socket.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// The same where the server restarts, and everybody is sent away at once: enough to read why, also from

@@ -1,22 +1,29 @@
-//! Whether a file is written from the calling task or from a blocking thread.
+//! Whether files are written from the calling tasks or from blocking threads.
 //!
 //! Writing from the task that also reads the socket costs the least: the bytes are still in its
 //! cache and nothing is handed over. A thread hop per batch roughly doubles the processor time of
 //! an upload. But a file system that must write back before it takes more makes `write` wait, and
-//! then the task holds up everything else on its runtime thread. So a writer starts inline, goes
-//! over to the blocking pool once a call held its task up for too long, and tries again later.
+//! then the task holds up everything else on its runtime thread. That is a matter of the disk, not
+//! of one file: so all writers of a factory go over to the blocking pool once a call of one of them
+//! held its task up for too long, and after a while one of them finds out for all whether it still
+//! does.
 
 use std::{
     collections::VecDeque,
     fs::File,
     io::{self, IoSlice, Write},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
 use bytes::{Buf, Bytes};
 
-/// How many quick batches a blocking thread writes before inline writing is tried again.
-const OFFLOADED_BATCHES: u32 = 64;
+/// How long writes stay on blocking threads before one writer tries the disk again.
+const SLOW_FOR: Duration = Duration::from_secs(1);
+
+/// How long that writer's calls must have been quick before the others follow it. A file system that
+/// slows its writers down does not make each call wait.
+const TRIAL_FOR: Duration = Duration::from_millis(500);
 
 /// How many chunks go into one vectored write; Linux takes up to 1024.
 const SLICES_MAX: usize = 64;
@@ -25,11 +32,21 @@ const SLICES_MAX: usize = 64;
 /// Between two writes the time is looked at, so this bounds how much a slow disk is given at once.
 const SLICES_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// One writer's choice between inline and offloaded writing.
+/// What the writers of one factory know of their disk.
 #[derive(Debug)]
 pub(super) struct Pace {
     inline_max: Duration,
-    offloaded_left: u32,
+    disk: Mutex<Disk>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Disk {
+    /// Everybody writes inline.
+    Quick,
+    /// Nobody does, until then.
+    Slow { until: Instant },
+    /// One writer does, and until then none of its calls may be slow.
+    Tried { by: u128, until: Instant },
 }
 
 impl Pace {
@@ -37,34 +54,63 @@ impl Pace {
     pub(super) fn new(inline_max: Duration) -> Self {
         Self {
             inline_max,
-            offloaded_left: 0,
+            disk: Mutex::new(Disk::Quick),
         }
     }
 
-    /// Tells how long the next batch may be written inline; `None`: not at all.
-    pub(super) fn inline(&self) -> Option<Duration> {
-        (self.offloaded_left == 0).then_some(self.inline_max)
+    /// Tells how long this writer's next batch may be written inline; `None`: not at all.
+    pub(super) fn inline(&self, writer: u128, now: Instant) -> Option<Duration> {
+        let mut disk = self.disk();
+        let trial = Disk::Tried {
+            by: writer,
+            until: later(now, TRIAL_FOR),
+        };
+        *disk = match *disk {
+            Disk::Quick => Disk::Quick,
+            Disk::Slow { until } if now >= until => trial,
+            Disk::Tried { by, until } if by == writer && now >= until => Disk::Quick,
+            // Whoever tried has gone.
+            Disk::Tried { until, .. } if now >= later(until, TRIAL_FOR) => trial,
+            same => same,
+        };
+        let may = match *disk {
+            Disk::Quick => true,
+            Disk::Slow { .. } => false,
+            Disk::Tried { by, .. } => by == writer,
+        };
+        may.then_some(self.inline_max)
     }
 
-    /// Notes how long a batch took, inline or offloaded.
-    pub(super) fn took(&mut self, time: Duration) {
+    /// Notes how long a batch held up its task.
+    pub(super) fn took(&self, time: Duration, now: Instant) {
         if time > self.inline_max {
-            self.offloaded_left = OFFLOADED_BATCHES;
-        } else {
-            self.offloaded_left = self.offloaded_left.saturating_sub(1);
+            *self.disk() = Disk::Slow {
+                until: later(now, SLOW_FOR),
+            };
         }
+    }
+
+    fn disk(&self) -> std::sync::MutexGuard<'_, Disk> {
+        // Whatever a panic left is a good state.
+        self.disk
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-/// Writes `chunks` front to back at the file's cursor, until they are gone or `time_max` has passed.
+fn later(now: Instant, by: Duration) -> Instant {
+    now.checked_add(by).unwrap_or(now)
+}
+
+/// Writes `chunks` front to back at the file's cursor, until they are gone or so much time has passed
+/// since then; answers how many bytes it wrote.
 ///
 /// What was written leaves `chunks`, so the rest can be written by a later call.
 pub(super) fn write_front(
     mut file: &File,
     chunks: &mut VecDeque<Bytes>,
-    time_max: Option<Duration>,
-) -> io::Result<(u64, Duration)> {
-    let start = Instant::now();
+    time_max: Option<(Instant, Duration)>,
+) -> io::Result<u64> {
     let mut total = 0;
     loop {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
@@ -72,7 +118,7 @@ pub(super) fn write_front(
         let (slices, _) = slices.split_at(used);
         if used == 0 {
             chunks.clear();
-            return Ok((total, start.elapsed()));
+            return Ok(total);
         }
         match file.write_vectored(slices) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -83,9 +129,8 @@ pub(super) fn write_front(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-        let time = start.elapsed();
-        if time_max.is_some_and(|max| time > max) {
-            return Ok((total, time));
+        if time_max.is_some_and(|(since, max)| since.elapsed() > max) {
+            return Ok(total);
         }
     }
 }
@@ -124,34 +169,54 @@ mod tests {
 
     use super::*;
 
-    const QUICK: Duration = Duration::from_millis(1);
     const LIMIT: Duration = Duration::from_millis(20);
     const SLOW: Duration = Duration::from_millis(21);
 
     #[test]
-    fn a_slow_write_moves_the_next_batches_off_the_task() {
-        let mut pace = Pace::new(LIMIT);
-        assert_eq!(pace.inline(), Some(LIMIT));
-        pace.took(LIMIT);
-        assert_eq!(pace.inline(), Some(LIMIT), "the limit itself is allowed");
-        pace.took(SLOW);
-        for _ in 0..OFFLOADED_BATCHES {
-            assert_eq!(pace.inline(), None);
-            pace.took(QUICK);
-        }
-        assert_eq!(pace.inline(), Some(LIMIT), "and then tries inline again");
+    fn one_slow_write_moves_all_writers_off_their_tasks() {
+        let (pace, start) = (Pace::new(LIMIT), Instant::now());
+        pace.took(LIMIT, start);
+        assert_eq!(
+            pace.inline(1, start),
+            Some(LIMIT),
+            "the limit itself is allowed"
+        );
+        pace.took(SLOW, start);
+        let soon = start + SLOW_FOR - Duration::from_millis(1);
+        assert_eq!([1, 2].map(|writer| pace.inline(writer, soon)), [None; 2]);
     }
 
     #[test]
-    fn offloading_goes_on_while_the_disk_is_slow() {
-        let mut pace = Pace::new(LIMIT);
-        pace.took(SLOW);
-        for _ in 1..OFFLOADED_BATCHES {
-            pace.took(QUICK);
-        }
-        pace.took(SLOW);
-        pace.took(QUICK);
-        assert_eq!(pace.inline(), None);
+    fn one_writer_tries_for_all() {
+        let (pace, start) = (Pace::new(LIMIT), Instant::now());
+        pace.took(SLOW, start);
+        let tried = start + SLOW_FOR;
+        assert_eq!(pace.inline(2, tried), Some(LIMIT));
+        assert_eq!(pace.inline(1, tried), None);
+        assert_eq!(
+            pace.inline(2, tried),
+            Some(LIMIT),
+            "still the one that tries"
+        );
+        let over = tried + TRIAL_FOR;
+        assert_eq!(pace.inline(1, over), None, "only the other one knows");
+        assert_eq!(pace.inline(2, over), Some(LIMIT));
+        assert_eq!(pace.inline(1, over), Some(LIMIT));
+    }
+
+    #[test]
+    fn a_trial_that_fails_or_is_given_up_begins_anew() {
+        let (pace, start) = (Pace::new(LIMIT), Instant::now());
+        pace.took(SLOW, start);
+        let tried = start + SLOW_FOR;
+        assert_eq!(pace.inline(1, tried), Some(LIMIT));
+        pace.took(SLOW, tried);
+        assert_eq!(pace.inline(1, tried), None);
+        let again = tried + SLOW_FOR;
+        assert_eq!(pace.inline(1, again), Some(LIMIT));
+        let given_up = again + 2 * TRIAL_FOR;
+        assert_eq!(pace.inline(2, given_up), Some(LIMIT));
+        assert_eq!(pace.inline(1, given_up), None);
     }
 
     /// CHUNK-1: data is appended in the order of the chunks, however they are cut.
@@ -176,7 +241,7 @@ mod tests {
             expected.extend_from_slice(&chunk);
             chunks.push_back(Bytes::from(chunk));
         }
-        let (total, _) = write_front(&file, &mut chunks, None).expect("writes");
+        let total = write_front(&file, &mut chunks, None).expect("writes");
         assert_eq!(total, expected.len() as u64);
         assert!(chunks.is_empty());
         let mut stored = Vec::new();
@@ -192,10 +257,11 @@ mod tests {
             .map(|_| Bytes::from_static(b"x"))
             .collect();
         let mut chunks = VecDeque::from(chunks);
-        let (total, _) = write_front(&file, &mut chunks, Some(Duration::ZERO)).expect("writes");
+        let total = write_front(&file, &mut chunks, Some((Instant::now(), Duration::ZERO)))
+            .expect("writes");
         assert_eq!((total, chunks.len()), (SLICES_MAX as u64, 1));
         let mut empty = VecDeque::from([Bytes::new(), Bytes::new()]);
-        let (total, _) = write_front(&file, &mut empty, None).expect("writes");
+        let total = write_front(&file, &mut empty, None).expect("writes");
         assert_eq!((total, empty.len()), (0, 0));
     }
 

@@ -6,7 +6,7 @@ use std::{
     io, mem,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::Instant,
 };
 
 use async_trait::async_trait;
@@ -18,9 +18,10 @@ use uuid::Uuid;
 use super::{
     Durability, Shared, blocking,
     notes::Notes,
-    pace::{Pace, write_front},
+    pace::write_front,
     place::{self, Place},
     temp::{self, TempName},
+    write_back::WriteBack,
 };
 use crate::{
     error::{AbortReason, WriteError, WriteErrorKind},
@@ -33,6 +34,24 @@ struct Sync {
     /// Offset up to which it makes bytes durable.
     end: u64,
     done: JoinHandle<Result<(), WriteError>>,
+}
+
+/// Room on the disk ahead of a file's bytes.
+struct Room {
+    is_wanted: bool,
+    reserved: u64,
+    received: u64,
+    size: u64,
+}
+
+impl Room {
+    /// Reserves the next step before the bytes come to the end of the last one.
+    fn reserve(&mut self, file: &File) -> Result<(), WriteError> {
+        if self.is_wanted {
+            self.reserved = temp::reserve(file, self.reserved, self.received, self.size)?;
+        }
+        Ok(())
+    }
 }
 
 /// Writes one file. The lock on it lasts as long as the file is open and the writer does not rest.
@@ -49,7 +68,7 @@ pub(super) struct FileWriter {
     sync: Option<Sync>,
     /// Offset up to which space is reserved.
     reserved: u64,
-    pace: Pace,
+    write_back: WriteBack,
     /// A close was begun, so the file may stand under its final name.
     closing: bool,
     /// The lock was given back until the next call.
@@ -72,7 +91,7 @@ impl FileWriter {
             written: Written::default(),
             sync: None,
             reserved: 0,
-            pace: Pace::new(shared.config.inline_write_max),
+            write_back: WriteBack::default(),
             closing: false,
             resting: false,
             shared,
@@ -98,6 +117,7 @@ impl FileWriter {
                 durable: offset,
             },
             reserved: offset,
+            write_back: WriteBack::behind(offset),
             ..Self::new(shared, facts, notes.temp.uuid)
         }
     }
@@ -136,35 +156,38 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Reserves the next step before the bytes come to the end of the last one.
-    fn reserve_ahead(&mut self) -> Result<(), WriteError> {
-        if self.shared.config.preallocate {
-            let received = self.written.received;
-            self.reserved = temp::reserve(self.file()?, self.reserved, received, self.client_size)?;
-        }
-        Ok(())
-    }
-
-    /// Writes a batch; what it answers is how many bytes and how long it took.
-    async fn write(&self, chunks: &mut VecDeque<Bytes>) -> Result<(u64, Duration), WriteError> {
-        let file = self.file()?;
-        let (mut bytes, mut time) = (0, Duration::ZERO);
-        if let Some(time_max) = self.pace.inline() {
-            (bytes, time) = write_front(file, chunks, Some(time_max))?;
+    /// Writes a batch, with room for it reserved; answers how many bytes it was.
+    async fn write(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<u64, WriteError> {
+        let file = Arc::clone(self.file()?);
+        let mut room = Room {
+            is_wanted: self.shared.config.preallocate,
+            reserved: self.reserved,
+            received: self.written.received,
+            size: self.client_size,
+        };
+        let mut bytes = 0;
+        let begun = Instant::now();
+        let pace = &self.shared.pace;
+        if let Some(time_max) = pace.inline(self.temp.uuid.as_u128(), begun) {
+            room.reserve(&file)?;
+            bytes = write_front(&file, chunks, Some((begun, time_max)))?;
+            let ended = Instant::now();
+            pace.took(ended.saturating_duration_since(begun), ended);
         }
         if !chunks.is_empty() {
-            let (file, mut batch) = (Arc::clone(file), mem::take(chunks));
-            let (rest, rest_time, emptied) = blocking(move || {
-                let (bytes, time) = write_front(&file, &mut batch, None)?;
-                Ok((bytes, time, batch))
+            let mut batch = mem::take(chunks);
+            let rest;
+            (rest, *chunks, room) = blocking(move || {
+                room.reserve(&file)?;
+                let rest = write_front(&file, &mut batch, None)?;
+                // The caller keeps its queue's allocation.
+                Ok((rest, batch, room))
             })
             .await?;
-            // The caller keeps its queue's allocation.
-            *chunks = emptied;
             bytes += rest;
-            time += rest_time;
         }
-        Ok((bytes, time))
+        self.reserved = room.reserved;
+        Ok(bytes)
     }
 
     /// Begins a sync of what was written so far, unless one is under way.
@@ -236,12 +259,12 @@ impl UploadWriter for FileWriter {
         }
         self.life.begin()?;
         self.wake()?;
-        self.reserve_ahead()?;
-        let (bytes, time) = self.write(chunks).await?;
-        self.pace.took(time);
-        self.written.received += bytes;
+        self.written.received += self.write(chunks).await?;
         if self.shared.config.durability == Durability::Process {
             self.written.durable = self.written.received;
+            let file = self.file.as_ref();
+            let file = file.ok_or_else(|| WriteError::misuse("no file is open"))?;
+            self.write_back.grow(file, self.written.received);
         }
         self.life.ready();
         Ok(self.written)

@@ -1,0 +1,59 @@
+//! Has the system begin to write a file to the disk while it still grows.
+//!
+//! A file is synced before it is said to be complete. What the system has written by then need not
+//! be waited for.
+
+use std::{fs::File, sync::Arc};
+
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// How many bytes the system is asked to write at a time. Fewer cost more processor time; a smaller
+/// file is left to its sync.
+const STEP_BYTES: u64 = 16 * 1024 * 1024;
+
+/// How far one file's bytes are on their way to the disk.
+#[derive(Debug, Default)]
+pub(super) struct WriteBack {
+    /// Offset up to which the system was asked.
+    asked: u64,
+    /// The last time; it may wait for the disk, so the next one waits for it.
+    asking: Option<JoinHandle<()>>,
+}
+
+impl WriteBack {
+    /// Goes on behind bytes that were there before.
+    pub(super) fn behind(offset: u64) -> Self {
+        Self {
+            asked: offset,
+            asking: None,
+        }
+    }
+
+    /// Asks for what was received since it last asked, where that is enough.
+    ///
+    /// Nobody waits for the answer: what it fails to begin, the sync does.
+    pub(super) fn grow(&mut self, file: &Arc<File>, received: u64) {
+        let from = self.asked;
+        let bytes = received.saturating_sub(from);
+        let is_asking = self.asking.as_ref().is_some_and(|call| !call.is_finished());
+        if bytes < STEP_BYTES || is_asking {
+            return;
+        }
+        self.asked = received;
+        let file = Arc::clone(file);
+        self.asking = Some(spawn_blocking(move || begin(&file, from, bytes)));
+    }
+}
+
+/// Begins to write a range to the disk.
+///
+/// Linux does so for a range that is said not to be needed; the pages it is about are still dirty, so
+/// none of them is dropped.
+#[cfg(target_os = "linux")]
+fn begin(file: &File, from: u64, bytes: u64) {
+    let len = std::num::NonZeroU64::new(bytes);
+    let _ = rustix::fs::fadvise(file, from, len, rustix::fs::Advice::DontNeed);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn begin(_file: &File, _from: u64, _bytes: u64) {}
