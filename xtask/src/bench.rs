@@ -10,6 +10,7 @@ mod cost;
 pub(crate) mod crowd;
 mod garage;
 mod latency;
+mod machine;
 mod plot;
 pub(crate) mod process;
 mod receive;

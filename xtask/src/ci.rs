@@ -63,25 +63,16 @@ fn features() -> Result<Tally> {
 
 /// Licences, sources and duplicates of what we depend on: all of it is known here.
 fn deny() -> Result<Tally> {
-    services::cargo_deny()?;
-    let check = [
-        "deny",
-        "--all-features",
-        "check",
-        "bans",
-        "licenses",
-        "sources",
-    ];
-    must_succeed(&mut cargo(check))?;
+    let checks = ["--all-features", "check", "bans", "licenses", "sources"];
+    must_succeed(&mut program(services::cargo_deny()?, checks))?;
     Ok(Tally::ONE)
 }
 
 /// Known vulnerabilities and yanked versions; without the database nothing is known, and that is no
 /// success.
 fn advisories() -> Result<Tally> {
-    services::cargo_deny()?;
-    let check = ["deny", "--all-features", "check", "advisories"];
-    must_succeed(&mut cargo(check)).context(
+    let checks = ["--all-features", "check", "advisories"];
+    must_succeed(&mut program(services::cargo_deny()?, checks)).context(
         "an advisory, or no database: it comes from https://github.com/RustSec/advisory-db",
     )?;
     Ok(Tally::ONE)

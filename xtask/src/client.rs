@@ -48,7 +48,7 @@ pub(crate) fn types() -> Result<Tally> {
     if !compiler.exists() {
         bail!("typescript is not among the client's development packages");
     }
-    let mut command = program(&compiler.to_string_lossy(), ["--noEmit", "--project"]);
+    let mut command = program(&compiler, ["--noEmit", "--project"]);
     must_succeed(command.arg(project(&folder)?))?;
     Ok(Tally::ONE)
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
@@ -30,7 +30,7 @@ pub(crate) fn cargo<const N: usize>(args: [&str; N]) -> Command {
 }
 
 /// Returns a command that runs in the workspace's folder.
-pub(crate) fn program<const N: usize>(name: &str, args: [&str; N]) -> Command {
+pub(crate) fn program<const N: usize>(name: impl AsRef<OsStr>, args: [&str; N]) -> Command {
     let mut command = Command::new(name);
     command.current_dir(root()).args(args);
     command

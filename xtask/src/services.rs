@@ -110,7 +110,7 @@ pub(crate) fn garage() -> Result<PathBuf> {
     let folder = cache()?.join("garage");
     let program = folder.join("bin/garage");
     if !program.is_file() {
-        let mut install = cargo(["install", "garage", "--locked", "--version", "2", "--root"]);
+        let mut install = cargo(["install", "garage", "--locked", "--version", "^2", "--root"]);
         // Beside what is built here, not among it.
         install.arg(&folder).env_remove("CARGO_TARGET_DIR");
         must_succeed(&mut install)?;
@@ -149,15 +149,23 @@ fn cache() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Makes sure that `cargo deny` can be run.
+/// Returns `cargo deny`; where there is none it is built the first time, which takes some minutes.
 ///
 /// # Errors
 ///
-/// It is missing.
-pub(crate) fn cargo_deny() -> Result<()> {
-    output_of(&mut cargo(["deny", "--version"]))
-        .map(drop)
-        .context("cargo-deny is missing: cargo install --locked cargo-deny")
+/// It does not build.
+pub(crate) fn cargo_deny() -> Result<PathBuf> {
+    if let Some(found) = find(&["cargo-deny"]) {
+        return Ok(found);
+    }
+    let folder = cache()?.join("cargo-deny");
+    let program = folder.join("bin/cargo-deny");
+    if !program.is_file() {
+        let mut install = cargo(["install", "cargo-deny", "--locked", "--root"]);
+        install.arg(&folder).env_remove("CARGO_TARGET_DIR");
+        must_succeed(&mut install)?;
+    }
+    Ok(program)
 }
 
 /// Looks where the variable says, then along the path, then asks the system's packages.

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -12,6 +13,7 @@ use serde_json::json;
 
 use super::{
     bars::Bar,
+    machine,
     process::Server,
     report::median,
     rounds::Common,
@@ -59,6 +61,54 @@ impl Spread {
     }
 }
 
+/// Who receives, where small uploads go, and where large ones beside them do.
+#[derive(Clone, Copy)]
+struct Row {
+    subject: Subject,
+    probe: Sink,
+    beside: Option<Sink>,
+    /// Most milliseconds of the 99th percentile, where something was promised.
+    limit: Option<f64>,
+}
+
+/// A receipt for a file waits for the disk twice, which has no limit of ours; the bare loop stands beside it.
+const ROWS: [Row; 8] = [
+    Row::of(Subject::Server, Sink::Discard, None),
+    Row::of(Subject::Server, Sink::Discard, Some(Sink::Discard)).within(25.0),
+    Row::of(Subject::Server, Sink::Discard, Some(Sink::File)).within(25.0),
+    Row::of(Subject::Server, Sink::File, None),
+    Row::of(Subject::Server, Sink::File, Some(Sink::File)),
+    Row::of(Subject::Bare, Sink::Discard, Some(Sink::Discard)),
+    Row::of(Subject::Bare, Sink::File, Some(Sink::File)),
+    Row::of(Subject::BareSynced, Sink::File, Some(Sink::File)),
+];
+
+impl Row {
+    const fn of(subject: Subject, probe: Sink, beside: Option<Sink>) -> Self {
+        Self {
+            subject,
+            probe,
+            beside,
+            limit: None,
+        }
+    }
+
+    const fn within(self, limit: f64) -> Self {
+        Self {
+            limit: Some(limit),
+            ..self
+        }
+    }
+
+    fn name(&self, beside: u32) -> String {
+        let Self { subject, probe, .. } = self;
+        match self.beside {
+            None => format!("{subject}: small upload to {probe}, alone"),
+            Some(sink) => format!("{subject}: small upload to {probe}, beside {beside} to {sink}"),
+        }
+    }
+}
+
 impl Latency {
     /// Runs everything, prints figures and bars, and keeps them.
     ///
@@ -66,35 +116,40 @@ impl Latency {
     ///
     /// Something does not build, or a run fails.
     pub(crate) fn run(&self) -> Result<()> {
-        let bed = Bed::make(&[Subject::Server], "copy", &self.common)?;
-        // Where the small uploads go: a receipt for a file also waits for the disk.
-        let probes = [Sink::Discard, Sink::File];
-        let mut spreads: [[Spread; 2]; 2] = Default::default();
+        let subjects = [Subject::Server, Subject::Bare, Subject::BareSynced];
+        let bed = Bed::make(&subjects, "copy", &self.common)?;
+        let mut spreads: [Spread; ROWS.len()] = Default::default();
+        let mut pauses = Spread::default();
         for round in 1..=self.common.rounds {
             eprintln!("round {round} of {}", self.common.rounds);
-            for (probe, spreads) in probes.into_iter().zip(&mut spreads) {
-                for (beside, spread) in [0, self.beside].into_iter().zip(spreads) {
-                    spread.add(self.round(&bed, probe, beside)?);
-                }
+            for (row, spread) in ROWS.iter().zip(&mut spreads) {
+                spread.add(self.round(&bed, row)?);
             }
+            // What nobody can be quicker than, while every core has something to do.
+            pauses.add(machine::pauses(self.watched()));
         }
         let mut groups = Vec::new();
         let mut bars = Vec::new();
         let mut figures = Vec::new();
-        for (probe, spreads) in probes.into_iter().zip(&spreads) {
-            for (beside, spread) in [0, self.beside].into_iter().zip(spreads) {
-                let [p50, p99] = spread.medians();
-                let name = format!("small upload to {probe}, beside {beside} to files");
-                println!("{name}: p50 {p50:.2} ms, p99 {p99:.2} ms");
-                figures.push(json!({"probe": probe.to_string(), "beside": beside, "p50_ms": p50, "p99_ms": p99}));
-                if beside > 0 {
-                    bars.push(Bar::at_most(25.0, format!("{name}: p99 in ms"), p99));
-                }
-                groups.push((name, vec![("p50".to_owned(), p50), ("p99".to_owned(), p99)]));
-            }
+        for (row, spread) in ROWS.iter().zip(&spreads) {
+            let [p50, p99] = spread.medians();
+            let name = row.name(self.beside);
+            println!("{name}: p50 {p50:.2} ms, p99 {p99:.2} ms");
+            figures.push(json!({"what": name, "p50_ms": p50, "p99_ms": p99}));
+            let limit = row
+                .limit
+                .map(|limit| Bar::at_most(limit, format!("{name}: p99 in ms"), p99));
+            bars.extend(limit);
+            groups.push((name, vec![("p50".to_owned(), p50), ("p99".to_owned(), p99)]));
         }
-        println!();
-        let figures = json!({"bytes": self.bytes, "latencies": figures});
+        let [p50, p99] = pauses.medians();
+        println!(
+            "pauses of the machine itself, both cores busy: p50 {p50:.2} ms, p99 {p99:.2} ms\n"
+        );
+        let figures = json!({
+            "bytes": self.bytes, "latencies": figures,
+            "pauses": {"p50_ms": p50, "p99_ms": p99},
+        });
         let charts = vec![(
             "latency",
             "From the first byte of a small upload to its receipt, in ms".to_owned(),
@@ -103,20 +158,28 @@ impl Latency {
         self.common.keep(&bed, "latency", figures, &bars, charts)
     }
 
-    fn round(&self, bed: &Bed, probe: Sink, beside: u32) -> Result<Vec<f64>> {
+    fn watched(&self) -> Duration {
+        Duration::from_millis(if self.common.smoke { 50 } else { 4000 })
+    }
+
+    fn round(&self, bed: &Bed, row: &Row) -> Result<Vec<f64>> {
         // More than is sent while the small uploads run; what is left is dropped with the server.
         let load = Load {
-            connections: beside,
+            connections: self.beside,
             bytes: 4 << 30,
             ..Load::default()
         };
-        let server = bed.start(Subject::Server, Sink::File, load)?;
-        let mut generator = if beside > 0 {
-            Some(begin(bed, &server, load)?)
-        } else {
-            None
+        let sink = match row.subject {
+            // The server has a slot for each; the bare one is started for one of them.
+            Subject::Server => Sink::File,
+            _ => row.probe,
         };
-        let times = self.probe(bed, &server, probe);
+        let server = bed.start(row.subject, sink, load)?;
+        let mut generator = match row.beside {
+            Some(sink) => Some(begin(bed, &server, sink, load)?),
+            None => None,
+        };
+        let times = self.probe(bed, &server, row.probe);
         drop(server);
         if let Some(generator) = &mut generator {
             let _ = generator.kill();
@@ -151,10 +214,10 @@ impl Latency {
     }
 }
 
-/// Starts uploads to files that go on until they are killed.
-fn begin(bed: &Bed, server: &Server, load: Load) -> Result<std::process::Child> {
+/// Starts uploads that go on until they are killed.
+fn begin(bed: &Bed, server: &Server, sink: Sink, load: Load) -> Result<std::process::Child> {
     let mut generator = Command::new(bed.program("load"))
-        .args(["--address", &server.address, "--slot", "file"])
+        .args(["--address", &server.address, "--slot", &sink.to_string()])
         .args(["--connections", &load.connections.to_string()])
         .args(["--bytes", &load.bytes.to_string()])
         .stdin(Stdio::piped())

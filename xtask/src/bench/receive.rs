@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{
     bars::Bar,
+    machine,
     report::{Cell, find, ratio, table},
     rounds::{Common, groups},
     subject::{Bed, Load, Sink, Subject},
@@ -79,12 +80,24 @@ impl Receive {
         let mut cells = self.cells(subjects);
         self.common.run(&bed, &mut cells)?;
         println!("{}", table(&cells, Subject::Bare));
+        // A file that is said to be complete is on the disk, so nobody who says so is quicker than that.
+        let disk = if self.common.smoke {
+            None
+        } else {
+            machine::disk_mib_per_second(bed.folder())?
+        };
+        if let Some(disk) = disk {
+            println!("the disk by itself, past the page cache: {disk:.0} MiB/s\n");
+        }
         let bars = if self.bare_only {
             Vec::new()
         } else {
-            self.bars(&cells)
+            self.bars(&cells, disk)
         };
-        let figures = json!({"cells": cells.iter().map(Cell::json).collect::<Vec<_>>()});
+        let figures = json!({
+            "cells": cells.iter().map(Cell::json).collect::<Vec<_>>(),
+            "disk_mib_per_second": disk,
+        });
         let charts = vec![
             (
                 "receive-cpu",
@@ -100,7 +113,7 @@ impl Receive {
         self.common.keep(&bed, "receive", figures, &bars, charts)
     }
 
-    fn bars(&self, cells: &[Cell]) -> Vec<Bar> {
+    fn bars(&self, cells: &[Cell], disk: Option<f64>) -> Vec<Bar> {
         let mut bars = Vec::new();
         for (sink, load) in self.loads().filter(|(_, load)| load.chunk == self.chunk) {
             let n = load.connections;
@@ -124,6 +137,14 @@ impl Receive {
                 bars.push(Bar::at_most(1.3, what, synced(Cell::cpu_seconds_per_gib)));
                 let what = format!("file, {n} connections: throughput over the loop that syncs");
                 bars.push(Bar::at_least(0.8, what, synced(Cell::mib_per_second)));
+                let speed = |subject| find(cells, subject, sink, load).map(Cell::mib_per_second);
+                let speeds = [Subject::Server, Subject::Bare].map(speed);
+                if let ([Some(server), Some(bare)], Some(disk)) = (speeds, disk) {
+                    let what = format!(
+                        "file, {n} connections: throughput over the slower of bare loop and disk"
+                    );
+                    bars.push(Bar::at_least(0.8, what, server / bare.min(disk)));
+                }
             }
             let limit = match (sink, n) {
                 (Sink::File, 1) => 24.0,
