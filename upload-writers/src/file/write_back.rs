@@ -57,3 +57,30 @@ fn begin(file: &File, from: u64, bytes: u64) {
 
 #[cfg(not(target_os = "linux"))]
 fn begin(_file: &File, _from: u64, _bytes: u64) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whole_steps_are_asked_for_once_each_and_one_at_a_time() {
+        let file = Arc::new(tempfile::tempfile().expect("temp file"));
+        let mut back = WriteBack::behind(7);
+        back.grow(&file, STEP_BYTES + 6);
+        assert!(back.asking.is_none(), "a step is not full");
+        back.grow(&file, STEP_BYTES + 8);
+        assert_eq!(back.asked, STEP_BYTES + 8);
+        let asking = back.asking.take().expect("is asked for");
+        asking.await.expect("does not panic");
+
+        let (ask, asked) = std::sync::mpsc::channel::<()>();
+        back.asking = Some(spawn_blocking(move || asked.recv().unwrap_or_default()));
+        back.grow(&file, 9 * STEP_BYTES);
+        assert_eq!(back.asked, STEP_BYTES + 8, "the last one is not answered");
+        drop(ask);
+        let asking = back.asking.as_mut().expect("was put there");
+        asking.await.expect("does not panic");
+        back.grow(&file, 9 * STEP_BYTES);
+        assert_eq!(back.asked, 9 * STEP_BYTES);
+    }
+}
