@@ -5,6 +5,9 @@ const EXTENSION_BYTES_MAX: usize = 32;
 
 /// Answers `safe_name` in at most `room` bytes, cut in front of its extension; never empty, never
 /// with a separator or a control character.
+///
+/// What is cut has no dot but that of the extension it came with: a cut inside `a.html-and-more`
+/// would otherwise store something else than what was judged.
 pub(crate) fn fitting(safe_name: &str, room: usize) -> String {
     let mask = |c: char| {
         if c == '/' || c == '\\' || c.is_control() {
@@ -22,13 +25,46 @@ pub(crate) fn fitting(safe_name: &str, room: usize) -> String {
     }
     let dot = name.rfind('.').unwrap_or(name.len());
     let (stem, extension) = name.split_at(dot);
-    let keep = stem.is_empty() || extension.len() > EXTENSION_BYTES_MAX + 1;
-    let (stem, extension) = if keep {
-        (name.as_str(), "")
-    } else {
+    let keeps_extension = !stem.is_empty() && extension.len() <= EXTENSION_BYTES_MAX + 1;
+    let (stem, extension) = if keeps_extension {
         (stem, extension)
+    } else {
+        (name.as_str(), "")
     };
     let cut = stem.floor_char_boundary(room.saturating_sub(extension.len()));
     let (stem, _) = stem.split_at(cut);
-    format!("{stem}{extension}")
+    format!("{}{extension}", stem.replace('.', "_"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use upload_validate::extension;
+
+    use super::fitting;
+
+    proptest! {
+        /// A cut makes no extension, nor one that shows behind `.gz`: there is the one that was there, or none.
+        #[test]
+        fn a_cut_makes_no_extension(
+            name in "[a-z]{0,30}(\\.[a-zé]{1,40}){0,4}",
+            room in 40_usize..120,
+        ) {
+            let fitted = fitting(&name, room);
+            prop_assert!(!fitted.is_empty() && fitted.len() <= room);
+            if name.len() > room {
+                let kept = extension(&fitted);
+                prop_assert!(kept.is_none() || kept == extension(&name), "{}", fitted);
+                prop_assert!(fitted.matches('.').count() <= 1, "{}", fitted);
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_keeps_a_short_extension() {
+        let name = fitting("report.html-of-today.png", 15);
+        assert_eq!(name, "report_html.png");
+        let name = fitting(&format!("page.html{}", "z".repeat(40)), 9);
+        assert_eq!(name, "page_html");
+    }
 }

@@ -152,11 +152,11 @@ mod tests {
             255 - 1,
             "an é did not fit in the last byte"
         );
-        assert!(name.ends_with("é.tar.gz") || name.ends_with("é.gz"));
+        assert!(name.ends_with("é.gz"));
         let name = named(&"x".repeat(600));
         assert_eq!(name.len() + 37, 255);
         let name = named(&format!("a.{}", "y".repeat(600)));
-        assert!(name.starts_with("a.yyy") && name.len() + 37 == 255);
+        assert!(name.starts_with("a_yyy") && name.len() + 37 == 255);
         let name = named(&format!(".{}", "y".repeat(20)));
         assert_eq!(name.len(), 21);
     }
