@@ -98,7 +98,13 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Makes the names in a directory durable.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+    File::open(dir)?.sync_all().map_err(lost)
+}
+
+/// Makes the error of a sync one of no kind, above all not a full disk, which an upload waits out: what
+/// the system could not write is lost, and it says so only once. The next sync would find all well.
+pub(super) fn lost(error: io::Error) -> io::Error {
+    io::Error::other(error)
 }
 
 fn same_file(one: &Path, other: &Path) -> io::Result<bool> {
@@ -127,6 +133,7 @@ fn file_name(uuid: Uuid, safe_name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{WriteError, WriteErrorKind};
 
     fn named(safe_name: &str) -> String {
         let uuid = Uuid::nil();
@@ -185,6 +192,18 @@ mod tests {
             String::new(),
         ] {
             assert_eq!(Place::parse(&text, "docs", uuid), None, "{text}");
+        }
+    }
+
+    /// COMPLETE-3: no sync that failed is followed by one that says that all is well.
+    #[test]
+    fn a_failed_sync_is_for_good() {
+        use rustix::io::Errno;
+        for errno in [Errno::NOSPC, Errno::DQUOT, Errno::MFILE, Errno::IO] {
+            let error = WriteError::from(lost(errno.into()));
+            assert_eq!(error.kind, WriteErrorKind::Failed);
+            let source = std::error::Error::source(&error).expect("the log has it");
+            assert_eq!(source.to_string(), io::Error::from(errno).to_string());
         }
     }
 

@@ -194,7 +194,7 @@ impl FileWriter {
     fn begin_sync(&mut self) -> Result<(), WriteError> {
         if self.sync.is_none() {
             let file = Arc::clone(self.file()?);
-            let work = move || Ok(file.sync_data()?);
+            let work = move || Ok(file.sync_data().map_err(place::lost)?);
             self.sync = Some(Sync {
                 end: self.written.received,
                 done: tokio::spawn(syncing(Arc::clone(&self.shared), work)),
@@ -398,7 +398,7 @@ fn publish(
         // Gives back what was reserved and not used.
         file.set_len(size)?;
     }
-    file.sync_all()?;
+    file.sync_all().map_err(place::lost)?;
     place.make_dir(&config.data_dir)?;
     match place::rename_new(path, &place.path(&config.data_dir)) {
         Ok(()) => {}
