@@ -16,7 +16,7 @@ use std::{
     io::{self, ErrorKind, Read, Seek, SeekFrom},
     os::unix::fs::MetadataExt,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::time::sleep;
@@ -286,6 +286,9 @@ impl Job {
         if file.metadata()?.len() > self.offset {
             file.set_len(self.offset)?;
         }
+        // The record was renewed just now, so the file rests from now on, too: a sweep must not find it
+        // old if it is left again before a byte was written.
+        file.set_modified(SystemTime::now())?;
         file.seek(SeekFrom::Start(self.offset))?;
         Ok(())
     }

@@ -63,7 +63,9 @@ async fn a_resumable_upload_is_stray_when_it_rested_long_enough() {
     drop(writer);
     age(&place, HOUR / 2);
     assert_eq!(sweep(&place, false).await, [], "it may come back");
+    age(&place, 2 * HOUR);
     drop(place.reopened(&mut facts, &checkpoint, 5).await);
+    assert_eq!(sweep(&place, false).await, [], "it rests from now on");
     age(&place, 2 * HOUR);
     let strays = sweep(&place, false).await;
     assert_eq!(strays.len(), 1);
