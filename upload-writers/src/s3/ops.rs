@@ -302,10 +302,13 @@ impl Bucket {
                     .into_iter()
                     .filter_map(listed),
             );
-            match page.next_part_number_marker {
-                Some(next) if page.is_truncated == Some(true) => marker = Some(next),
-                _ => return Ok(Some(parts)),
+            if page.is_truncated != Some(true) {
+                return Ok(Some(parts));
             }
+            // Taken for the whole, it would make an upload whose other parts are there look lost.
+            let next = page.next_part_number_marker;
+            marker =
+                Some(next.ok_or_else(|| Failure::unusable("a list of parts that breaks off"))?);
         }
         Err(Failure::unusable("a list of parts without an end"))
     }

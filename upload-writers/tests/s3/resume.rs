@@ -176,6 +176,22 @@ async fn what_is_gone_is_gone() {
     assert_eq!(stage.kept(), [""; 0]);
 }
 
+/// RESUME-10: a list that breaks off is no reason to think that the other parts are gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_a_list_is_none() {
+    let stage = Stage::new().await;
+    let left = leave(&stage).await;
+    stage.ledger().breaks_off = true;
+    let factory = factory(&stage);
+    let reopened = factory
+        .reopen(&left.facts, &left.checkpoint, 20 << 20)
+        .await;
+    reopened.expect_err("cannot be told");
+    stage.ledger().breaks_off = false;
+    let (_, result) = finish(&stage, &left, 20 * MIB).await;
+    assert_stored(&stage, &result, &left.bytes).await;
+}
+
 /// RESUME-10: a bucket that denies access for now loses nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_denied_reopen_can_be_tried_later() {
