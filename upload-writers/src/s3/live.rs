@@ -1,18 +1,23 @@
 //! Which multipart uploads this process is at work on, so that a sweep leaves them alone.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// The ids of multipart uploads that writers of one factory hold; clones are the same set.
+/// How often writers of one factory hold a multipart upload, by its id; clones are the same set.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LiveSet(Arc<Mutex<BTreeSet<String>>>);
+pub(super) struct LiveSet(Arc<Mutex<BTreeMap<String, usize>>>);
 
 impl LiveSet {
     /// Counts an upload as held for as long as the answer lives.
+    ///
+    /// Two hold it while one takes it over from the other.
     pub(super) fn hold(&self, upload: &str) -> Live {
-        self.lock().insert(upload.to_owned());
+        let mut holds = self.lock();
+        let count = holds.entry(upload.to_owned()).or_default();
+        *count = count.saturating_add(1);
+        drop(holds);
         Live {
             set: self.clone(),
             upload: upload.to_owned(),
@@ -20,10 +25,10 @@ impl LiveSet {
     }
 
     pub(super) fn holds(&self, upload: &str) -> bool {
-        self.lock().contains(upload)
+        self.lock().contains_key(upload)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
         // Ids are inserted and removed whole, whatever panics elsewhere.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -38,6 +43,29 @@ pub(super) struct Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        self.set.lock().remove(&self.upload);
+        let mut holds = self.set.lock();
+        if let Some(count) = holds.get_mut(&self.upload) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                holds.remove(&self.upload);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_is_held_until_the_last_one_lets_go() {
+        let set = LiveSet::default();
+        let old = set.hold("upload");
+        let new = set.clone().hold("upload");
+        drop(old);
+        assert!(set.holds("upload"), "it was taken over");
+        drop(new);
+        assert!(!set.holds("upload"));
+        assert!(set.lock().is_empty());
     }
 }
