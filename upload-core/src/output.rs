@@ -256,7 +256,7 @@ pub enum StorageFault {
     Denied,
     /// No room.
     Full,
-    /// Too busy; the same may work later.
+    /// Too busy, or out of reach; the same may work later.
     Throttled,
     /// Anything else.
     Failed,

@@ -120,7 +120,7 @@ codes! {
     StorageDenied "storage_denied" Never "Storage refused the upload"
         "The writer was not allowed to store this.";
     StorageThrottled "storage_throttled" Later "Storage is busy"
-        "The storage asked to slow down for longer than the writer waits.";
+        "The storage asked to slow down, or did not answer, for longer than the writer waits.";
     Cancelled "cancelled" Never "Upload cancelled"
         "The client or the application cancelled it.";
     SessionClosed "session_closed" Restart "Session closed"

@@ -11,7 +11,9 @@ pub enum WriteErrorKind {
     Denied,
     /// No room: the disk is full or a quota is used up.
     Full,
-    /// Too much at once: a rate limit, or no file descriptor left.
+    /// Out of reach for now: a rate limit, no file descriptor left, or storage that does not answer
+    /// for longer than the writer waits. What is stored is kept, and the upload can be gone on with
+    /// once that is over (PROTOCOL RESUME-10).
     Throttled,
     /// Anything else, a broken contract included.
     Failed,

@@ -33,8 +33,15 @@ pub(super) fn is_gone(error: &Error) -> bool {
     }
 }
 
-/// Looks for an error of the system, and for an HTTP status: the crate keeps its own type of the
-/// latter private, and writes the number into the text.
+/// The statuses that tell of passing trouble, which outlasted the store's own tries.
+const PASSING: [&str; 6] = ["408", "429", "500", "502", "503", "504"];
+
+/// What the crate writes where there was no answer, and where one announced success but told of
+/// passing trouble in its body.
+const UNANSWERED: [&str; 2] = ["HTTP error: ", "Server returned error response: "];
+
+/// Looks for an error of the system, and for what became of a request: the crate keeps its own type
+/// of the latter private, and writes it into the text.
 fn of_source(error: &Error) -> WriteErrorKind {
     let mut source = error.source();
     while let Some(error) = source {
@@ -46,11 +53,12 @@ fn of_source(error: &Error) -> WriteErrorKind {
             let named = text.contains(&format!("status {status}"));
             named || text.contains(&format!("status code: {status}"))
         };
-        if has_status("429") || has_status("503") {
-            return WriteErrorKind::Throttled;
-        }
         if has_status("507") {
             return WriteErrorKind::Full;
+        }
+        let is_unanswered = UNANSWERED.iter().any(|words| text.contains(words));
+        if is_unanswered || PASSING.into_iter().any(has_status) {
+            return WriteErrorKind::Throttled;
         }
         source = error.source();
     }
@@ -85,8 +93,18 @@ mod tests {
         assert_eq!(kind(full), WriteErrorKind::Full);
         let read_only = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
         assert_eq!(kind(read_only), WriteErrorKind::Denied);
-        let slow = "Server returned non-2xx status code: 503 Service Unavailable: secret";
-        assert_eq!(kind(slow), WriteErrorKind::Throttled);
+        for passing in [
+            "Server returned non-2xx status code: 503 Service Unavailable: secret",
+            "Server returned non-2xx status code: 500 Internal Server Error: secret",
+            "Error performing PUT secret in 1s - HTTP error: error sending request",
+            "Error performing POST secret in 1s - Server returned error response: SlowDown",
+        ] {
+            assert_eq!(kind(passing), WriteErrorKind::Throttled, "{passing}");
+        }
+        let full = "Server returned non-2xx status code: 507 Insufficient Storage";
+        assert_eq!(kind(full), WriteErrorKind::Full);
+        let refused = "Server returned non-2xx status code: 400 Bad Request: secret";
+        assert_eq!(kind(refused), WriteErrorKind::Failed);
         assert_eq!(kind("secret"), WriteErrorKind::Failed);
     }
 }

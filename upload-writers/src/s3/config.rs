@@ -197,8 +197,10 @@ impl S3Provider {
 
 /// How failed requests are tried again.
 ///
-/// Between two tries of a request lies a random time of up to `backoff`, doubled with each try up to
-/// `backoff_max`. It replaces the retries of the user's client, so that the two do not multiply.
+/// Between two tries of a request lies a random time of half of `backoff` to all of it, doubled with
+/// each try up to `backoff_max`. It replaces the retries of the user's client, so that the two do not
+/// multiply. By default an outage of up to 10 seconds goes unnoticed, however quickly requests fail;
+/// after a longer one a resumable upload waits for its client to come back (PROTOCOL RESUME-10).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// How often a request is made at most; 0 counts as 1.
@@ -215,8 +217,8 @@ pub struct RetryPolicy {
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
-            attempts: 5,
-            backoff: Duration::from_millis(100),
+            attempts: 8,
+            backoff: Duration::from_millis(500),
             backoff_max: Duration::from_secs(5),
             attempt_timeout: Duration::from_secs(30),
         }

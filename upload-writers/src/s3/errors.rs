@@ -42,24 +42,42 @@ impl Failure {
 
     /// An answer that leaves open whether the request took effect; asking again may tell.
     pub(super) fn doubtful(what: &'static str) -> Self {
-        Self {
-            uncertain: true,
-            ..Self::passing(what)
-        }
+        Self::passing(what).in_doubt()
     }
 
     /// An answer that makes no sense; asking again would not change it.
     pub(super) fn unusable(what: &'static str) -> Self {
+        Self::lasting(what)
+    }
+
+    /// Whatever it says, it may be the doing of an earlier try; asking again may tell.
+    pub(super) fn in_doubt(self) -> Self {
+        let kind = match self.kind {
+            WriteErrorKind::Failed => WriteErrorKind::Throttled,
+            kind => kind,
+        };
         Self {
-            transient: false,
-            ..Self::passing(what)
+            kind,
+            transient: true,
+            uncertain: true,
+            ..self
         }
     }
 
+    /// Trouble that costs nothing of what is stored, should it outlast all tries: the upload can be
+    /// gone on with once it is over.
     fn passing(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
-            kind: WriteErrorKind::Failed,
+            kind: WriteErrorKind::Throttled,
             transient: true,
+            ..Self::lasting(source)
+        }
+    }
+
+    fn lasting(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            kind: WriteErrorKind::Failed,
+            transient: false,
             uncertain: false,
             meaning: Meaning::None,
             source: source.into(),
@@ -84,16 +102,11 @@ impl Failure {
                 let judged = judge(None, answer.raw().status().as_u16());
                 Self {
                     // Not even a code: cut off, or something else than S3 answered.
-                    transient: true,
-                    uncertain: true,
                     source: error.into(),
-                    ..judged
+                    ..judged.in_doubt()
                 }
             }
-            SdkError::TimeoutError(_) => Self {
-                uncertain: true,
-                ..Self::passing(error)
-            },
+            SdkError::TimeoutError(_) => Self::passing(error).in_doubt(),
             SdkError::DispatchFailure(failure) => {
                 // Whatever is no trouble of the line is trouble before it: no credentials, no
                 // signature, a request that cannot be built.
@@ -101,21 +114,16 @@ impl Failure {
                 let retryable = failure
                     .as_connector_error()
                     .is_some_and(|error| error.as_other().is_some());
-                Self {
-                    kind: if of_line || retryable {
-                        WriteErrorKind::Failed
-                    } else {
-                        WriteErrorKind::Denied
-                    },
-                    transient: of_line || retryable,
-                    uncertain: of_line || retryable,
-                    ..Self::passing(error)
+                if of_line || retryable {
+                    Self::passing(error).in_doubt()
+                } else {
+                    Self {
+                        kind: WriteErrorKind::Denied,
+                        ..Self::lasting(error)
+                    }
                 }
             }
-            _ => Self {
-                transient: false,
-                ..Self::passing(error)
-            },
+            _ => Self::lasting(error),
         }
     }
 }
@@ -124,7 +132,7 @@ impl Failure {
 fn judge(code: Option<&str>, status: u16) -> Failure {
     use WriteErrorKind::{Denied, Failed, Full, Throttled};
     let code = code.unwrap_or_default();
-    let mut failure = Failure::passing("");
+    let mut failure = Failure::lasting("");
     (failure.kind, failure.transient) = match code {
         "SlowDown"
         | "Throttling"
@@ -148,20 +156,21 @@ fn judge(code: Option<&str>, status: u16) -> Failure {
         | "SignatureDoesNotMatch"
         | "RequestTimeTooSkewed"
         | "NotSignedUp" => (Denied, false),
-        // Bytes that changed on the way; the next try sends them again.
+        // Bytes that changed on the way; the next try sends them again. Where they change each time,
+        // waiting does not help.
         "BadDigest"
         | "XAmzContentChecksumMismatch"
         | "XAmzContentSHA256Mismatch"
         | "IncompleteBody" => (Failed, true),
         "RequestTimeout" | "InternalError" | "OperationAborted" | "ConditionalRequestConflict" => {
-            (Failed, true)
+            (Throttled, true)
         }
         _ => match status {
             401 | 403 => (Denied, false),
             429 | 503 => (Throttled, true),
             507 => (Full, false),
             // 200: an error in the body of an answer that began well, as S3 may do when completing.
-            200..300 | 408 | 500 | 502 | 504 => (Failed, true),
+            200..300 | 408 | 500 | 502 | 504 => (Throttled, true),
             _ => (Failed, false),
         },
     };
@@ -211,11 +220,13 @@ mod tests {
             ("QuotaExceeded", 403, Full, false),
             ("XMinioStorageFull", 507, Full, false),
             ("", 507, Full, false),
-            ("InternalError", 500, Failed, true),
-            ("InternalError", 200, Failed, true),
-            ("", 502, Failed, true),
+            ("InternalError", 500, Throttled, true),
+            ("InternalError", 200, Throttled, true),
+            ("", 500, Throttled, true),
+            ("", 502, Throttled, true),
+            ("", 504, Throttled, true),
             ("BadDigest", 400, Failed, true),
-            ("RequestTimeout", 400, Failed, true),
+            ("RequestTimeout", 400, Throttled, true),
             ("InvalidPart", 400, Failed, false),
             ("EntityTooLarge", 400, Failed, false),
             ("NoSuchBucket", 404, Failed, false),
@@ -239,6 +250,19 @@ mod tests {
         assert!(judge(None, 500).uncertain);
         assert!(judge(Some("InternalError"), 200).uncertain);
         assert!(!judge(Some("AccessDenied"), 403).uncertain);
+    }
+
+    /// RESUME-10: no answer, and none that can be understood, costs a resumable upload nothing.
+    #[test]
+    fn silence_passes() {
+        for failure in [Failure::timeout(), Failure::doubtful("nothing in it")] {
+            assert!(failure.transient && failure.uncertain);
+            assert_eq!(failure.kind, WriteErrorKind::Throttled);
+        }
+        let gone = judge(Some("NoSuchUpload"), 404).in_doubt();
+        assert_eq!(WriteError::from(gone).kind, WriteErrorKind::Throttled);
+        let failure = Failure::unusable("nonsense");
+        assert!(!failure.transient && failure.kind == WriteErrorKind::Failed);
     }
 
     /// MSG-4: what the SDK says stays in the source.

@@ -38,38 +38,47 @@ impl<'a> Attempts<'a> {
 }
 
 impl RetryPolicy {
-    /// How long to rest after `made` tries: anything up to the backoff, so that many writers which
-    /// failed together do not come back together.
+    /// How long to rest after `made` tries: between half the backoff and all of it, so that many
+    /// writers which failed together do not come back together.
     fn pause(&self, made: u32, random: u128) -> Duration {
         let factor = 1_u32
             .checked_shl(made.saturating_sub(1))
             .unwrap_or(u32::MAX);
         let most = self.backoff.saturating_mul(factor).min(self.backoff_max);
-        let nanos = random % most.as_nanos().saturating_add(1);
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        let least = most / 2;
+        let nanos = random % most.saturating_sub(least).as_nanos().saturating_add(1);
+        least.saturating_add(Duration::from_nanos(
+            u64::try_from(nanos).unwrap_or(u64::MAX),
+        ))
     }
 }
 
-/// Makes a request again and again, as long as its failure passes by.
+/// Makes a request again and again, as long as its failure passes by and tries are left.
 macro_rules! retried {
     ($policy:expr, $what:literal, $request:expr) => {{
         let mut attempts = $crate::s3::retry::Attempts::new($policy, $what);
+        $crate::s3::retry::retried!(attempts, $request)
+    }};
+    ($attempts:expr, $request:expr) => {
         loop {
             match $request.await {
                 Ok(answer) => break Ok(answer),
-                Err(failure) => match attempts.pause(failure).await {
+                Err(failure) => match $attempts.pause(failure).await {
                     Ok(()) => {}
                     Err(failure) => break Err(failure),
                 },
             }
         }
-    }};
+    };
 }
 pub(super) use retried;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The outage the documentation of [`RetryPolicy`] names.
+    const OUTAGE: Duration = Duration::from_secs(10);
 
     #[test]
     fn pauses_grow_to_their_bound() {
@@ -81,10 +90,19 @@ mod tests {
         for (made, most) in [(1, 100), (2, 200), (3, 350), (40, 350), (u32::MAX, 350)] {
             let most = Duration::from_millis(most);
             for random in [0, 1, u128::MAX, u128::MAX / 3, most.as_nanos()] {
-                assert!(policy.pause(made, random) <= most, "after {made}");
+                let pause = policy.pause(made, random);
+                assert!(most / 2 <= pause && pause <= most, "after {made}");
             }
-            assert_eq!(policy.pause(made, most.as_nanos()), most);
+            assert_eq!(policy.pause(made, most.as_nanos() / 2), most);
         }
+    }
+
+    /// A bucket that refuses every request at once may be away for as long as the pauses last.
+    #[test]
+    fn a_short_outage_is_waited_out() {
+        let policy = RetryPolicy::default();
+        let pauses = (1..policy.attempts).map(|made| policy.pause(made, 0));
+        assert!(pauses.sum::<Duration>() >= OUTAGE);
     }
 
     #[tokio::test]

@@ -30,6 +30,7 @@ fn config() -> S3WriterConfig {
     S3WriterConfig {
         prefix: "u/".to_owned(),
         retry: RetryPolicy {
+            attempts: 5,
             backoff: Duration::from_millis(1),
             ..RetryPolicy::default()
         },

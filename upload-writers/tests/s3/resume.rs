@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 use upload_writers::{
-    AbortReason, BoxWriter, Checkpoint, Reopened, UploadFacts, WriterFactory,
+    AbortReason, BoxWriter, Checkpoint, Reopened, UploadFacts, WriteErrorKind, WriterFactory,
     conformance::{facts, pattern},
 };
 
@@ -174,6 +174,54 @@ async fn what_is_gone_is_gone() {
     let reopened = reopen(&stage, &left, 5 * MIB).await;
     assert!(matches!(reopened, Reopened::Gone));
     assert_eq!(stage.kept(), [""; 0]);
+}
+
+/// RESUME-10: an outage that lasts longer than the writer waits loses nothing that is stored, whether
+/// it comes with a part or with the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_loses_nothing() {
+    for fault in [Fault::Reset, Fault::Status(502)] {
+        for at in [21 * MIB, 26 * MIB] {
+            let stage = Stage::new().await;
+            let bytes = Bytes::from(pattern(13, 26 * MIB));
+            let facts = facts(13, bytes.len());
+            let mut writer = factory(&stage).create(&facts);
+            writer.open().await.expect("opens");
+            write(&mut writer, &bytes.slice(..at))
+                .await
+                .expect("writes");
+            let mut durable = 0;
+            while durable < at / (5 * MIB) * (5 * MIB) {
+                durable = writer.flush().await.expect("flushes").durable as usize;
+            }
+            // With all bytes given, only putting them together fails.
+            let is_end = at == bytes.len();
+            stage.disturb(move |asked| {
+                let passes = is_end && matches!(asked, Asked::Part(_));
+                (!passes).then_some(fault)
+            });
+            let written = write(&mut writer, &bytes.slice(at..)).await;
+            let ended = match written {
+                Ok(()) => writer.close().await.map(|_| ()),
+                failed => failed,
+            };
+            let error = ended.expect_err("nothing is answered");
+            assert_eq!(error.kind, WriteErrorKind::Throttled, "{fault:?}");
+            let checkpoint = writer.checkpoint().expect("can go on");
+            drop(writer);
+            stage.disturb(|_| None);
+            let left = Left {
+                facts,
+                bytes,
+                checkpoint,
+                durable,
+            };
+            let (_, result) = finish(&stage, &left, durable).await;
+            assert_stored(&stage, &result, &left.bytes).await;
+            assert_eq!(stage.kept().len(), 1);
+            assert_eq!(stage.ledger().wrongs, [""; 0]);
+        }
+    }
 }
 
 /// RESUME-10: a list that breaks off is no reason to think that the other parts are gone.

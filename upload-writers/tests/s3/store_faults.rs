@@ -99,13 +99,15 @@ async fn faults_end_in_one_object_or_none() {
     }
 }
 
-/// What stays is one error of its kind, and nothing is left behind.
+/// What stays is one error of its kind, and nothing is left behind: what may pass later is no failure
+/// (RESUME-10).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lasting_faults_end_in_one_error() {
     let cases = [
-        (Fault::Status(500), WriteErrorKind::Failed),
+        (Fault::Status(500), WriteErrorKind::Throttled),
         (Fault::Status(503), WriteErrorKind::Throttled),
         (Fault::Status(403), WriteErrorKind::Denied),
+        (Fault::Reset, WriteErrorKind::Throttled),
     ];
     for step in STEPS {
         for (fault, kind) in cases {
