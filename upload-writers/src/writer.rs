@@ -84,13 +84,18 @@ pub trait UploadWriter: Send {
     /// # Errors
     ///
     /// When storage fails. The driver then calls `abort`, or drops the writer to keep what a
-    /// checkpoint holds.
+    /// checkpoint holds, as it does after [`WriteErrorKind::Throttled`] and `Full`.
+    ///
+    /// [`WriteErrorKind::Throttled`]: crate::WriteErrorKind::Throttled
     async fn close(&mut self) -> Result<Value, WriteError>;
 
     /// Throws the upload away and removes what was stored; the end of every failure path.
     ///
     /// It cannot fail: what could not be removed is left to [`WriterFactory::sweep`].
     /// It is safe before `open` and after a failed call.
+    ///
+    /// Whoever calls it owns the upload: no later holder goes on with it or has finished it, so a file
+    /// that a failed `close` may have published goes as well. Who cannot tell drops the writer instead.
     async fn abort(&mut self, reason: &AbortReason);
 
     /// Tells what another process needs to go on with this upload; `None`, the default: it cannot be

@@ -9,7 +9,7 @@ use super::{
     Shared,
     errors::{Failure, Meaning},
     live::Live,
-    ops::{Finished, Stored, Whole},
+    ops::{Bucket, Finished, Stored, Whole},
     payload::Payload,
     retry::{Attempts, retried},
 };
@@ -30,7 +30,6 @@ pub(super) struct S3Sink {
     shared: Arc<Shared>,
     notes: Notes,
     client_size: u64,
-    resumable: bool,
     flight: Flight<Stored>,
     /// A file of one part, until it is stored whole.
     whole: Option<Payload>,
@@ -88,7 +87,6 @@ impl S3Sink {
             shared,
             notes,
             client_size: facts.client_size,
-            resumable: facts.resumable,
             whole: None,
             spare,
             straddled,
@@ -116,11 +114,15 @@ impl S3Sink {
         let shared = Arc::clone(&self.shared);
         let mut attempts = Attempts::new(&shared.config.retry, "create");
         loop {
-            let failure = match shared.bucket.create(&self.notes.object).await {
+            let before = self.may_have_begun;
+            // Said before, since this future may be dropped while it waits.
+            self.may_have_begun = true;
+            let begun = shared.bucket.create(&self.notes.object).await;
+            self.may_have_begun = before || begun.as_ref().is_err_and(|failure| failure.uncertain);
+            let failure = match begun {
                 Ok(id) => return Ok(id),
                 Err(failure) => failure,
             };
-            self.may_have_begun |= failure.uncertain;
             attempts.pause(failure).await?;
             if self.may_have_begun
                 && let Ok(found) = shared.bucket.unfinished(self.key(), 1).await
@@ -133,22 +135,27 @@ impl S3Sink {
 
     /// Makes the object of its parts. Where the answer was lost, the object itself is looked at.
     async fn put_together(&mut self, upload: &str) -> Result<Finished, Failure> {
-        let (bucket, parts) = (&self.shared.bucket, self.flight.stored());
-        let whole = Whole::of(parts);
-        let mut attempts = Attempts::new(&self.shared.config.retry, "complete");
+        let shared = Arc::clone(&self.shared);
+        let whole = Whole::of(self.flight.stored());
+        let mut attempts = Attempts::new(&shared.config.retry, "complete");
         loop {
-            let done = bucket.complete(self.key(), upload, parts, whole).await;
-            let mut failure = match done {
+            let before = self.may_be_finished;
+            self.may_be_finished = true;
+            let (key, parts) = (self.key(), self.flight.stored());
+            let mut failure = match shared.bucket.complete(key, upload, parts, whole).await {
                 Ok(finished) => return Ok(finished),
                 Err(failure) => failure,
             };
             if failure.uncertain || failure.meaning != Meaning::None {
-                if let Some(finished) = self.look(whole.len).await {
-                    return Ok(finished);
+                match self.look(whole.len).await {
+                    Ok(Some(finished)) => return Ok(finished),
+                    // An earlier try may be at work: the upload is gone and the object not yet there.
+                    Ok(None) if before => failure = failure.in_doubt(),
+                    Ok(None) => {}
+                    Err(_) => failure = failure.in_doubt(),
                 }
-                // An earlier try may be at work: the upload is gone and the object not yet there.
-                failure.transient |= self.may_be_finished;
-                self.may_be_finished = true;
+            } else {
+                self.may_be_finished = before;
             }
             attempts.pause(failure).await?;
         }
@@ -156,57 +163,56 @@ impl S3Sink {
 
     /// Stores a file of one part.
     async fn put_whole(&mut self, payload: &Payload) -> Result<Finished, Failure> {
-        let mut attempts = Attempts::new(&self.shared.config.retry, "put");
+        let shared = Arc::clone(&self.shared);
+        let mut attempts = Attempts::new(&shared.config.retry, "put");
         loop {
+            let before = self.may_be_finished;
+            self.may_be_finished = true;
             let object = &self.notes.object;
-            let failure = match self.shared.bucket.put_object(object, payload).await {
+            let mut failure = match shared.bucket.put_object(object, payload).await {
                 Ok(finished) => return Ok(finished),
                 Err(failure) => failure,
             };
-            if failure.meaning == Meaning::Exists
-                && let Some(finished) = self.look(payload.len).await
-            {
-                return Ok(finished);
+            if failure.meaning == Meaning::Exists {
+                match self.look(payload.len).await {
+                    Ok(Some(finished)) => return Ok(finished),
+                    Ok(None) => {}
+                    Err(_) => failure = failure.in_doubt(),
+                }
             }
-            self.may_be_finished |= failure.uncertain;
+            self.may_be_finished = before || failure.uncertain;
             attempts.pause(failure).await?;
         }
     }
 
-    /// Looks for the finished object; nobody else ever writes to its key.
-    async fn look(&self, len: u64) -> Option<Finished> {
-        let (bucket, retry) = (&self.shared.bucket, &self.shared.config.retry);
-        let found = retried!(retry, "head", bucket.head(self.key()));
-        found.ok().flatten().filter(|found| found.len == len)
+    /// Looks once for the finished object; nobody else ever writes to its key.
+    async fn look(&self, len: u64) -> Result<Option<Finished>, Failure> {
+        let found = self.shared.bucket.head(self.key()).await?;
+        Ok(found.filter(|found| found.len == len))
     }
 
-    /// Removes all that is known and all that may be there.
+    /// Removes all that is known and all that may be there, as far as it can: what one step cannot
+    /// remove is no reason to leave the rest. All steps share their tries.
     async fn remove(&mut self) -> Result<(), Failure> {
-        let (bucket, retry) = (&self.shared.bucket, &self.shared.config.retry);
-        let key = &self.notes.object.key;
         let had_parts_under_way = self.flight.held() > 0;
         self.flight.cancel().await;
-        if let Some(upload) = &self.notes.upload {
-            retried!(retry, "abort", bucket.abort(key, upload))?;
-            if had_parts_under_way {
-                // A part that was on its way may arrive after the abort, and stay.
-                let left = retried!(retry, "list parts", bucket.parts(key, upload))?;
-                if left.is_some() {
-                    retried!(retry, "abort", bucket.abort(key, upload))?;
-                }
-            }
-        }
-        if self.may_have_begun {
-            let found = retried!(retry, "list uploads", bucket.unfinished(key, 1))?;
-            for one in found.into_iter().filter(|one| one.key == *key) {
-                retried!(retry, "abort", bucket.abort(key, &one.upload))?;
-            }
-        }
-        // Of a resumable upload another holder may have finished the object in the meantime.
-        if self.may_be_finished && !self.resumable {
-            retried!(retry, "delete", bucket.delete(key))?;
-        }
-        Ok(())
+        let (bucket, key) = (&self.shared.bucket, &self.notes.object.key);
+        let mut attempts = Attempts::new(&self.shared.config.retry, "remove");
+        let aborted = match &self.notes.upload {
+            Some(upload) => abort(bucket, key, upload, had_parts_under_way, &mut attempts).await,
+            None => Ok(()),
+        };
+        let unknown_aborted = if self.may_have_begun {
+            abort_unknown(bucket, key, &mut attempts).await
+        } else {
+            Ok(())
+        };
+        let deleted = if self.may_be_finished {
+            retried!(attempts, bucket.delete(key))
+        } else {
+            Ok(())
+        };
+        aborted.and(unknown_aborted).and(deleted)
     }
 }
 
@@ -307,6 +313,35 @@ impl PartSink for S3Sink {
         let (upload, part_bytes) = (self.notes.upload.as_deref(), self.notes.part_bytes);
         Notes::checkpoint(self.key(), upload, part_bytes, &[], seam)
     }
+}
+
+/// Throws an upload away, once more if a part that was on its way may have arrived after that, and stay.
+async fn abort(
+    bucket: &Bucket,
+    key: &str,
+    upload: &str,
+    had_parts_under_way: bool,
+    attempts: &mut Attempts<'_>,
+) -> Result<(), Failure> {
+    retried!(attempts, bucket.abort(key, upload))?;
+    if had_parts_under_way && retried!(attempts, bucket.parts(key, upload))?.is_some() {
+        retried!(attempts, bucket.abort(key, upload))?;
+    }
+    Ok(())
+}
+
+/// Throws away what began without anybody learning its id.
+async fn abort_unknown(
+    bucket: &Bucket,
+    key: &str,
+    attempts: &mut Attempts<'_>,
+) -> Result<(), Failure> {
+    let found = retried!(attempts, bucket.unfinished(key, 1))?;
+    let mut done = Ok(());
+    for one in found.into_iter().filter(|one| one.key == key) {
+        done = done.and(retried!(attempts, bucket.abort(key, &one.upload)));
+    }
+    done
 }
 
 /// What `close` answers: `{"bucket", "key", "etag", "size"}`.

@@ -5,14 +5,14 @@ use std::{error::Error, time::Duration};
 
 use bytes::Bytes;
 use upload_writers::{
-    WriteErrorKind,
+    AbortReason, WriteErrorKind, WriterFactory,
     conformance::{facts, pattern},
 };
 
 use super::{
     MIB, assert_stored, factory, factory_with,
     stage::{Asked, Fault, Stage},
-    store,
+    store, write,
 };
 
 pub(crate) const FAULTS: [Fault; 6] = [
@@ -106,6 +106,51 @@ async fn lasting_faults_end_in_one_error() {
             assert_eq!(error.kind, kind, "{step:?} {fault:?} {:?}", error.source());
             assert_eq!(stage.kept(), [""; 0], "{step:?} {fault:?}");
         }
+    }
+}
+
+/// An abort removes what it can: a finished object whose answer was lost goes, although the upload it
+/// was made of cannot be aborted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_abort_leaves_no_finished_object() {
+    for (size, last) in [(11 * MIB, Asked::Complete), (MIB, Asked::Put)] {
+        let stage = Stage::new().await;
+        let at = last.clone();
+        stage.disturb(move |asked| match asked {
+            Asked::Head => Some(Fault::Status(500)),
+            Asked::Abort => Some(Fault::Status(403)),
+            asked if *asked == at => Some(Fault::LoseAnswer),
+            _ => None,
+        });
+        let error = upload(&stage, size).await.expect_err("it is never known");
+        assert_eq!(error.kind, WriteErrorKind::Throttled, "{last:?}");
+        assert_eq!(stage.kept(), [""; 0], "{last:?}");
+    }
+}
+
+/// So it goes where nobody waited for the answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_abort_removes_what_a_dropped_call_made() {
+    for (size, at) in [
+        (11 * MIB, Asked::Create),
+        (11 * MIB, Asked::Complete),
+        (MIB, Asked::Put),
+    ] {
+        let stage = Stage::new().await;
+        let held = at.clone();
+        stage.disturb(move |asked| (*asked == held).then_some(Fault::HoldAnswer));
+        let mut writer = factory(&stage).create(&facts(10, size));
+        let bytes = Bytes::from(pattern(10, size));
+        let all = async {
+            writer.open().await?;
+            write(&mut writer, &bytes).await?;
+            writer.close().await
+        };
+        let dropped = tokio::time::timeout(Duration::from_secs(2), all).await;
+        dropped.expect_err("there is no answer");
+        assert_eq!(stage.kept().len(), 1, "{at:?} took effect");
+        writer.abort(&AbortReason::Cancelled).await;
+        assert_eq!(stage.kept(), [""; 0], "{at:?}");
     }
 }
 

@@ -58,6 +58,8 @@ pub(crate) enum Fault {
     Hang,
     /// It takes effect, but the connection is closed before the answer.
     LoseAnswer,
+    /// It takes effect, but gets no answer for a minute.
+    HoldAnswer,
 }
 
 type Script = Box<dyn FnMut(&Asked) -> Option<Fault> + Send>;
@@ -203,6 +205,11 @@ async fn answer(books: Arc<Books>, request: Request<Incoming>) -> io::Result<Res
         Some(Fault::LoseAnswer) => {
             effect(&books, &asked, request).await?;
             Err(io::ErrorKind::ConnectionReset.into())
+        }
+        Some(Fault::HoldAnswer) => {
+            effect(&books, &asked, request).await?;
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            Err(io::ErrorKind::TimedOut.into())
         }
         _ => effect(&books, &asked, request).await,
     }
