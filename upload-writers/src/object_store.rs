@@ -24,8 +24,8 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use object_store::{
-    Attribute, Attributes, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult,
-    multipart::MultipartStore, path::Path,
+    Attribute, Attributes, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions,
+    PutPayload, PutResult, multipart::MultipartStore, path::Path,
 };
 use serde_json::{Value, json};
 
@@ -255,7 +255,42 @@ impl Upload {
             }
             done => done,
         };
-        Ok(self.result(&put.map_err(errors::judged)?, len))
+        self.settled(put, len).await
+    }
+
+    /// Says what became of a request that publishes the file. One that failed may have taken effect,
+    /// or an earlier one of its tries: its object is there then, and nobody else's can be.
+    async fn settled(
+        &self,
+        put: Result<PutResult, object_store::Error>,
+        len: u64,
+    ) -> Result<Value, WriteError> {
+        match put {
+            Ok(put) => Ok(result(&self.path, put.e_tag.as_deref(), len)),
+            Err(error) => match self.finished(len).await {
+                Ok(Some(result)) => Ok(result),
+                _ => Err(errors::judged(error)),
+            },
+        }
+    }
+
+    /// Looks for the finished object.
+    async fn finished(&self, len: u64) -> Result<Option<Value>, WriteError> {
+        match self.shared.store.head(&self.path).await {
+            Ok(found) if found.size == len => {
+                Ok(Some(result(&self.path, found.e_tag.as_deref(), len)))
+            }
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(errors::judged(error)),
+        }
+    }
+
+    /// Removes the object. One that is not there counts as removed.
+    async fn remove(&self) -> Result<(), object_store::Error> {
+        match self.shared.store.delete(&self.path).await {
+            Err(object_store::Error::NotFound { .. }) => Ok(()),
+            done => done,
+        }
     }
 
     fn multipart_options(&self) -> PutMultipartOptions {
@@ -273,10 +308,6 @@ impl Upload {
             ),
             (id, self.object.upload_id.clone()),
         ])
-    }
-
-    fn result(&self, put: &PutResult, len: u64) -> Value {
-        result(&self.path, put.e_tag.as_deref(), len)
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct PlainSink {
     multipart: Option<Box<dyn MultipartUpload>>,
     flight: Flight<Sent>,
     given: u64,
+    /// An object may be there although nobody was told.
+    may_be_finished: bool,
 }
 
 /// How many bytes a part had.
@@ -44,6 +46,7 @@ impl PlainSink {
             multipart: None,
             flight: Flight::new(most, BTreeMap::new()),
             given: 0,
+            may_be_finished: false,
         }
     }
 }
@@ -92,12 +95,13 @@ impl PartSink for PlainSink {
 
     async fn on_complete(&mut self) -> Result<Value, WriteError> {
         self.flight.land().await?;
+        self.may_be_finished = true;
         let Some(multipart) = &mut self.multipart else {
             let whole = self.whole.take().unwrap_or_default();
             return self.upload.put_whole(whole).await;
         };
-        let put = multipart.complete().await.map_err(errors::judged)?;
-        Ok(self.upload.result(&put, self.given))
+        let put = multipart.complete().await;
+        self.upload.settled(put, self.given).await
     }
 
     async fn on_abort(&mut self, reason: &AbortReason) {
@@ -107,6 +111,11 @@ impl PartSink for PlainSink {
             && let Err(error) = multipart.abort().await
         {
             tracing::warn!(%error, %reason, "could not remove an upload");
+        }
+        if self.may_be_finished
+            && let Err(error) = self.upload.remove().await
+        {
+            tracing::warn!(%error, %reason, "could not remove an object");
         }
     }
 

@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use object_store::{
-    ObjectStoreExt, PutPayload,
+    PutPayload,
     multipart::{MultipartStore, PartId},
 };
 use serde_json::Value;
 
-use super::{Shared, Upload, errors, payload, result};
+use super::{Shared, Upload, errors, payload};
 use crate::{
     buffered::{BufferedUploadWriter, PartSink},
     error::{AbortReason, WriteError},
@@ -31,6 +31,8 @@ pub(super) struct ResumableSink {
     flight: Flight<Kept>,
     /// The part the upload was reopened inside of. It is stored, and its rest comes again.
     straddled: Option<Straddled>,
+    /// An object may be there although nobody was told.
+    may_be_finished: bool,
 }
 
 #[derive(Clone)]
@@ -71,6 +73,7 @@ impl ResumableSink {
             whole: None,
             flight: Flight::new(most, BTreeMap::new()),
             straddled: None,
+            may_be_finished: false,
         }
     }
 
@@ -139,6 +142,7 @@ impl PartSink for ResumableSink {
 
     async fn on_complete(&mut self) -> Result<Value, WriteError> {
         self.flight.land().await?;
+        self.may_be_finished = true;
         let Some(id) = &self.id else {
             let whole = self.whole.take().unwrap_or_default();
             return self.upload.put_whole(whole).await;
@@ -149,15 +153,7 @@ impl PartSink for ResumableSink {
         });
         let (store, path) = (&self.multipart.0, &self.upload.path);
         let put = store.complete_multipart(path, id, parts.collect()).await;
-        let len = self.flight.durable();
-        match put {
-            Ok(put) => Ok(self.upload.result(&put, len)),
-            // An earlier try may have come through: its object is there, and nobody else's can be.
-            Err(error) => match finished(&self.upload, len).await {
-                Ok(Some(result)) => Ok(result),
-                _ => Err(errors::judged(error)),
-            },
-        }
+        self.upload.settled(put, self.flight.durable()).await
     }
 
     async fn on_abort(&mut self, reason: &AbortReason) {
@@ -165,6 +161,11 @@ impl PartSink for ResumableSink {
         self.flight.cancel().await;
         if let Err(error) = self.remove().await {
             tracing::warn!(%error, %reason, "could not remove an upload");
+        }
+        if self.may_be_finished
+            && let Err(error) = self.upload.remove().await
+        {
+            tracing::warn!(%error, %reason, "could not remove an object");
         }
     }
 
@@ -198,7 +199,8 @@ pub(super) async fn reopen(
     let notes = Notes::read(checkpoint, facts, &config.prefix, &config.profile())?;
     let part_bytes = notes.part_bytes;
     let upload = Upload::with(Arc::clone(shared), notes.object, facts, part_bytes);
-    if let Some(result) = finished(&upload, facts.client_size).await? {
+    // An earlier close may have taken effect.
+    if let Some(result) = upload.finished(facts.client_size).await? {
         return Ok(Reopened::Closed { result });
     }
     let kept = usize::try_from(offset.div_ceil(part_bytes)).unwrap_or(usize::MAX);
@@ -249,17 +251,6 @@ async fn is_there(
     match store.put_part(&upload.path, id, index, probe).await {
         Ok(_) => Ok(true),
         Err(error) if errors::is_gone(&error) => Ok(false),
-        Err(error) => Err(errors::judged(error)),
-    }
-}
-
-/// Looks whether an earlier close had taken effect.
-async fn finished(upload: &Upload, len: u64) -> Result<Option<Value>, WriteError> {
-    match upload.shared.store.head(&upload.path).await {
-        Ok(found) if found.size == len => {
-            Ok(Some(result(&upload.path, found.e_tag.as_deref(), len)))
-        }
-        Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(None),
         Err(error) => Err(errors::judged(error)),
     }
 }

@@ -1,31 +1,26 @@
 //! The object_store writers against the stores of that crate that need no server.
 
+mod store;
+
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::StreamExt;
 use object_store::{
-    Attribute, CopyOptions, GetOptions, GetResult, ListResult, MultipartId, MultipartUpload,
-    ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload,
-    PutResult,
-    local::LocalFileSystem,
-    memory::InMemory,
-    multipart::{MultipartStore, PartId},
-    path::Path,
+    Attribute, ObjectStore, ObjectStoreExt, local::LocalFileSystem, memory::InMemory, path::Path,
 };
 use serde_json::Value;
 use upload_writers::{
-    BoxWriter, ObjectStoreSetupError, ObjectStoreWriterConfig, ObjectStoreWriterFactory,
-    PartProfile, Reopened, UploadFacts, WriterFactory,
+    AbortReason, BoxWriter, ObjectStoreSetupError, ObjectStoreWriterConfig,
+    ObjectStoreWriterFactory, PartProfile, Reopened, UploadFacts, WriteErrorKind, WriterFactory,
     conformance::{Backend, facts, pattern, run_all},
 };
+
+use store::Counting;
 
 const PART_BYTES: u64 = 65_536;
 
@@ -226,6 +221,42 @@ async fn bytes_of_a_stored_part_are_compared() {
     }
 }
 
+/// COMPLETE-4: a close whose answer was lost is told by the object itself; where nobody can look for it,
+/// an abort removes it.
+#[tokio::test]
+async fn a_lost_answer_is_found_or_undone() {
+    for is_blind in [false, true] {
+        for size in [10, 200_000] {
+            for can_reopen in [false, true] {
+                let store = Arc::new(Counting {
+                    loses_answers: true,
+                    is_blind,
+                    short_ids: true,
+                    ..Counting::default()
+                });
+                let factory = if can_reopen {
+                    ObjectStoreWriterFactory::resumable(Arc::clone(&store), config())
+                } else {
+                    ObjectStoreWriterFactory::plain(Arc::clone(&store) as _, config())
+                };
+                let mut writer = factory.expect("sets up").create(&facts(5, size));
+                writer.open().await.expect("opens");
+                write(&mut writer, &pattern(5, size)).await;
+                let closed = writer.close().await;
+                if is_blind {
+                    let error = closed.expect_err("nobody can tell");
+                    assert_eq!(error.kind, WriteErrorKind::Throttled);
+                    writer.abort(&AbortReason::Cancelled).await;
+                } else {
+                    assert_eq!(closed.expect("is there")["size"], size);
+                }
+                let kept = store.memory.list(None).count().await;
+                assert_eq!(kept, usize::from(!is_blind), "{size} {can_reopen}");
+            }
+        }
+    }
+}
+
 /// What a store cannot do is said when it is set up.
 #[test]
 fn configurations_are_checked() {
@@ -262,105 +293,5 @@ async fn write(writer: &mut BoxWriter, bytes: &[u8]) {
     for chunk in bytes.chunks(10_000) {
         let mut chunks = VecDeque::from([Bytes::copy_from_slice(chunk)]);
         writer.write_chunks(&mut chunks).await.expect("writes");
-    }
-}
-
-/// A store in memory with long ids that counts parts.
-#[derive(Debug, Default)]
-struct Counting {
-    memory: InMemory,
-    puts: AtomicUsize,
-    short_ids: bool,
-}
-
-#[async_trait]
-impl MultipartStore for Counting {
-    async fn create_multipart(&self, path: &Path) -> object_store::Result<MultipartId> {
-        self.memory.create_multipart(path).await
-    }
-
-    async fn put_part(
-        &self,
-        path: &Path,
-        id: &MultipartId,
-        part_idx: usize,
-        data: PutPayload,
-    ) -> object_store::Result<PartId> {
-        self.puts.fetch_add(1, Ordering::Relaxed);
-        self.memory.put_part(path, id, part_idx, data).await?;
-        let len = if self.short_ids { 4 } else { 1_000 };
-        Ok(PartId {
-            content_id: format!("{part_idx:0len$}"),
-        })
-    }
-
-    async fn complete_multipart(
-        &self,
-        path: &Path,
-        id: &MultipartId,
-        parts: Vec<PartId>,
-    ) -> object_store::Result<PutResult> {
-        for (index, part) in parts.iter().enumerate() {
-            assert_eq!(part.content_id.parse(), Ok(index), "ids stand in order");
-        }
-        self.memory.complete_multipart(path, id, parts).await
-    }
-
-    async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> object_store::Result<()> {
-        self.memory.abort_multipart(path, id).await
-    }
-}
-
-#[async_trait]
-impl ObjectStore for Counting {
-    async fn put_opts(
-        &self,
-        path: &Path,
-        payload: PutPayload,
-        options: PutOptions,
-    ) -> object_store::Result<PutResult> {
-        self.memory.put_opts(path, payload, options).await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        path: &Path,
-        options: PutMultipartOptions,
-    ) -> object_store::Result<Box<dyn MultipartUpload>> {
-        self.memory.put_multipart_opts(path, options).await
-    }
-
-    async fn get_opts(&self, path: &Path, options: GetOptions) -> object_store::Result<GetResult> {
-        self.memory.get_opts(path, options).await
-    }
-
-    fn delete_stream(
-        &self,
-        paths: BoxStream<'static, object_store::Result<Path>>,
-    ) -> BoxStream<'static, object_store::Result<Path>> {
-        self.memory.delete_stream(paths)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.memory.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
-        self.memory.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(
-        &self,
-        from: &Path,
-        to: &Path,
-        options: CopyOptions,
-    ) -> object_store::Result<()> {
-        self.memory.copy_opts(from, to, options).await
-    }
-}
-
-impl std::fmt::Display for Counting {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Counting")
     }
 }

@@ -1,0 +1,169 @@
+//! A store in memory that counts parts, and loses answers.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartId, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, UploadPart,
+    memory::InMemory,
+    multipart::{MultipartStore, PartId},
+    path::Path,
+};
+
+/// A store in memory with long ids that counts parts.
+#[derive(Debug, Default)]
+pub(crate) struct Counting {
+    pub(crate) memory: InMemory,
+    pub(crate) puts: AtomicUsize,
+    pub(crate) short_ids: bool,
+    /// Objects are made, but the answers to that are lost.
+    pub(crate) loses_answers: bool,
+    /// Nobody can look for objects.
+    pub(crate) is_blind: bool,
+}
+
+impl Counting {
+    fn answer(&self, put: PutResult) -> object_store::Result<PutResult> {
+        if self.loses_answers {
+            Err(lost())
+        } else {
+            Ok(put)
+        }
+    }
+}
+
+fn lost() -> object_store::Error {
+    object_store::Error::Generic {
+        store: "Counting",
+        source: "HTTP error: the answer was lost".into(),
+    }
+}
+
+#[async_trait]
+impl MultipartStore for Counting {
+    async fn create_multipart(&self, path: &Path) -> object_store::Result<MultipartId> {
+        self.memory.create_multipart(path).await
+    }
+
+    async fn put_part(
+        &self,
+        path: &Path,
+        id: &MultipartId,
+        part_idx: usize,
+        data: PutPayload,
+    ) -> object_store::Result<PartId> {
+        self.puts.fetch_add(1, Ordering::Relaxed);
+        self.memory.put_part(path, id, part_idx, data).await?;
+        let len = if self.short_ids { 4 } else { 1_000 };
+        Ok(PartId {
+            content_id: format!("{part_idx:0len$}"),
+        })
+    }
+
+    async fn complete_multipart(
+        &self,
+        path: &Path,
+        id: &MultipartId,
+        parts: Vec<PartId>,
+    ) -> object_store::Result<PutResult> {
+        for (index, part) in parts.iter().enumerate() {
+            assert_eq!(part.content_id.parse(), Ok(index), "ids stand in order");
+        }
+        let put = self.memory.complete_multipart(path, id, parts).await?;
+        self.answer(put)
+    }
+
+    async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> object_store::Result<()> {
+        self.memory.abort_multipart(path, id).await
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Counting {
+    async fn put_opts(
+        &self,
+        path: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> object_store::Result<PutResult> {
+        let put = self.memory.put_opts(path, payload, options).await?;
+        self.answer(put)
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        path: &Path,
+        options: PutMultipartOptions,
+    ) -> object_store::Result<Box<dyn MultipartUpload>> {
+        let upload = self.memory.put_multipart_opts(path, options).await?;
+        Ok(Box::new(Plain {
+            upload,
+            loses_answers: self.loses_answers,
+        }))
+    }
+
+    async fn get_opts(&self, path: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+        if self.is_blind && options.head {
+            return Err(lost());
+        }
+        self.memory.get_opts(path, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, object_store::Result<Path>>,
+    ) -> BoxStream<'static, object_store::Result<Path>> {
+        self.memory.delete_stream(paths)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        self.memory.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
+        self.memory.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(
+        &self,
+        from: &Path,
+        to: &Path,
+        options: CopyOptions,
+    ) -> object_store::Result<()> {
+        self.memory.copy_opts(from, to, options).await
+    }
+}
+
+/// An upload that has no id.
+#[derive(Debug)]
+struct Plain {
+    upload: Box<dyn MultipartUpload>,
+    loses_answers: bool,
+}
+
+#[async_trait]
+impl MultipartUpload for Plain {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        self.upload.put_part(data)
+    }
+
+    async fn complete(&mut self) -> object_store::Result<PutResult> {
+        let put = self.upload.complete().await?;
+        if self.loses_answers {
+            return Err(lost());
+        }
+        Ok(put)
+    }
+
+    async fn abort(&mut self) -> object_store::Result<()> {
+        self.upload.abort().await
+    }
+}
+
+impl std::fmt::Display for Counting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Counting")
+    }
+}
