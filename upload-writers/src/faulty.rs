@@ -174,11 +174,12 @@ impl FaultyWriter {
         if self.broken {
             return Err(WriteError::misuse("called after a failure"));
         }
-        // Stays if the fault strikes, or if the future is dropped during a stall.
-        self.broken = true;
-        let after = self.script.begin(call).await?;
-        self.broken = false;
-        Ok(after)
+        // Stays if the fault strikes, or if the future is dropped during a stall: but for that of a
+        // flush that can be left, which then was not begun.
+        self.broken = call != Call::Flush || !self.inner.flush_can_be_left();
+        let after = self.script.begin(call).await;
+        self.broken = after.is_err();
+        after
     }
 
     fn end(&mut self, after: After) -> Result<(), WriteError> {
@@ -208,6 +209,10 @@ impl UploadWriter for FaultyWriter {
         let written = self.inner.flush().await?;
         self.end(after)?;
         Ok(written)
+    }
+
+    fn flush_can_be_left(&self) -> bool {
+        self.inner.flush_can_be_left()
     }
 
     async fn close(&mut self) -> Result<Value, WriteError> {

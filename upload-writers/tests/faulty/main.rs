@@ -5,8 +5,9 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::{task::yield_now, time::timeout};
 use upload_writers::{
-    AbortReason, BoxWriter, Call, Fault, FaultyWriterFactory, Recorded, RecordingWriterFactory,
-    Reopened, WriteErrorKind, WriterFactory, conformance::facts,
+    AbortReason, BoxWriter, Call, Durability, Fault, FaultyWriterFactory, FileWriterConfig,
+    FileWriterFactory, Recorded, RecordingWriterFactory, Reopened, WriteErrorKind, WriterFactory,
+    conformance::facts,
 };
 
 fn setup() -> (RecordingWriterFactory, FaultyWriterFactory) {
@@ -100,6 +101,32 @@ async fn a_call_given_up_half_way_breaks_the_writer() {
     factory.disturb(Call::Write, 0, Fault::Stall(Duration::from_secs(3_600)));
     let gave_up = timeout(Duration::ZERO, writer.write_chunks(&mut chunk())).await;
     gave_up.expect_err("is stalled");
+    writer.flush().await.expect_err("only abort may follow");
+}
+
+/// A flush that the writer inside lets go of can be let go of before it has begun, too.
+#[tokio::test]
+async fn a_flush_can_be_left_if_that_inside_can() {
+    let (_, recording) = setup();
+    assert!(!opened(&recording).await.flush_can_be_left());
+    let dir = tempfile::tempdir().expect("temp dir");
+    let config = FileWriterConfig {
+        durability: Durability::Disk,
+        ..FileWriterConfig::new(dir.path())
+    };
+    let files = FileWriterFactory::new(config).expect("sets up");
+    let factory = FaultyWriterFactory::new(Arc::new(files));
+    let mut writer = opened(&factory).await;
+    assert!(writer.flush_can_be_left());
+    writer.write_chunks(&mut chunk()).await.expect("writes");
+    factory.disturb(Call::Flush, 0, Fault::Stall(Duration::from_secs(3_600)));
+    let left = timeout(Duration::ZERO, writer.flush()).await;
+    left.expect_err("is stalled");
+    let written = writer.write_chunks(&mut chunk()).await.expect("goes on");
+    assert_eq!(written.received, 6);
+    assert_eq!(writer.flush().await.expect("flushes").durable, 6);
+    factory.disturb(Call::Flush, 0, Fault::Fail(WriteErrorKind::Failed));
+    writer.flush().await.expect_err("fails");
     writer.flush().await.expect_err("only abort may follow");
 }
 
