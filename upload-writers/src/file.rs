@@ -254,6 +254,7 @@ fn probe(config: &FileWriterConfig) -> Result<(), FileSetupError> {
         }),
     }
 }
+
 /// Reads a checkpoint, for the fuzzer: the temporary name and the final one, both relative.
 #[cfg(all(feature = "testing", feature = "object-store"))]
 pub(crate) fn read_checkpoint(

@@ -27,6 +27,7 @@ macro_rules! configured {
             .map_err(ObjectStoreSetupError::Store)
     };
 }
+
 /// Why no factory of object_store writers can be made.
 #[derive(Debug, Error)]
 pub enum ObjectStoreSetupError {
@@ -94,11 +95,9 @@ impl ObjectStoreWriterFactory {
             };
             ObjectStoreWriterConfig { prefix, ..config }
         };
-        let _options = options;
-        let _not_built = |feature| ObjectStoreSetupError::NotBuilt {
-            scheme: url.scheme().to_owned(),
-            feature,
-        };
+        // What is built in then takes none.
+        #[cfg(not(any(feature = "object-store-s3", feature = "gcs", feature = "azure")))]
+        drop(options);
         match scheme {
             ObjectStoreScheme::Local => {
                 let dir = format!("/{path}");
@@ -119,35 +118,43 @@ impl ObjectStoreWriterFactory {
             #[cfg(feature = "object-store-s3")]
             ObjectStoreScheme::AmazonS3 => {
                 let builder = object_store::aws::AmazonS3Builder::new();
-                let store = configured!(builder, url, _options)?;
+                let store = configured!(builder, url, options)?;
                 Self::resumable(Arc::new(store), prefixed(config))
             }
             #[cfg(not(feature = "object-store-s3"))]
-            ObjectStoreScheme::AmazonS3 => Err(_not_built("object-store-s3")),
+            ObjectStoreScheme::AmazonS3 => Err(not_built(&url, "object-store-s3")),
             #[cfg(feature = "gcs")]
             ObjectStoreScheme::GoogleCloudStorage => {
                 let builder = object_store::gcp::GoogleCloudStorageBuilder::new();
-                let store = configured!(builder, url, _options)?;
+                let store = configured!(builder, url, options)?;
                 let parts = PartProfile::GCS;
                 let config = ObjectStoreWriterConfig { parts, ..config };
                 Self::resumable(Arc::new(store), prefixed(config))
             }
             #[cfg(not(feature = "gcs"))]
-            ObjectStoreScheme::GoogleCloudStorage => Err(_not_built("gcs")),
+            ObjectStoreScheme::GoogleCloudStorage => Err(not_built(&url, "gcs")),
             #[cfg(feature = "azure")]
             ObjectStoreScheme::MicrosoftAzure => {
                 let builder = object_store::azure::MicrosoftAzureBuilder::new();
-                let store = configured!(builder, url, _options)?;
+                let store = configured!(builder, url, options)?;
                 let parts = PartProfile::AZURE;
                 let config = ObjectStoreWriterConfig { parts, ..config };
                 Self::resumable(Arc::new(store), prefixed(config))
             }
             #[cfg(not(feature = "azure"))]
-            ObjectStoreScheme::MicrosoftAzure => Err(_not_built("azure")),
+            ObjectStoreScheme::MicrosoftAzure => Err(not_built(&url, "azure")),
             _ => Err(ObjectStoreSetupError::Unsupported {
                 scheme: url.scheme().to_owned(),
             }),
         }
+    }
+}
+
+#[cfg(not(all(feature = "object-store-s3", feature = "gcs", feature = "azure")))]
+fn not_built(url: &Url, feature: &'static str) -> ObjectStoreSetupError {
+    ObjectStoreSetupError::NotBuilt {
+        scheme: url.scheme().to_owned(),
+        feature,
     }
 }
 
