@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use bytes::Bytes;
 use serde_json::json;
 use upload_core::{
-    FileFacts, Holder, Now, Outcome, Output, OwnerTally, Sender, SenderConfig, SenderOutput,
-    Session, SessionConfig, SessionLimits, SlotRules, Verdict, WriterEvent,
+    CheckpointNews, FileFacts, Holder, Now, Outcome, Output, OwnerTally, Sender, SenderConfig,
+    SenderOutput, Session, SessionConfig, SessionLimits, SlotRules, Verdict, WriterEvent,
 };
 use upload_proto::UploadRef;
 
@@ -57,7 +57,7 @@ fn main() {
                     let wrote = WriterEvent::Wrote {
                         received: taken,
                         durable: taken,
-                        checkpoint: None,
+                        checkpoint: CheckpointNews::Same,
                     };
                     session.handle_writer(entry, wrote, now);
                 }

@@ -21,8 +21,9 @@ use tokio::{
 };
 use tokio_util::codec::Framed;
 use upload_core::{
-    DisconnectReason, FileFacts, Holder, Now, Outcome, Output, OwnerTally, Sender, SenderConfig,
-    SenderOutput, Session, SessionConfig, SessionLimits, SlotRules, Verdict, WriterEvent,
+    CheckpointNews, DisconnectReason, FileFacts, Holder, Now, Outcome, Output, OwnerTally, Sender,
+    SenderConfig, SenderOutput, Session, SessionConfig, SessionLimits, SlotRules, Verdict,
+    WriterEvent,
 };
 use upload_proto::{
     ClientMessage, Frame, ServerMessage, UploadRef,
@@ -72,7 +73,7 @@ async fn serve(stream: TcpStream) -> Result<Vec<u8>, Box<dyn Error>> {
                     let wrote = WriterEvent::Wrote {
                         received: stored.len() as u64,
                         durable: 0,
-                        checkpoint: None,
+                        checkpoint: CheckpointNews::Same,
                     };
                     session.handle_writer(entry, wrote, now());
                 }

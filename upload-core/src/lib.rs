@@ -51,8 +51,8 @@ mod window;
 pub use config::{Holder, Screen, SessionConfig, SessionLimits, SlotRules};
 pub use entry::{Entry, EntryStatus};
 pub use output::{
-    AbortReason, CallId, CallOutcome, DisconnectReason, EntryId, Event, Moment, Output, Parked,
-    RecordExpect, RecordVersion, StorageFault, StoreEvent, Verdict, WriterEvent,
+    AbortReason, CallId, CallOutcome, CheckpointNews, DisconnectReason, EntryId, Event, Moment,
+    Output, Parked, RecordExpect, RecordVersion, StorageFault, StoreEvent, Verdict, WriterEvent,
 };
 pub use record::{Lease, RECORD_BYTES_MAX, Record, RecordError, RecordPhase};
 pub use sender::{FileFacts, Outcome, Progress, Sender, SenderConfig, SenderOutput, SenderPhase};

@@ -289,6 +289,18 @@ pub enum Verdict {
     Refuse(Code),
 }
 
+/// What became of a writer's checkpoint since it was told last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckpointNews {
+    /// Nothing.
+    Same,
+    /// It is this one now.
+    New(Value),
+    /// There is none. Where there was one, nothing could be reopened with it that
+    /// became durable since, so the upload is not resumable any more (RESUME-1).
+    Absent,
+}
+
 /// What a writer did.
 #[derive(Debug)]
 pub enum WriterEvent {
@@ -303,8 +315,8 @@ pub enum WriterEvent {
         received: u64,
         /// Offset up to which they are durable.
         durable: u64,
-        /// The checkpoint, where it changed.
-        checkpoint: Option<Value>,
+        /// What became of the checkpoint by it.
+        checkpoint: CheckpointNews,
     },
     /// It is closed; the file has its name.
     Closed {
@@ -315,8 +327,8 @@ pub enum WriterEvent {
     Unparked(Box<Parked>),
     /// Reopened from the checkpoint, at exactly the offset asked for.
     Reopened {
-        /// The checkpoint, where it changed.
-        checkpoint: Option<Value>,
+        /// What became of the checkpoint by it.
+        checkpoint: CheckpointNews,
     },
     /// An earlier close had taken effect; only its answer was lost.
     ClosedBefore {

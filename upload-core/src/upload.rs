@@ -67,6 +67,9 @@ pub(crate) struct Upload {
     /// Offset up to which the writer made them durable.
     durable: u64,
     checkpoint: Option<Value>,
+    /// The writer had a checkpoint and has none any more: no record may tell of
+    /// what it made durable since.
+    has_lost_checkpoint: bool,
     /// A complete frame was found right.
     finish: bool,
     /// What the application said about storing it.
@@ -77,9 +80,7 @@ pub(crate) struct Upload {
     opened: bool,
 
     saver: Saver,
-    /// The record is being deleted although the upload goes on; until it is, the
-    /// upload may have become another holder's.
-    forgets_record: bool,
+    forgetting: Forgetting,
     /// What the writer of an ended upload is told once the record is gone.
     to_abort: Option<AbortReason>,
     epoch: u64,
@@ -118,6 +119,18 @@ pub(crate) struct Resuming {
     /// The epoch the record had when it was read first; whoever raised it since
     /// asked later, also under the same client's name.
     pub(crate) seen_epoch: Option<u64>,
+}
+
+/// Whether a record is still to be deleted although the upload goes on without
+/// one; until it is, the upload may have become another holder's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Forgetting {
+    /// There is none.
+    No,
+    /// The store was asked to.
+    Asked,
+    /// The store did not, or nobody knows whether there is one.
+    Failed,
 }
 
 /// What the application said about storing a file that is all here.
@@ -206,12 +219,13 @@ impl Upload {
             written: 0,
             durable: 0,
             checkpoint: None,
+            has_lost_checkpoint: false,
             finish: false,
             allowed: Allowed::Unasked,
             has_writer: false,
             opened: false,
             saver,
-            forgets_record: false,
+            forgetting: Forgetting::No,
             to_abort: None,
             epoch: 1,
             birth: Arc::default(),
@@ -320,6 +334,7 @@ impl Upload {
 
     /// Lets every part take the step that has become possible.
     fn settle(&mut self, cx: &mut Context<'_>) {
+        self.forget_when_lost(cx);
         self.inspect_when_ready(cx);
         self.finish_when_ready(cx);
         self.leave_when_quiet(cx);

@@ -102,7 +102,8 @@ pub trait UploadWriter: Send {
     /// reopened.
     ///
     /// Valid once open. It may change with each call that stores something, and has at most
-    /// [`CHECKPOINT_BYTES_MAX`] bytes.
+    /// [`CHECKPOINT_BYTES_MAX`] bytes. Once it would need more, the writer returns `None`, and its
+    /// upload goes on without being resumable.
     fn checkpoint(&self) -> Option<Checkpoint> {
         None
     }

@@ -14,7 +14,7 @@ use crate::{
     crc::Mark,
     saver::Saving,
     undoing::Mine,
-    upload::{Context, Upload},
+    upload::{Context, Forgetting, Upload},
 };
 
 /// A lease is renewed when this part of its life is over.
@@ -35,7 +35,12 @@ impl Upload {
         if self.phase.is_over() {
             return;
         }
-        if !self.saver.is_enabled() && !matches!(event, StoreEvent::Forgotten) {
+        if !self.saver.is_enabled() {
+            self.forgetting = match event {
+                StoreEvent::Forgotten => Forgetting::No,
+                StoreEvent::Conflict | StoreEvent::Failed => Forgetting::Failed,
+                _ => self.forgetting,
+            };
             return;
         }
         match event {
@@ -43,8 +48,7 @@ impl Upload {
             StoreEvent::Failed => self.store_failed(cx),
             StoreEvent::Conflict => self.store_conflict(cx),
             StoreEvent::Found(found) => self.store_found(found, cx),
-            StoreEvent::Forgotten => self.forgets_record = false,
-            StoreEvent::Evicted => {}
+            StoreEvent::Forgotten | StoreEvent::Evicted => {}
         }
         self.settle(cx);
         self.tell_if_due(cx);
@@ -183,7 +187,7 @@ impl Upload {
 
     /// Returns whether another connection could continue this upload.
     pub(super) fn can_be_resumed(&self) -> bool {
-        self.saver.is_enabled()
+        self.saver.is_enabled() && !self.has_lost_checkpoint
     }
 
     /// What the record should say now.
@@ -255,7 +259,21 @@ impl Upload {
             .deadline(self.target(), config.limits.save_interval, renew)
     }
 
-    /// RESUME-1: a record that would be too large switches resuming off.
+    /// RESUME-2: what a record tells can be reopened with the checkpoint that it
+    /// holds; without one, none is kept.
+    pub(super) fn forget_when_lost(&mut self, cx: &mut Context<'_>) {
+        // Which version to delete is known once no save is under way.
+        let is_due = self.has_lost_checkpoint
+            && self.saver.is_enabled()
+            && !self.saver.is_busy()
+            && !self.phase.is_over();
+        if is_due {
+            self.keep_no_record(cx);
+        }
+    }
+
+    /// RESUME-1: a record that would be too large, or would lead nowhere, switches
+    /// resuming off.
     fn keep_no_record(&mut self, cx: &mut Context<'_>) {
         self.entry.resumable = false;
         if let Some(code) = self.leaving
@@ -266,8 +284,12 @@ impl Upload {
             return self.fail(code, AbortReason::SessionClosed, cx);
         }
         self.saver.disable();
+        if self.saver.has_told_writer() {
+            // The answer of a save may have been lost.
+            self.forgetting = Forgetting::Failed;
+        }
         if let Some(expect) = self.saver.version() {
-            self.forgets_record = true;
+            self.forgetting = Forgetting::Asked;
             cx.out.push(Output::Forget {
                 entry: self.entry.id,
                 upload: self.upload(),

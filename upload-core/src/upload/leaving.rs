@@ -9,7 +9,7 @@ use crate::{
     crc::Running,
     session::Outbox,
     undoing::{Standing, Undoing},
-    upload::{Context, Upload},
+    upload::{Context, Forgetting, Upload},
 };
 
 /// How an upload left its connection.
@@ -71,11 +71,9 @@ impl Upload {
         if self.has_writer {
             self.has_writer = false;
             let entry = self.entry.id;
-            let end = if self.saver.has_told_writer() && self.saver.is_enabled() {
+            let end = if self.saver.has_told_writer() && self.may_have_record() {
                 self.to_abort = Some(reason);
                 Output::Halt { entry }
-            } else if self.forgets_record {
-                Output::Release { entry }
             } else {
                 Output::Abort { entry, reason }
             };
@@ -94,16 +92,21 @@ impl Upload {
         self.departure = Some(Departure::Ended(Box::new(snapshot)));
     }
 
+    /// Returns whether there may be a record of it in the store.
+    fn may_have_record(&self) -> bool {
+        self.saver.is_enabled() || self.forgetting != Forgetting::No
+    }
+
     /// Returns what is still to be done about an ended upload's record and writer.
     pub(crate) fn undoing(&self) -> Option<(Undoing, Standing)> {
         let has_ended = matches!(self.phase, Phase::Failed | Phase::Cancelled);
-        if !has_ended || !self.saver.is_enabled() {
+        if !has_ended || !self.may_have_record() {
             return None;
         }
         let slot = Arc::clone(&self.entry.slot);
         let undoing = Undoing::new(self.upload(), slot, self.mine(), self.to_abort);
         let standing = match self.saver.version() {
-            _ if self.saver.is_busy() => Standing::Awaited,
+            _ if self.saver.is_busy() || self.forgetting == Forgetting::Asked => Standing::Awaited,
             Some(version) => Standing::At(version),
             None => Standing::Unknown,
         };

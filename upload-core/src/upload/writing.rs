@@ -5,7 +5,7 @@ use std::sync::Arc;
 use upload_proto::Code;
 
 use crate::{
-    AbortReason, Moment, Output, Phase, Step, StorageFault, Verdict, WriterEvent,
+    AbortReason, CheckpointNews, Moment, Output, Phase, Step, StorageFault, Verdict, WriterEvent,
     crc::Running,
     upload::{Allowed, Context, Upload},
 };
@@ -42,7 +42,7 @@ impl Upload {
                 self.step(Step::Accepted);
                 if self.has_writer {
                     // It was reopened before the head was judged again.
-                    self.writer_opened(None, cx);
+                    self.writer_opened(CheckpointNews::Same, cx);
                 } else {
                     self.has_writer = true;
                     cx.out.push(Output::Open {
@@ -58,7 +58,10 @@ impl Upload {
     /// Learns what the writer did.
     pub(crate) fn writer(&mut self, event: WriterEvent, cx: &mut Context<'_>) {
         match event {
-            WriterEvent::Opened { checkpoint } => self.writer_opened(checkpoint, cx),
+            WriterEvent::Opened { checkpoint } => {
+                let news = checkpoint.map_or(CheckpointNews::Absent, CheckpointNews::New);
+                self.writer_opened(news, cx);
+            }
             WriterEvent::Wrote {
                 received,
                 durable,
@@ -77,7 +80,8 @@ impl Upload {
                     self.continue_at(parked.received, parked.durable);
                     self.crc = parked.crc;
                     // What is durable counts only with the checkpoint that goes with it.
-                    self.note_checkpoint(parked.checkpoint);
+                    let news = parked.checkpoint;
+                    self.note_checkpoint(news.map_or(CheckpointNews::Absent, CheckpointNews::New));
                     // The one taken for this claim counts the same upload again.
                     self.token = parked.token;
                     self.go_on(cx);
@@ -110,7 +114,7 @@ impl Upload {
         self.settle(cx);
     }
 
-    fn writer_opened(&mut self, checkpoint: Option<serde_json::Value>, cx: &mut Context<'_>) {
+    fn writer_opened(&mut self, checkpoint: CheckpointNews, cx: &mut Context<'_>) {
         if !self.step(Step::Opened) {
             return;
         }
@@ -128,7 +132,7 @@ impl Upload {
         &mut self,
         received: u64,
         durable: u64,
-        checkpoint: Option<serde_json::Value>,
+        checkpoint: CheckpointNews,
         cx: &mut Context<'_>,
     ) {
         if !self.has_writer || self.phase.is_over() {
@@ -206,10 +210,18 @@ impl Upload {
     }
 
     /// What reopening needs has changed, so the record has to as well.
-    fn note_checkpoint(&mut self, checkpoint: Option<serde_json::Value>) {
-        if checkpoint.is_some() && checkpoint != self.checkpoint {
-            self.checkpoint = checkpoint;
-            self.saver.outdate();
+    fn note_checkpoint(&mut self, news: CheckpointNews) {
+        match news {
+            CheckpointNews::New(checkpoint) if self.checkpoint.as_ref() != Some(&checkpoint) => {
+                self.checkpoint = Some(checkpoint);
+                self.saver.outdate();
+            }
+            CheckpointNews::Absent if self.checkpoint.is_some() => {
+                self.checkpoint = None;
+                self.has_lost_checkpoint = true;
+                self.entry.resumable = false;
+            }
+            CheckpointNews::Same | CheckpointNews::New(_) | CheckpointNews::Absent => {}
         }
     }
 

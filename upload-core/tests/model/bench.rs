@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use serde_json::Value;
 use upload_core::{
-    EntryId, EntryStatus, Holder, Now as Clock, Output, Session, SessionConfig, SessionLimits,
-    SlotRules, StorageFault, Verdict, WriterEvent,
+    CheckpointNews, EntryId, EntryStatus, Holder, Now as Clock, Output, Session, SessionConfig,
+    SessionLimits, SlotRules, StorageFault, Verdict, WriterEvent,
 };
 use upload_proto::{
     ClientMessage, Code, Frame, FrameError, FrameErrorKind, Register, ServerMessage, Status,
@@ -277,7 +277,7 @@ impl Bench {
                 WriterEvent::Wrote {
                     received: it.written,
                     durable: it.written,
-                    checkpoint: None,
+                    checkpoint: CheckpointNews::Same,
                 }
             }
             Command::Close => {

@@ -1,7 +1,7 @@
 //! PROTOCOL 8: trouble with the store.
 
 use serde_json::{Value, json};
-use upload_core::{DisconnectReason, Output, StoreEvent, WriterEvent};
+use upload_core::{CheckpointNews, DisconnectReason, Output, StoreEvent, WriterEvent};
 use upload_proto::{Code, ServerMessage};
 
 use crate::rig::{Mood, Rig, up};
@@ -178,7 +178,7 @@ fn a_record_that_is_too_large() {
     let wrote = WriterEvent::Wrote {
         received: 4,
         durable: 4,
-        checkpoint: Some(Value::from("x".repeat(20_000))),
+        checkpoint: CheckpointNews::New(Value::from("x".repeat(20_000))),
     };
     rig.session.handle_writer(entry, wrote, now);
     rig.pass(200).text(r#"{"type":"ping"}"#);
@@ -187,6 +187,114 @@ fn a_record_that_is_too_large() {
     assert!(rig.room.borrow().record(1).is_none());
     rig.chunk(1, 1, "efgh").chunk(1, 2, "ijkl").complete(1);
     assert_eq!(rig.sent().last().expect("an ending"), "1:complete 12@3");
+}
+
+/// RESUME-2, RESUME-3: a parked upload knows a newer checkpoint than a record that
+/// could not be saved.
+#[test]
+fn a_return_knows_the_newest_checkpoint() {
+    let mut rig = Rig::new();
+    let client = json!({"upload_name": "keep", "client_size": 12, "client_id": "tab"});
+    rig.register_as(1, client).chunk(1, 0, "abcd").pass(200);
+    rig.room.borrow_mut().store_mood = Mood::Fails;
+    let entry = rig.session.entries().next().expect("it is held").id;
+    let now = rig.now();
+    let wrote = WriterEvent::Wrote {
+        received: 4,
+        durable: 4,
+        checkpoint: CheckpointNews::New("newer".into()),
+    };
+    rig.session.handle_writer(entry, wrote, now);
+    rig.disconnect(DisconnectReason::Lost);
+    let checkpoint = |rig: &Rig| rig.room.borrow().record(1).expect("a record").checkpoint;
+    assert_eq!(checkpoint(&rig), Some(Value::from(0)));
+
+    rig.room.borrow_mut().store_mood = Mood::Works;
+    let mut rig = rig.beside(2, |_| {});
+    rig.resume(1, Some("tab"));
+    let Some(Output::Evict { entry, .. }) = rig.unanswered.pop_front() else {
+        panic!("the old connection is asked first");
+    };
+    rig.store(entry, StoreEvent::Evicted).pass(200);
+    assert_eq!(rig.sent()[0], "1:resumed 4@1");
+    assert_eq!(checkpoint(&rig), Some("newer".into()));
+}
+
+/// RESUME-1, RESUME-2: a writer that can tell no more where its bytes are has no
+/// record that promises them, and goes on.
+#[test]
+fn a_checkpoint_that_is_lost() {
+    let mut rig = Rig::new();
+    rig.room.borrow_mut().told_max = 4;
+    rig.register(1, "keep", 12).chunk(1, 0, "abcd").pass(200);
+    assert_eq!(rig.room.borrow().record(1).expect("a record").offset, 4);
+    rig.sent();
+    rig.chunk(1, 1, "efgh");
+    let told: Vec<_> = rig.messages().into_iter().filter_map(resumable).collect();
+    assert_eq!(told, [(false, Some(Code::NotResumable))]);
+    assert!(rig.room.borrow().record(1).is_none());
+    rig.pass(20_000);
+    assert!(
+        rig.room.borrow().record(1).is_none(),
+        "none is written anew"
+    );
+    rig.chunk(1, 2, "ijkl").complete(1);
+    assert_eq!(rig.sent().last().expect("an ending"), "1:complete 12@3");
+}
+
+/// RESUME-2: a save that is under way meanwhile is the last one.
+#[test]
+fn a_checkpoint_that_is_lost_during_a_save() {
+    let mut rig = Rig::new();
+    rig.room.borrow_mut().told_max = 8;
+    rig.register(1, "keep", 16).chunk(1, 0, "abcd").pass(200);
+    rig.room.borrow_mut().store_mood = Mood::Silent;
+    rig.chunk(1, 1, "efgh").pass(200).sent();
+    rig.chunk(1, 2, "ijkl").pass(200);
+    for message in rig.messages() {
+        if let ServerMessage::Progress(it) = message {
+            assert_eq!(it.bytes_durable, 4, "what the record says");
+        }
+    }
+    assert_eq!(rig.unanswered.len(), 1);
+    rig.answer();
+    assert!(matches!(rig.unanswered[0], Output::Forget { .. }));
+    rig.answer();
+    assert!(rig.room.borrow().record(1).is_none() && rig.unanswered.is_empty());
+    let told: Vec<_> = rig.messages().into_iter().filter_map(resumable).collect();
+    assert_eq!(told, [(false, Some(Code::NotResumable))]);
+}
+
+/// RESUME-1: without its client nobody could go on with it, so it is undone.
+#[test]
+fn a_checkpoint_that_is_lost_behind_a_lost_connection() {
+    let mut rig = Rig::new();
+    rig.room.borrow_mut().told_max = 4;
+    rig.register(1, "keep", 12).chunk(1, 0, "abcd").pass(200);
+    rig.room.borrow_mut().write_mood = Mood::Silent;
+    rig.chunk(1, 1, "efgh").disconnect(DisconnectReason::Lost);
+    rig.told();
+    rig.answer();
+    assert_eq!(rig.told(), ["write efgh", "abort SessionClosed"]);
+    assert!(rig.room.borrow().record(1).is_none());
+    assert!(rig.session.is_finished());
+}
+
+/// RESUME-1, RESUME-8: a store that does not delete the record is asked once more
+/// at the end, so that nothing is left behind.
+#[test]
+fn a_record_that_is_not_deleted_at_once() {
+    let mut rig = Rig::new();
+    rig.room.borrow_mut().told_max = 4;
+    rig.register(1, "keep", 12).chunk(1, 0, "abcd").pass(200);
+    rig.room.borrow_mut().store_mood = Mood::Fails;
+    rig.chunk(1, 1, "efgh").sent();
+    rig.room.borrow_mut().store_mood = Mood::Works;
+    assert!(rig.room.borrow().record(1).is_some());
+    rig.told();
+    rig.cancel(1);
+    assert_eq!(rig.told(), ["abort Cancelled"]);
+    assert!(rig.room.borrow().record(1).is_none());
 }
 
 /// RESUME-1: from the start, with metadata that fills it.

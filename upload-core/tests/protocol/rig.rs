@@ -22,8 +22,8 @@ use std::{
 use bytes::Bytes;
 use serde_json::{Value, json};
 use upload_core::{
-    CallOutcome, DisconnectReason, EntryId, Event, Moment, Now, Output, OwnerTally, RecordVersion,
-    Session, SessionConfig, StoreEvent, Verdict, WriterEvent,
+    CallOutcome, CheckpointNews, DisconnectReason, EntryId, Event, Moment, Now, Output, OwnerTally,
+    RecordVersion, Session, SessionConfig, StoreEvent, Verdict, WriterEvent,
 };
 use upload_proto::{ClientMessage, Code, Frame, ServerMessage, Snapshot, UploadRef};
 
@@ -472,10 +472,16 @@ impl Rig {
                 let bytes = &mut room.files[*file].bytes;
                 bytes.extend_from_slice(&data);
                 let received = bytes.len() as u64;
+                let durable = received / step * step;
+                let checkpoint = if durable > room.told_max {
+                    CheckpointNews::Absent
+                } else {
+                    CheckpointNews::Same
+                };
                 Some(WriterEvent::Wrote {
                     received,
-                    durable: received / step * step,
-                    checkpoint: None,
+                    durable,
+                    checkpoint,
                 })
             }
             Output::Close { .. } => {

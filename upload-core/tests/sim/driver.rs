@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use serde_json::Value;
-use upload_core::{EntryId, Parked, StorageFault, WriterEvent};
+use upload_core::{CheckpointNews, EntryId, Parked, StorageFault, WriterEvent};
 
 use crate::{
     host::{Answer, Host, ParkedWriter, Queue, Stage},
@@ -241,7 +241,8 @@ impl World {
             Call::Open => {
                 let handle = self.storage.open(driver.key, node);
                 driver.handle = Some(handle);
-                let checkpoint = self.fresh_checkpoint(driver, keeping);
+                driver.checkpoint = self.storage.checkpoint(handle, keeping);
+                let checkpoint = driver.checkpoint.clone();
                 WriterEvent::Opened { checkpoint }
             }
             Call::Unpark(parked) => {
@@ -255,7 +256,7 @@ impl World {
             }
             Call::Reopen(None, 0, _) => {
                 driver.handle = Some(self.storage.open(driver.key, node));
-                let checkpoint = self.fresh_checkpoint(driver, keeping);
+                let checkpoint = self.checkpoint_news(driver, keeping);
                 WriterEvent::Reopened { checkpoint }
             }
             Call::Reopen(None, offset, _) => {
@@ -269,9 +270,10 @@ impl World {
                     .storage
                     .reopen(driver.key, node, keeping, checkpoint, (*offset, *epoch))
                 {
-                    Reopened::Open(handle, checkpoint) => {
+                    Reopened::Open(handle) => {
                         driver.handle = Some(handle);
                         driver.written = (*offset, *offset);
+                        let checkpoint = self.checkpoint_news(driver, keeping);
                         WriterEvent::Reopened { checkpoint }
                     }
                     Reopened::Closed(result) => WriterEvent::ClosedBefore { result },
@@ -299,7 +301,7 @@ impl World {
                     driver.written = self.storage.write(handle, data, keeping);
                 }
                 let (received, durable) = driver.written;
-                let checkpoint = self.fresh_checkpoint(driver, keeping);
+                let checkpoint = self.checkpoint_news(driver, keeping);
                 WriterEvent::Wrote {
                     received,
                     durable,
@@ -315,7 +317,7 @@ impl World {
                 WriterEvent::Wrote {
                     received,
                     durable,
-                    checkpoint: None,
+                    checkpoint: CheckpointNews::Same,
                 }
             }
             Call::Close => {
@@ -337,13 +339,25 @@ impl World {
         })
     }
 
-    fn fresh_checkpoint(&self, driver: &mut Driver, keeping: Keeping) -> Option<Value> {
-        let checkpoint = self.storage.checkpoint(driver.handle?, keeping)?;
-        if driver.checkpoint.as_ref() == Some(&checkpoint) {
-            return None;
+    fn checkpoint_news(&mut self, driver: &mut Driver, keeping: Keeping) -> CheckpointNews {
+        let Some(handle) = driver.handle else {
+            return CheckpointNews::Same;
+        };
+        let before = driver.checkpoint.take();
+        driver.checkpoint = self.storage.checkpoint(handle, keeping);
+        match &driver.checkpoint {
+            now if *now == before && now.is_some() => CheckpointNews::Same,
+            Some(checkpoint) => CheckpointNews::New(checkpoint.clone()),
+            None => {
+                if keeping != Keeping::NoCheckpoint
+                    && let Some(truth) = self.truth.get_mut(&driver.key)
+                {
+                    truth.lost_checkpoint = true;
+                    truth.lost_record = true;
+                }
+                CheckpointNews::Absent
+            }
         }
-        driver.checkpoint = Some(checkpoint.clone());
-        Some(checkpoint)
     }
 
     /// RESUME-2: a writer may have nothing to go on from only where the upload

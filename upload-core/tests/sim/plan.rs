@@ -27,6 +27,8 @@ pub(crate) struct Setup {
     pub(crate) head_bytes: u32,
     pub(crate) window: u64,
     pub(crate) keeping: Keeping,
+    /// Most parts that fit into a checkpoint.
+    pub(crate) parts_told_max: u64,
     pub(crate) parked_max: usize,
     /// Longest usual delay of a message, in milliseconds.
     pub(crate) delay: u64,
@@ -43,7 +45,7 @@ pub(crate) enum Keeping {
     AtOnce,
     /// What is written is durable after a flush.
     OnFlush,
-    /// Whole parts are durable, and the checkpoint lists them.
+    /// Whole parts are durable, and the checkpoint lists them as long as they fit.
     Parts(u64),
     /// It can not be reopened.
     NoCheckpoint,
@@ -205,7 +207,7 @@ impl Plan {
         let mut rng = Rng::new(seed);
         let memory_store = rng.chance(15);
         let chunk_size = rng.pick(&[8, 16, 24, 64]);
-        let setup = Setup {
+        let mut setup = Setup {
             nodes: if memory_store {
                 1
             } else {
@@ -222,6 +224,7 @@ impl Plan {
                 6..9 => Keeping::Parts(rng.pick(&[20, 48, 150])),
                 _ => Keeping::NoCheckpoint,
             },
+            parts_told_max: u64::MAX,
             parked_max: rng.pick(&[1, 4, 32]),
             delay: rng.pick(&[2, 20, 120]),
             writer_delay: rng.pick(&[0, 5, 60]),
@@ -254,6 +257,9 @@ impl Plan {
                 _ => WriterTrouble::Slow(rng.range(50, 9000)),
             };
             faults.push(Fault::Writer(rng.range(0, 60) as u32, trouble));
+        }
+        if rng.chance(30) {
+            setup.parts_told_max = rng.range(0, 6);
         }
         Self {
             seed,

@@ -22,6 +22,8 @@ pub(crate) struct Storage {
     files: Vec<File>,
     handles: BTreeMap<Handle, usize>,
     next: Handle,
+    /// Most parts that fit into a checkpoint.
+    parts_told_max: u64,
 }
 
 /// One upload's files, from its first writer to its last.
@@ -48,7 +50,7 @@ struct File {
 
 /// What reopening found.
 pub(crate) enum Reopened {
-    Open(Handle, Option<Value>),
+    Open(Handle),
     Closed(Value),
     Gone,
     /// A newer holder was here.
@@ -58,6 +60,13 @@ pub(crate) enum Reopened {
 }
 
 impl Storage {
+    pub(crate) fn new(parts_told_max: u64) -> Self {
+        Self {
+            parts_told_max,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn open(&mut self, key: Key, node: usize) -> Handle {
         let line = self.lines.len();
         let file = self.files.len();
@@ -136,8 +145,7 @@ impl Storage {
             self.handles.insert(self.next, old);
             self.next
         };
-        let checkpoint = self.checkpoint(handle, keeping);
-        Reopened::Open(handle, checkpoint)
+        Reopened::Open(handle)
     }
 
     /// Appends; returns how far it came and what of it is durable.
@@ -167,6 +175,7 @@ impl Storage {
         let file = &self.files[self.handles[&handle]];
         match keeping {
             Keeping::NoCheckpoint => None,
+            Keeping::Parts(size) if file.durable as u64 / size > self.parts_told_max => None,
             Keeping::Parts(_) => Some(json!({"line": file.line, "kept": file.durable})),
             _ => Some(json!({"line": file.line})),
         }

@@ -135,7 +135,8 @@ impl World {
         if is_kept && it.status != Status::Complete {
             // RESUME-2: announced <= recorded, whoever wrote the record last.
             let recorded = self.records.last.get(&key).map(|it| it.offset);
-            let is_resumable = it.resumable != Some(false);
+            let lost_checkpoint = self.truth.get(&key).is_some_and(|it| it.lost_checkpoint);
+            let is_resumable = it.resumable != Some(false) && !lost_checkpoint;
             if is_resumable && it.bytes_durable > recorded.unwrap_or_default() && !self.is_lossy {
                 let told = it.bytes_durable;
                 self.fail(format!(
@@ -147,8 +148,11 @@ impl World {
             && truth.slot != "file"
             && it.status != Status::Complete
         {
-            truth.durable_told = truth.durable_told.max(it.bytes_durable);
             truth.lost_record |= it.resumable == Some(false);
+            // What is durable without a record is promised to nobody.
+            if !truth.lost_checkpoint {
+                truth.durable_told = truth.durable_told.max(it.bytes_durable);
+            }
         }
         let is_ending = it.status != Status::Uploading || it.detached == Some(true);
         let ending = (it.status, it.detached);
@@ -156,9 +160,11 @@ impl World {
             return;
         };
         if let Some(before) = told.ended {
-            // What left can come back and end; who registers anew may be refused.
-            let has_left = before.1 == Some(true);
-            if before != ending && !has_left && self.is_honest(conn) {
+            // What left can come back and end; who registers anew may be refused. What
+            // ended without a checkpoint comes back as long as its record is not deleted.
+            let lost_checkpoint = self.truth.get(&key).is_some_and(|it| it.lost_checkpoint);
+            let may_return = before.1 == Some(true) || lost_checkpoint;
+            if before != ending && !may_return && self.is_honest(conn) {
                 self.fail(format!("COMPLETE-6: {ending:?} after {before:?}"));
             }
             return;

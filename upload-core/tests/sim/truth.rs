@@ -21,6 +21,8 @@ pub(crate) struct Truth {
     pub(crate) may_be_gone: bool,
     /// Somebody was told that it can not be resumed, at least for a while.
     pub(crate) lost_record: bool,
+    /// Its writer could tell no more where its bytes are.
+    pub(crate) lost_checkpoint: bool,
     /// A process died that may have held its only writer.
     pub(crate) is_orphaned: bool,
 }

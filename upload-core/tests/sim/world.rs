@@ -181,7 +181,7 @@ impl World {
             nodes: (0..plan.setup.nodes).map(node).collect(),
             tabs: Vec::new(),
             records: Records::default(),
-            storage: Storage::default(),
+            storage: Storage::new(plan.setup.parts_told_max),
             truth: BTreeMap::new(),
             weather: Weather::default(),
             store_calls: 0,

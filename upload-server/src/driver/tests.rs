@@ -1,5 +1,7 @@
 //! Drivers with a writer that notes its calls and can be held up.
 
+mod checkpoints;
+
 use std::{sync::atomic::Ordering, task::Waker};
 
 use async_trait::async_trait;
@@ -480,29 +482,4 @@ fn reopening_goes_on_where_the_checkpoint_says() {
     assert!(drive(&mut drivers)[0].starts_with("Reopened"));
     drivers.reopen(EntryId(4), gate.storage(true), None, 1);
     assert_eq!(drive(&mut drivers), ["Gone", "rested"]);
-}
-
-/// RESUME-1: only uploads with a record pay for checkpoints, and only for new ones.
-#[test]
-fn checkpoints_are_told_when_they_change() {
-    let gate = Gate::open();
-    let mut drivers = Drivers::default();
-    drivers.open(ENTRY, gate.storage(true));
-    drivers.write(ENTRY, chunk("abc"));
-    let mut cx = Context::from_waker(Waker::noop());
-    let mut told = Vec::new();
-    for text in ["de", "f"] {
-        while let Poll::Ready(Report::Event { event, .. }) = drivers.poll(&mut cx) {
-            told.push(match event {
-                WriterEvent::Opened { checkpoint } | WriterEvent::Wrote { checkpoint, .. } => {
-                    checkpoint
-                }
-                other => panic!("{other:?}"),
-            });
-        }
-        drivers.write(ENTRY, chunk(text));
-    }
-    let known: Vec<_> = told.iter().flatten().collect();
-    assert_eq!(known, [&json!({ "object": 1 })]);
-    assert_eq!(told.len(), 3);
 }

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use serde_json::Value;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::ReusableBoxFuture;
-use upload_core::{AbortReason, Parked, WriterEvent};
+use upload_core::{AbortReason, CheckpointNews, Parked, WriterEvent};
 use upload_writers::{BoxWriter, Written};
 
 use super::job::{Done, Job, Outcome, Storage, Task};
@@ -288,11 +288,14 @@ impl Driver {
         self.held = self.writer.as_ref().map(Held::by).unwrap_or_default();
         match done.outcome {
             Outcome::Opened => {
-                let checkpoint = self.new_checkpoint();
+                let checkpoint = match self.checkpoint_news() {
+                    CheckpointNews::New(checkpoint) => Some(checkpoint),
+                    CheckpointNews::Same | CheckpointNews::Absent => None,
+                };
                 (Some(WriterEvent::Opened { checkpoint }), false)
             }
             Outcome::Reopened => {
-                let checkpoint = self.new_checkpoint();
+                let checkpoint = self.checkpoint_news();
                 (Some(WriterEvent::Reopened { checkpoint }), false)
             }
             Outcome::ClosedBefore(result) => (Some(WriterEvent::ClosedBefore { result }), true),
@@ -304,10 +307,15 @@ impl Driver {
                 self.is_flush_due = self.was_flush;
                 // A checkpoint leads to what is durable, so it is another one only when that is.
                 let is_same = self.checkpoint.is_some() && before.durable == written.durable;
+                let checkpoint = if is_same {
+                    CheckpointNews::Same
+                } else {
+                    self.checkpoint_news()
+                };
                 let event = WriterEvent::Wrote {
                     received: written.received,
                     durable: written.durable,
-                    checkpoint: if is_same { None } else { self.new_checkpoint() },
+                    checkpoint,
                 };
                 (Some(event), false)
             }
@@ -374,16 +382,21 @@ impl Driver {
         None
     }
 
-    /// Returns the writer's checkpoint where the record keeps one and it changed.
-    fn new_checkpoint(&mut self) -> Option<Value> {
-        if !self.storage.facts.resumable {
-            return None;
+    /// Returns what became of the writer's checkpoint, where a record keeps it.
+    ///
+    /// That there is none is told each time: whether there was one before the writer was parked or
+    /// reopened, the core knows.
+    fn checkpoint_news(&mut self) -> CheckpointNews {
+        let is_kept = self.storage.facts.resumable;
+        let Some(writer) = self.writer.as_ref().filter(|_| is_kept) else {
+            return CheckpointNews::Same;
+        };
+        let before = self.checkpoint.take();
+        self.checkpoint = writer.checkpoint().map(|checkpoint| checkpoint.0);
+        match &self.checkpoint {
+            None => CheckpointNews::Absent,
+            Some(_) if self.checkpoint == before => CheckpointNews::Same,
+            Some(checkpoint) => CheckpointNews::New(checkpoint.clone()),
         }
-        let checkpoint = self.writer.as_ref()?.checkpoint()?.0;
-        if self.checkpoint.as_ref() == Some(&checkpoint) {
-            return None;
-        }
-        self.checkpoint = Some(checkpoint.clone());
-        Some(checkpoint)
     }
 }

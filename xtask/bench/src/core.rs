@@ -14,8 +14,8 @@ use clap::Parser;
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use upload_core::{
-    Holder, Now, Output, OwnerTally, Session, SessionConfig, SessionLimits, SlotRules, Verdict,
-    WriterEvent,
+    CheckpointNews, Holder, Now, Output, OwnerTally, Session, SessionConfig, SessionLimits,
+    SlotRules, Verdict, WriterEvent,
 };
 use upload_proto::{ClientMessage, Frame, ServerMessage, UploadRef};
 
@@ -182,7 +182,7 @@ fn drain(session: &mut Session, received: &mut u64, messages: &mut Vec<ServerMes
                 let wrote = WriterEvent::Wrote {
                     received: *received,
                     durable: *received,
-                    checkpoint: None,
+                    checkpoint: CheckpointNews::Same,
                 };
                 session.handle_writer(entry, wrote, now());
             }

@@ -30,9 +30,9 @@ mutants! {
     "intake.rs": "a chunk beyond the next one is stored (FR-5, PC-4)"
         "if index > self.next_index {" => "if false {";
     "intake.rs": "the next index is rounded up after a resume"
-        "next_index: received / u64::from(chunk_size.max(1))," => "next_index: received.div_ceil(u64::from(chunk_size.max(1))),";
+        "next_index: whole_chunks(received, chunk_size)," => "next_index: received.div_ceil(u64::from(chunk_size.max(1))),";
     "intake.rs": "indices begin at 0 after a resume"
-        "next_index: received / u64::from(chunk_size.max(1))," => "next_index: 0 * u64::from(chunk_size),";
+        "next_index: whole_chunks(received, chunk_size)," => "next_index: 0 * u64::from(chunk_size),";
     "intake.rs": "a tenth more than declared is tolerated (PC-7)"
         "Some(end) if end <= self.size => {" => "Some(end) if end <= self.size + self.size / 10 => {";
     "intake.rs": "a second gap is not told"
@@ -70,7 +70,7 @@ mutants! {
     "saver.rs": "the lease is never renewed"
         "Some(_) => age >= renew," => "Some(_) => age >= renew * 1000,";
     "saver.rs": "a store that failed is never asked again"
-        "at: now.instant + pause," => "at: now.instant + pause * 100_000,";
+        "at: now.after(pause)," => "at: now.after(pause * 100_000),";
     "saver.rs": "a new phase waits for the interval of progress"
         "Some(saved) if (saved.phase, saved.released) != (target.phase, target.released) => true," => "Some(saved) if (saved.phase, saved.released) != (target.phase, target.released) => age >= renew,";
     "lookup.rs": "a live lease is taken (a second tab gets in)"
@@ -140,13 +140,17 @@ mutants! {
     "upload/writing.rs": "an unparked upload goes on at the durable offset"
         "self.continue_at(parked.received, parked.durable);" => "self.continue_at(parked.durable, parked.durable);";
     "upload/writing.rs": "an unparked upload forgets its newest checkpoint"
-        "self.note_checkpoint(parked.checkpoint);" => "";
+        "self.note_checkpoint(news.map_or(CheckpointNews::Absent, CheckpointNews::New));" => "let _ = news;";
     "upload/writing.rs": "an unparked upload is counted twice"
         "self.token = parked.token;" => "std::mem::forget(parked.token);";
     "upload/writing.rs": "what is received is durable"
         "self.durable = self.durable.max(durable.min(self.written));" => "self.durable = self.durable.max(durable.max(self.written));";
     "upload/writing.rs": "a checkpoint that changed is not kept"
-        "            self.checkpoint = checkpoint;\n            self.saver.outdate();" => "";
+        "                self.checkpoint = Some(checkpoint);\n                self.saver.outdate();" => "";
+    "upload/writing.rs": "a checkpoint that there is no more counts as unchanged"
+        "                self.checkpoint = None;\n                self.has_lost_checkpoint = true;" => "";
+    "upload/keeping.rs": "a record that leads nowhere is kept"
+        "let is_due = self.has_lost_checkpoint" => "let is_due = false";
     "upload/writing.rs": "a file found closed has the checksum of its prefix"
         "self.crc = Running::from(size, self.file_crc32c);" => "let _ = Running::from(size, None);";
     "upload/writing.rs": "a resume is not answered"
@@ -154,7 +158,7 @@ mutants! {
     "upload/keeping.rs": "registered before there is a record"
         "        if self.saver.is_enabled() {\n            self.save_when_due(cx);\n        } else {\n            self.claimed(cx);\n        }" => "        self.claimed(cx); self.save_when_due(cx);";
     "upload/keeping.rs": "the record says what was written, not what is durable"
-        "self.crc.settled(self.durable)" => "self.crc.settled(self.written)";
+        "let mark = self.crc.settled(self.durable);" => "let mark = self.crc.settled(self.written);";
     "upload/keeping.rs": "the record counts bytes that no checkpoint finds again"
         "if self.checkpoint.is_some() && mark.offset >= self.head_bytes() {" => "if mark.offset >= self.head_bytes() {";
     "upload/keeping.rs": "a part of a judged head is gone on from"
@@ -182,7 +186,7 @@ mutants! {
     "upload/leaving.rs": "a failed upload's writer is not aborted"
         "        if self.has_writer {\n            self.has_writer = false;\n            let entry = self.entry.id;" => "        if self.entry.id.0 == u64::MAX {\n            let entry = self.entry.id;";
     "upload/leaving.rs": "what another holder may have is undone at once (an abort that is not fenced)"
-        "let end = if self.saver.has_told_writer() && self.saver.is_enabled() {" => "let end = if false {";
+        "let end = if self.saver.has_told_writer() && self.may_have_record() {" => "let end = if false {";
     "upload/leaving.rs": "an upload that leaves behind a second gate is parked"
         "let is_gated = self.written < self.head_bytes();" => "let is_gated = false;";
     "undoing.rs": "a record of an older epoch is ours"

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use upload_core::{
-    EntryId, Parked, Record, RecordExpect, RecordVersion, StorageFault, StoreEvent, Verdict,
-    WriterEvent,
+    CheckpointNews, EntryId, Parked, Record, RecordExpect, RecordVersion, StorageFault, StoreEvent,
+    Verdict, WriterEvent,
 };
 use upload_proto::UploadRef;
 
@@ -41,6 +41,8 @@ pub(crate) struct Room {
     pub(crate) verdict: Option<Verdict>,
     /// Whether writers can be reopened.
     pub(crate) checkpoints: bool,
+    /// The most durable bytes of which a checkpoint can tell.
+    pub(crate) told_max: u64,
     /// Bytes become durable in steps of this many.
     pub(crate) durable_step: u64,
     /// What the next close returns.
@@ -70,6 +72,7 @@ impl Room {
             fault: StorageFault::Failed,
             verdict: Some(Verdict::Accept),
             checkpoints: true,
+            told_max: u64::MAX,
             durable_step: 1,
             result: json!({"stored": true}),
         }
@@ -143,7 +146,9 @@ pub(super) fn reopen(
         );
         files.insert(entry, room.files.len());
         room.files.push(File::default());
-        return WriterEvent::Reopened { checkpoint: None };
+        return WriterEvent::Reopened {
+            checkpoint: CheckpointNews::Same,
+        };
     };
     let number = usize::try_from(file).expect("a small number");
     let file = &mut room.files[number];
@@ -157,5 +162,7 @@ pub(super) fn reopen(
     assert!(offset as usize <= file.bytes.len(), "RESUME-2");
     file.bytes.truncate(offset as usize);
     files.insert(entry, number);
-    WriterEvent::Reopened { checkpoint: None }
+    WriterEvent::Reopened {
+        checkpoint: CheckpointNews::Same,
+    }
 }

@@ -9,9 +9,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use upload_core::{
-    CallId, CallOutcome, DisconnectReason, EntryId, Holder, Output, Parked, RecordExpect,
-    RecordVersion, Session, SessionConfig, SessionLimits, SlotRules, StorageFault, StoreEvent,
-    Verdict, WriterEvent,
+    CallId, CallOutcome, CheckpointNews, DisconnectReason, EntryId, Holder, Output, Parked,
+    RecordExpect, RecordVersion, Session, SessionConfig, SessionLimits, SlotRules, StorageFault,
+    StoreEvent, Verdict, WriterEvent,
 };
 use upload_proto::{ClientMessage, Code, Frame, Register, Resume, UploadRef};
 
@@ -206,7 +206,9 @@ impl Host {
             Due::Reopen(entry, offset) => {
                 self.writers.insert(entry, (offset, offset));
                 let event = match how & 3 {
-                    0 => WriterEvent::Reopened { checkpoint: None },
+                    0 => WriterEvent::Reopened {
+                        checkpoint: news(how, offset),
+                    },
                     1 => WriterEvent::Gone,
                     2 => WriterEvent::ClosedBefore { result: json!({}) },
                     _ => match self.parked.pop() {
@@ -229,7 +231,7 @@ impl Host {
                 let event = WriterEvent::Wrote {
                     received: *received,
                     durable: *durable,
-                    checkpoint: (how & 16 == 0).then(|| json!({ "at": *durable })),
+                    checkpoint: news(how, *durable),
                 };
                 self.wrote(entry, works, event, fault);
             }
@@ -403,6 +405,14 @@ impl Host {
             self.session
         );
         assert_eq!(self.session.buffered(), 0);
+    }
+}
+
+fn news(how: u8, durable: u64) -> CheckpointNews {
+    match how >> 4 & 3 {
+        1 => CheckpointNews::Same,
+        3 => CheckpointNews::Absent,
+        _ => CheckpointNews::New(json!({ "at": durable })),
     }
 }
 

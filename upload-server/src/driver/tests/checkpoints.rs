@@ -1,0 +1,146 @@
+//! What drivers tell of the checkpoints of writers, of which some run out of room for them.
+
+use upload_core::CheckpointNews;
+
+use super::*;
+
+/// Keeps everything, and tells where that is as long as it is no more than this many bytes.
+struct Noting {
+    written: u64,
+    noted_max: u64,
+}
+
+#[async_trait]
+impl UploadWriter for Noting {
+    async fn open(&mut self) -> Result<(), WriteError> {
+        Ok(())
+    }
+
+    async fn write_chunks(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<Written, WriteError> {
+        self.written += chunks.drain(..).map(|it| it.len() as u64).sum::<u64>();
+        Ok(Written {
+            received: self.written,
+            durable: self.written,
+        })
+    }
+
+    async fn flush(&mut self) -> Result<Written, WriteError> {
+        Err(WriteError::misuse("all is durable"))
+    }
+
+    async fn close(&mut self) -> Result<Value, WriteError> {
+        Ok(json!({}))
+    }
+
+    async fn abort(&mut self, _: &WritersReason) {}
+
+    fn checkpoint(&self) -> Option<Checkpoint> {
+        let fits = self.written <= self.noted_max;
+        fits.then(|| Checkpoint(json!({ "written": self.written })))
+    }
+}
+
+struct NotingFactory {
+    noted_max: u64,
+}
+
+#[async_trait]
+impl WriterFactory for NotingFactory {
+    fn create(&self, _: &UploadFacts) -> BoxWriter {
+        Box::new(Noting {
+            written: 0,
+            noted_max: self.noted_max,
+        })
+    }
+
+    async fn reopen(
+        &self,
+        _: &UploadFacts,
+        _: &Checkpoint,
+        offset: u64,
+    ) -> Result<Reopened, WriteError> {
+        Ok(Reopened::Open(Box::new(Noting {
+            written: offset,
+            noted_max: self.noted_max,
+        })))
+    }
+
+    fn can_reopen(&self) -> bool {
+        true
+    }
+}
+
+fn noting(noted_max: u64) -> Arc<Storage> {
+    Arc::new(Storage {
+        factory: Arc::new(NotingFactory { noted_max }),
+        facts: facts(true),
+        span: tracing::Span::none(),
+        write_times: ::metrics::Histogram::noop(),
+    })
+}
+
+/// Polls until nothing more comes, and returns what was told of checkpoints.
+fn news(drivers: &mut Drivers) -> Vec<CheckpointNews> {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut told = Vec::new();
+    while let Poll::Ready(Report::Event { event, .. }) = drivers.poll(&mut cx) {
+        told.push(match event {
+            WriterEvent::Opened { checkpoint } => {
+                checkpoint.map_or(CheckpointNews::Absent, CheckpointNews::New)
+            }
+            WriterEvent::Wrote { checkpoint, .. } | WriterEvent::Reopened { checkpoint } => {
+                checkpoint
+            }
+            other => panic!("{other:?}"),
+        });
+    }
+    told
+}
+
+/// RESUME-1: only uploads with a record pay for checkpoints, and only for new ones.
+#[test]
+fn checkpoints_are_told_when_they_change() {
+    for (resumable, first) in [
+        (true, CheckpointNews::New(json!({ "object": 1 }))),
+        (false, CheckpointNews::Absent),
+    ] {
+        let gate = Gate::open();
+        let mut drivers = Drivers::default();
+        drivers.open(ENTRY, gate.storage(resumable));
+        drivers.write(ENTRY, chunk("abc"));
+        assert_eq!(news(&mut drivers), [first, CheckpointNews::Same]);
+        drivers.write(ENTRY, chunk("de"));
+        assert_eq!(news(&mut drivers), [CheckpointNews::Same]);
+    }
+}
+
+/// RESUME-2: that a writer has none any more is news, and no news is something else.
+#[test]
+fn a_checkpoint_that_is_lost_is_told() {
+    let noted = |written: u64| CheckpointNews::New(json!({ "written": written }));
+    let mut drivers = Drivers::default();
+    drivers.open(ENTRY, noting(4));
+    assert_eq!(news(&mut drivers), [noted(0)]);
+    for (text, told) in [
+        ("abcd", noted(4)),
+        ("e", CheckpointNews::Absent),
+        ("f", CheckpointNews::Absent),
+    ] {
+        drivers.write(ENTRY, chunk(text));
+        assert_eq!(news(&mut drivers), [told], "{text}");
+    }
+}
+
+/// RESUME-3: also where another driver had the writer before, and only the record tells that there
+/// was one.
+#[test]
+fn a_checkpoint_that_is_lost_over_a_return_is_told() {
+    let mut drivers = Drivers::default();
+    drivers.reopen(ENTRY, noting(4), Some(json!({ "written": 4 })), 4);
+    assert_eq!(
+        news(&mut drivers),
+        [CheckpointNews::New(json!({ "written": 4 }))]
+    );
+    drivers.reopen(EntryId(2), noting(3), Some(json!({ "written": 4 })), 4);
+    assert_eq!(news(&mut drivers), [CheckpointNews::Absent]);
+}
