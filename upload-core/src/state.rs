@@ -24,7 +24,9 @@
 //! `Holding` and `Receiving`, to `Detached`; every other phase first comes to
 //! rest. `Shelve` leads to `Detached` from wherever a writer is at work, after
 //! storage that is full or throttled took the writer away. An upload without a
-//! record passes through `Claiming` and `Recording` without waiting.
+//! record passes through `Claiming` and `Recording` without waiting. One that is
+//! being taken over has bytes in storage and nobody to remove them: what would be
+//! its `Fail` or `Cancel` in `Claiming` is held back until its writer is back.
 
 /// Where an upload stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

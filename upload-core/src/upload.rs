@@ -92,6 +92,8 @@ pub(crate) struct Upload {
     resuming: Option<Resuming>,
     /// The connection wants to let go of it, for this reason.
     leaving: Option<Option<Code>>,
+    /// It ends like this once it is taken over and its writer is back.
+    ending: Option<Ending>,
 
     pulse: Pulse,
     /// Highest durable offset ever announced on this attachment.
@@ -131,6 +133,13 @@ enum Forgetting {
     Asked,
     /// The store did not, or nobody knows whether there is one.
     Failed,
+}
+
+/// An ending that waits.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    Cancelled,
+    Failed(Code, AbortReason),
 }
 
 /// What the application said about storing a file that is all here.
@@ -233,6 +242,7 @@ impl Upload {
             file_crc32c: None,
             resuming: None,
             leaving: None,
+            ending: None,
             pulse: Pulse::new(told, now),
             durable_told: 0,
             active_at: now.instant,

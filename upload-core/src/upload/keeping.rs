@@ -93,6 +93,8 @@ impl Upload {
     /// Somebody wrote the record, or it vanished; only reading it tells which.
     fn store_conflict(&mut self, cx: &mut Context<'_>) {
         match self.phase {
+            // What its client wants to end is not taken from whoever has it now.
+            Phase::Claiming if self.ending.is_some() => self.refuse_locked(cx),
             Phase::Claiming if self.resuming.is_some() => self.look_again(),
             Phase::Claiming => self.refuse_in_use(cx),
             _ => {

@@ -9,7 +9,7 @@ use crate::{
     crc::Running,
     session::Outbox,
     undoing::{Standing, Undoing},
-    upload::{Context, Forgetting, Upload},
+    upload::{Context, Ending, Forgetting, Upload},
 };
 
 /// How an upload left its connection.
@@ -46,7 +46,7 @@ impl Upload {
 
     /// Ends with a code; what was written is undone.
     pub(crate) fn fail(&mut self, code: Code, reason: AbortReason, cx: &mut Context<'_>) {
-        if !self.step(Step::Fail) {
+        if self.holds_back(Ending::Failed(code, reason)) || !self.step(Step::Fail) {
             return;
         }
         self.entry.status = EntryStatus::Failed(code);
@@ -57,12 +57,38 @@ impl Upload {
     /// Ends because nobody wants it any more. Returns false once it is too late:
     /// the writer is closing, and the answer will be its ending.
     pub(crate) fn cancel(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.holds_back(Ending::Cancelled) {
+            return true;
+        }
         if !self.step(Step::Cancel) {
             return false;
         }
         self.entry.status = EntryStatus::Cancelled;
         let snapshot = self.snapshot(Status::Cancelled).with_code(Code::Cancelled);
         self.undo(snapshot, AbortReason::Cancelled, cx);
+        true
+    }
+
+    /// What is being taken over has bytes in storage and no writer yet that could
+    /// remove them, so it ends once its writer is back. Where the claim fails it is
+    /// another's, and does not end at all.
+    fn holds_back(&mut self, ending: Ending) -> bool {
+        let waits = self.phase == Phase::Claiming && self.opened && self.saver.is_busy();
+        if waits {
+            self.ending.get_or_insert(ending);
+        }
+        waits
+    }
+
+    /// Ends now, if an ending waited for the writer; returns whether one did.
+    pub(super) fn end_if_held_back(&mut self, cx: &mut Context<'_>) -> bool {
+        match self.ending.take() {
+            Some(Ending::Cancelled) => {
+                self.cancel(cx);
+            }
+            Some(Ending::Failed(code, reason)) => self.fail(code, reason, cx),
+            None => return false,
+        }
         true
     }
 

@@ -225,9 +225,12 @@ impl Upload {
         }
     }
 
-    /// Takes chunks again after a resume.
+    /// Takes chunks again after a resume, unless it is to end.
     fn go_on(&mut self, cx: &mut Context<'_>) {
         self.opened = true;
+        if self.end_if_held_back(cx) {
+            return;
+        }
         self.active_at = cx.now.instant;
         self.answer_resumed(cx);
     }

@@ -231,3 +231,72 @@ fn another_holder_of_the_same_epoch_is_another() {
     );
     assert_eq!(rig.told(), ["write ef", "release"]);
 }
+
+/// RESUME-7, COMPLETE-6: what ends while it is being taken over is reopened first,
+/// since nothing else could remove its bytes.
+#[test]
+fn an_ending_waits_for_a_claim() {
+    type End = fn(&mut Rig);
+    let endings: [(End, &str); 3] = [
+        (
+            |rig| {
+                rig.cancel(1);
+            },
+            "abort Cancelled",
+        ),
+        (
+            |rig| {
+                let now = rig.now();
+                assert!(rig.session.cancel(up(1), now));
+            },
+            "abort Cancelled",
+        ),
+        (
+            |rig| {
+                rig.disconnect(DisconnectReason::Left);
+            },
+            "abort SessionClosed",
+        ),
+    ];
+    for (end, abort) in endings {
+        let mut rig = claiming();
+        end(&mut rig);
+        assert!(rig.told().is_empty() && rig.sent().is_empty());
+        rig.answer();
+        let told = rig.sent();
+        if abort == "abort Cancelled" {
+            assert_eq!(told, ["1:cancelled cancelled 4@1"]);
+        }
+        rig.answer();
+        assert_eq!(rig.told(), ["reopen 4", abort]);
+        let room = rig.room.borrow();
+        assert!(room.files[0].aborted && room.record(1).is_none());
+        assert_eq!(rig.session.entries().count(), 0);
+    }
+}
+
+/// RESUME-4: but what another holder was faster to take over is that holder's.
+#[test]
+fn an_ending_falls_with_its_claim() {
+    let mut rig = claiming();
+    rig.cancel(1);
+    is_taken(&mut rig);
+    rig.room.borrow_mut().store_mood = Mood::Works;
+    rig.answer();
+    assert_eq!(rig.sent(), ["1:locked 4@0"]);
+    assert!(rig.told().is_empty() && rig.unanswered.is_empty());
+    let room = rig.room.borrow();
+    assert!(!room.files[0].aborted);
+    assert_eq!(room.record(1).expect("the new holder's").epoch, 2);
+}
+
+/// A resume after the death of the process whose claim is under way.
+fn claiming() -> Rig {
+    let mut rig = half_way().after_crash();
+    rig.room.borrow_mut().clock_ms += 30_000;
+    rig.room.borrow_mut().store_mood = Mood::Silent;
+    rig.resume(1, Some("tab"));
+    rig.answer();
+    assert!(matches!(rig.unanswered[0], Output::Save { .. }));
+    rig
+}

@@ -187,6 +187,8 @@ mutants! {
         "        if self.has_writer {\n            self.has_writer = false;\n            let entry = self.entry.id;" => "        if self.entry.id.0 == u64::MAX {\n            let entry = self.entry.id;";
     "upload/leaving.rs": "what another holder may have is undone at once (an abort that is not fenced)"
         "let end = if self.saver.has_told_writer() && self.may_have_record() {" => "let end = if false {";
+    "upload/leaving.rs": "what is being taken over ends without a writer (its bytes stay)"
+        "        if waits {\n            self.ending.get_or_insert(ending);\n        }\n        waits" => "        let _ = (waits, ending);\n        false";
     "upload/leaving.rs": "an upload that leaves behind a second gate is parked"
         "let is_gated = self.written < self.head_bytes();" => "let is_gated = false;";
     "undoing.rs": "a record of an older epoch is ours"
