@@ -114,7 +114,8 @@ impl RedbStore {
         Ok(Self { queue, set_aside })
     }
 
-    /// Returns where the damaged file is that was found on opening, if one was.
+    /// Returns where the damaged file is that was found on opening, if one was. One that is found
+    /// damaged and replaced later is told to the log.
     pub fn set_aside(&self) -> Option<&Path> {
         self.set_aside.as_deref()
     }

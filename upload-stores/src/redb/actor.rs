@@ -45,7 +45,15 @@ pub(super) async fn start(
         .spawn(move || match open_home(dir, &options) {
             Ok((home, records, set_aside)) => {
                 let keeper = Keeper::new(records, move || {
-                    open(&home, &options).map(|(records, _)| records)
+                    let (records, set_aside) = open(&home, &options)?;
+                    if let Some(file) = set_aside {
+                        // Nobody waits for the answer that would have it.
+                        tracing::warn!(
+                            file = %file.display(),
+                            "the embedded store was damaged and begun anew"
+                        );
+                    }
+                    Ok(records)
                 });
                 if opened.send(Ok(set_aside)).is_ok() {
                     keeper.run(requests);
@@ -75,9 +83,7 @@ fn open_home(
 }
 
 fn open(home: &Home, options: &RedbOptions) -> Result<(Records, Option<PathBuf>), StoreError> {
-    let (database, set_aside) = home.open()?;
-    let records = Records::new(database, options.records_max).map_err(sort)?;
-    Ok((records, set_aside))
+    home.open(|database| Records::new(database, options.records_max).map_err(sort))
 }
 
 /// The database while it is open, and the way to open it anew.
@@ -153,32 +159,34 @@ impl<F: FnMut() -> Result<Records, StoreError>> Keeper<F> {
             }
             None => {
                 self.closed_at = Instant::now();
-                (self.reopen)()?
+                guarded(&mut self.reopen)?
             }
         };
-        // A damaged page may show as a panic of the database; the thread has to outlive it.
-        let applied = catch_unwind(AssertUnwindSafe(|| {
-            let outcomes = records.apply(ops)?;
+        let applied = guarded(|| {
+            let outcomes = records.apply(ops).map_err(sort)?;
             Ok((records, outcomes))
-        }));
+        });
         match applied {
-            Ok(Ok((records, outcomes))) => {
+            Ok((records, outcomes)) => {
                 self.records = Some(records);
                 Ok(outcomes)
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 self.closed_at = Instant::now();
-                Err(sort(error))
-            }
-            Err(_) => {
-                self.closed_at = Instant::now();
-                Err(StoreError::new(
-                    StoreErrorKind::Corrupt,
-                    "the database panicked",
-                ))
+                Err(error)
             }
         }
     }
+}
+
+/// A damaged page may show as a panic of the database; the thread has to outlive it.
+fn guarded<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
+        Err(StoreError::new(
+            StoreErrorKind::Corrupt,
+            "the database panicked",
+        ))
+    })
 }
 
 fn sort(error: redb::Error) -> StoreError {
@@ -276,5 +284,35 @@ mod tests {
             matches!(outcomes[..], [Outcome::Conflict, Outcome::Stored(_)]),
             "the first is still there: {outcomes:?}"
         );
+    }
+
+    #[test]
+    fn a_database_that_panics_when_it_is_opened_is_tried_again() {
+        let reopened = Arc::new(AtomicBool::new(false));
+        let open = || {
+            let database = Database::builder().create_with_backend(InMemoryBackend::new());
+            Records::new(database.expect("memory works"), 100).map_err(sort)
+        };
+        let mut keeper = Keeper::new(open().expect("opens"), {
+            let reopened = Arc::clone(&reopened);
+            move || {
+                assert!(reopened.swap(true, Ordering::Relaxed), "a damaged page");
+                open()
+            }
+        });
+        keeper.records = None;
+        for is_open in [false, true] {
+            keeper.closed_at = Instant::now()
+                .checked_sub(REOPEN_PAUSE)
+                .expect("the machine is up");
+            let applied = keeper.apply([put(1)].iter());
+            match applied {
+                Ok(outcomes) => assert!(is_open, "{outcomes:?}"),
+                Err(error) => {
+                    assert!(!is_open, "{error}");
+                    assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+                }
+            }
+        }
     }
 }

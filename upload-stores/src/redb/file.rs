@@ -63,25 +63,33 @@ impl Home {
         })
     }
 
-    /// Opens the database, repairing it where its last process was killed.
+    /// Opens the database, repairing it where its last process was killed, and makes of it what
+    /// `begin` does; a file with which that fails is as damaged as one that cannot be opened.
     ///
     /// Returns with it the path of the damaged file it replaced, if it had to.
-    pub(super) fn open(&self) -> Result<(Database, Option<PathBuf>), StoreError> {
+    pub(super) fn open<T>(
+        &self,
+        begin: impl Fn(Database) -> Result<T, StoreError>,
+    ) -> Result<(T, Option<PathBuf>), StoreError> {
         let path = self.dir.join(FILE_NAME);
-        match self.open_file(&path) {
+        match self.open_file(&path, &begin) {
             Err(error)
                 if error.kind() == StoreErrorKind::Corrupt
                     && self.durability == RedbDurability::Process =>
             {
                 let damaged = self.dir.join(DAMAGED_NAME);
                 fs::rename(&path, &damaged).map_err(|error| failed(&path, error))?;
-                Ok((self.open_file(&path)?, Some(damaged)))
+                Ok((self.open_file(&path, &begin)?, Some(damaged)))
             }
             opened => Ok((opened?, None)),
         }
     }
 
-    fn open_file(&self, path: &Path) -> Result<Database, StoreError> {
+    fn open_file<T>(
+        &self,
+        path: &Path,
+        begin: impl Fn(Database) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -95,9 +103,11 @@ impl Home {
         // Without forced writes a power loss can damage pages of a file that says it is whole.
         builder.set_check_integrity_on_open(self.durability == RedbDurability::Process);
         // A damaged file may also show as a panic of the database.
-        catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(backend)))
-            .map_err(|_| corrupt(path))?
-            .map_err(|error| sort(path, error))
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let database = builder.create_with_backend(backend);
+            begin(database.map_err(|error| sort(path, error))?)
+        }));
+        opened.unwrap_or_else(|_| Err(corrupt(path)))
     }
 }
 
@@ -129,4 +139,41 @@ fn failed(path: &Path, error: impl std::error::Error + Send + Sync + 'static) ->
         format!("the file {} cannot be opened", path.display()),
     )
     .with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Makes a database whose first `panics` users find a damaged page.
+    fn open(
+        durability: RedbDurability,
+        panics: u32,
+    ) -> Result<(Database, Option<PathBuf>), StoreError> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let options = RedbOptions {
+            durability,
+            ..RedbOptions::default()
+        };
+        let home = Home::lock(dir.path().to_owned(), &options).expect("the only one");
+        let left = Cell::new(panics);
+        home.open(|database| {
+            assert_eq!(left.replace(left.get().saturating_sub(1)), 0, "a page");
+            Ok(database)
+        })
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_begun_with_is_a_damaged_one() {
+        let (_, set_aside) = open(RedbDurability::Process, 1).expect("begun anew");
+        assert!(set_aside.expect("was there").ends_with(DAMAGED_NAME));
+        for (durability, panics) in [(RedbDurability::Disk, 1), (RedbDurability::Process, 2)] {
+            let refused = open(durability, panics).expect_err("it is damaged");
+            assert_eq!(refused.kind(), StoreErrorKind::Corrupt);
+        }
+        let (_, set_aside) = open(RedbDurability::Disk, 0).expect("opens");
+        assert_eq!(set_aside, None);
+    }
 }

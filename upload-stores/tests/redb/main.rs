@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use upload_stores::{
@@ -20,6 +20,27 @@ const CHILD_DIR: &str = "UPLOAD_STORES_CHILD_DIR";
 
 /// Tells the child process how many records to put before it goes on to change them.
 const CHILD_RECORDS: &str = "UPLOAD_STORES_CHILD_RECORDS";
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().expect("nobody panicked");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("nobody panicked").write(line)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
 
 async fn open(dir: &Path) -> RedbStore {
     RedbStore::open(dir, RedbDurability::Process)
@@ -221,6 +242,52 @@ async fn a_damaged_file_is_set_aside_or_refused() {
     assert_eq!(
         refused.expect_err("damaged").kind(),
         StoreErrorKind::Corrupt
+    );
+}
+
+/// A file that is found damaged while the store runs is replaced without a restart, which takes all
+/// records with it: the log says so.
+#[tokio::test]
+async fn a_file_replaced_at_run_time_is_told() {
+    let log = Log::default();
+    let lines = log.clone();
+    tracing_subscriber::fmt()
+        .with_writer(move || lines.clone())
+        .init();
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = RedbOptions {
+        cache_bytes: 0,
+        ..RedbOptions::default()
+    };
+    let store = RedbStore::open_with(dir.path(), options)
+        .await
+        .expect("the store opens");
+    for number in 0..100 {
+        store
+            .put(&key(number), &[7; 1000], Expect::Absent, HOUR)
+            .await
+            .expect("put");
+    }
+    let path = dir.path().join("uploads.redb");
+    let length = fs::metadata(&path).expect("the file").len();
+    let mut file = fs::File::options().write(true).open(&path).expect("opens");
+    file.write_all(&vec![0; usize::try_from(length).expect("a small file")])
+        .expect("write");
+
+    let mut troubles = 0;
+    while troubles == 0 || store.get(&key(1)).await.is_err() {
+        let put = store.put(&key(1000), b"new", Expect::Absent, HOUR).await;
+        troubles += u32::from(put.is_err());
+        assert!(troubles < 100, "{put:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(store.get(&key(1)).await.expect("get"), None);
+    let told = log.text();
+    let damaged = dir.path().join("uploads.redb.damaged");
+    assert!(damaged.is_file());
+    assert!(
+        told.contains("WARN") && told.contains(&*damaged.to_string_lossy()),
+        "{told}"
     );
 }
 
