@@ -146,7 +146,7 @@ impl SlotOptions {
         self
     }
 
-    /// Runs `handler` for each file stored in this slot.
+    /// Runs `handler` for each file stored in this slot; after 30 seconds it is given up.
     ///
     /// Completion then consumes the entry (PROTOCOL CTRL-3), unless
     /// [`consume_on_complete`](Self::consume_on_complete) says otherwise.

@@ -19,6 +19,9 @@ use crate::entries::UploadedEntry;
 /// Longest time an `authorize` closure may take; then the upload is forbidden.
 pub(crate) const AUTHORIZE_CALL: Duration = Duration::from_secs(10);
 
+/// Longest time a completion handler may take; then it is given up.
+const COMPLETE_CALL: Duration = Duration::from_secs(30);
+
 /// A future on the heap that can move between threads.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -123,6 +126,22 @@ pub(crate) async fn ask(ask: Authorize, request: AuthorizeRequest) -> Result<(),
     }
 }
 
+/// Tells handlers of a stored file, one after another; one that panics or takes too long does not
+/// keep it from the others.
+pub(crate) async fn tell(handlers: Vec<OnComplete>, completed: CompletedEntry) {
+    for handler in handlers {
+        let completed = completed.clone();
+        let upload = completed.entry.upload_ref();
+        // The closure itself may panic before there is a future.
+        let told = AssertUnwindSafe(async move { handler(completed).await }).catch_unwind();
+        match timeout(COMPLETE_CALL, told).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => tracing::error!(%upload, "a completion handler panicked"),
+            Err(_) => tracing::error!(%upload, "a completion handler took too long"),
+        }
+    }
+}
+
 /// What completion handlers are told.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -131,4 +150,56 @@ pub struct CompletedEntry {
     pub owner: String,
     /// The stored file.
     pub entry: UploadedEntry,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use upload_core::{Entry, EntryId, EntryStatus};
+    use upload_proto::UploadRef;
+
+    use super::*;
+
+    fn stored() -> CompletedEntry {
+        let entry = Entry {
+            id: EntryId(1),
+            upload: UploadRef::from_bytes([1; 16]),
+            slot: "slot".into(),
+            client_name: "a.txt".to_owned(),
+            client_type: String::new(),
+            client_size: 1,
+            relative_path: None,
+            last_modified: None,
+            meta: Map::new(),
+            resumable: false,
+            bytes_received: 1,
+            status: EntryStatus::Complete,
+            result: Some(Value::Null),
+            crc32c: None,
+        };
+        CompletedEntry {
+            owner: "owner".to_owned(),
+            entry: UploadedEntry::new(entry, None),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_completion_handler_keeps_nothing_from_the_others() {
+        let told = Arc::new(Mutex::new(0));
+        let counts: OnComplete = {
+            let told = Arc::clone(&told);
+            Arc::new(move |_| {
+                *told.lock().expect("nobody panics here") += 1;
+                Box::pin(async {})
+            })
+        };
+        let panics: OnComplete = Arc::new(|_| panic!("before there is a future"));
+        let panics_later: OnComplete = Arc::new(|_| Box::pin(async { panic!("in the future") }));
+        let hangs: OnComplete = Arc::new(|_| Box::pin(std::future::pending()));
+        for handler in [panics, panics_later, hangs] {
+            tell(vec![handler, Arc::clone(&counts)], stored()).await;
+        }
+        assert_eq!(*told.lock().expect("nobody panics here"), 3);
+    }
 }

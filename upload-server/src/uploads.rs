@@ -142,7 +142,8 @@ impl UploadsBuilder {
 
     /// Runs `handler` for each stored file of any slot, after the slot's own handler.
     ///
-    /// Unlike the slot's own it does not consume the entry.
+    /// Unlike the slot's own it does not consume the entry. Each of the two is given up after 30
+    /// seconds; what takes longer belongs into a task of its own.
     pub fn on_upload_complete<F, R>(mut self, handler: F) -> Self
     where
         F: Fn(CompletedEntry) -> R + Send + Sync + 'static,

@@ -28,7 +28,7 @@ use crate::{
     events::{EventContext, UploadsHandle},
     hooks::Notice,
     metrics,
-    slot::{AuthorizeRequest, CompletedEntry, Slot},
+    slot::{self, AuthorizeRequest, CompletedEntry, Slot},
 };
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -392,11 +392,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             owner: self.hello.owner.clone(),
             entry: UploadedEntry::new(entry, slot.files.clone()),
         };
-        self.shared.tracker.spawn(async move {
-            for handler in handlers {
-                handler(completed.clone()).await;
-            }
-        });
+        self.shared.tracker.spawn(slot::tell(handlers, completed));
     }
 }
 
