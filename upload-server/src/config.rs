@@ -62,13 +62,15 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Files under way; by default `<data_dir>/.tmp`.
     pub temp_dir: Option<PathBuf>,
+    /// Where the embedded store and the calls of hooks are, one server's alone; by default `<data_dir>/.state`.
+    pub state_dir: Option<PathBuf>,
     /// Pages that may connect: none for the same host, `"*"` for any (PROTOCOL CONN-1).
     pub allowed_origins: Vec<String>,
     /// Whether a request without `Origin` is refused.
     pub require_origin: bool,
     /// Whether `X-Forwarded-Proto` comes from a proxy and may be believed.
     pub trust_proxy: bool,
-    /// What cookies are signed with; made and kept in `data_dir` when absent.
+    /// What cookies are signed with, at least 32 bytes; made and kept in `data_dir` when absent.
     pub secret: Option<Secret>,
     /// Whether the demo page is at `/`; by default exactly when no slots are named.
     pub demo: Option<bool>,
@@ -95,6 +97,7 @@ impl Default for Config {
             admin_listen: None,
             data_dir: PathBuf::from("./uploads"),
             temp_dir: None,
+            state_dir: None,
             allowed_origins: Vec::new(),
             require_origin: false,
             trust_proxy: false,
@@ -251,7 +254,7 @@ pub enum DurabilityKind {
 pub enum StoreKind {
     /// In the process; a restart loses it.
     Memory,
-    /// In a file below `data_dir`.
+    /// In a file in `state_dir`.
     Embedded,
     /// In Redis, shared by several servers.
     Redis,

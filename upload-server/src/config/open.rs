@@ -13,7 +13,7 @@ use upload_writers::Durability;
 use super::{Config, ConfigError, DurabilityKind, StoreKind};
 use crate::uploads::Uploads;
 
-/// Name of the embedded store's directory within `data_dir`.
+/// Name within `data_dir` of the directory for state, where none is configured.
 const STATE_DIR: &str = ".state";
 
 /// A server made from a configuration.
@@ -43,9 +43,10 @@ impl fmt::Debug for Server {
 }
 
 impl Config {
-    /// Returns where the embedded store lives.
+    /// Returns where the embedded store and the journal of hooks and events live.
     pub fn state_dir(&self) -> PathBuf {
-        self.data_dir.join(STATE_DIR)
+        let configured = self.state_dir.clone();
+        configured.unwrap_or_else(|| self.data_dir.join(STATE_DIR))
     }
 
     /// Makes directories, opens stores and builds the server.

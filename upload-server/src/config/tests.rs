@@ -38,6 +38,7 @@ fn every_key_is_understood() {
         admin_listen = "127.0.0.1:9090"
         data_dir = "/srv/uploads"
         temp_dir = "/srv/uploads/.tmp"
+        state_dir = "/srv/state"
         allowed_origins = ["https://example.org"]
         require_origin = true
         trust_proxy = true
@@ -76,6 +77,7 @@ fn every_key_is_understood() {
         "#,
     )
     .expect("all good");
+    assert_eq!(config.state_dir(), Path::new("/srv/state"));
     let limits = config.limits();
     assert_eq!(limits.buffer_budget, 64 * 1024 * 1024);
     assert_eq!(limits.max_connections, 1);
@@ -96,6 +98,30 @@ fn every_key_is_understood() {
     assert_eq!(video.store, Some(StoreKind::Embedded));
     assert_eq!(config.slots.len(), 1);
     assert!(!config.has_demo());
+}
+
+/// Of servers that share files each may have hooks, with a directory of its own.
+#[tokio::test]
+async fn servers_that_share_files_have_state_of_their_own() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = |state: &str| {
+        let data = dir.path().join("data");
+        let toml = format!(
+            "data_dir = {data:?}\n{state}\n[webhook]\nsecret = \"w\"\n\
+             [[hooks]]\nurl = \"http://127.0.0.1:9/\"\nsecret = \"s\"\n"
+        );
+        read(&toml).expect("good")
+    };
+    let first = config("").open().await.expect("opens");
+    let second = config("").open().await;
+    assert!(second.is_err(), "one process at a time has the directory");
+    let own = dir.path().join("second");
+    let second = config(&format!("state_dir = {own:?}")).open().await;
+    let second = second.expect("opens beside the first");
+    for file in ["uploads.redb", "hooks.redb"] {
+        assert!(own.join(file).is_file(), "{file}");
+    }
+    assert!(first.shutdown().await && second.shutdown().await);
 }
 
 #[test]
