@@ -69,15 +69,19 @@ impl Running {
 
     /// Returns the status line and the headers that answer a handshake.
     fn handshake(&self, more: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("connects");
-        let timeout = Some(Duration::from_secs(10));
-        stream.set_read_timeout(timeout).expect("a timeout");
-        let request = format!(
+        self.ask(&format!(
             "GET /uploads/ws HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nUpgrade: websocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n",
             self.port
-        );
+        ))
+    }
+
+    /// Returns the status line and the headers that answer a request.
+    fn ask(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("connects");
+        let timeout = Some(Duration::from_secs(10));
+        stream.set_read_timeout(timeout).expect("a timeout");
         stream.write_all(request.as_bytes()).expect("is taken");
         let mut head = Vec::new();
         let mut byte = [0];
@@ -165,15 +169,28 @@ fn headers_are_passed(proxy: &Running) {
     assert!(head.starts_with("http/1.1 403"), "{head}");
 }
 
+/// What S3 tells gets through to the server, which refuses what nobody signed.
+fn events_are_passed(proxy: &Running) {
+    let head = proxy.ask(&format!(
+        "POST /webhooks/s3 HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Length: 0\r\n\r\n",
+        proxy.port
+    ));
+    assert!(head.starts_with("http/1.1 403"), "{head}");
+}
+
 /// RESUME-3, CONN-2: a file arrives byte for byte, and goes on after a restart of the server, all through
 /// the proxy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uploads_pass_proxies() {
     for name in ["nginx", "caddy"] {
-        let config = format!("trust_proxy = true\n{}", slots(EMBEDDED));
+        let config = format!(
+            "trust_proxy = true\n{}\n[webhook]\nsecret = \"w\"\n",
+            slots(EMBEDDED)
+        );
         let mut server = Server::start(&config);
         let proxy = block_in_place(|| Running::start(name, server.port));
         block_in_place(|| headers_are_passed(&proxy));
+        block_in_place(|| events_are_passed(&proxy));
 
         let file = pattern::file(41, SIZE);
         let whole = Uploader::new(&proxy.ws(), "once", file.clone());
