@@ -27,13 +27,9 @@ export class Socket {
     this.options = options;
     this.on = on;
     const { signal } = this.#gone;
-    const wake = () => {
-      if (document.hidden) return;
-      if (this.open) this.#ping(ANSWER_MS / 2);
-      else this.#redial(0);
-    };
+    const wake = () => (this.open ? this.#ping(ANSWER_MS / 2) : this.#redial(0));
     for (const name of ["online", "pageshow"]) addEventListener(name, wake, { signal });
-    document.addEventListener("visibilitychange", wake, { signal });
+    document.addEventListener("visibilitychange", () => document.hidden || wake(), { signal });
     addEventListener("offline", () => this.#drop(), { signal });
     // A browser leaves with 1001, which aborts (PROTOCOL RESUME-7); 1000 lets a reload resume.
     addEventListener("pagehide", () => options.keepOnLeave !== false && this.#drop(), { signal });
@@ -65,7 +61,7 @@ export class Socket {
   }
 
   async #dial() {
-    if (this.#ws || !navigator.onLine) return; // `online` dials again
+    if (this.#ws || !navigator.onLine) return this.#redial(BACKOFF_MAX_MS); // if no `online` comes
     const { url, token } = this.options;
     const refresh = { refresh: this.#refused > 0 };
     const mine = ++this.#dialling;

@@ -148,6 +148,17 @@ export default {
     await until("connected", () => page.evaluate(() => document.querySelector("#connection").dataset.on === "true"));
   },
 
+  async "a hidden page returns as well"(t) {
+    const page = await visit(t);
+    await page.evaluate(() => Object.defineProperty(document, "hidden", { value: true }));
+    await page.context().setOffline(true);
+    await until("offline", () => page.evaluate(() => document.querySelector("#connection").dataset.on === "false"));
+    // Longer than the last dial that was due when it went offline.
+    await sleep(1000);
+    await page.context().setOffline(false);
+    await until("connected", () => page.evaluate(() => document.querySelector("#connection").dataset.on === "true"), 10_000);
+  },
+
   async "an event's result is shown, text or data"(t) {
     const { page } = await mocked(t, (ws) => {
       configs(ws);
