@@ -89,11 +89,11 @@ export class Uploads {
   }
 
   async start(slot) {
-    const mine = this.#of("", slot);
+    const added = this.#of("", slot);
     await this.ready;
-    for (const up of mine) up.ready = true;
+    for (const up of added) up.ready = true;
     this.#schedule();
-    await Promise.allSettled(mine.map((up) => up.done));
+    await Promise.allSettled(added.map((up) => up.done));
   }
 
   pause(ref, paused = true) {
@@ -137,8 +137,9 @@ export class Uploads {
     });
   }
 
-  async pending(slot) {
-    return (await this.#records.list()).filter((r) => r.slot === slot && !this.#of(r.ref).length);
+  // A retry finds its own record.
+  async pending(slot, mine = undefined) {
+    return (await this.#records.list()).filter((r) => r.slot === slot && !this.#of(r.ref).some((up) => up !== mine));
   }
 
   async restore(record) {
@@ -176,20 +177,15 @@ export class Uploads {
     for (const up of added) {
       if (up.ended) continue;
       const code = config ? refusal(config, up.file, this.#of("", slot).indexOf(up)) : "unknown_slot";
-      if (code) {
-        this.#end(up, { status: "error", code });
-        continue;
-      }
-      if (config.resumable) {
-        const record = (await this.pending(slot)).find((r) => r.hint === fileHint(up.file));
-        if (record) {
-          up.ref = record.ref;
-          up.handle ??= record.handle;
-        }
+      if (code) this.#end(up, { status: "error", code });
+      else if (config.resumable) {
+        const record = (await this.pending(slot, up)).find((r) => r.hint === fileHint(up.file));
+        up.ref = record?.ref ?? up.ref;
+        up.handle ??= record?.handle;
         up.resuming = !!record;
         this.#tell(up, true);
       }
-      up.ready ||= config.auto_upload !== false;
+      up.ready ||= config?.auto_upload !== false;
     }
     this.#schedule();
   }

@@ -53,6 +53,84 @@ async function tab(number) {
   return createUploads({ url: "/uploads/ws" });
 }
 
+async function until(what, check, ms = 10_000) {
+  for (const end = Date.now() + ms; !check(); await new Promise((done) => setTimeout(done, 2))) assert.ok(Date.now() < end, what);
+}
+
+test("an upload that ended as locked goes on when it is tried again, once the other tab is gone", async () => {
+  server = new ModelServer();
+  define("indexedDB", database());
+  const file = new File([new Uint8Array(5_000_000).map((_, i) => i * 7 + (i >> 9))], "shared.mp4", { type: "video/mp4", lastModified: 5 });
+  const first = await tab(1);
+  const [theirs] = first.add([file], "video");
+  await until("bytes", () => theirs.progress.sent > 1_000_000);
+  first.pause();
+  await until("a record", () => indexedDB.rows.size);
+  const second = await tab(2);
+  const [mine] = second.add([file], "video");
+  await assert.rejects(mine.done, { code: "locked" });
+  assert.equal(indexedDB.rows.size, 1, "the record is kept");
+  first.close();
+  await until("the server to notice", () => ![...server.uploads.values()][0].holder);
+  const { taken } = server;
+  assert.ok(taken > 0);
+  mine.retry();
+  assert.equal((await mine.done).status, "complete");
+  assert.equal(mine.ref, theirs.ref);
+  assert.equal(server.taken, file.size, "no byte was sent twice");
+  assert.ok(server.content(mine.ref).equals(Buffer.from(await file.arrayBuffer())));
+  assert.deepEqual([server.uploads.size, server.violations], [1, []]);
+  second.close();
+});
+
+test("of two uploads of one file, one takes up what a former page left", async () => {
+  server = new ModelServer();
+  define("indexedDB", database());
+  const file = new File([new Uint8Array(4_000_000)], "twice.mp4", { type: "video/mp4", lastModified: 5 });
+  const former = await tab(3);
+  const [left] = former.add([file], "video");
+  await until("bytes", () => left.progress.sent > 1_000_000);
+  former.pause();
+  await until("a record", () => indexedDB.rows.size);
+  former.close();
+  await until("the server to notice", () => ![...server.uploads.values()][0].holder);
+  const uploads = await tab(4);
+  const added = uploads.add([file, file], "video");
+  await Promise.all(added.map((up) => up.done));
+  assert.deepEqual(added.map((up) => up.ref === left.ref), [true, false]);
+  assert.equal(server.taken, 2 * file.size);
+  uploads.close();
+});
+
+test("a refused signature says whether it is worth asking again (MSG-3)", async () => {
+  server = new ModelServer({ slots: { reports: { accept: "", max_entries: 9, max_file_size: 1e9, direct: true } } });
+  const answers = [
+    [503, { code: "draining", error: "Server is restarting", retry: "later" }],
+    [200, { url: "http://bucket/key", key: "key", fields: {} }],
+  ];
+  define("fetch", async () => {
+    const [status, body] = answers.shift();
+    return new Response(JSON.stringify(body), { status });
+  });
+  define(
+    "XMLHttpRequest",
+    class {
+      upload = {};
+      status = 200;
+      open() {}
+      send() {
+        setImmediate(() => this.onloadend());
+      }
+    },
+  );
+  const uploads = await tab(8);
+  const [up] = uploads.add([new File(["x"], "a.txt")], "reports");
+  await assert.rejects(up.done, { code: "draining", retry: "later", message: "Server is restarting" });
+  up.retry();
+  assert.deepEqual((await up.done).result, { key: "key" });
+  uploads.close();
+});
+
 /** Sockets of a page that wants one, while time is in the test's hands. */
 async function dialling(number, act) {
   server = new ModelServer();

@@ -220,6 +220,31 @@ export default {
     await sane(page);
   },
 
+  async "after the first tab was closed, a second one that tries again goes on"(t) {
+    const page = await visit(t);
+    t.server.proxy.brake(2_500_000);
+    const content = video(9_000_000);
+    const path = await file(t.path("handed.mp4"), content);
+    await pick(page, "video", path);
+    await until("bytes", async () => ((await book(page)).last?.stored ?? 0) > 1_500_000);
+    const second = await visit(t, { context: page.context() });
+    await pick(second, "video", path);
+    await settled(second, "handed.mp4", "error");
+    await page.close();
+    t.server.proxy.rush();
+    // The server may not have heard yet that the first tab is gone.
+    await until("the upload to go on", async () => {
+      const again = row(second, "handed.mp4").locator(".upload-retry");
+      if (await again.isVisible()) await again.click();
+      return (await status(second, "handed.mp4")) === "complete";
+    });
+    const kept = await book(second);
+    assert.ok(kept.resumes[0] > 1_000_000, `resumed at ${kept.resumes[0]}`);
+    assert.deepEqual([kept.registered, kept.sent <= content.length - kept.resumes[0]], [0, true], "nothing was sent again");
+    assert.deepEqual((await t.server.stored("video")).map((f) => f.sha256), [sha256(content)]);
+    await sane(second);
+  },
+
   async "closing the tab aborts where the page asks for that (RESUME-7)"(t) {
     const context = await t.browser.newContext();
     t.onEnd(() => context.close());
