@@ -11,7 +11,7 @@ use upload_stores::{MemoryStore, RedbDurability, RedbStore, UploadStateStore};
 use upload_writers::Durability;
 
 use super::{Config, ConfigError, DurabilityKind, StoreKind};
-use crate::uploads::Uploads;
+use crate::{shutdown::Ending, uploads::Uploads};
 
 /// Name within `data_dir` of the directory for state, where none is configured.
 const STATE_DIR: &str = ".state";
@@ -26,9 +26,10 @@ pub struct Server {
 impl Server {
     /// Drains, see [`Uploads::shutdown`], and closes the embedded store.
     pub async fn shutdown(&self) -> bool {
+        let ending = Ending::begin(&self.uploads.app.shared.limits);
         let at_rest = self.uploads.shutdown().await;
         if let Some(store) = &self.embedded
-            && let Err(error) = store.close().await
+            && let Some(Err(error)) = ending.close("embedded store", store.close()).await
         {
             tracing::warn!(%error, "the embedded store did not close");
         }

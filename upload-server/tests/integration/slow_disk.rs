@@ -1,18 +1,26 @@
-//! A disk that takes two seconds for every write, under one upload of a connection.
+//! A disk that takes two seconds for every write, under one upload of a connection; and one on which every sync
+//! hangs, under a server that is to end.
 //!
 //! `strace` delays each write of that one file where a slow file system would: inside the call, on the thread
-//! that made it.
+//! that made it. It would delay the end of the process as well, so that syncs hang in a library of our own.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    process::Command,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use tempfile::TempDir;
 use tokio::task::block_in_place;
 use uuid::Uuid;
 
 use crate::{
     client::Client,
     pattern,
-    server::{MEMORY, Server, slots},
+    server::{EMBEDDED, MEMORY, Server, slots},
     strace::{attach, detach},
+    uploader::{Uploader, until},
 };
 
 const CHUNK: usize = 65_536;
@@ -20,6 +28,22 @@ const CHUNK: usize = 65_536;
 const SLOW_BYTES: usize = 60 * CHUNK;
 /// Uploads that go by while the disk is slow.
 const OTHERS: usize = 5;
+/// What ending after SIGTERM may take: 3 s, and half a second for a machine that is busy.
+const EXIT_MAX: Duration = Duration::from_millis(3500);
+/// A hook, for the journal on the same disk; nobody listens there.
+const HOOK: &str = "\n[[hooks]]\nurl = \"http://127.0.0.1:9/uploaded\"\nsecret = \"s\"\n";
+/// Syncs hang for as long as the file is there that `HANG` names.
+const HANGING_SYNCS: &str = r#"
+#include <stdlib.h>
+#include <unistd.h>
+static int hang(void) {
+    const char *file = getenv("HANG");
+    while (access(file, F_OK) == 0) usleep(1000);
+    return 0;
+}
+int fsync(int fd) { return hang(); }
+int fdatasync(int fd) { return hang(); }
+"#;
 
 /// CREDIT-4: a disk that makes `write` wait under one upload lets the others of the same connection pass; only
 /// the write that finds it slow is waited for.
@@ -56,4 +80,49 @@ async fn a_slow_disk_holds_up_its_own_upload_only() {
     block_in_place(|| detach(&mut strace));
     server.assert_stored_once("once", &file);
     assert_eq!(server.stored("any").len(), OTHERS);
+}
+
+/// RESUME-2: syncs that hang, of the file under way, the records and the journal, are not waited for by a server
+/// that is told to end, and the upload goes on afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_hangs_does_not_hold_up_the_end() {
+    let dir = Arc::new(TempDir::new().expect("a temporary directory"));
+    let [source, library, hang] = ["hang.c", "hang.so", "hang"].map(|name| dir.path().join(name));
+    fs::write(&source, HANGING_SYNCS).expect("written");
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status();
+    assert!(built.expect("cc runs, as for the linker").success());
+    let env = [("LD_PRELOAD", &library), ("HANG", &hang)].map(|(name, path)| {
+        let path = path.to_str().expect("UTF-8 path");
+        (name.to_owned(), path.to_owned())
+    });
+    let config = format!("durability = \"disk\"\n{}{HOOK}", slots(EMBEDDED));
+    let mut server = Server::start_with(dir, &config, env.to_vec());
+    let file = pattern::file(79, 4 * CHUNK);
+    let uploader = Uploader::new(&server.ws(), "resumable", file.clone());
+    let (gate, mut heard) = (uploader.gate.clone(), uploader.watch());
+    gate.open_to(3 * CHUNK as u64);
+    let sending = tokio::spawn(uploader.complete());
+    until(&mut heard, |heard| heard.received >= 3 * CHUNK as u64).await;
+
+    fs::write(&hang, "").expect("written");
+    gate.open_wide();
+    until(&mut heard, |heard| heard.received == file.len() as u64).await;
+    server.signal("TERM");
+    let told = Instant::now();
+    while server.is_running() {
+        assert!(told.elapsed() <= EXIT_MAX, "{}", server.log());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    println!("gone {:?} after it was told to", told.elapsed());
+    let log = server.log();
+    assert!(log.contains("at_rest=false"), "the disk did hang:\n{log}");
+
+    fs::remove_file(&hang).expect("removed");
+    block_in_place(|| server.restart());
+    let report = sending.await.expect("it ends complete");
+    assert_eq!(report.heard.restarts, 0, "{:?}", report.heard);
+    server.assert_stored_once("resumable", &file);
 }

@@ -14,12 +14,16 @@ const BLOCKING_THREADS_MAX: usize = 16;
 
 /// Reads the configuration and serves.
 pub(crate) fn run(file: Option<&Path>, listen: Option<SocketAddr>) -> anyhow::Result<ExitCode> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
-        .context("cannot start the runtime")?
-        .block_on(run_inside(file, listen))
+        .context("cannot start the runtime")?;
+    let served = runtime.block_on(run_inside(file, listen));
+    // Dropped, it would wait for every call of the file system, and a disk may hang for as long as
+    // it likes. What was announced as durable is; the rest counts as lost in a crash.
+    runtime.shutdown_background();
+    served
 }
 
 async fn run_inside(file: Option<&Path>, listen: Option<SocketAddr>) -> anyhow::Result<ExitCode> {
