@@ -24,7 +24,10 @@ use tokio::sync::Notify;
 use upload_core::Entry;
 use upload_validate::safe_name;
 
-use self::{journal::Journal, outbox::Call};
+use self::{
+    journal::{Journal, JournalError},
+    outbox::Call,
+};
 use crate::{metrics, shared::Shared, signature::Signer};
 
 /// How many hooks a server calls at most.
@@ -196,7 +199,9 @@ impl Hooks {
     /// Puts a notice into the outbox and has it delivered; when it returns, no crash loses it.
     ///
     /// Where the outbox is full or the disk fails, the notice is lost and the upload goes on: the
-    /// file is stored, and the log has the event.
+    /// file is stored, and the log has the event. Where the server ends and has closed the outbox,
+    /// it never returns: without a receipt the record stays as it is, and whoever finds the file
+    /// finished after the restart tells of it.
     pub(crate) async fn tell(&self, notice: &Notice) {
         let calls = self.calls(notice);
         let stored = {
@@ -206,7 +211,11 @@ impl Hooks {
                 .write(move |transaction| outbox::add(transaction, &calls));
             add.await
         };
-        let lost = stored.unwrap_or(calls.len());
+        let lost = match stored {
+            Ok(lost) => lost,
+            Err(JournalError::Failed) => calls.len(),
+            Err(JournalError::Closed) => std::future::pending().await,
+        };
         note_lost(lost, notice);
         self.announce(&calls);
     }

@@ -6,6 +6,10 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -46,10 +50,16 @@ pub enum JournalOpenError {
     },
 }
 
-/// The journal did not take a change: the disk failed, or it is closed.
+/// The journal did not take a change, or did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the journal did not take the change")]
-pub(crate) struct JournalError;
+pub(crate) enum JournalError {
+    /// The disk failed.
+    #[error("the journal failed")]
+    Failed,
+    /// The server ends; the next one has a journal again.
+    #[error("the journal is closed")]
+    Closed,
+}
 
 /// What the journal's steps answer; boxed, since the database's error is large.
 pub(crate) type Step<T> = Result<T, Box<redb::Error>>;
@@ -63,6 +73,8 @@ pub(crate) fn failed(error: impl Into<redb::Error>) -> Box<redb::Error> {
 #[derive(Clone, Debug)]
 pub(crate) struct Journal {
     queue: mpsc::Sender<Request>,
+    /// Tells a thread that was asked to end from one that panicked.
+    is_closed: Arc<AtomicBool>,
 }
 
 enum Request {
@@ -98,7 +110,7 @@ where
     fn answer(self: Box<Self>, is_committed: bool) {
         let done = self.done.filter(|_| is_committed);
         // Whoever asked may be gone by now.
-        let _ = self.answer.send(done.ok_or(JournalError));
+        let _ = self.answer.send(done.ok_or(JournalError::Failed));
     }
 }
 
@@ -128,14 +140,15 @@ impl Journal {
             .name("upload-journal".to_owned())
             .spawn(move || actor.run())
             .map_err(unusable(dir.unwrap_or(Path::new(FILE))))?;
-        Ok(Self { queue })
+        let is_closed = Arc::default();
+        Ok(Self { queue, is_closed })
     }
 
     /// Applies `work` and returns what it answered, once it is on the disk.
     ///
     /// # Errors
     ///
-    /// Nothing was changed.
+    /// The disk failed, or the journal is closed; nothing was changed.
     pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, JournalError>
     where
         T: Send + 'static,
@@ -148,8 +161,7 @@ impl Journal {
             answer,
         };
         let request = Request::Write(Box::new(change));
-        self.queue.send(request).await.map_err(|_| JournalError)?;
-        answered.await.map_err(|_| JournalError)?
+        self.ask(request, answered).await?
     }
 
     /// Reads what was committed.
@@ -166,20 +178,35 @@ impl Journal {
         let request = Request::Read(Box::new(move |transaction| {
             let _ = answer.send(work(transaction));
         }));
-        self.queue.send(request).await.map_err(|_| JournalError)?;
-        let found = answered.await.map_err(|_| JournalError)?;
-        found.map_err(|error| {
+        self.ask(request, answered).await?.map_err(|error| {
             tracing::error!(%error, "the journal cannot be read");
-            JournalError
+            JournalError::Failed
+        })
+    }
+
+    /// Has the thread do something, and waits for its answer.
+    async fn ask<T>(
+        &self,
+        request: Request,
+        answered: oneshot::Receiver<T>,
+    ) -> Result<T, JournalError> {
+        let sent = self.queue.send(request).await;
+        let answer = match sent {
+            Ok(()) => answered.await.ok(),
+            Err(_) => None,
+        };
+        answer.ok_or_else(|| match self.is_closed.load(Ordering::Acquire) {
+            true => JournalError::Closed,
+            false => JournalError::Failed,
         })
     }
 
     /// Finishes what was asked before, and closes the file.
     pub(crate) async fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
         let (answer, answered) = oneshot::channel();
-        if self.queue.send(Request::Close(answer)).await.is_ok() {
-            let _ = answered.await;
-        }
+        // A thread that is not there any more has closed the file.
+        let _ = self.ask(Request::Close(answer), answered).await;
     }
 }
 
@@ -334,7 +361,8 @@ mod tests {
         let puts = futures_util::future::join_all(puts).await;
         assert!(puts.iter().all(Result::is_ok));
         journal.close().await;
-        assert_eq!(put(&journal, 1).await, Err(JournalError));
+        assert_eq!(put(&journal, 1).await, Err(JournalError::Closed));
+        assert_eq!(count(&journal).await, Err(JournalError::Closed));
         let journal = Journal::open(Some(dir.path())).expect("opened again");
         assert_eq!(count(&journal).await, Ok(1000));
     }
@@ -359,7 +387,15 @@ mod tests {
             table.insert(2, 2).map_err(failed)?;
             Err::<(), _>(failed(redb::TableError::TableDoesNotExist(String::new())))
         });
-        assert_eq!(bad.await, Err(JournalError));
+        assert_eq!(bad.await, Err(JournalError::Failed));
         assert_eq!(count(&journal).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_panicked_has_failed_and_is_not_closed() {
+        let journal = Journal::open(None).expect("opened");
+        let broken = journal.write::<(), _>(|_| panic!("asked to panic"));
+        assert_eq!(broken.await, Err(JournalError::Failed));
+        assert_eq!(put(&journal, 1).await, Err(JournalError::Failed));
     }
 }

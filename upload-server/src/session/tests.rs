@@ -2,6 +2,7 @@
 
 mod flow;
 mod harness;
+mod hooks;
 mod lines;
 mod places;
 mod resume;
