@@ -47,12 +47,16 @@ pub async fn serve(
     let places_max = limits.max_connections.min(Semaphore::MAX_PERMITS);
     let places = Arc::new(Semaphore::new(places_max));
     loop {
-        let place = Arc::clone(&places).acquire_owned();
-        let place = place.await.map_err(io::Error::other)?;
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        // Whoever waits for its turn is not accepted before there is a place.
+        let admitted = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            admitted = admitted => admitted,
             () = stop.cancelled() => break,
         };
+        let place = place.map_err(io::Error::other)?;
         let socket = match accepted {
             Ok((socket, _)) => socket,
             Err(error) => {
@@ -101,5 +105,47 @@ async fn connection(
     };
     if let Err(error) = served {
         tracing::debug!(%error, "an HTTP connection failed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use axum::routing::get;
+    use tokio::{io::AsyncWriteExt, sync::Notify, time::timeout};
+
+    use super::*;
+
+    /// As many requests as there are places, none of which ends, do not keep it from stopping.
+    #[tokio::test]
+    async fn it_stops_while_every_place_is_taken() {
+        let limits = Limits {
+            max_connections: 1,
+            drain: Duration::from_millis(20),
+            ..Limits::default()
+        };
+        let entered = Arc::new(Notify::new());
+        let told = Arc::clone(&entered);
+        let never = get(async move || {
+            told.notify_one();
+            pending::<()>().await;
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let stop = CancellationToken::new();
+        let serving = {
+            let stop = stop.clone();
+            let app = Router::new().route("/", never);
+            tokio::spawn(async move { serve(listener, app, &limits, stop).await })
+        };
+        let mut client = TcpStream::connect(address).await.expect("connected");
+        let request = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n";
+        client.write_all(request).await.expect("sent");
+        entered.notified().await;
+        stop.cancel();
+        let served = timeout(Duration::from_secs(10), serving).await;
+        let served = served.expect("it stops").expect("without a panic");
+        served.expect("without an error");
     }
 }
