@@ -8,6 +8,7 @@ mod error;
 mod hooks;
 mod open;
 mod s3;
+mod secret;
 mod size;
 mod slots;
 mod sweep;
@@ -34,6 +35,7 @@ pub use open::Server;
 #[cfg(feature = "presign")]
 pub(crate) use s3::is_prefix;
 pub use s3::{ObjectStoreConfig, S3Config};
+pub use secret::Secret;
 pub use size::Size;
 pub use slots::{SlotConfig, WriterKind};
 
@@ -134,7 +136,7 @@ impl Config {
         let env = Env::prefixed(ENV_PREFIX)
             .filter(|name| is_key(name.as_str()))
             .split("__");
-        Self::read(&figment.merge(env))
+        Self::read(&secret::with_text_of(figment.merge(&env), &env))
     }
 
     fn read(figment: &Figment) -> Result<Self, ConfigError> {
@@ -225,17 +227,6 @@ fn is_key(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let is_foreign = ENV_FOREIGN.iter().any(|begin| name.starts_with(begin));
     name != ENV_CONFIG && !is_foreign
-}
-
-/// Text that stays out of debug output.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(pub String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret")
-    }
 }
 
 /// What it takes until bytes count as durable.

@@ -74,6 +74,31 @@ fn check_config_lists_hooks_and_the_webhook() {
     assert!(!out.contains("of the") && !out.contains("t0ken"), "{out}");
 }
 
+/// Variables are read as numbers where they are ones; a secret of digits is text all the same, and
+/// what is wrong with it is said without it.
+#[test]
+fn a_secret_of_digits_is_a_secret() {
+    let dir = dir();
+    let check = |env: &[(&str, &str)]| run(dir.path(), &["check-config"], env);
+    let digits = "0".repeat(31);
+    let good = check(&[
+        ("UPLOAD_WEBHOOK__SECRET", "123456"),
+        ("UPLOAD_SECRET", &format!("{digits}7")),
+    ]);
+    assert!(good.status.success(), "{}", text(&good.stderr));
+    assert!(text(&good.stdout).contains("webhook   at /webhooks/s3"));
+    for (name, value) in [
+        ("UPLOAD_WEBHOOK", "987654"),
+        ("UPLOAD_SECRET", "987654"),
+        ("UPLOAD_HOOKS", "987654"),
+    ] {
+        let bad = check(&[(name, value)]);
+        let err = text(&bad.stderr);
+        assert!(!bad.status.success(), "{name}");
+        assert!(!err.contains(value), "{err}");
+    }
+}
+
 #[test]
 fn a_bad_file_is_named_with_its_key() {
     let dir = dir();

@@ -5,6 +5,7 @@ use std::{fmt, path::PathBuf};
 use figment::error::Kind;
 use thiserror::Error;
 
+use super::secret::is_secret;
 use crate::uploads::BuildError;
 
 /// A configuration cannot be used.
@@ -69,6 +70,9 @@ fn line(error: &figment::Error) -> String {
                 key.push(name.clone());
             }
             format!("unknown key; known here: {}", known.join(", "))
+        }
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if is_secret(&key) => {
+            format!("must be {expected}")
         }
         kind => kind.to_string(),
     };

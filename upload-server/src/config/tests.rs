@@ -342,6 +342,31 @@ fn broken_toml_and_missing_files_are_errors() {
     assert!(matches!(missing, Err(ConfigError::NoFile(_))));
 }
 
+/// A secret may be all digits; where it is nothing a secret can be, the error does not tell it.
+#[test]
+fn secrets_are_text_and_stay_out_of_errors() {
+    let config = read("[webhook]\nsecret = 123456").expect("good");
+    assert_eq!(config.webhook.expect("there").secret.0, "123456");
+    for (toml, key) in [
+        ("secret = 1234.5678", "secret: "),
+        ("secret = true", "secret: "),
+        ("secret = [\"1234\"]", "secret: "),
+        ("webhook = \"1234\"", "webhook: "),
+        ("webhook = 1234", "webhook: "),
+        ("[webhook]\nsecret = 1234.5", "webhook.secret: "),
+        ("hooks = \"1234\"", "hooks: "),
+        (
+            "[[hooks]]\nurl = \"http://a\"\nsecret = 1234.5",
+            "hooks.0.secret: ",
+        ),
+        ("[state]\nredis_url = 1234.5", "state.redis_url: "),
+    ] {
+        let text = trouble(toml);
+        assert!(text.starts_with(key), "{text}");
+        assert!(!text.contains("1234") && !text.contains("true"), "{text}");
+    }
+}
+
 #[test]
 fn secrets_stay_out_of_debug_output() {
     let toml = "secret = \"0123456789abcdef0123456789abcdef\"\n\

@@ -1,0 +1,116 @@
+//! Text that is told to nobody: not by debug output, and not by what is wrong with a configuration.
+
+use std::fmt;
+
+use figment::{Figment, providers::Env, providers::Serialized, value::Value};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, Visitor},
+};
+
+/// Keys that are text whatever it looks like, as variables can name them.
+const KEYS: [&str; 3] = ["secret", "webhook.secret", "state.redis_url"];
+
+/// Text that stays out of debug output.
+///
+/// A number is taken for its digits: nothing about a secret says that it has letters.
+#[derive(Clone)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Text).map(Self)
+    }
+}
+
+/// Reads text and whole numbers; the errors of anything else do not say what it is.
+struct Text;
+
+impl Visitor<'_> for Text {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text between quotation marks")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<String, E> {
+        Err(not_text())
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<String, E> {
+        Err(not_text())
+    }
+}
+
+fn not_text<E: de::Error>() -> E {
+    E::custom("must be text between quotation marks")
+}
+
+/// Adds the secrets among the variables once more, as the text they are: figment reads `0012` as a
+/// number, which has forgotten its zeros.
+pub(super) fn with_text_of(figment: Figment, env: &Env) -> Figment {
+    let secrets = env.iter().filter(|(key, _)| KEYS.contains(&key.as_str()));
+    secrets.fold(figment, |figment, (key, text)| match text_of(&text) {
+        Some(text) => figment.merge(Serialized::global(key.as_str(), text)),
+        None => figment,
+    })
+}
+
+/// Returns the text where it was taken for something else.
+fn text_of(variable: &str) -> Option<&str> {
+    match variable.parse() {
+        Ok(Value::String(..)) | Err(_) => None,
+        Ok(_) => Some(variable.trim()),
+    }
+}
+
+/// Returns whether what stands at this key, or below it, may be secret.
+pub(super) fn is_secret(key: &[String]) -> bool {
+    match key.first().map(String::as_str) {
+        Some("secret" | "webhook" | "hooks") => true,
+        Some("state") => key.get(1).is_some_and(|key| key == "redis_url"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_that_look_like_something_else_are_text() {
+        for (variable, text) in [
+            ("123456", Some("123456")),
+            (" 0012 ", Some("0012")),
+            ("-5", Some("-5")),
+            ("1.50", Some("1.50")),
+            ("true", Some("true")),
+            ("[1,2]", Some("[1,2]")),
+            ("{a=b}", Some("{a=b}")),
+            ("words, and more", None),
+            ("\"quoted\"", None),
+        ] {
+            assert_eq!(text_of(variable), text, "{variable}");
+        }
+        // More digits than any number has.
+        assert_eq!(text_of(&"1".repeat(64)), None);
+    }
+}
