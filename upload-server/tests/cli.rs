@@ -99,6 +99,17 @@ fn a_secret_of_digits_is_a_secret() {
     }
 }
 
+/// Without a listener of its own, `/metrics` stands beside the uploads.
+#[test]
+fn open_metrics_are_warned_of() {
+    let dir = dir();
+    let check = |env: &[(&str, &str)]| text(&run(dir.path(), &["check-config"], env).stdout);
+    let open = check(&[]);
+    assert!(open.contains("warning   /metrics "), "{open}");
+    let apart = check(&[("UPLOAD_ADMIN_LISTEN", "127.0.0.1:9")]);
+    assert!(!apart.contains("warning"), "{apart}");
+}
+
 #[test]
 fn a_bad_file_is_named_with_its_key() {
     let dir = dir();

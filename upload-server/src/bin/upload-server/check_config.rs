@@ -8,8 +8,12 @@ use upload_server::config::Config;
 pub(crate) fn run(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let config = Config::load(file)?;
     println!("listen    {}", config.listen);
-    if let Some(address) = config.admin_listen {
-        println!("admin     {address}");
+    match config.admin_listen {
+        Some(address) => println!("admin     {address}"),
+        None => println!(
+            "warning   /metrics is there for whoever reaches {}; admin_listen gives it an address of its own",
+            config.listen
+        ),
     }
     println!("data_dir  {}", config.data_dir.display());
     println!(
