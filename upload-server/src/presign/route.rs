@@ -155,7 +155,7 @@ pub(crate) fn read(body: &[u8]) -> Result<Register, Code> {
 }
 
 fn refused(code: Code) -> Json<serde_json::Value> {
-    Json(json!({ "code": code, "error": code.text() }))
+    Json(json!({ "code": code, "error": code.text(), "retry": code.retry() }))
 }
 
 fn refusal(code: Code) -> Response {

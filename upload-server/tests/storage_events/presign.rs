@@ -8,6 +8,10 @@ use upload_writers::DiscardWriterFactory;
 use crate::http::{Answer, send, serve};
 
 async fn start() -> String {
+    start_uploads().await.0
+}
+
+async fn start_uploads() -> (String, Uploads) {
     let presigner = |has_credentials: bool| {
         let config = PresignConfig::new("b", "eu-west-1");
         Presigner::new(config, move || {
@@ -35,7 +39,8 @@ async fn start() -> String {
         .build()
         .expect("good options");
     let app = Router::new().nest("/uploads", uploads.router());
-    format!("http://{}/uploads/presign", serve(app).await)
+    let url = format!("http://{}/uploads/presign", serve(app).await);
+    (url, uploads)
 }
 
 async fn ask(url: &str, body: &Value) -> Answer {
@@ -113,10 +118,25 @@ async fn msg_1a_checks_come_in_their_order() {
         assert_eq!(answer.status, status, "{body}: {answer:?}");
         let told = answer.json();
         assert_eq!(told["code"], code, "{body}");
+        assert_eq!(told["retry"], "never", "{body}");
         assert!(told["error"].is_string() && !answer.body.contains("amazonaws"));
     }
     let welcome = ask(&url, &body("guarded", "mine.pdf", "", 5)).await;
     assert_eq!(welcome.status, 200);
+}
+
+/// MSG-3: a server that is about to restart says that it is worth asking again.
+#[tokio::test]
+async fn msg_3_a_draining_server_is_to_be_asked_later() {
+    let (url, uploads) = start_uploads().await;
+    uploads.shutdown().await;
+    let answer = ask(&url, &body("reports", "a.pdf", "", 5)).await;
+    assert_eq!(answer.status, 503);
+    let told = answer.json();
+    assert_eq!(
+        (&told["code"], &told["retry"]),
+        (&json!("draining"), &json!("later"))
+    );
 }
 
 /// CONN-1: other pages get nothing signed; neither does another method.
