@@ -1,6 +1,15 @@
 //! Where the key that signs comes from.
 
-use std::{env, fmt, fs, path::PathBuf};
+use std::{
+    env, fmt, fs,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// How long the shared credentials file is taken to say what it said; it is read in the middle of
+/// requests.
+const FILE_FRESH: Duration = Duration::from_secs(10);
 
 /// An access key, possibly one that lasts for a session only.
 #[derive(Clone, PartialEq, Eq)]
@@ -30,14 +39,15 @@ impl AwsCredentials {
     }
 
     /// Reads the profile `AWS_PROFILE` (or `default`) of `AWS_SHARED_CREDENTIALS_FILE` (or
-    /// `~/.aws/credentials`).
+    /// `~/.aws/credentials`); what it said is remembered for ten seconds.
     pub fn from_profile() -> Option<Self> {
         let file = match variable("AWS_SHARED_CREDENTIALS_FILE") {
             Some(file) => PathBuf::from(file),
             None => dirs::home_dir()?.join(".aws").join("credentials"),
         };
         let profile = variable("AWS_PROFILE").unwrap_or_else(|| "default".to_owned());
-        Self::parse(&fs::read_to_string(file).ok()?, &profile)
+        let mut last = LAST_PROFILE.lock().unwrap_or_else(PoisonError::into_inner);
+        Profile::look(&mut last, file, profile, Instant::now())
     }
 
     fn parse(text: &str, profile: &str) -> Option<Self> {
@@ -64,6 +74,44 @@ impl AwsCredentials {
             secret: secret?,
             session_token: token,
         })
+    }
+}
+
+/// What was read last, for everybody who signs.
+static LAST_PROFILE: Mutex<Option<Profile>> = Mutex::new(None);
+
+/// A profile as it was read.
+struct Profile {
+    file: PathBuf,
+    name: String,
+    read_at: Instant,
+    found: Option<AwsCredentials>,
+}
+
+impl Profile {
+    /// Returns what the profile says, read anew if it was last read long ago or was another one.
+    fn look(
+        last: &mut Option<Self>,
+        file: PathBuf,
+        name: String,
+        now: Instant,
+    ) -> Option<AwsCredentials> {
+        let is_good = |last: &Self| {
+            let age = now.saturating_duration_since(last.read_at);
+            last.file == file && last.name == name && age < FILE_FRESH
+        };
+        if let Some(last) = last.as_ref().filter(|last| is_good(last)) {
+            return last.found.clone();
+        }
+        let text = fs::read_to_string(&file).ok();
+        let found = text.and_then(|text| AwsCredentials::parse(&text, &name));
+        *last = Some(Self {
+            file,
+            name,
+            read_at: now,
+            found: found.clone(),
+        });
+        found
     }
 }
 
@@ -95,5 +143,30 @@ mod tests {
         assert_eq!(other.session_token.as_deref(), Some("U"));
         assert_eq!(AwsCredentials::parse(text, "half"), None);
         assert_eq!(AwsCredentials::parse(text, "none"), None);
+    }
+
+    #[test]
+    fn the_file_is_not_read_for_every_signature() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("credentials");
+        let write = |id: &str| {
+            let text = format!("[a]\naws_access_key_id={id}\naws_secret_access_key=S\n");
+            fs::write(&file, text).expect("written");
+        };
+        let (mut last, begun) = (None, Instant::now());
+        let mut look = |name: &str, after: Duration| {
+            let now = begun + after;
+            let found = Profile::look(&mut last, file.clone(), name.to_owned(), now);
+            found.map(|found| found.access_key_id)
+        };
+        assert_eq!(look("a", Duration::ZERO), None, "there is no file yet");
+        write("A");
+        assert_eq!(look("a", FILE_FRESH / 2), None);
+        assert_eq!(look("a", FILE_FRESH).as_deref(), Some("A"));
+        write("B");
+        let later = FILE_FRESH * 2 - Duration::from_nanos(1);
+        assert_eq!(look("a", later).as_deref(), Some("A"));
+        assert_eq!(look("b", later), None, "another profile");
+        assert_eq!(look("a", later).as_deref(), Some("B"), "and back again");
     }
 }
