@@ -60,3 +60,4 @@ pub use session::Session;
 pub use state::{Phase, Step};
 pub use tally::{OwnerTally, OwnerToken};
 pub use time::Now;
+pub use upload::received_ranges;

@@ -31,7 +31,8 @@ use crate::{
 };
 
 pub(crate) use leaving::Departure;
-pub(crate) use telling::{blank_resumed, received_ranges};
+pub(crate) use telling::blank_resumed;
+pub use telling::received_ranges;
 
 /// Held chunks of fewer bytes are put together.
 const TINY_CHUNK_BYTES: usize = 1024;

@@ -68,6 +68,7 @@ mod mount;
 mod options;
 mod origin;
 mod pace;
+mod patience;
 #[cfg(feature = "presign")]
 mod presign;
 mod reaper;

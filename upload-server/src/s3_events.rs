@@ -34,6 +34,7 @@ use self::notification::{Created, Rubbish};
 use crate::{
     app::App,
     hooks::{Hooks, Notice, event_id, journal::Journal, note_lost, outbox},
+    patience::HANDLER_CALL,
     shared::Shared,
     signature::Signer,
     slot::BoxFuture,
@@ -44,8 +45,6 @@ use crate::{
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// How long a sender may take for its body.
 const BODY_TIME: Duration = Duration::from_secs(30);
-/// How long a handler may take.
-const HANDLER_CALL: Duration = Duration::from_secs(30);
 /// Requests whose handlers run at a time; further ones wait for their answer.
 const HANDLERS_MAX: usize = 64;
 /// Uploads with a handler of their own; beyond it the oldest are forgotten.

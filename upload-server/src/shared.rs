@@ -157,6 +157,18 @@ impl Shared {
     pub(crate) fn store_of<'a>(&'a self, slot: &'a Slot) -> &'a Arc<dyn UploadStateStore> {
         slot.store.as_ref().unwrap_or(&self.store)
     }
+
+    /// Returns whether the slot of this name keeps its records in `store`; `None` if `slots` does
+    /// not have it.
+    pub(crate) fn keeps(
+        &self,
+        slots: &Slots,
+        slot: &str,
+        store: &Arc<dyn UploadStateStore>,
+    ) -> Option<bool> {
+        let slot = slots.get(slot)?;
+        Some(Arc::ptr_eq(self.store_of(slot), store))
+    }
 }
 
 /// How many uploads each owner has; owners without any are forgotten.

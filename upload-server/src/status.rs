@@ -10,11 +10,11 @@ use axum::{
 };
 use serde::Serialize;
 use tokio::{sync::oneshot, time::timeout};
-use upload_core::{EntryStatus, Record, RecordPhase};
+use upload_core::{EntryStatus, Record, RecordPhase, received_ranges};
 use upload_proto::UploadRef;
 use upload_stores::{UploadKey, UploadStateStore};
 
-use crate::{app::App, events::Command, hub::Key, shared::Shared};
+use crate::{app::App, events::Command, hub::Key, patience, shared::Shared};
 
 /// How long a busy connection may take to answer before the store is asked.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -60,9 +60,13 @@ async fn find(shared: &Shared, owner: &str, upload: UploadRef) -> Option<Status>
     }
     let key = UploadKey::new(owner, *upload.as_bytes()).ok()?;
     for store in shared.stores() {
-        match look(&*store, &key, upload).await {
-            None => {}
-            found => return found,
+        let Some(record) = look(&*store, &key).await else {
+            continue;
+        };
+        // What another slot left under this ref says nothing of the upload. A slot that was only
+        // mounted is not known here, so its record is taken from wherever it is.
+        if shared.keeps(&shared.slots, &record.slot, &store) != Some(false) {
+            return Some(of_record(upload, record));
         }
     }
     None
@@ -94,44 +98,162 @@ async fn ask_holder(shared: &Shared, owner: &str, upload: UploadRef) -> Option<S
         upload_id: upload,
         status,
         bytes_received: entry.bytes_received,
-        chunks_received: ranges(next_index.unwrap_or(0)),
+        chunks_received: received_ranges(next_index.unwrap_or(0)),
         filename: entry.client_name,
         expected_size: entry.client_size,
     })
 }
 
-async fn look(store: &dyn UploadStateStore, key: &UploadKey, upload: UploadRef) -> Option<Status> {
-    let found = match store.get(key).await {
-        Ok(found) => found?,
-        Err(error) => {
-            tracing::warn!(%error, "a store did not answer for an upload's status");
+async fn look(store: &dyn UploadStateStore, key: &UploadKey) -> Option<Record> {
+    let found = match patience::of_store(store.get(key)).await {
+        Some(Ok(found)) => found?,
+        Some(Err(error)) => {
+            tracing::warn!(%error, "a store failed for an upload's status");
+            return None;
+        }
+        None => {
+            tracing::warn!("a store did not answer in time for an upload's status");
             return None;
         }
     };
-    let record = match Record::decode(&found.record) {
-        Ok(record) => record,
-        Err(error) => {
-            tracing::warn!(%error, "a stored record cannot be read");
-            return None;
-        }
-    };
-    Some(Status {
+    Record::decode(&found.record)
+        .inspect_err(|error| tracing::warn!(%error, "a stored record cannot be read"))
+        .ok()
+}
+
+fn of_record(upload: UploadRef, record: Record) -> Status {
+    Status {
         upload_id: upload,
         status: match record.phase {
             RecordPhase::Receiving | RecordPhase::Completing => "uploading",
             RecordPhase::Complete => "complete",
         },
         bytes_received: record.offset,
-        chunks_received: ranges(record.next_index()),
+        chunks_received: received_ranges(record.next_index()),
         filename: record.client_name,
         expected_size: record.client_size,
-    })
+    }
 }
 
-fn ranges(next_index: u64) -> Vec<[u64; 2]> {
-    next_index
-        .checked_sub(1)
-        .map(|last| [0, last])
-        .into_iter()
-        .collect()
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, future::pending};
+
+    use async_trait::async_trait;
+    use serde_json::json;
+    use upload_stores::{Expect, MemoryStore, PutError, StoreError, Version, Versioned};
+    use upload_writers::DiscardWriterFactory;
+
+    use super::*;
+    use crate::{
+        options::{SlotDefaults, SlotOptions},
+        shared::{Limits, Parts},
+    };
+
+    type Store = Arc<dyn UploadStateStore>;
+
+    /// A server whose slot `archive` keeps records of its own, and `videos` with all others.
+    fn shared(store: Store, archive: Store) -> Shared {
+        let defaults = SlotDefaults {
+            writers: Arc::new(DiscardWriterFactory),
+            data_dir: "files".into(),
+            authorize: None,
+            shared_store: false,
+        };
+        let slots = [
+            ("archive", SlotOptions::new().store(archive)),
+            ("videos", SlotOptions::new()),
+        ];
+        let slots = slots.map(|(name, options)| {
+            let slot = options.into_slot(name, &defaults).expect("good options");
+            (name.to_owned(), slot)
+        });
+        Shared::new(Parts {
+            slots: Arc::new(slots.into()),
+            store,
+            limits: Limits::default(),
+            handlers: HashMap::new(),
+            on_upload_complete: None,
+            hooks: None,
+        })
+    }
+
+    fn upload() -> UploadRef {
+        UploadRef::from_bytes([1; 16])
+    }
+
+    async fn put(store: &Store, slot: &str, client_name: &str) {
+        let record = json!({
+            "layout": 1, "slot": slot, "client_name": client_name, "client_type": "",
+            "client_size": 9, "chunk_size": 3, "phase": "receiving", "offset": 6, "opened": true,
+            "epoch": 1, "created_unix_ms": 0, "updated_unix_ms": 0,
+        });
+        let key = UploadKey::new("alice", *upload().as_bytes()).expect("a short owner");
+        let (record, ttl) = (record.to_string(), Duration::from_secs(60));
+        let put = store.put(&key, record.as_bytes(), Expect::Absent, ttl);
+        put.await.expect("a working store");
+    }
+
+    async fn name(shared: &Shared) -> Option<String> {
+        let found = find(shared, "alice", upload()).await;
+        found.map(|status| status.filename)
+    }
+
+    #[tokio::test]
+    async fn a_record_counts_where_its_slot_keeps_records() {
+        let [store, archive]: [Store; 2] = [(); 2].map(|()| Arc::new(MemoryStore::new()) as _);
+        let shared = shared(Arc::clone(&store), Arc::clone(&archive));
+        put(&store, "archive", "left behind").await;
+        assert_eq!(name(&shared).await, None);
+        put(&archive, "archive", "real").await;
+        assert_eq!(name(&shared).await.as_deref(), Some("real"));
+    }
+
+    /// Which slots a connection was given besides is not known to a request for the status.
+    #[tokio::test]
+    async fn a_record_of_a_slot_that_was_only_mounted_counts_anywhere() {
+        let store: Store = Arc::new(MemoryStore::new());
+        let shared = shared(Arc::clone(&store), Arc::new(MemoryStore::new()));
+        put(&store, "mounted", "mine").await;
+        let status = find(&shared, "alice", upload()).await.expect("found");
+        assert_eq!((status.bytes_received, status.expected_size), (6, 9));
+        assert_eq!(status.chunks_received, [[0, 1]]);
+    }
+
+    /// A store that never answers.
+    struct Hanging;
+
+    #[async_trait]
+    impl UploadStateStore for Hanging {
+        async fn get(&self, _: &UploadKey) -> Result<Option<Versioned>, StoreError> {
+            pending().await
+        }
+
+        async fn put(
+            &self,
+            _: &UploadKey,
+            _: &[u8],
+            _: Expect,
+            _: Duration,
+        ) -> Result<Version, PutError> {
+            pending().await
+        }
+
+        async fn delete(&self, _: &UploadKey, _: Expect) -> Result<(), PutError> {
+            pending().await
+        }
+
+        fn is_shared(&self) -> bool {
+            false
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_hangs_is_not_waited_for() {
+        let archive: Store = Arc::new(MemoryStore::new());
+        let shared = shared(Arc::new(Hanging), Arc::clone(&archive));
+        put(&archive, "archive", "real").await;
+        let found = timeout(Duration::from_secs(60), name(&shared)).await;
+        assert_eq!(found.expect("an answer").as_deref(), Some("real"));
+    }
 }

@@ -211,8 +211,9 @@ pub(crate) fn blank_resumed(upload: UploadRef, status: ResumeStatus) -> Resumed 
     }
 }
 
-/// Returns the indices before `next_index` as inclusive ranges.
-pub(crate) fn received_ranges(next_index: u64) -> Vec<[u64; 2]> {
+/// Returns the indices before `next_index` as inclusive ranges, as `chunks_received` has them
+/// (PROTOCOL section 6).
+pub fn received_ranges(next_index: u64) -> Vec<[u64; 2]> {
     next_index
         .checked_sub(1)
         .map(|last| vec![[0, last]])

@@ -1,6 +1,8 @@
 //! What a session waits for besides socket and writers: stores, the application, other sessions.
 //!
-//! Every errand has a time limit and comes back as one input for the core.
+//! Every errand comes back as one input for the core. Stores, handlers and other sessions have a
+//! time limit; a receipt waits for its hooks for as long as the journal's disk takes, and for ever
+//! where the server has closed the journal.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -24,14 +26,11 @@ use crate::{
     events::{EventContext, Handler},
     hub::Key,
     metrics,
+    patience::{self, HANDLER_CALL},
     shared::Shared,
     slot::{Authorize, AuthorizeRequest, BoxFuture, Slots, ask},
 };
 
-/// Longest time a store may take for one call.
-pub(super) const STORE_CALL: Duration = Duration::from_secs(5);
-/// Longest time an event's handler may take.
-pub(super) const HANDLER_CALL: Duration = Duration::from_secs(30);
 /// Longest wait for another session to give an upload up.
 pub(super) const EVICTION: Duration = Duration::from_secs(5);
 
@@ -100,9 +99,9 @@ impl Stores {
     /// Returns whether a record found in a store is one of a slot that keeps its records there:
     /// the same ref may stand in several, with versions that have nothing to do with each other.
     fn keeps(&self, store: &Arc<dyn UploadStateStore>, record: &[u8]) -> bool {
-        let slot = Record::decode(record).ok().map(|record| record.slot);
-        let slot = slot.and_then(|slot| self.slots.get(&slot));
-        slot.is_some_and(|slot| Arc::ptr_eq(self.shared.store_of(slot), store))
+        let record = Record::decode(record).ok();
+        let kept = record.and_then(|record| self.shared.keeps(&self.slots, &record.slot, store));
+        kept == Some(true)
     }
 }
 
@@ -112,7 +111,7 @@ pub(super) fn claim(entry: EntryId, store: Arc<dyn UploadStateStore>, key: Uploa
 }
 
 async fn read(store: &dyn UploadStateStore, key: &UploadKey) -> StoreEvent {
-    match bounded(store.get(key)).await {
+    match patience::of_store(store.get(key)).await {
         Some(Ok(found)) => {
             StoreEvent::Found(found.map(|found| (found.record, RecordVersion(found.version.0))))
         }
@@ -133,7 +132,7 @@ pub(super) fn forget(
 ) -> Errand {
     Box::pin(async move {
         let expect = Expect::Version(Version(expect.0));
-        let event = match bounded(store.delete(&key, expect)).await {
+        let event = match patience::of_store(store.delete(&key, expect)).await {
             Some(Ok(())) => StoreEvent::Forgotten,
             Some(Err(PutError::Conflict)) => StoreEvent::Conflict,
             Some(Err(PutError::Store(error))) => {
@@ -162,7 +161,7 @@ pub(super) fn save(
             RecordExpect::Version(version) => Expect::Version(Version(version.0)),
         };
         let begun = Instant::now();
-        let put = bounded(store.put(&key, &record, expect, ttl)).await;
+        let put = patience::of_store(store.put(&key, &record, expect, ttl)).await;
         metrics::saved_in(begun.elapsed());
         let event = match put {
             Some(Ok(version)) => StoreEvent::Saved(RecordVersion(version.0)),
@@ -219,12 +218,6 @@ pub(super) fn call(id: CallId, handler: Handler, context: EventContext) -> Erran
         };
         Input::Called(id, outcome)
     })
-}
-
-/// Returns what the store answered in time; a store that panics did not answer.
-async fn bounded<T>(call: impl Future<Output = T>) -> Option<T> {
-    let guarded = AssertUnwindSafe(call).catch_unwind();
-    timeout(STORE_CALL, guarded).await.ok()?.ok()
 }
 
 fn log(key: &UploadKey, call: &'static str, error: &StoreError) {
