@@ -8,7 +8,7 @@ mod notification;
 mod seen;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     fmt,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -103,21 +103,29 @@ pub(crate) struct S3Events {
 /// Handlers of single uploads; each runs once.
 #[derive(Default)]
 struct Watched {
-    by_upload: HashMap<String, OnObject>,
-    /// The same in the order they came; may name some that are gone.
-    order: VecDeque<String>,
+    by_upload: HashMap<String, (u64, OnObject)>,
+    /// The same by the number they came with.
+    by_age: BTreeMap<u64, String>,
+    next: u64,
 }
 
 impl Watched {
     fn insert(&mut self, upload_id: String, handler: OnObject) {
-        if self.by_upload.insert(upload_id.clone(), handler).is_none() {
-            self.order.push_back(upload_id);
+        self.take(&upload_id);
+        self.by_age.insert(self.next, upload_id.clone());
+        self.by_upload.insert(upload_id, (self.next, handler));
+        self.next = self.next.saturating_add(1);
+        if self.by_age.len() > WATCHED_MAX
+            && let Some((_, oldest)) = self.by_age.pop_first()
+        {
+            self.by_upload.remove(&oldest);
         }
-        while self.order.len() > WATCHED_MAX {
-            if let Some(oldest) = self.order.pop_front() {
-                self.by_upload.remove(&oldest);
-            }
-        }
+    }
+
+    fn take(&mut self, upload_id: &str) -> Option<OnObject> {
+        let (age, handler) = self.by_upload.remove(upload_id)?;
+        self.by_age.remove(&age);
+        Some(handler)
     }
 }
 
@@ -247,7 +255,7 @@ async fn take(shared: &Shared, events: &S3Events, created: Vec<Created>) -> Resp
         note_lost(lost, &wanted.notice);
         events.hooks.announce(&wanted.calls);
         let object = wanted.object;
-        let watcher = events.watched().by_upload.remove(&object.upload_id);
+        let watcher = events.watched().take(&object.upload_id);
         runs.extend(watcher.map(|handler| (handler, object.clone())));
         let handlers = events.handlers.iter().cloned();
         runs.extend(handlers.map(|handler| (handler, object.clone())));
@@ -309,4 +317,30 @@ async fn run(runs: Vec<(OnObject, ObjectCreated)>, place: OwnedSemaphorePermit) 
         }
     }
     drop(place);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_handlers_are_kept_however_often_an_upload_is_watched_anew() {
+        let mut watched = Watched::default();
+        let handler = || self::handler(|_| async {});
+        watched.insert("again".to_owned(), handler());
+        assert!(watched.take("again").is_some());
+        assert!(watched.take("again").is_none());
+        watched.insert("oldest".to_owned(), handler());
+        watched.insert("again".to_owned(), handler());
+        for number in 2..WATCHED_MAX {
+            watched.insert(number.to_string(), handler());
+        }
+        assert_eq!(watched.by_upload.len(), WATCHED_MAX);
+        watched.insert("one more".to_owned(), handler());
+        assert_eq!(watched.by_upload.len(), WATCHED_MAX);
+        assert!(watched.take("oldest").is_none(), "the oldest is forgotten");
+        assert!(watched.take("again").is_some(), "and no newer one for it");
+        assert!(watched.take("one more").is_some());
+        assert_eq!(watched.by_age.len(), watched.by_upload.len());
+    }
 }
