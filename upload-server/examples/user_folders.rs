@@ -3,7 +3,11 @@
 //! `cargo run -p upload-server --example user_folders`, then open <http://127.0.0.1:3000> and sign in
 //! as `alice` or `bob` with the password `secret`.
 
-use std::path::Path;
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
 use axum::{
     Extension, Form, Router,
@@ -45,6 +49,7 @@ struct User(String);
 /// Makes the app; files end as `<dir>/files/<user>/documents/<uuid>-<safe name>`.
 pub(crate) fn app(dir: &Path) -> Result<(Router, Uploads), BuildError> {
     let files = dir.join("files");
+    let folders = Mutex::new(HashMap::new());
     let uploads = Uploads::builder()
         .data_dir(&files)
         .owner(|request| match request.extensions.get::<User>() {
@@ -55,10 +60,20 @@ pub(crate) fn app(dir: &Path) -> Result<(Router, Uploads), BuildError> {
         // in the directory for files under way, which all users share, is removed.
         .allow_upload("documents", SlotOptions::new())
         .mount(move |connection| {
-            // Names come from our own table; made of anything else they would not be paths.
-            let mut folder = FileWriterConfig::new(files.join(connection.owner()));
-            folder.temp_dir = files.join(".tmp");
-            let folder = FileWriterFactory::new(folder).map_err(BuildError::Files)?;
+            // Making a folder blocks on the disk, so it is done once for each user.
+            let user = connection.owner();
+            let mut folders = folders.lock().unwrap_or_else(PoisonError::into_inner);
+            let folder = match folders.get(user) {
+                Some(folder) => FileWriterFactory::clone(folder),
+                None => {
+                    // Names come from our own table; made of anything else they would not be paths.
+                    let mut folder = FileWriterConfig::new(files.join(user));
+                    folder.temp_dir = files.join(".tmp");
+                    let folder = FileWriterFactory::new(folder).map_err(BuildError::Files)?;
+                    folders.insert(user.to_owned(), folder.clone());
+                    folder
+                }
+            };
             let documents = SlotOptions::new().accept(".pdf,.txt").max_entries(10);
             connection.allow_upload("documents", documents.writer(folder))
         })
