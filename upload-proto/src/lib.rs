@@ -58,5 +58,5 @@ pub use limits::close;
 pub use message::{
     ClientMessage, Configs, ErrorMessage, EventCall, EventId, EventResult, Limits, Register,
     Registered, Resume, ResumeAck, ResumeStatus, Resumed, ServerMessage, SlotConfig, Snapshot,
-    Status, crc32c_hex, parse_crc32c_hex,
+    Status, crc32c_hex, nests_deeper, parse_crc32c_hex,
 };

@@ -9,6 +9,7 @@ mod server;
 mod snapshot;
 
 pub use client::{ClientMessage, EventCall, EventId, Register, Resume};
+pub use scan::nests_deeper;
 pub use server::{
     Configs, ErrorMessage, EventResult, Limits, Registered, ResumeAck, ResumeStatus, Resumed,
     ServerMessage, SlotConfig,

@@ -16,6 +16,15 @@ struct Fence {
     ours: &'static [&'static str],
 }
 
+const PUBLISHED: &[&str] = &[
+    "upload-proto",
+    "upload-core",
+    "upload-validate",
+    "upload-writers",
+    "upload-stores",
+    "upload-server",
+];
+
 const FENCES: &[Fence] = &[
     Fence {
         package: "upload-proto",
@@ -94,27 +103,13 @@ const FENCES: &[Fence] = &[
     Fence {
         package: "upload-bench",
         forbidden: &[],
-        ours: &[
-            "upload-proto",
-            "upload-core",
-            "upload-validate",
-            "upload-writers",
-            "upload-stores",
-            "upload-server",
-        ],
+        ours: PUBLISHED,
     },
     // It feeds what peers, stores and buckets wrote to every crate that reads it.
     Fence {
         package: "upload-fuzz",
         forbidden: &[],
-        ours: &[
-            "upload-proto",
-            "upload-core",
-            "upload-validate",
-            "upload-writers",
-            "upload-stores",
-            "upload-server",
-        ],
+        ours: PUBLISHED,
     },
 ];
 

@@ -135,6 +135,14 @@ pub(super) fn read<T: DeserializeOwned>(raw: &str) -> Option<T> {
 
 /// Tells whether objects and arrays nest deeper than a message may, the message counted.
 pub(super) fn is_too_deep(text: &str) -> bool {
+    nests_deeper(text, MESSAGE_DEPTH_MAX)
+}
+
+/// Tells whether the objects and arrays of JSON text nest deeper than `depth_max`, the outermost
+/// counted.
+///
+/// It looks at the text only, so that whatever reads it afterwards may recurse.
+pub fn nests_deeper(text: &str, depth_max: usize) -> bool {
     let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
     for byte in text.bytes() {
         match byte {
@@ -146,7 +154,7 @@ pub(super) fn is_too_deep(text: &str) -> bool {
             b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth > MESSAGE_DEPTH_MAX {
+        if depth > depth_max {
             return true;
         }
     }

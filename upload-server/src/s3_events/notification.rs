@@ -6,6 +6,7 @@
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::value::RawValue;
+use upload_proto::nests_deeper;
 use uuid::Uuid;
 
 /// How deep a body may nest; S3's events have a handful of levels.
@@ -297,20 +298,8 @@ fn string(text: &RawValue) -> Option<String> {
 
 /// Checks that the text is JSON and not nested too deep, before anything that could recurse.
 fn check(text: &str) -> Result<(), Rubbish> {
-    let (mut depth, mut in_text, mut is_escaped) = (0_usize, false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' if in_text => is_escaped = true,
-            b'"' => in_text = !in_text,
-            _ if in_text => {}
-            b'[' | b'{' => depth = depth.saturating_add(1),
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > DEPTH_MAX {
-            return Err(Rubbish);
-        }
+    if nests_deeper(text, DEPTH_MAX) {
+        return Err(Rubbish);
     }
     serde_json::from_str::<IgnoredAny>(text)
         .map(|_| ())
