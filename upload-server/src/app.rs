@@ -2,9 +2,17 @@
 
 use std::sync::{Arc, Once};
 
+use http::{StatusCode, request::Parts};
+
 use crate::{
-    identity::Identity, mount::MountFn, options::SlotDefaults, origin::Origins, reaper,
-    s3_events::S3Events, shared::Shared,
+    identity::Identity,
+    mount::{Mount, MountFn},
+    options::SlotDefaults,
+    origin::Origins,
+    reaper,
+    s3_events::S3Events,
+    shared::Shared,
+    slot::Slots,
 };
 
 /// The state of the router.
@@ -37,6 +45,24 @@ impl App {
             s3_events,
             tasks: Once::new(),
         }
+    }
+
+    /// Returns the slots a request may use, as the application decides.
+    ///
+    /// # Errors
+    ///
+    /// The application's `mount` failed, which the log tells; this is the answer.
+    pub(crate) fn slots_of(&self, owner: &str, parts: &Parts) -> Result<Slots, StatusCode> {
+        let slots = Arc::clone(&self.shared.slots);
+        let Some(mount) = &self.mount else {
+            return Ok(slots);
+        };
+        let mut connection = Mount::new(owner, parts, &self.defaults, slots);
+        mount(&mut connection).map_err(|error| {
+            tracing::error!(%error, "mount failed");
+            StatusCode::INTERNAL_SERVER_ERROR
+        })?;
+        Ok(connection.into_slots())
     }
 
     /// Starts the reaper and the delivery of hooks with the first call inside a runtime.

@@ -307,12 +307,14 @@ struct NameScreen(Arc<Rules>);
 
 impl Screen for NameScreen {
     fn screen(&self, client_name: &str, client_type: &str) -> Result<(), Code> {
-        self.0.screen(client_name, client_type).map_err(code_of)
+        self.0
+            .screen(client_name, client_type)
+            .map_err(refusal_code)
     }
 }
 
 /// Returns the wire's code of a refusal.
-pub(crate) fn code_of(refusal: Refusal) -> Code {
+pub(crate) fn refusal_code(refusal: Refusal) -> Code {
     match refusal {
         Refusal::TypeNotAccepted => Code::TypeNotAccepted,
         Refusal::ActiveContent => Code::ActiveContent,

@@ -23,7 +23,7 @@ pub(crate) use self::route::read;
 pub const PRESIGNED_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
 
 /// The longest life of a signature that S3 takes: 7 days.
-const EXPIRES_MAX: Duration = Duration::from_secs(604_800);
+pub(crate) const EXPIRES_MAX: Duration = Duration::from_secs(604_800);
 
 /// The longest media type that is signed, in bytes.
 const TYPE_BYTES_MAX: usize = 255;

@@ -121,7 +121,7 @@ struct Connection<S> {
     pace: Pace,
     window: u64,
     /// The connection is gone or going, for this reason; the core is yet to hear of it.
-    is_lost: Option<DisconnectReason>,
+    lost: Option<DisconnectReason>,
     /// Set once the core heard that the connection is gone.
     end_by: Option<Instant>,
     /// Whether the socket was not read although it may hold messages.
@@ -172,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             meters: Meters::new(),
             pace: Pace::new(Instant::from_std(now.instant)),
             window: limits.session.window_bytes,
-            is_lost: None,
+            lost: None,
             end_by: None,
             is_held_up: false,
             draining: Signal::new(shared.draining.clone()),
@@ -195,7 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.write(cx);
         // What was held up may go on by what happened since it was looked at.
         has_more |= self.is_held_up && self.may_read(cx);
-        has_more |= self.is_lost.is_some() && self.end_by.is_none();
+        has_more |= self.lost.is_some() && self.end_by.is_none();
         if self.is_over() {
             return Poll::Ready(());
         }
@@ -340,12 +340,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Notes that the connection is gone or going; [`Connection::settle`] tells the core.
     fn lose(&mut self, reason: DisconnectReason) {
-        self.is_lost.get_or_insert(reason);
+        self.lost.get_or_insert(reason);
     }
 
     /// Tells the core once that the connection is gone.
     fn tell_loss(&mut self) -> bool {
-        let Some(reason) = self.is_lost else {
+        let Some(reason) = self.lost else {
             return false;
         };
         if self.end_by.is_some() {

@@ -42,6 +42,8 @@ pub(crate) const OUTGOING_BYTES_MAX: usize = 1024 * 1024;
 const CONGESTED_MESSAGES: usize = 256;
 /// Bytes that wait for a peer before it is not listened to; many such peers must not add up to much.
 const CONGESTED_BYTES: usize = 64 * 1024;
+/// Longest wait for a peer's part in closing the socket.
+pub(crate) const GOODBYE: Duration = Duration::from_secs(2);
 /// Pings answered to a peer that does not read the answers.
 const PONGS_OWED_MAX: u32 = 256;
 /// Messages thrown away per wake while a close is under way.

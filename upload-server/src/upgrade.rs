@@ -33,15 +33,10 @@ use crate::{
     app::App,
     identity::Who,
     metrics,
-    mount::Mount,
     session::{self, Hello},
     shared::Shared,
-    slot::Slots,
-    socket::Socket,
+    socket::{GOODBYE, Socket},
 };
-
-/// Longest wait for a client's part in closing the socket of a connection without an owner.
-const GOODBYE: Duration = Duration::from_secs(2);
 
 /// When a client is told to come back where there is no place for it, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 5;
@@ -89,7 +84,8 @@ fn admit(app: &App, parts: &mut Parts) -> Result<Admitted, Response> {
     let plain = !offers_subprotocol(&parts.headers);
     let guest = match who {
         Some(who) => {
-            let slots = slots_of(app, &who, parts)?;
+            let slots = app.slots_of(&who.owner, parts);
+            let slots = slots.map_err(IntoResponse::into_response)?;
             let owner = who.owner.clone();
             let hello = Hello {
                 owner,
@@ -112,24 +108,6 @@ fn admit(app: &App, parts: &mut Parts) -> Result<Admitted, Response> {
         on_upgrade,
         permit,
     })
-}
-
-/// Returns the slots this connection may use, as the application decides.
-#[expect(
-    clippy::result_large_err,
-    reason = "the error is the answer, made once per connection"
-)]
-fn slots_of(app: &App, who: &Who, parts: &mut Parts) -> Result<Slots, Response> {
-    let slots = Arc::clone(&app.shared.slots);
-    let Some(mount) = &app.mount else {
-        return Ok(slots);
-    };
-    let mut connection = Mount::new(&who.owner, parts, &app.defaults, slots);
-    mount(&mut connection).map_err(|error| {
-        tracing::error!(%error, "mount failed");
-        StatusCode::INTERNAL_SERVER_ERROR.into_response()
-    })?;
-    Ok(connection.into_slots())
 }
 
 /// Spawns the session and answers 101.

@@ -9,6 +9,7 @@ use thiserror::Error;
 use upload_stores::{MemoryStore, UploadStateStore};
 use upload_writers::{
     DiscardWriterFactory, Durability, FileSetupError, FileWriterConfig, FileWriterFactory,
+    WriterFactory,
 };
 
 use crate::{
@@ -278,33 +279,25 @@ impl UploadsBuilder {
     ///
     /// A slot, an origin or the secret is unusable, or a directory cannot be made or written.
     pub fn build(self) -> Result<Uploads, BuildError> {
-        let authorize = self.authorize;
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let needs_files =
             self.mount.is_some() || self.slots.iter().any(|(_, slot)| !slot.has_writer());
-        let defaults = if needs_files {
+        let (writers, data_dir): (Arc<dyn WriterFactory>, _) = if needs_files {
             let mut config = FileWriterConfig::new(&self.data_dir);
             config.temp_dir = self.temp_dir.unwrap_or(config.temp_dir);
             config.durability = self.durability;
             let writers = FileWriterFactory::new(config).map_err(BuildError::Files)?;
             let data_dir = writers.config().data_dir.clone();
-            let writers = Arc::new(writers);
-            SlotDefaults {
-                writers,
-                data_dir,
-                authorize,
-                shared_store: store.is_shared(),
-            }
+            (Arc::new(writers), data_dir)
         } else {
             // Every slot brings its own writer, and no connection can add others.
-            let writers = Arc::new(DiscardWriterFactory);
-            let data_dir = self.data_dir.clone();
-            SlotDefaults {
-                writers,
-                data_dir,
-                authorize,
-                shared_store: store.is_shared(),
-            }
+            (Arc::new(DiscardWriterFactory), self.data_dir.clone())
+        };
+        let defaults = SlotDefaults {
+            writers,
+            data_dir,
+            authorize: self.authorize,
+            shared_store: store.is_shared(),
         };
         let mut slots = BTreeMap::new();
         for (name, options) in self.slots {

@@ -7,10 +7,6 @@ use upload_writers::WriterFactory;
 
 use super::ConfigError;
 
-/// Longest life of a signed URL that S3 takes, in seconds: 7 days.
-#[cfg(feature = "presign")]
-const EXPIRES_SECONDS_MAX: u32 = 604_800;
-
 /// The providers that `provider` can name; the writers' own data says what each can do.
 const PROVIDERS: [&str; 6] = ["aws", "r2", "gcs", "minio", "garage", "generic"];
 
@@ -155,19 +151,22 @@ impl S3Config {
     /// Makes what signs URLs of this bucket; credentials are looked for with each signature.
     #[cfg(feature = "presign")]
     pub(super) fn presigner(&self, section: &str) -> Result<crate::Presigner, ConfigError> {
-        use crate::presign::{AwsCredentials, PresignConfig, Presigner};
+        use std::time::Duration;
+
+        use crate::presign::{AwsCredentials, EXPIRES_MAX, PresignConfig, Presigner};
 
         self.check(section)?;
-        if self.expires_seconds == 0 || self.expires_seconds > EXPIRES_SECONDS_MAX {
+        let expires_in = Duration::from_secs(self.expires_seconds.into());
+        if expires_in.is_zero() || expires_in > EXPIRES_MAX {
             let key = format!("{section}.expires_seconds");
-            let why = format!("must be 1 to {EXPIRES_SECONDS_MAX}");
+            let why = format!("must be 1 to {}", EXPIRES_MAX.as_secs());
             return Err(ConfigError::invalid(&key, why));
         }
         let config = PresignConfig {
             endpoint: self.endpoint.clone(),
             prefix: self.prefix.clone(),
             force_path_style: self.force_path_style,
-            expires_in: std::time::Duration::from_secs(self.expires_seconds.into()),
+            expires_in,
             ..PresignConfig::new(&*self.bucket, self.region(section)?)
         };
         Presigner::new(config, AwsCredentials::find)

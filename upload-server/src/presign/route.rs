@@ -20,7 +20,6 @@ use upload_validate::safe_name;
 use super::{PresignedPut, SignError};
 use crate::{
     app::App,
-    mount::Mount,
     slot::{AuthorizeRequest, ask},
 };
 
@@ -65,15 +64,8 @@ async fn sign(
         return Err(refusal(Code::Draining));
     }
     let register = read(body).map_err(refusal)?;
-    let mut slots = Arc::clone(&app.shared.slots);
-    if let Some(mount) = &app.mount {
-        let mut connection = Mount::new(owner, parts, &app.defaults, slots);
-        mount(&mut connection).map_err(|error| {
-            tracing::error!(%error, "mount failed");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        })?;
-        slots = connection.into_slots();
-    }
+    let slots = app.slots_of(owner, parts);
+    let slots = slots.map_err(IntoResponse::into_response)?;
     let slot = slots.get(&register.upload_name);
     let Some((slot, presigner)) = slot.and_then(|slot| Some((slot, slot.presigner.as_ref()?)))
     else {

@@ -14,7 +14,7 @@ use upload_core::{
 };
 use upload_proto::{Code, Register, UploadRef};
 use upload_stores::{UploadKey, UploadStateStore};
-use upload_validate::{FileFacts, Head, Refusal, safe_name};
+use upload_validate::{FileFacts, Head, safe_name};
 use upload_writers::UploadFacts;
 
 use super::{
@@ -28,6 +28,7 @@ use crate::{
     events::{EventContext, UploadsHandle},
     hooks::Notice,
     metrics,
+    options::refusal_code,
     slot::{self, AuthorizeRequest, CompletedEntry, Slot},
 };
 
@@ -194,7 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ok(upload_validate::Verdict::Accept | upload_validate::Verdict::NeedMore) => {
                 Verdict::Accept
             }
-            Ok(upload_validate::Verdict::Refuse(refusal)) => Verdict::Refuse(code(refusal)),
+            Ok(upload_validate::Verdict::Refuse(refusal)) => Verdict::Refuse(refusal_code(refusal)),
             Err(_) => {
                 tracing::error!(slot = &*entry.slot, "a validator panicked");
                 Verdict::Refuse(Code::Forbidden)
@@ -401,13 +402,5 @@ fn code_of(entry: &Entry) -> Option<Code> {
     match entry.status {
         EntryStatus::Failed(code) => Some(code),
         EntryStatus::Uploading | EntryStatus::Complete | EntryStatus::Cancelled => None,
-    }
-}
-
-fn code(refusal: Refusal) -> Code {
-    match refusal {
-        Refusal::TypeNotAccepted => Code::TypeNotAccepted,
-        Refusal::ActiveContent => Code::ActiveContent,
-        Refusal::ContentMismatch => Code::ContentMismatch,
     }
 }

@@ -10,7 +10,10 @@ use upload_core::DisconnectReason;
 use upload_proto::close;
 
 use super::{Connection, after};
-use crate::{budget::Stuck, socket::Incoming};
+use crate::{
+    budget::Stuck,
+    socket::{GOODBYE, Incoming},
+};
 
 /// Messages read per round.
 const MESSAGES_PER_ROUND: u32 = 128;
@@ -24,9 +27,7 @@ const ROUND_MAX: Duration = Duration::from_millis(1);
 /// Bytes after which writers get what was read: enough for a file system to take them in large pieces and
 /// for a socket to be emptied first, and little enough to stay near the processor.
 const BYTES_PER_WRITE: u64 = 1024 * 1024;
-/// Longest wait for a peer's part in closing the socket.
-const GOODBYE: Duration = Duration::from_secs(2);
-/// The same where the server restarts, and everybody is sent away at once: enough to read why, also from
+/// As [`GOODBYE`] where the server restarts, and everybody is sent away at once: enough to read why, also from
 /// far away, and no more, since the process waits for it.
 const GOODBYE_AT_RESTART: Duration = Duration::from_secs(1);
 
