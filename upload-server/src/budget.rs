@@ -12,6 +12,9 @@
 //! yet, which only more bytes can free. Then one connection at a time may exceed
 //! the budget until its parts have left; one that stands still is passed over.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -28,6 +31,13 @@ use tokio::time::Instant;
 /// How long a share may stand still that exceeds the budget, before another one may.
 const OVERDRAFT_STILL: Duration = Duration::from_secs(1);
 
+/// An upload may be ahead of its writer by one part in this many of what is left.
+///
+/// So one upload alone cannot use up what is left, and the more is used, the less each gets: many that
+/// are slow meet far below the budget. How many uploads there are does not matter, since those that hold
+/// nothing, which anybody can begin, must not cost the others their credit.
+const WINDOW_PART: u64 = 16;
+
 /// The budget of one server; clones are the same budget.
 #[derive(Clone)]
 pub(crate) struct Budget(Arc<Pool>);
@@ -35,7 +45,6 @@ pub(crate) struct Budget(Arc<Pool>);
 struct Pool {
     total: u64,
     buffered: AtomicU64,
-    uploads: AtomicU64,
     next_share: AtomicU64,
     /// How many wakers `waiters` holds, so that a release need not lock to see none.
     waiting: AtomicUsize,
@@ -73,7 +82,6 @@ impl Budget {
         Self(Arc::new(Pool {
             total,
             buffered: AtomicU64::new(0),
-            uploads: AtomicU64::new(0),
             next_share: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
             waiters: Mutex::default(),
@@ -86,7 +94,6 @@ impl Budget {
             id: self.0.next_share.fetch_add(1, Ordering::Relaxed),
             pool: Arc::clone(&self.0),
             bytes: 0,
-            uploads: 0,
             waits: false,
             overdraws: false,
             is_outrun: false,
@@ -151,7 +158,6 @@ pub(crate) struct Share {
     pool: Arc<Pool>,
     id: u64,
     bytes: u64,
-    uploads: u64,
     waits: bool,
     overdraws: bool,
     is_outrun: bool,
@@ -188,24 +194,12 @@ impl Share {
         self.bytes
     }
 
-    /// Says how many uploads the connection has under way now.
-    pub(crate) fn carry(&mut self, uploads: u64) {
-        let before = std::mem::replace(&mut self.uploads, uploads);
-        // Two's complement: adding the wrapped difference also subtracts.
-        let change = uploads.wrapping_sub(before);
-        self.pool.uploads.fetch_add(change, Ordering::Relaxed);
-    }
-
-    /// Returns the window an upload may have now: an equal part of what is left,
-    /// between `floor` and `most` (PROTOCOL CREDIT-2).
+    /// Returns the window an upload may have now: a part of what is left, between `floor` and
+    /// `most` (PROTOCOL CREDIT-2).
     pub(crate) fn window(&self, floor: u64, most: u64) -> u64 {
         let buffered = self.pool.buffered.load(Ordering::Relaxed);
-        let uploads = self.pool.uploads.load(Ordering::Relaxed).max(1);
         let left = self.pool.total.saturating_sub(buffered);
-        left.checked_div(uploads)
-            .unwrap_or(left)
-            .min(most)
-            .max(floor)
+        (left / WINDOW_PART).min(most).max(floor)
     }
 
     /// Returns ready while the connection may read another message; otherwise
@@ -277,177 +271,9 @@ impl Drop for Share {
             let waiting = waiters.wakers.len();
             self.pool.waiting.store(waiting, Ordering::SeqCst);
         }
-        self.carry(0);
         self.hold(0);
         if self.overdraws && self.pool.end_overdraft(self.id, |_| true) {
             self.pool.wake_all();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        sync::atomic::AtomicU32,
-        task::{Wake, Waker},
-    };
-
-    use super::*;
-
-    #[derive(Default)]
-    struct Count(AtomicU32);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    fn counting() -> (Arc<Count>, Waker) {
-        let count = Arc::new(Count::default());
-        (Arc::clone(&count), Waker::from(count))
-    }
-
-    /// CREDIT-2: past the budget only those read on who hold nothing, or nothing
-    /// that a writer could take yet.
-    #[test]
-    fn who_holds_nothing_may_always_read() {
-        let budget = Budget::new(100);
-        let (mut full, mut empty) = (budget.share(), budget.share());
-        let (_, waker) = counting();
-        let mut cx = Context::from_waker(&waker);
-        full.hold(100);
-        assert!(full.poll_room(Stuck::default, &mut cx).is_pending());
-        assert!(empty.poll_room(Stuck::default, &mut cx).is_ready());
-        empty.hold(1);
-        assert!(empty.poll_room(Stuck::default, &mut cx).is_pending());
-        assert!(
-            empty
-                .poll_room(
-                    || Stuck {
-                        gated: 1,
-                        lacking: 0
-                    },
-                    &mut cx
-                )
-                .is_ready()
-        );
-    }
-
-    #[test]
-    fn a_release_wakes_those_who_wait_once() {
-        let budget = Budget::new(100);
-        let (mut one, mut two) = (budget.share(), budget.share());
-        let (woken, waker) = counting();
-        let mut cx = Context::from_waker(&waker);
-        one.hold(90);
-        two.hold(60);
-        assert!(two.poll_room(Stuck::default, &mut cx).is_pending());
-        one.hold(45);
-        assert_eq!(woken.0.load(Ordering::SeqCst), 0, "still no room");
-        one.hold(10);
-        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
-        one.hold(0);
-        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
-        assert!(two.poll_room(Stuck::default, &mut cx).is_ready());
-    }
-
-    #[test]
-    fn a_dropped_share_gives_everything_back() {
-        let budget = Budget::new(100);
-        let (mut one, mut two) = (budget.share(), budget.share());
-        let (woken, waker) = counting();
-        let mut cx = Context::from_waker(&waker);
-        one.hold(100);
-        one.carry(3);
-        two.hold(1);
-        two.carry(1);
-        assert!(two.poll_room(Stuck::default, &mut cx).is_pending());
-        assert!(one.poll_room(Stuck::default, &mut cx).is_pending());
-        drop(one);
-        assert_eq!(
-            woken.0.load(Ordering::SeqCst),
-            1,
-            "the dropped one needs no waking"
-        );
-        assert_eq!(budget.buffered(), 1);
-        assert_eq!(two.window(1, 1000), 99);
-    }
-
-    fn stuck(lacking: u64) -> impl FnOnce() -> Stuck {
-        move || Stuck { gated: 0, lacking }
-    }
-
-    /// CREDIT-2: parts that are not full may hold all there is; then one share at a time goes on,
-    /// and when its part has left, the next.
-    #[test]
-    fn one_share_at_a_time_exceeds_the_budget() {
-        let budget = Budget::new(100);
-        let (mut one, mut two) = (budget.share(), budget.share());
-        let (woken, waker) = counting();
-        let mut cx = Context::from_waker(&waker);
-        one.hold(60);
-        two.hold(60);
-        assert!(
-            one.poll_room(stuck(50), &mut cx).is_pending(),
-            "10 may leave"
-        );
-        assert!(!one.is_outrun());
-        assert!(one.poll_room(stuck(60), &mut cx).is_ready());
-        assert!(two.poll_room(stuck(60), &mut cx).is_pending());
-        assert!(two.is_outrun());
-        one.hold(80);
-        assert!(
-            one.poll_room(stuck(80), &mut cx).is_ready(),
-            "still its turn"
-        );
-        one.hold(75);
-        assert!(two.poll_room(stuck(60), &mut cx).is_pending());
-        let before = woken.0.load(Ordering::SeqCst);
-        one.hold(30);
-        assert!(woken.0.load(Ordering::SeqCst) > before);
-        assert!(two.poll_room(stuck(60), &mut cx).is_ready() && !two.is_outrun());
-    }
-
-    /// CREDIT-4: whoever stands still is passed over, and whoever is gone too.
-    #[tokio::test(start_paused = true)]
-    async fn a_share_that_stands_still_is_passed_over() {
-        let budget = Budget::new(100);
-        let mut shares = [budget.share(), budget.share(), budget.share()];
-        let mut cx = Context::from_waker(Waker::noop());
-        for share in &mut shares {
-            share.hold(60);
-        }
-        let [one, two, three] = shares.each_mut();
-        assert!(one.poll_room(stuck(60), &mut cx).is_ready());
-        tokio::time::advance(OVERDRAFT_STILL / 2).await;
-        one.hold(61);
-        tokio::time::advance(OVERDRAFT_STILL / 2).await;
-        assert!(two.poll_room(stuck(60), &mut cx).is_pending());
-        tokio::time::advance(OVERDRAFT_STILL / 2).await;
-        assert!(two.poll_room(stuck(60), &mut cx).is_ready());
-        assert!(one.poll_room(stuck(61), &mut cx).is_pending());
-        assert!(three.poll_room(stuck(60), &mut cx).is_pending());
-        let [_one, two, mut three] = shares;
-        drop(two);
-        assert!(three.poll_room(stuck(60), &mut cx).is_ready());
-    }
-
-    /// CREDIT-2: the window shrinks with the budget and the number of uploads,
-    /// and never below its floor.
-    #[test]
-    fn the_window_is_an_equal_part_of_what_is_left() {
-        let budget = Budget::new(1000);
-        let mut share = budget.share();
-        assert_eq!(share.window(10, 400), 400);
-        share.carry(4);
-        assert_eq!(share.window(10, 400), 250);
-        share.hold(600);
-        assert_eq!(share.window(10, 400), 100);
-        share.hold(5000);
-        assert_eq!(share.window(10, 400), 10);
-        share.carry(0);
-        share.hold(0);
-        assert_eq!(share.window(10, 400), 400);
     }
 }

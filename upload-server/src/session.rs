@@ -316,7 +316,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn account(&mut self) -> bool {
         let buffered = self.buffered();
         self.share.hold(buffered);
-        self.share.carry(self.presence.live());
         self.meters.buffered(buffered);
         let most = self.shared.limits.session.window_bytes;
         let window = self.share.window(WINDOW_MIN.min(most), most);

@@ -23,8 +23,6 @@ pub(super) struct Presence {
     owner: Arc<str>,
     session: u64,
     held: HashMap<EntryId, Held>,
-    /// How many of them the core still has.
-    live: u64,
     /// Made with the first upload or call, so that an idle connection stays small.
     post: Option<Post>,
 }
@@ -48,14 +46,8 @@ impl Presence {
             owner,
             session,
             held: HashMap::new(),
-            live: 0,
             post: None,
         }
-    }
-
-    /// Returns how many uploads are under way.
-    pub(super) fn live(&self) -> u64 {
-        self.live
     }
 
     /// Returns the hub's key of an upload.
@@ -72,7 +64,6 @@ impl Presence {
             is_leaving: false,
         };
         if self.held.insert(entry, held).is_none() {
-            self.live = self.live.saturating_add(1);
             meters::attached();
         }
     }
@@ -83,7 +74,6 @@ impl Presence {
             return;
         };
         if !std::mem::replace(&mut held.is_leaving, true) {
-            self.live = self.live.saturating_sub(1);
             meters::left();
         }
         if is_at_rest {

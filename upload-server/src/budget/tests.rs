@@ -1,0 +1,170 @@
+//! Who may read on when the budget is short, and how much credit it leaves.
+
+use std::{
+    sync::atomic::AtomicU32,
+    task::{Wake, Waker},
+};
+
+use super::*;
+
+#[derive(Default)]
+struct Count(AtomicU32);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn counting() -> (Arc<Count>, Waker) {
+    let count = Arc::new(Count::default());
+    (Arc::clone(&count), Waker::from(count))
+}
+
+/// CREDIT-2: past the budget only those read on who hold nothing, or nothing
+/// that a writer could take yet.
+#[test]
+fn who_holds_nothing_may_always_read() {
+    let budget = Budget::new(100);
+    let (mut full, mut empty) = (budget.share(), budget.share());
+    let (_, waker) = counting();
+    let mut cx = Context::from_waker(&waker);
+    full.hold(100);
+    assert!(full.poll_room(Stuck::default, &mut cx).is_pending());
+    assert!(empty.poll_room(Stuck::default, &mut cx).is_ready());
+    empty.hold(1);
+    assert!(empty.poll_room(Stuck::default, &mut cx).is_pending());
+    assert!(
+        empty
+            .poll_room(
+                || Stuck {
+                    gated: 1,
+                    lacking: 0
+                },
+                &mut cx
+            )
+            .is_ready()
+    );
+}
+
+#[test]
+fn a_release_wakes_those_who_wait_once() {
+    let budget = Budget::new(100);
+    let (mut one, mut two) = (budget.share(), budget.share());
+    let (woken, waker) = counting();
+    let mut cx = Context::from_waker(&waker);
+    one.hold(90);
+    two.hold(60);
+    assert!(two.poll_room(Stuck::default, &mut cx).is_pending());
+    one.hold(45);
+    assert_eq!(woken.0.load(Ordering::SeqCst), 0, "still no room");
+    one.hold(10);
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    one.hold(0);
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    assert!(two.poll_room(Stuck::default, &mut cx).is_ready());
+}
+
+#[test]
+fn a_dropped_share_gives_everything_back() {
+    let budget = Budget::new(100);
+    let (mut one, mut two) = (budget.share(), budget.share());
+    let (woken, waker) = counting();
+    let mut cx = Context::from_waker(&waker);
+    one.hold(100);
+    two.hold(1);
+    assert!(two.poll_room(Stuck::default, &mut cx).is_pending());
+    assert!(one.poll_room(Stuck::default, &mut cx).is_pending());
+    drop(one);
+    assert_eq!(
+        woken.0.load(Ordering::SeqCst),
+        1,
+        "the dropped one needs no waking"
+    );
+    assert_eq!(budget.buffered(), 1);
+}
+
+fn stuck(lacking: u64) -> impl FnOnce() -> Stuck {
+    move || Stuck { gated: 0, lacking }
+}
+
+/// CREDIT-2: parts that are not full may hold all there is; then one share at a time goes on,
+/// and when its part has left, the next.
+#[test]
+fn one_share_at_a_time_exceeds_the_budget() {
+    let budget = Budget::new(100);
+    let (mut one, mut two) = (budget.share(), budget.share());
+    let (woken, waker) = counting();
+    let mut cx = Context::from_waker(&waker);
+    one.hold(60);
+    two.hold(60);
+    assert!(
+        one.poll_room(stuck(50), &mut cx).is_pending(),
+        "10 may leave"
+    );
+    assert!(!one.is_outrun());
+    assert!(one.poll_room(stuck(60), &mut cx).is_ready());
+    assert!(two.poll_room(stuck(60), &mut cx).is_pending());
+    assert!(two.is_outrun());
+    one.hold(80);
+    assert!(
+        one.poll_room(stuck(80), &mut cx).is_ready(),
+        "still its turn"
+    );
+    one.hold(75);
+    assert!(two.poll_room(stuck(60), &mut cx).is_pending());
+    let before = woken.0.load(Ordering::SeqCst);
+    one.hold(30);
+    assert!(woken.0.load(Ordering::SeqCst) > before);
+    assert!(two.poll_room(stuck(60), &mut cx).is_ready() && !two.is_outrun());
+}
+
+/// CREDIT-4: whoever stands still is passed over, and whoever is gone too.
+#[tokio::test(start_paused = true)]
+async fn a_share_that_stands_still_is_passed_over() {
+    let budget = Budget::new(100);
+    let mut shares = [budget.share(), budget.share(), budget.share()];
+    let mut cx = Context::from_waker(Waker::noop());
+    for share in &mut shares {
+        share.hold(60);
+    }
+    let [one, two, three] = shares.each_mut();
+    assert!(one.poll_room(stuck(60), &mut cx).is_ready());
+    tokio::time::advance(OVERDRAFT_STILL / 2).await;
+    one.hold(61);
+    tokio::time::advance(OVERDRAFT_STILL / 2).await;
+    assert!(two.poll_room(stuck(60), &mut cx).is_pending());
+    tokio::time::advance(OVERDRAFT_STILL / 2).await;
+    assert!(two.poll_room(stuck(60), &mut cx).is_ready());
+    assert!(one.poll_room(stuck(61), &mut cx).is_pending());
+    assert!(three.poll_room(stuck(60), &mut cx).is_pending());
+    let [_one, two, mut three] = shares;
+    drop(two);
+    assert!(three.poll_room(stuck(60), &mut cx).is_ready());
+}
+
+/// CREDIT-2: the window shrinks as the budget is used up, never below its floor.
+#[test]
+fn the_window_is_a_part_of_what_is_left() {
+    let budget = Budget::new(16_000);
+    let mut share = budget.share();
+    assert_eq!(share.window(10, 400), 400);
+    share.hold(12_800);
+    assert_eq!(share.window(10, 400), 200);
+    share.hold(50_000);
+    assert_eq!(share.window(10, 400), 10);
+    share.hold(0);
+    assert_eq!(share.window(10, 400), 400);
+}
+
+/// CREDIT-2: uploads that were begun and hold nothing take no credit from the others.
+#[test]
+fn shares_that_hold_nothing_cost_nobody_credit() {
+    let budget = Budget::new(16_000);
+    let idle: Vec<_> = std::iter::repeat_with(|| budget.share())
+        .take(10_000)
+        .collect();
+    let share = budget.share();
+    assert_eq!(share.window(10, 400), 400);
+    drop(idle);
+}
