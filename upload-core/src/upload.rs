@@ -34,7 +34,7 @@ pub(crate) use leaving::Departure;
 pub(crate) use telling::blank_resumed;
 pub use telling::received_ranges;
 
-/// Held chunks of fewer bytes are put together.
+/// Held chunks of fewer bytes are put together, also behind the head.
 const TINY_CHUNK_BYTES: usize = 1024;
 
 /// Tiny chunks are put together until they are this many bytes.
@@ -155,8 +155,8 @@ enum Allowed {
 #[derive(Debug, Default)]
 struct Held {
     chunks: VecDeque<Bytes>,
-    /// Tiny chunks that come after `chunks`, put together: a slice of few bytes
-    /// would keep alive all that was received along with it.
+    /// Small chunks that come after `chunks`, put together: a slice keeps alive all
+    /// that was received along with it, which nobody counts.
     tail: BytesMut,
     bytes: u64,
 }
@@ -307,7 +307,7 @@ impl Upload {
                 data,
             });
         } else {
-            self.held.push(data);
+            self.held.push(data, self.slot.head_bytes);
             self.settle(cx);
         }
         self.tell_if_due(cx);
@@ -452,15 +452,19 @@ impl Upload {
 }
 
 impl Held {
-    fn push(&mut self, data: Bytes) {
+    /// Adds a chunk. What is part of the head and does not fill it alone would be
+    /// copied for the verdict in any case, so it is copied here, once per upload.
+    fn push(&mut self, data: Bytes, head_bytes: u32) {
+        let lacks_head = self.bytes < u64::from(head_bytes);
+        let is_part = lacks_head && data.len() < usize::try_from(head_bytes).unwrap_or(usize::MAX);
         self.bytes = self.bytes.saturating_add(data.len() as u64);
-        if data.len() < TINY_CHUNK_BYTES {
+        if is_part || data.len() < TINY_CHUNK_BYTES {
             self.tail.extend_from_slice(&data);
         } else {
             self.seal();
             self.chunks.push_back(data);
         }
-        if self.tail.len() >= TAIL_BYTES {
+        if self.tail.len() >= TAIL_BYTES && !lacks_head {
             self.seal();
         }
     }

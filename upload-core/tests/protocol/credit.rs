@@ -1,6 +1,11 @@
 //! PROTOCOL 7: credit.
 
-use crate::rig::{Mood, Rig};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use upload_proto::Frame;
+
+use crate::rig::{Mood, Rig, up};
 
 /// CREDIT-1, CREDIT-2: credit is an absolute offset, a window ahead of what the
 /// writer took, and never goes back.
@@ -30,7 +35,7 @@ fn a_short_window_stalls_nobody() {
     for (head, chunk) in [(4, 4), (32, 4), (33, 7), (8, 100)] {
         let mut rig = Rig::with(|config| {
             let slot = config.slots.get_mut("file").expect("there is one");
-            let slot = std::sync::Arc::make_mut(slot);
+            let slot = Arc::make_mut(slot);
             (slot.head_bytes, slot.chunk_size) = (head, chunk);
             config.limits.window_bytes = 1;
         });
@@ -137,7 +142,43 @@ fn an_ended_upload_holds_up_nobody() {
     }
     assert!(!rig.session.wants_input());
     let now = rig.now();
-    rig.session.cancel(crate::rig::up(1), now);
+    rig.session.cancel(up(1), now);
     assert!(rig.session.wants_input());
     assert_eq!(rig.session.buffered(), 0);
+}
+
+/// A buffer that tells, by a count, whether anybody holds a slice of it.
+struct Received(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Received {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// CREDIT-2: what waits for its verdict holds on to no more memory than is counted, and what
+/// could be judged as it is was never copied.
+#[test]
+fn a_gate_keeps_no_read_buffer_alive() {
+    for (length, is_kept) in [(1024, false), (8191, false), (8192, true), (65_536, true)] {
+        let mut rig = Rig::with(|config| {
+            let slot = config.slots.get_mut("file").expect("there is one");
+            let slot = Arc::make_mut(slot);
+            (slot.head_bytes, slot.chunk_size) = (8192, 65_536);
+            slot.max_file_size = 100_000;
+        });
+        rig.room.borrow_mut().open_mood = Mood::Silent;
+        rig.register(1, "file", 100_000);
+        let buffer = Arc::new(vec![b'x'; length]);
+        let data = Bytes::from_owner(Received(Arc::clone(&buffer)));
+        let frame = Frame::Chunk {
+            upload: up(1),
+            index: 0,
+            data,
+        };
+        let now = rig.now();
+        rig.session.handle_frame(Ok(frame), now);
+        assert_eq!(Arc::strong_count(&buffer) > 1, is_kept, "{length}");
+        assert_eq!(rig.session.buffered(), length as u64);
+    }
 }
