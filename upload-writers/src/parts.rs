@@ -5,14 +5,11 @@ use thiserror::Error;
 
 const MIB: u64 = 1024 * 1024;
 
-/// How many slices in a row may be tiny before they are copied into one.
+/// Slices of fewer bytes are copied and put together until they are this many.
 ///
-/// A slice costs memory beside its bytes, so a part made of one-byte chunks would need many times
-/// its size.
-const TINY_RUN_MAX: usize = 1024;
-
-/// Slices smaller than this on average, in bytes, are tiny.
-const TINY_BYTES: usize = 4096;
+/// A slice keeps alive all that was received along with it, and costs memory beside its bytes, so a
+/// part made of small ones would need many times its size. A full chunk stays as it is.
+const FULL_BYTES: usize = 64 * 1024;
 
 /// A piece of a file as storage gets it: the chunks it is made of, or slices of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +50,7 @@ impl Part {
 
 /// Cuts a stream of chunks into parts of equal size by slicing.
 ///
-/// Payload is not copied, except that long runs of tiny chunks are put together.
+/// Payload is not copied, except that chunks of less than 64 KiB are put together.
 #[derive(Debug)]
 pub struct PartCutter {
     part_bytes: u64,
@@ -61,9 +58,8 @@ pub struct PartCutter {
     /// first one of a cutter that began inside a part.
     goal: u64,
     held: Part,
-    /// Where in the held slices the run begins that was not yet looked at for being tiny.
-    run_start: usize,
-    run_bytes: usize,
+    /// Small slices that come after the held ones, put together.
+    tail: BytesMut,
 }
 
 impl PartCutter {
@@ -81,8 +77,7 @@ impl PartCutter {
             part_bytes,
             goal: part_bytes - offset % part_bytes,
             held: Part::default(),
-            run_start: 0,
-            run_bytes: 0,
+            tail: BytesMut::new(),
         }
     }
 
@@ -112,24 +107,28 @@ impl PartCutter {
 
     fn hold(&mut self, slice: Bytes) {
         self.held.len += slice.len() as u64;
-        self.run_bytes += slice.len();
-        self.held.slices.push(slice);
-        if self.held.slices.len() - self.run_start < TINY_RUN_MAX {
+        if slice.len() >= FULL_BYTES {
+            self.seal();
+            self.held.slices.push(slice);
             return;
         }
-        if self.run_bytes < TINY_RUN_MAX * TINY_BYTES {
-            let mut joined = BytesMut::with_capacity(self.run_bytes);
-            for slice in self.held.slices.drain(self.run_start..) {
-                joined.extend_from_slice(&slice);
-            }
-            self.held.slices.push(joined.freeze());
+        // It grows with what it holds: many uploads may hold little each.
+        self.tail.extend_from_slice(&slice);
+        if self.tail.len() >= FULL_BYTES {
+            self.seal();
         }
-        self.run_start = self.held.slices.len();
-        self.run_bytes = 0;
+    }
+
+    fn seal(&mut self) {
+        if !self.tail.is_empty() {
+            self.held
+                .slices
+                .push(std::mem::take(&mut self.tail).freeze());
+        }
     }
 
     fn release(&mut self) -> Part {
-        (self.run_start, self.run_bytes) = (0, 0);
+        self.seal();
         self.goal = self.part_bytes;
         std::mem::take(&mut self.held)
     }
@@ -226,6 +225,8 @@ impl PartPlan {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn text(part: &Part) -> String {
@@ -286,24 +287,47 @@ mod tests {
     }
 
     #[test]
-    fn slices_share_the_chunk() {
-        let whole = Bytes::from(vec![7; 10]);
+    fn slices_share_a_full_chunk() {
+        let whole = Bytes::from(vec![7; 3 * FULL_BYTES]);
         let mut chunk = whole.clone();
-        let part = PartCutter::new(4).take_from(&mut chunk).expect("full");
+        let mut cutter = PartCutter::new(FULL_BYTES as u64);
+        let part = cutter.take_from(&mut chunk).expect("full");
         assert_eq!(part.slices()[0].as_ptr(), whole.as_ptr(), "not copied");
+    }
+
+    /// A buffer that tells, by a count, whether anybody holds a slice of it.
+    struct Received(Arc<Vec<u8>>);
+
+    impl AsRef<[u8]> for Received {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    /// CREDIT-2: what a part holds is what it counts, not what was received along with it.
+    #[test]
+    fn small_slices_keep_no_read_buffer_alive() {
+        let mut cutter = PartCutter::new(5 * MIB);
+        let buffer = Arc::new(vec![7; 2 * FULL_BYTES]);
+        for length in [1, 5000, FULL_BYTES - 1] {
+            let received = Received(Arc::clone(&buffer));
+            let mut chunk = Bytes::from_owner(received).slice(..length);
+            assert_eq!(cutter.take_from(&mut chunk), None);
+            assert_eq!(Arc::strong_count(&buffer), 1, "{length}");
+        }
+        assert_eq!(cutter.held_bytes(), 5000 + FULL_BYTES as u64);
     }
 
     /// Twenty thousand small chunks are an honest client; they must not cost twenty thousand slices.
     #[test]
-    fn runs_of_tiny_chunks_are_joined() {
+    fn tiny_chunks_are_joined() {
         let mut cutter = PartCutter::new(MIB);
         for index in 0..20_000_u32 {
             let mut chunk = Bytes::copy_from_slice(&index.to_be_bytes());
             assert_eq!(cutter.take_from(&mut chunk), None);
         }
         let part = cutter.finish().expect("something is left");
-        assert_eq!(part.len(), 80_000);
-        assert!(part.slices().len() < TINY_RUN_MAX + 20);
+        assert_eq!((part.len(), part.slices().len()), (80_000, 2));
         let expected: Vec<u8> = (0..20_000_u32).flat_map(u32::to_be_bytes).collect();
         assert_eq!(part.slices().concat(), expected);
     }
