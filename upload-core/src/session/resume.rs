@@ -17,6 +17,10 @@ use crate::{
 /// How often one resume reads the record before it gives up as `locked`.
 const ROUNDS_MAX: u32 = 4;
 
+/// How many times an owner's limits resumes may fill: an upload that is parked and claimed
+/// again counts twice until its writer is found.
+const RESUMED_PER_LIMIT: u32 = 2;
+
 /// A record that is being read.
 #[derive(Debug)]
 pub(super) struct Lookup {
@@ -276,12 +280,20 @@ impl Session {
         resuming: Resuming,
         now: Now,
     ) {
-        // It was counted when it was registered, so the limit does not apply.
+        // It was counted when it was registered, so the limit does not apply as it stands; but what
+        // exists only as a record is not counted, and anybody can make many of those.
         let record = &found.0;
-        let token = self
-            .config
-            .tally
-            .take(record.client_size, u32::MAX, u64::MAX);
+        let limits = &self.config.limits;
+        let uploads_max = limits
+            .max_uploads_per_owner
+            .saturating_mul(RESUMED_PER_LIMIT);
+        let bytes_max = limits.max_bytes_per_owner.map_or(u64::MAX, |bytes| {
+            // One upload alone always goes on, also where the limit was larger once.
+            let bytes = bytes.saturating_mul(RESUMED_PER_LIMIT.into());
+            bytes.max(record.client_size)
+        });
+        let tally = &self.config.tally;
+        let token = tally.take(record.client_size, uploads_max, bytes_max);
         let Some(token) = token else {
             self.answer(upload, ResumeStatus::Locked, resuming);
             return;

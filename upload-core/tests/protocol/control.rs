@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use upload_core::{CallOutcome, Event, Verdict};
+use upload_core::{CallOutcome, DisconnectReason, Event, SessionConfig, Verdict};
 use upload_proto::{Code, Retry, ServerMessage, Status};
 
 use crate::rig::{Rig, tally, up};
@@ -177,6 +177,37 @@ fn an_owner_has_so_many_uploads() {
     assert_eq!(tally.count(), 2);
     other.cancel(1).cancel(3);
     assert_eq!(tally.count(), 0);
+}
+
+/// CTRL-3, RESUME-3: what was left behind as a record is not counted, so an owner could attach any
+/// number of such uploads; beyond twice the limit they wait for each other.
+#[test]
+fn an_owner_resumes_no_more_than_twice_as_many() {
+    for by_bytes in [false, true] {
+        let tally = tally();
+        let mut rig = Rig::new();
+        let limit = |config: &mut SessionConfig| {
+            config.tally = Arc::clone(&tally);
+            if by_bytes {
+                config.limits.max_bytes_per_owner = Some(8);
+            } else {
+                config.limits.max_uploads_per_owner = 1;
+            }
+        };
+        for n in 1..=3 {
+            rig = rig.beside(n.into(), limit);
+            rig.register(n, "keep", 8).disconnect(DisconnectReason::Lost);
+        }
+        assert_eq!(tally.count(), 0);
+        let mut rig = rig.beside(4, limit);
+        rig.resume(1, None).resume(2, None).resume(3, None);
+        assert_eq!(
+            rig.sent(),
+            ["1:resumed 0@0", "2:resumed 0@0", "3:locked 0@0"]
+        );
+        rig.cancel(1).sent();
+        assert_eq!(rig.resume(3, None).sent(), ["3:resumed 0@0"]);
+    }
 }
 
 /// CTRL-4: the same registration is answered again until bytes came.
