@@ -76,7 +76,7 @@ macro_rules! codes {
 
 codes! {
     BadMessage "bad_message" Never "Invalid message format"
-        "A text message is not a JSON object with a string `type`, nests too deep, or has a known field of the wrong form.";
+        "A text message has more than 64 KiB, is not a JSON object with a string `type`, nests too deep, or has a known field of the wrong form.";
     UnknownType "unknown_type" Never "Unknown message type"
         "The `type` of a text message is none this server knows.";
     BadFrame "bad_frame" Never "Invalid upload frame"

@@ -24,8 +24,11 @@ pub const EVENT_ID_BYTES_MAX: usize = 128;
 /// Largest `client_size`, in bytes: 2^53-1, the last integer every JSON reader agrees on (PROTOCOL CTRL-2).
 pub const SIZE_MAX: u64 = (1 << 53) - 1;
 
-/// Smallest message limit of a server, in bytes (PROTOCOL FRAME-3).
-pub const TEXT_BYTES_MIN: usize = 65_536;
+/// Largest text message that is read, in bytes; no server's message limit is smaller (PROTOCOL FRAME-3).
+///
+/// A message limit grows with the chunks of a server's slots. Text must not: what is made of it takes
+/// many times its size.
+pub const TEXT_BYTES_MAX: usize = 65_536;
 
 /// Chunk size of a slot that names none, in bytes.
 pub const DEFAULT_CHUNK_BYTES: u32 = 65_536;
@@ -39,8 +42,8 @@ pub const SUBPROTOCOL: &str = "upload.v1";
 /// Returns the message limit of a server whose largest chunk has `largest_chunk` bytes (PROTOCOL FRAME-3).
 pub const fn message_bytes_max(largest_chunk: u32) -> usize {
     let frame = (largest_chunk as usize).saturating_add(crate::frame::CHUNK_HEADER_BYTES);
-    if frame < TEXT_BYTES_MIN {
-        TEXT_BYTES_MIN
+    if frame < TEXT_BYTES_MAX {
+        TEXT_BYTES_MAX
     } else {
         frame
     }
@@ -74,8 +77,8 @@ mod tests {
     #[test]
     fn frame_3_message_limit_holds_the_largest_chunk() {
         assert_eq!(message_bytes_max(DEFAULT_CHUNK_BYTES), 65_557);
-        assert_eq!(message_bytes_max(0), TEXT_BYTES_MIN);
-        assert_eq!(message_bytes_max(65_515), TEXT_BYTES_MIN);
+        assert_eq!(message_bytes_max(0), TEXT_BYTES_MAX);
+        assert_eq!(message_bytes_max(65_515), TEXT_BYTES_MAX);
         assert_eq!(message_bytes_max(65_516), 65_537);
         assert_eq!(message_bytes_max(u32::MAX), u32::MAX as usize + 21);
     }

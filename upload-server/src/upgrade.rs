@@ -26,7 +26,7 @@ use tokio::{
 };
 use upload_proto::{
     close,
-    limits::{SUBPROTOCOL, TEXT_BYTES_MIN},
+    limits::{SUBPROTOCOL, TEXT_BYTES_MAX},
 };
 
 use crate::{
@@ -161,7 +161,7 @@ async fn turn_away(shared: &Shared, stream: Stream) {
     let ping_interval = limits.session.ping_interval;
     let mut socket = Socket::new(
         stream,
-        TEXT_BYTES_MIN,
+        TEXT_BYTES_MAX,
         ping_interval,
         limits.missed_pongs_max,
     );

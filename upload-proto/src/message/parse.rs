@@ -12,7 +12,7 @@ use crate::{
     ids::UploadRef,
     limits::{
         CLIENT_ID_BYTES_MAX, CLIENT_NAME_BYTES_MAX, CLIENT_TYPE_BYTES_MAX, EVENT_ID_BYTES_MAX,
-        EVENT_NAME_BYTES_MAX, META_BYTES_MAX, SIZE_MAX,
+        EVENT_NAME_BYTES_MAX, META_BYTES_MAX, SIZE_MAX, TEXT_BYTES_MAX,
     },
 };
 
@@ -21,13 +21,15 @@ impl ClientMessage {
     ///
     /// Each type of message looks at its own fields only; all others may hold any JSON.
     /// A null where a field is optional is the same as no field.
+    /// Of a text of more than [`TEXT_BYTES_MAX`] bytes nothing is read (PROTOCOL FRAME-3).
     ///
     /// # Errors
     ///
     /// The first trouble in this order: the form of the message, its ref, name, size, meta.
     /// The ref is reported with every trouble that leaves it readable.
     pub fn parse(text: &str) -> Result<Self, MessageError> {
-        let Some(fields) = Fields::read(text) else {
+        let is_short = text.len() <= TEXT_BYTES_MAX;
+        let Some(fields) = is_short.then(|| Fields::read(text)).flatten() else {
             return Err(MessageError {
                 code: Code::BadMessage,
                 upload: None,

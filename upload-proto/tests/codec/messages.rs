@@ -4,7 +4,7 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 use serde_json::{Value, json};
 use upload_proto::{
     ClientMessage, Code, ServerMessage,
-    limits::{MESSAGE_DEPTH_MAX, SIZE_MAX},
+    limits::{MESSAGE_DEPTH_MAX, SIZE_MAX, TEXT_BYTES_MAX},
     strategies::{client_messages, json_values, refs, server_messages, text},
 };
 
@@ -140,4 +140,17 @@ fn depth(value: &Value) -> usize {
         Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
         _ => 0,
     }
+}
+
+/// FRAME-3, CTRL-1: 64 KiB of text are read, and nothing of one byte more.
+#[test]
+fn frame_3_longer_text_is_not_read() {
+    let ping = r#"{"type":"ping"}"#;
+    let padded = |bytes: usize| ping.to_owned() + &" ".repeat(bytes - ping.len());
+    assert_eq!(
+        ClientMessage::parse(&padded(TEXT_BYTES_MAX)),
+        Ok(ClientMessage::Ping)
+    );
+    let error = ClientMessage::parse(&padded(TEXT_BYTES_MAX + 1)).expect_err("too long");
+    assert_eq!((error.code, error.upload), (Code::BadMessage, None));
 }
