@@ -281,6 +281,12 @@ impl Session {
         self.uploads.values().map(Upload::gated).sum()
     }
 
+    /// Returns how many of the [`Session::buffered`] bytes wait for writers that are
+    /// being opened. A host may delay reading for them: openings end by themselves.
+    pub fn opening(&self) -> u64 {
+        self.uploads.values().map(|held| held.opening()).sum()
+    }
+
     fn hears(&self) -> bool {
         matches!(self.stage, Stage::Open | Stage::Draining)
     }

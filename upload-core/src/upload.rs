@@ -433,6 +433,14 @@ impl Upload {
         }
     }
 
+    /// Returns how many payload bytes wait for the writer to be opened.
+    pub(crate) fn opening(&self) -> u64 {
+        match self.phase {
+            Phase::Opening => self.held.bytes,
+            _ => 0,
+        }
+    }
+
     /// Resizes the window from the next grant on.
     pub(crate) fn resize_window(&mut self, bytes: u64) {
         self.window.resize(bytes);

@@ -8,6 +8,10 @@
 //! one read past the budget, and the one the socket is collecting) and what its
 //! uploads' content gates hold. Nothing here locks unless somebody waits.
 //!
+//! Uploads that begin hold their first bytes until their writers are open, and many can begin at once.
+//! So a connection with such bytes reads on only while those of all connections are below a small part
+//! of the budget. Nobody needs to be woken for that: its own openings end, and then it looks again.
+//!
 //! Storage that takes parts can hold the whole budget in parts that are not full
 //! yet, which only more bytes can free. Then one connection at a time may exceed
 //! the budget until its parts have left; one that stands still is passed over.
@@ -38,6 +42,9 @@ const OVERDRAFT_STILL: Duration = Duration::from_secs(1);
 /// nothing, which anybody can begin, must not cost the others their credit.
 const WINDOW_PART: u64 = 16;
 
+/// Bytes that wait for writers which are being opened may take one part in this many of the budget.
+const OPENING_PART: u64 = 16;
+
 /// The budget of one server; clones are the same budget.
 #[derive(Clone)]
 pub(crate) struct Budget(Arc<Pool>);
@@ -45,6 +52,8 @@ pub(crate) struct Budget(Arc<Pool>);
 struct Pool {
     total: u64,
     buffered: AtomicU64,
+    /// Those of the buffered bytes that wait for writers which are being opened.
+    opening: AtomicU64,
     next_share: AtomicU64,
     /// How many wakers `waiters` holds, so that a release need not lock to see none.
     waiting: AtomicUsize,
@@ -82,6 +91,7 @@ impl Budget {
         Self(Arc::new(Pool {
             total,
             buffered: AtomicU64::new(0),
+            opening: AtomicU64::new(0),
             next_share: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
             waiters: Mutex::default(),
@@ -94,6 +104,7 @@ impl Budget {
             id: self.0.next_share.fetch_add(1, Ordering::Relaxed),
             pool: Arc::clone(&self.0),
             bytes: 0,
+            opening: 0,
             waits: false,
             overdraws: false,
             is_outrun: false,
@@ -118,6 +129,10 @@ impl fmt::Debug for Budget {
 impl Pool {
     fn has_room(&self) -> bool {
         self.buffered.load(Ordering::SeqCst) < self.total
+    }
+
+    fn can_open_more(&self) -> bool {
+        self.opening.load(Ordering::Relaxed) < self.total / OPENING_PART
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiters> {
@@ -158,6 +173,7 @@ pub(crate) struct Share {
     pool: Arc<Pool>,
     id: u64,
     bytes: u64,
+    opening: u64,
     waits: bool,
     overdraws: bool,
     is_outrun: bool,
@@ -189,6 +205,17 @@ impl Share {
         }
     }
 
+    /// Says how many of those bytes wait for writers that are being opened.
+    pub(crate) fn open(&mut self, bytes: u64) {
+        if bytes == self.opening {
+            return;
+        }
+        let before = std::mem::replace(&mut self.opening, bytes);
+        // Two's complement: adding the wrapped difference also subtracts.
+        let change = bytes.wrapping_sub(before);
+        self.pool.opening.fetch_add(change, Ordering::Relaxed);
+    }
+
     /// Returns how many payload bytes the connection said it buffers.
     pub(crate) fn held(&self) -> u64 {
         self.bytes
@@ -203,14 +230,17 @@ impl Share {
     }
 
     /// Returns ready while the connection may read another message; otherwise
-    /// the task is woken when it may. `stuck` tells how many of its bytes go
-    /// nowhere before more is read.
+    /// the task is woken when it may, or by one of its writers that are being opened.
+    /// `stuck` tells how many of its bytes go nowhere before more is read.
     pub(crate) fn poll_room(
         &mut self,
         stuck: impl FnOnce() -> Stuck,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         self.is_outrun = false;
+        if self.opening > 0 && !self.pool.can_open_more() {
+            return Poll::Pending;
+        }
         if self.bytes == 0 || self.pool.has_room() {
             return Poll::Ready(());
         }
@@ -271,6 +301,7 @@ impl Drop for Share {
             let waiting = waiters.wakers.len();
             self.pool.waiting.store(waiting, Ordering::SeqCst);
         }
+        self.open(0);
         self.hold(0);
         if self.overdraws && self.pool.end_overdraft(self.id, |_| true) {
             self.pool.wake_all();

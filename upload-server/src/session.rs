@@ -316,6 +316,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn account(&mut self) -> bool {
         let buffered = self.buffered();
         self.share.hold(buffered);
+        self.share.open(self.core.opening());
         self.meters.buffered(buffered);
         let most = self.shared.limits.session.window_bytes;
         let window = self.share.window(WINDOW_MIN.min(most), most);

@@ -47,6 +47,29 @@ fn who_holds_nothing_may_always_read() {
     );
 }
 
+/// CREDIT-2: many uploads that begin at once do not fill memory before one of them is open;
+/// CREDIT-4: whose writers are open reads on meanwhile.
+#[test]
+fn openings_have_a_small_part_of_the_budget() {
+    let budget = Budget::new(1600);
+    let (mut one, mut two, mut open) = (budget.share(), budget.share(), budget.share());
+    let mut cx = Context::from_waker(Waker::noop());
+    for (share, bytes) in [(&mut one, 60), (&mut two, 40)] {
+        assert!(share.poll_room(Stuck::default, &mut cx).is_ready());
+        share.hold(bytes);
+        share.open(bytes);
+    }
+    open.hold(500);
+    assert!(one.poll_room(Stuck::default, &mut cx).is_pending());
+    assert!(two.poll_room(Stuck::default, &mut cx).is_pending());
+    assert!(open.poll_room(Stuck::default, &mut cx).is_ready());
+    two.open(0);
+    assert!(one.poll_room(Stuck::default, &mut cx).is_ready());
+    two.open(40);
+    drop(one);
+    assert!(two.poll_room(Stuck::default, &mut cx).is_ready());
+}
+
 #[test]
 fn a_release_wakes_those_who_wait_once() {
     let budget = Budget::new(100);

@@ -67,6 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             held = held.saturating_add(bytes);
             self.share.hold(held);
             self.take_in(incoming);
+            self.share.open(self.core.opening());
             unwritten = unwritten.saturating_add(bytes);
             if unwritten >= BYTES_PER_WRITE {
                 unwritten = 0;
