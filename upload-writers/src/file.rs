@@ -18,10 +18,11 @@ mod write_back;
 mod writer;
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -31,11 +32,14 @@ use thiserror::Error;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 use uuid::Uuid;
 
-use self::{pace::Pace, temp::TempName, writer::FileWriter};
+use self::{pace::Pace, place::Place, temp::TempName, writer::FileWriter};
 use crate::{
     error::{WriteError, WriteErrorKind},
     writer::{BoxWriter, Checkpoint, Reopened, Stray, SweepPolicy, UploadFacts, WriterFactory},
 };
+
+/// Slots whose directories are remembered; an application may name any number of slots.
+const SLOTS_SEEN_MAX: usize = 1024;
 
 /// What it takes until bytes count as durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +68,9 @@ pub struct FileWriterConfig {
     pub inline_write_max: Duration,
     /// How many syncs of all uploads of this factory run at once; 0 counts as 1.
     pub syncs_max: usize,
+    /// How many files of this factory are made or thrown away at once; 0 counts as 1. Many uploads
+    /// may begin or be left at a time, and must not take the processor from those that are written.
+    pub openings_max: usize,
     /// How long reopening waits for an earlier holder to let go of the file, before it copies what
     /// is durable and goes on with the copy.
     pub lock_wait: Duration,
@@ -80,6 +87,7 @@ impl FileWriterConfig {
             preallocate: true,
             inline_write_max: Duration::from_millis(20),
             syncs_max: 4,
+            openings_max: 4,
             // A holder that lost its lease learns so with its next save, a tenth of a second on.
             lock_wait: Duration::from_millis(500),
         }
@@ -127,7 +135,7 @@ pub enum FileSetupError {
 ///
 /// Their result is `{"path": "<slot>/<uuid>-<safe name>", "size": n}`, relative to the data
 /// directory. Files have mode 0600: they are for the user the program runs as.
-/// Cloning is cheap; clones share the limit on syncs.
+/// Cloning is cheap; clones share the limits on syncs and openings.
 /// It needs a tokio runtime with time enabled.
 #[derive(Clone, Debug)]
 pub struct FileWriterFactory {
@@ -140,6 +148,9 @@ struct Shared {
     config: FileWriterConfig,
     syncs: Arc<Semaphore>,
     pace: Pace,
+    openings: Arc<Semaphore>,
+    /// Slots whose directory is known to be there; closing looks at it again.
+    slots_seen: Mutex<BTreeSet<String>>,
 }
 
 impl FileWriterFactory {
@@ -155,12 +166,14 @@ impl FileWriterFactory {
         config.data_dir = make_dir(&config.data_dir, 0o777)?;
         config.temp_dir = make_dir(&config.temp_dir, 0o700)?;
         probe(&config)?;
-        let syncs = config.syncs_max.clamp(1, Semaphore::MAX_PERMITS);
+        let permits = |max: usize| Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)));
         Ok(Self {
             shared: Arc::new(Shared {
                 pace: Pace::new(config.inline_write_max),
+                syncs: permits(config.syncs_max),
+                openings: permits(config.openings_max),
+                slots_seen: Mutex::default(),
                 config,
-                syncs: Arc::new(Semaphore::new(syncs)),
             }),
         })
     }
@@ -201,6 +214,37 @@ impl Shared {
     fn temp_path(&self, name: TempName) -> PathBuf {
         self.config.temp_dir.join(name.to_string())
     }
+
+    /// Makes the directory of a place, unless it was seen before.
+    fn make_dir(&self, place: &Place) -> io::Result<()> {
+        // A set of names is whole after every step, so a panic elsewhere does not spoil it.
+        let seen = || self.slots_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen().contains(place.slot()) {
+            return Ok(());
+        }
+        place.make_dir(&self.config.data_dir)?;
+        let mut seen = seen();
+        if seen.len() < SLOTS_SEEN_MAX {
+            seen.insert(place.slot().to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Runs work on a blocking thread when it has a permit.
+async fn permitted<T: Send + 'static>(
+    permits: &Arc<Semaphore>,
+    work: impl FnOnce() -> Result<T, WriteError> + Send + 'static,
+) -> Result<T, WriteError> {
+    let permit = Arc::clone(permits).acquire_owned().await;
+    let permit = permit.map_err(|error| WriteError::new(WriteErrorKind::Failed, error))?;
+    // The permit goes along, so that it counts the work even if nobody waits for it any more.
+    blocking(move || {
+        let done = work();
+        drop(permit);
+        done
+    })
+    .await
 }
 
 /// Runs what may wait for the disk on a blocking thread.

@@ -45,6 +45,11 @@ impl Place {
         format!("{}/{}", self.slot, self.file)
     }
 
+    /// The slot, which names the directory.
+    pub(super) fn slot(&self) -> &str {
+        &self.slot
+    }
+
     /// The directory it is in.
     pub(super) fn dir(&self, data_dir: &Path) -> PathBuf {
         data_dir.join(&self.slot)

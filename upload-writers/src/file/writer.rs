@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::{
-    Durability, Shared, blocking,
+    Durability, Shared, blocking, permitted,
     notes::Notes,
     pace::write_front,
     place::{self, Place},
@@ -195,9 +195,10 @@ impl FileWriter {
         if self.sync.is_none() {
             let file = Arc::clone(self.file()?);
             let work = move || Ok(file.sync_data().map_err(place::lost)?);
+            let syncs = Arc::clone(&self.shared.syncs);
             self.sync = Some(Sync {
                 end: self.written.received,
-                done: tokio::spawn(syncing(Arc::clone(&self.shared), work)),
+                done: tokio::spawn(async move { permitted(&syncs, work).await }),
             });
         }
         Ok(())
@@ -230,9 +231,10 @@ impl UploadWriter for FileWriter {
         let (shared, place) = (Arc::clone(&self.shared), self.place()?.clone());
         let path = self.temp_path();
         let resumable = self.temp.resumable;
-        let file = blocking(move || {
+        let openings = Arc::clone(&shared.openings);
+        let file = permitted(&openings, move || {
             let config = &shared.config;
-            place.make_dir(&config.data_dir)?;
+            shared.make_dir(&place)?;
             let file = temp::create(&path)?;
             if resumable
                 && config.durability == Durability::Disk
@@ -297,8 +299,8 @@ impl UploadWriter for FileWriter {
         let (file, path) = (Arc::clone(self.file()?), self.temp_path());
         let (size, client_size) = (self.written.received, self.client_size);
         let result = result(&place, size);
-        let publishing = Arc::clone(&shared);
-        syncing(publishing, move || {
+        let syncs = Arc::clone(&shared.syncs);
+        permitted(&syncs, move || {
             publish(&shared, &file, &path, &place, size, client_size)
         })
         .await?;
@@ -313,8 +315,9 @@ impl UploadWriter for FileWriter {
         }
         let (shared, path, file) = (Arc::clone(&self.shared), self.temp_path(), self.file.take());
         let place = self.place.take().filter(|_| self.closing);
+        let openings = Arc::clone(&shared.openings);
         // It cannot fail: what stays is found by a sweep.
-        let _ = blocking(move || {
+        let _ = permitted(&openings, move || {
             // Only our own file may go, and a call given up half way may have moved it. One that
             // never was open has a uuid nobody else knows.
             let is_ours = |path: &Path| {
@@ -355,22 +358,6 @@ impl UploadWriter for FileWriter {
             .checkpoint()
         })
     }
-}
-
-/// Runs work that syncs, bounded over all uploads of the factory.
-async fn syncing<T: Send + 'static>(
-    shared: Arc<Shared>,
-    work: impl FnOnce() -> Result<T, WriteError> + Send + 'static,
-) -> Result<T, WriteError> {
-    let permit = Arc::clone(&shared.syncs).acquire_owned().await;
-    let permit = permit.map_err(|error| WriteError::new(WriteErrorKind::Failed, error))?;
-    // The permit goes along, so that it counts the work even if nobody waits for it any more.
-    blocking(move || {
-        let done = work();
-        drop(permit);
-        done
-    })
-    .await
 }
 
 /// What clients and applications see of a finished file.
