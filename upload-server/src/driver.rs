@@ -5,9 +5,10 @@
 //! is polled once where it is made, so a writer that is quick has written before
 //! the session does anything else; one that is not is polled with the others.
 //! There is no task, no channel and no copy per chunk, and the memory of queues
-//! and futures is used again.
+//! and futures is used again (`spares`).
 
 mod job;
+mod spares;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -15,7 +16,6 @@ mod upload;
 use std::{
     collections::{BTreeMap, VecDeque},
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -25,17 +25,21 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::ReusableBoxFuture;
+use tracing::Span;
 use upload_core::{AbortReason, EntryId, Parked, WriterEvent};
 use upload_writers::BoxWriter;
+use uuid::Uuid;
 
 use self::{
-    job::Done,
+    job::{Done, Outcome},
+    spares::Spares,
     upload::{Call, Driver, First, Last, Next},
 };
 pub(crate) use self::{
-    job::{Storage, chain},
+    job::{Storage, Subject, chain},
     upload::Held,
 };
+use crate::metrics::WriterTimes;
 
 /// How long nothing must have come for a writer that holds bytes before it is flushed.
 const DRY: Duration = Duration::from_millis(150);
@@ -68,7 +72,8 @@ pub(crate) enum Report {
 /// All drivers of one session.
 #[derive(Default)]
 pub(crate) struct Drivers {
-    by_entry: BTreeMap<EntryId, Driver>,
+    /// In boxes, since a map has room for more than it holds.
+    by_entry: BTreeMap<EntryId, Box<Driver>>,
     /// Drivers that may have something to do, each once.
     listed: VecDeque<EntryId>,
     running: FuturesUnordered<Running>,
@@ -77,35 +82,45 @@ pub(crate) struct Drivers {
     dry: VecDeque<(Instant, EntryId)>,
     /// What all writers hold.
     held: Held,
+    spares: Spares,
+    /// Made with the first writer.
+    times: Option<WriterTimes>,
 }
 
 impl Drivers {
     /// Makes a writer and opens it.
-    pub(crate) fn open(&mut self, entry: EntryId, storage: Arc<Storage>) {
-        self.insert(entry, Driver::new(storage, Some(First::Open)));
+    pub(crate) fn open(&mut self, entry: EntryId, storage: Storage) {
+        let subject = storage.subject.clone();
+        let first = First::Open(Box::new(storage));
+        self.insert(entry, Driver::new(subject, Some(first)));
     }
 
     /// Reopens a writer at `offset`.
     pub(crate) fn reopen(
         &mut self,
         entry: EntryId,
-        storage: Arc<Storage>,
+        storage: Storage,
         checkpoint: Option<Value>,
         offset: u64,
     ) {
-        let first = First::Reopen { checkpoint, offset };
-        self.insert(entry, Driver::new(storage, Some(first)));
+        let subject = storage.subject.clone();
+        let first = First::Reopen {
+            storage: Box::new(storage),
+            checkpoint,
+            offset,
+        };
+        self.insert(entry, Driver::new(subject, Some(first)));
     }
 
     /// Goes on with a writer that was parked.
     pub(crate) fn unpark(
         &mut self,
         entry: EntryId,
-        storage: Arc<Storage>,
+        subject: Subject,
         writer: BoxWriter,
         parked: Box<Parked>,
     ) {
-        self.insert(entry, Driver::unparked(storage, writer, &parked));
+        self.insert(entry, Driver::unparked(subject, writer, &parked));
         self.told.push_back(Report::Event {
             entry,
             event: WriterEvent::Unparked(parked),
@@ -115,7 +130,7 @@ impl Drivers {
     /// Appends bytes.
     pub(crate) fn write(&mut self, entry: EntryId, data: Bytes) {
         if let Some(driver) = self.by_entry.get_mut(&entry) {
-            driver.write(data);
+            driver.write(data, &mut self.spares);
             self.list(entry);
         }
     }
@@ -217,13 +232,16 @@ impl Drivers {
 
     fn insert(&mut self, entry: EntryId, driver: Driver) {
         self.held = self.held.plus(driver.held);
-        self.by_entry.insert(entry, driver);
+        self.by_entry.insert(entry, Box::new(driver));
         self.list(entry);
     }
 
     fn remove(&mut self, entry: EntryId) {
         if let Some(driver) = self.by_entry.remove(&entry) {
             self.held = self.held.minus(driver.held);
+        }
+        if self.by_entry.is_empty() {
+            self.spares = Spares::default();
         }
     }
 
@@ -268,7 +286,7 @@ impl Drivers {
                 return;
             }
         };
-        let mut call = match driver.spare_call.take() {
+        let mut call = match self.spares.call() {
             Some(mut call) => {
                 call.set(job.run());
                 call
@@ -280,15 +298,34 @@ impl Drivers {
             Poll::Pending => self.running.push(Running {
                 entry,
                 call: Some(call),
+                span: driver.subject.span(),
             }),
         }
     }
 
-    fn finish(&mut self, entry: EntryId, done: Done, call: Call) {
+    fn finish(&mut self, entry: EntryId, mut done: Done, call: Call) {
         let Some(driver) = self.by_entry.get_mut(&entry) else {
             return;
         };
-        driver.spare_call = Some(call);
+        self.spares.keep_call(call);
+        self.spares.keep_batch(std::mem::take(&mut done.batch));
+        let times = self.times.get_or_insert_with(WriterTimes::new);
+        match done.outcome {
+            Outcome::Wrote(_) if !driver.was_flush => times.wrote_in(done.took),
+            Outcome::Closed(_) => times.closed_in(done.took),
+            _ => {}
+        }
+        if let Some(error) = done.trouble.take() {
+            // The client reads a fixed text (PROTOCOL MSG-4); the log has the rest.
+            tracing::warn!(
+                incident = %Uuid::new_v4(),
+                upload = %driver.subject.upload,
+                slot = &*driver.subject.slot,
+                call = done.what,
+                error,
+                "a writer failed"
+            );
+        }
         let before = driver.held;
         let (event, is_over) = driver.finish(done);
         self.held = self.held.minus(before).plus(driver.held);
@@ -317,10 +354,18 @@ impl Report {
     }
 }
 
+impl Subject {
+    /// Returns what the log lines of a writer stand in, while it is waited for.
+    fn span(&self) -> Span {
+        tracing::info_span!("upload", upload = %self.upload, slot = &*self.slot)
+    }
+}
+
 /// A call that was not done at once.
 struct Running {
     entry: EntryId,
     call: Option<Call>,
+    span: Span,
 }
 
 impl Future for Running {
@@ -328,15 +373,15 @@ impl Future for Running {
 
     #[expect(clippy::expect_used, reason = "what was ready is polled no more")]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let entry = self.entry;
-        let call = self
-            .call
-            .as_mut()
-            .expect("is not polled after it was ready");
-        let Poll::Ready(done) = call.poll(cx) else {
+        let Self { entry, call, span } = &mut *self;
+        let polled = span.in_scope(|| {
+            let call = call.as_mut().expect("is not polled after it was ready");
+            call.poll(cx)
+        });
+        let Poll::Ready(done) = polled else {
             return Poll::Pending;
         };
-        let call = self.call.take().expect("was there a line ago");
-        Poll::Ready((entry, done, call))
+        let call = call.take().expect("was there a line ago");
+        Poll::Ready((*entry, done, call))
     }
 }

@@ -57,14 +57,29 @@ pub(crate) fn handshake_refused(status: StatusCode) {
     counter!(HANDSHAKES_REFUSED_TOTAL, "status" => status.as_u16().to_string()).increment(1);
 }
 
-/// Returns where the times of one upload's writes go.
-pub(crate) fn write_times() -> Histogram {
-    histogram!(WRITE_SECONDS)
+/// How long the writers of a connection take, looked up once.
+pub(crate) struct WriterTimes {
+    write: Histogram,
+    close: Histogram,
 }
 
-/// Notes how long it took to finish a file.
-pub(crate) fn closed_in(time: Duration) {
-    histogram!(CLOSE_SECONDS).record(time);
+impl WriterTimes {
+    pub(crate) fn new() -> Self {
+        Self {
+            write: histogram!(WRITE_SECONDS),
+            close: histogram!(CLOSE_SECONDS),
+        }
+    }
+
+    /// Notes how long a write took.
+    pub(crate) fn wrote_in(&self, time: Duration) {
+        self.write.record(time);
+    }
+
+    /// Notes how long it took to finish a file.
+    pub(crate) fn closed_in(&self, time: Duration) {
+        self.close.record(time);
+    }
 }
 
 /// Notes how long it took to save a record.

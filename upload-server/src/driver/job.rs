@@ -8,41 +8,46 @@ use std::{
     pin::pin,
     sync::Arc,
     task::Poll,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use ::metrics::Histogram;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use serde_json::Value;
 use tokio::sync::Notify;
-use tracing::{Instrument, Span};
 use upload_core::{AbortReason, StorageFault};
+use upload_proto::UploadRef;
 use upload_writers::{
     BoxWriter, Checkpoint, Reopened, UploadFacts, WriteError, WriteErrorKind, WriterFactory,
     Written,
 };
-use uuid::Uuid;
 
-use crate::metrics;
-
-/// Where one upload's bytes go.
+/// Where one upload's bytes go; needed until its writer is open.
 pub(crate) struct Storage {
     /// Makes and reopens the writer.
     pub(crate) factory: Arc<dyn WriterFactory>,
     /// What the writer is told about the upload.
     pub(crate) facts: UploadFacts,
-    /// What its log lines stand in.
-    pub(crate) span: Span,
-    /// Takes how long each write took.
-    pub(crate) write_times: Histogram,
+    /// What is needed for longer.
+    pub(crate) subject: Subject,
+}
+
+/// Whose writer it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    /// The client's ref, for the log.
+    pub(crate) upload: UploadRef,
+    /// The slot, for the log.
+    pub(crate) slot: Arc<str>,
+    /// Whether a record keeps its checkpoints.
+    pub(crate) resumable: bool,
 }
 
 /// What to do with the writer.
-#[derive(Debug)]
 pub(super) enum Task {
-    Open,
+    Open(Box<Storage>),
     Reopen {
+        storage: Box<Storage>,
         checkpoint: Option<Value>,
         offset: u64,
     },
@@ -55,7 +60,6 @@ pub(super) enum Task {
 /// One call, with everything it needs.
 pub(super) struct Job {
     pub(super) task: Task,
-    pub(super) storage: Arc<Storage>,
     pub(super) writer: Option<BoxWriter>,
     pub(super) batch: VecDeque<Bytes>,
     /// Told when the call is to be given up half way.
@@ -64,7 +68,12 @@ pub(super) struct Job {
 
 /// What became of a call, with everything that comes back.
 pub(super) struct Done {
+    /// Which call it was, for the log.
+    pub(super) what: &'static str,
     pub(super) outcome: Outcome,
+    /// What the log is to say.
+    pub(super) trouble: Option<String>,
+    pub(super) took: Duration,
     pub(super) writer: Option<BoxWriter>,
     /// Empty, its memory ready for the next batch.
     pub(super) batch: VecDeque<Bytes>,
@@ -86,33 +95,26 @@ pub(super) enum Outcome {
 
 impl Job {
     /// Makes the call. A writer that panics has failed, and can still be aborted.
-    pub(super) fn run(self) -> impl Future<Output = Done> + Send + 'static {
-        let span = self.storage.span.clone();
-        self.make().instrument(span)
-    }
-
-    async fn make(mut self) -> Done {
+    pub(super) async fn run(mut self) -> Done {
         let what = name(&self.task);
-        let outcome = match self.attempt().await {
-            Ok(outcome) => outcome,
+        let begun = Instant::now();
+        let (outcome, trouble) = match self.attempt().await {
+            Ok(outcome) => (outcome, None),
             Err(error) => {
-                // The client reads a fixed text (PROTOCOL MSG-4); the log has the rest.
-                tracing::warn!(
-                    incident = %Uuid::new_v4(),
-                    call = what,
-                    error = chain(&error),
-                    "a writer failed"
-                );
-                match self.task {
+                let outcome = match self.task {
                     // What an abort leaves behind is swept one day.
                     Task::Abort(_) => Outcome::Aborted,
                     _ => Outcome::Failed(fault(error.kind)),
-                }
+                };
+                (outcome, Some(chain(&error)))
             }
         };
         self.batch.clear();
         Done {
+            what,
             outcome,
+            trouble,
+            took: begun.elapsed(),
             writer: self.writer,
             batch: self.batch,
         }
@@ -120,29 +122,28 @@ impl Job {
 
     async fn attempt(&mut self) -> Result<Outcome, WriteError> {
         match (&mut self.task, &mut self.writer) {
-            (Task::Open, _) => {
-                self.open().await?;
+            (Task::Open(storage), writer) => {
+                open(storage, writer).await?;
                 Ok(Outcome::Opened)
             }
-            (Task::Reopen { checkpoint, offset }, _) => {
-                let (checkpoint, offset) = (checkpoint.take(), *offset);
-                self.reopen(checkpoint, offset).await
-            }
+            (
+                Task::Reopen {
+                    storage,
+                    checkpoint,
+                    offset,
+                },
+                writer,
+            ) => reopen(storage, writer, checkpoint.take(), *offset).await,
             (Task::Write, Some(writer)) => {
-                let begun = Instant::now();
                 let call = guarded(writer.write_chunks(&mut self.batch));
-                let outcome = wrote(unless(self.interrupt.as_deref(), call).await)?;
-                self.storage.write_times.record(begun.elapsed());
-                Ok(outcome)
+                wrote(unless(self.interrupt.as_deref(), call).await)
             }
             (Task::Flush, Some(writer)) => {
                 let call = guarded(writer.flush());
                 wrote(unless(self.interrupt.as_deref(), call).await)
             }
             (Task::Close, Some(writer)) => {
-                let begun = Instant::now();
                 let result = guarded(writer.close()).await?;
-                metrics::closed_in(begun.elapsed());
                 Ok(Outcome::Closed(result))
             }
             (Task::Abort(reason), Some(writer)) => {
@@ -160,41 +161,40 @@ impl Job {
             }
         }
     }
+}
 
-    async fn open(&mut self) -> Result<(), WriteError> {
-        let storage = &self.storage;
-        let made = catch_unwind(AssertUnwindSafe(|| storage.factory.create(&storage.facts)));
-        let writer = made.map_err(|_| WriteError::misuse("the writer's factory panicked"))?;
-        guarded(self.writer.insert(writer).open()).await
-    }
+async fn open(storage: &Storage, place: &mut Option<BoxWriter>) -> Result<(), WriteError> {
+    let made = catch_unwind(AssertUnwindSafe(|| storage.factory.create(&storage.facts)));
+    let writer = made.map_err(|_| WriteError::misuse("the writer's factory panicked"))?;
+    guarded(place.insert(writer).open()).await
+}
 
-    async fn reopen(
-        &mut self,
-        checkpoint: Option<Value>,
-        offset: u64,
-    ) -> Result<Outcome, WriteError> {
-        let Some(checkpoint) = checkpoint.map(Checkpoint) else {
-            if offset > 0 {
-                return Ok(Outcome::Gone);
-            }
-            // Nothing was stored yet, so there is nothing to find again.
-            self.open().await?;
-            return Ok(Outcome::Reopened);
-        };
-        let storage = &self.storage;
-        if !storage.factory.can_reopen() {
+async fn reopen(
+    storage: &Storage,
+    place: &mut Option<BoxWriter>,
+    checkpoint: Option<Value>,
+    offset: u64,
+) -> Result<Outcome, WriteError> {
+    let Some(checkpoint) = checkpoint.map(Checkpoint) else {
+        if offset > 0 {
             return Ok(Outcome::Gone);
         }
-        let reopening = storage.factory.reopen(&storage.facts, &checkpoint, offset);
-        Ok(match guarded(reopening).await? {
-            Reopened::Open(writer) => {
-                self.writer = Some(writer);
-                Outcome::Reopened
-            }
-            Reopened::Closed { result } => Outcome::ClosedBefore(result),
-            Reopened::Gone => Outcome::Gone,
-        })
+        // Nothing was stored yet, so there is nothing to find again.
+        open(storage, place).await?;
+        return Ok(Outcome::Reopened);
+    };
+    if !storage.factory.can_reopen() {
+        return Ok(Outcome::Gone);
     }
+    let reopening = storage.factory.reopen(&storage.facts, &checkpoint, offset);
+    Ok(match guarded(reopening).await? {
+        Reopened::Open(writer) => {
+            *place = Some(writer);
+            Outcome::Reopened
+        }
+        Reopened::Closed { result } => Outcome::ClosedBefore(result),
+        Reopened::Gone => Outcome::Gone,
+    })
 }
 
 async fn guarded<T>(call: impl Future<Output = Result<T, WriteError>>) -> Result<T, WriteError> {
@@ -227,7 +227,7 @@ fn wrote(answer: Option<Result<Written, WriteError>>) -> Result<Outcome, WriteEr
 
 fn name(task: &Task) -> &'static str {
     match task {
-        Task::Open => "open",
+        Task::Open(_) => "open",
         Task::Reopen { .. } => "reopen",
         Task::Write => "write",
         Task::Flush => "flush",

@@ -2,12 +2,16 @@
 
 mod checkpoints;
 
-use std::{sync::atomic::Ordering, task::Waker};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    task::Waker,
+};
 
 use async_trait::async_trait;
 use serde_json::json;
 use tokio::sync::Semaphore;
 use upload_core::StorageFault;
+use upload_proto::UploadRef;
 use upload_writers::{
     AbortReason as WritersReason, Checkpoint, Recorded, RecordingWriterFactory, Reopened,
     UploadFacts, UploadWriter, WriteError, WriterFactory, Written,
@@ -36,17 +40,24 @@ impl Gate {
         Self::new(RecordingWriterFactory::new(), 1000)
     }
 
-    fn storage(&self, resumable: bool) -> Arc<Storage> {
-        Arc::new(Storage {
-            factory: Arc::new(self.writers.clone()),
-            facts: facts(resumable),
-            span: tracing::Span::none(),
-            write_times: ::metrics::Histogram::noop(),
-        })
+    fn storage(&self, resumable: bool) -> Storage {
+        storage(Arc::new(self.writers.clone()), resumable)
     }
 
     fn calls(&self) -> Vec<Recorded> {
         self.writers.recorded.calls("u")
+    }
+}
+
+fn storage(factory: Arc<dyn WriterFactory>, resumable: bool) -> Storage {
+    Storage {
+        factory,
+        facts: facts(resumable),
+        subject: Subject {
+            upload: UploadRef::from_bytes([7; 16]),
+            slot: "slot".into(),
+            resumable,
+        },
     }
 }
 
@@ -340,13 +351,8 @@ impl UploadWriter for Holding {
 /// Has a holding writer in `drivers`, open, with its permits.
 fn holding(drivers: &mut Drivers) -> Arc<Semaphore> {
     let permits = Arc::new(Semaphore::new(0));
-    let storage = Storage {
-        factory: Arc::new(HoldingFactory(Arc::clone(&permits))),
-        facts: facts(false),
-        span: tracing::Span::none(),
-        write_times: ::metrics::Histogram::noop(),
-    };
-    drivers.open(ENTRY, Arc::new(storage));
+    let factory = Arc::new(HoldingFactory(Arc::clone(&permits)));
+    drivers.open(ENTRY, storage(factory, false));
     drive(drivers);
     permits
 }

@@ -10,7 +10,10 @@ use tokio_util::sync::ReusableBoxFuture;
 use upload_core::{AbortReason, CheckpointNews, Parked, WriterEvent};
 use upload_writers::{BoxWriter, Written};
 
-use super::job::{Done, Job, Outcome, Storage, Task};
+use super::{
+    job::{Done, Job, Outcome, Storage, Subject, Task},
+    spares::Spares,
+};
 use crate::pace::TINY_CHUNK_BYTES;
 
 /// Tiny chunks are put together until they are this many bytes.
@@ -21,8 +24,9 @@ pub(super) type Call = ReusableBoxFuture<'static, Done>;
 
 /// How a driver is told to start.
 pub(super) enum First {
-    Open,
+    Open(Box<Storage>),
     Reopen {
+        storage: Box<Storage>,
         checkpoint: Option<Value>,
         offset: u64,
     },
@@ -48,7 +52,7 @@ pub(super) enum Next {
 
 /// One upload's writer and the commands that wait for it.
 pub(super) struct Driver {
-    storage: Arc<Storage>,
+    pub(super) subject: Subject,
     /// With the running call while there is one.
     writer: Option<BoxWriter>,
     first: Option<First>,
@@ -56,10 +60,6 @@ pub(super) struct Driver {
     /// Tiny chunks that come after `chunks`, put together.
     tail: BytesMut,
     last: VecDeque<Last>,
-    /// The emptied queue of the last batch, whose memory is used again.
-    spare_batch: VecDeque<Bytes>,
-    /// The box of the last call, whose memory is used again.
-    pub(super) spare_call: Option<Call>,
     /// Whether a call is running.
     pub(super) is_busy: bool,
     /// Whether the driver stands in the list of those with something to do.
@@ -82,10 +82,11 @@ pub(super) struct Driver {
     pub(super) is_dry_listed: bool,
     /// The dry time is over.
     pub(super) is_flush_due: bool,
-    /// Gives the running call up; the call it may give up is noted beside it.
-    interrupt: Arc<Notify>,
+    /// Gives the running call up; the call it may give up is noted beside it. Made for the first
+    /// call that can be given up.
+    interrupt: Option<Arc<Notify>>,
     interruptible: Interruptible,
-    was_flush: bool,
+    pub(super) was_flush: bool,
     checkpoint: Option<Value>,
 }
 
@@ -136,16 +137,14 @@ enum Interruptible {
 }
 
 impl Driver {
-    pub(super) fn new(storage: Arc<Storage>, first: Option<First>) -> Self {
+    pub(super) fn new(subject: Subject, first: Option<First>) -> Self {
         Self {
-            storage,
+            subject,
             writer: None,
             first,
             chunks: VecDeque::new(),
             tail: BytesMut::new(),
             last: VecDeque::new(),
-            spare_batch: VecDeque::new(),
-            spare_call: None,
             is_busy: false,
             is_listed: false,
             orphaned_bytes: 0,
@@ -158,7 +157,7 @@ impl Driver {
             dry_since: None,
             is_dry_listed: false,
             is_flush_due: false,
-            interrupt: Arc::new(Notify::new()),
+            interrupt: None,
             interruptible: Interruptible::Never,
             was_flush: false,
             checkpoint: None,
@@ -166,8 +165,8 @@ impl Driver {
     }
 
     /// Goes on with a writer that was parked.
-    pub(super) fn unparked(storage: Arc<Storage>, writer: BoxWriter, parked: &Parked) -> Self {
-        let mut driver = Self::new(storage, None);
+    pub(super) fn unparked(subject: Subject, writer: BoxWriter, parked: &Parked) -> Self {
+        let mut driver = Self::new(subject, None);
         driver.held = Held::by(&writer);
         driver.writer = Some(writer);
         driver.written = Written {
@@ -177,7 +176,7 @@ impl Driver {
         driver
     }
 
-    pub(super) fn write(&mut self, data: Bytes) {
+    pub(super) fn write(&mut self, data: Bytes, spares: &mut Spares) {
         // After a failure the core is about to abort or release; the bytes have no place to go.
         if self.has_failed || self.is_halted || data.is_empty() {
             return;
@@ -189,6 +188,9 @@ impl Driver {
         let is_first = self.chunks.is_empty() && self.tail.is_empty();
         if is_first || data.len() >= TINY_CHUNK_BYTES {
             self.seal_tail();
+            if self.chunks.capacity() == 0 {
+                self.chunks = spares.batch();
+            }
             self.chunks.push_back(data);
             return;
         }
@@ -228,7 +230,9 @@ impl Driver {
 
     fn interrupt(&mut self) {
         self.interruptible = Interruptible::Never;
-        self.interrupt.notify_one();
+        if let Some(interrupt) = &self.interrupt {
+            interrupt.notify_one();
+        }
     }
 
     /// What is undone or given up need not be written first. The core counts none of it any more,
@@ -243,10 +247,21 @@ impl Driver {
     pub(super) fn next(&mut self) -> Next {
         if let Some(first) = self.first.take() {
             let task = match (first, self.last.front()) {
-                (First::Open, Some(Last::Abort(_) | Last::Release))
+                (First::Open(_), Some(Last::Abort(_) | Last::Release))
                 | (First::Reopen { .. }, Some(Last::Release)) => return Next::End(None),
-                (First::Open, _) => Task::Open,
-                (First::Reopen { checkpoint, offset }, _) => Task::Reopen { checkpoint, offset },
+                (First::Open(storage), _) => Task::Open(storage),
+                (
+                    First::Reopen {
+                        storage,
+                        checkpoint,
+                        offset,
+                    },
+                    _,
+                ) => Task::Reopen {
+                    storage,
+                    checkpoint,
+                    offset,
+                },
             };
             return self.run(task);
         }
@@ -280,7 +295,6 @@ impl Driver {
     /// whether nothing more will come.
     pub(super) fn finish(&mut self, done: Done) -> (Option<WriterEvent>, bool) {
         self.writer = done.writer;
-        self.spare_batch = done.batch;
         self.is_busy = false;
         self.interruptible = Interruptible::Never;
         self.running_bytes = 0;
@@ -331,7 +345,7 @@ impl Driver {
     }
 
     fn run(&mut self, task: Task) -> Next {
-        let mut batch = mem::take(&mut self.spare_batch);
+        let mut batch = VecDeque::new();
         self.dry_since = None;
         self.is_flush_due = false;
         let can_be_left = self.writer.as_ref().is_some_and(|w| w.flush_can_be_left());
@@ -341,14 +355,15 @@ impl Driver {
             _ => Interruptible::Never,
         };
         let interrupt = (self.interruptible != Interruptible::Never).then(|| {
+            let interrupt = self.interrupt.get_or_insert_with(Arc::default);
             // One that came too late for an earlier call is not for this one.
-            let _stale = self.interrupt.notified().now_or_never();
-            Arc::clone(&self.interrupt)
+            let _stale = interrupt.notified().now_or_never();
+            Arc::clone(interrupt)
         });
         self.was_flush = matches!(task, Task::Flush);
         if matches!(task, Task::Write) {
             self.seal_tail();
-            mem::swap(&mut batch, &mut self.chunks);
+            batch = mem::take(&mut self.chunks);
             let bytes = batch.iter().fold(0u64, |sum, chunk| {
                 sum.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX))
             });
@@ -357,7 +372,6 @@ impl Driver {
         self.is_busy = true;
         Next::Run(Job {
             task,
-            storage: Arc::clone(&self.storage),
             writer: self.writer.take(),
             batch,
             interrupt,
@@ -387,7 +401,7 @@ impl Driver {
     /// That there is none is told each time: whether there was one before the writer was parked or
     /// reopened, the core knows.
     fn checkpoint_news(&mut self) -> CheckpointNews {
-        let is_kept = self.storage.facts.resumable;
+        let is_kept = self.subject.resumable;
         let Some(writer) = self.writer.as_ref().filter(|_| is_kept) else {
             return CheckpointNews::Same;
         };

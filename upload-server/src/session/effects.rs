@@ -23,11 +23,10 @@ use super::{
     meters,
 };
 use crate::{
-    driver::Storage,
+    driver::{Storage, Subject},
     entries::UploadedEntry,
     events::{EventContext, UploadsHandle},
     hooks::Notice,
-    metrics,
     options::refusal_code,
     slot::{self, AuthorizeRequest, CompletedEntry, Slot},
 };
@@ -208,7 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         entry: EntryId,
         epoch: u64,
         crc32c_before: Option<u32>,
-    ) -> Option<Arc<Storage>> {
+    ) -> Option<Storage> {
         let storage = self.storage(entry, epoch, crc32c_before);
         if storage.is_none() {
             let fault = upload_core::StorageFault::Failed;
@@ -218,12 +217,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         storage
     }
 
-    fn storage(
-        &self,
-        entry: EntryId,
-        epoch: u64,
-        crc32c_before: Option<u32>,
-    ) -> Option<Arc<Storage>> {
+    fn storage(&self, entry: EntryId, epoch: u64, crc32c_before: Option<u32>) -> Option<Storage> {
         let entry = self.core.entry(entry)?;
         let slot = self.slot_of(entry)?;
         let facts = UploadFacts {
@@ -240,13 +234,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             relative_path: entry.relative_path.clone(),
             meta: Value::Object(entry.meta.clone()),
         };
-        let span = tracing::info_span!("upload", upload = %entry.upload, slot = &*entry.slot);
-        Some(Arc::new(Storage {
+        Some(Storage {
             factory: Arc::clone(&slot.writers),
             facts,
-            span,
-            write_times: metrics::write_times(),
-        }))
+            subject: Subject {
+                upload: entry.upload,
+                slot: Arc::clone(&entry.slot),
+                resumable: entry.resumable,
+            },
+        })
     }
 
     /// Goes on behind the bytes whose number and CRC32C are given.
@@ -262,12 +258,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Some(storage) = self.storage_or_fail(entry, own_epoch, crc32c) else {
             return;
         };
-        let upload = self.core.entry(entry).map(|entry| entry.upload);
-        let key = upload.map(|upload| self.presence.key(upload));
-        match key.and_then(|key| self.shared.hub.take(&key, epoch)) {
-            Some(kept) => self
-                .drivers
-                .unpark(entry, storage, kept.writer, kept.parked),
+        let key = self.presence.key(storage.subject.upload);
+        match self.shared.hub.take(&key, epoch) {
+            Some(kept) => {
+                let subject = storage.subject;
+                self.drivers
+                    .unpark(entry, subject, kept.writer, kept.parked);
+            }
             None => self.drivers.reopen(entry, storage, checkpoint, offset),
         }
     }
