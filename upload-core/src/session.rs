@@ -37,7 +37,8 @@ const REFUSAL_WINDOW: Duration = Duration::from_secs(60);
 pub struct Session {
     config: SessionConfig,
     out: Outbox,
-    uploads: BTreeMap<UploadRef, Upload>,
+    /// In boxes, since a map has room for more than it holds.
+    uploads: BTreeMap<UploadRef, Box<Upload>>,
     ids: BTreeMap<EntryId, UploadRef>,
     last_id: u64,
     /// Complete and not yet consumed (CTRL-3).
@@ -262,7 +263,7 @@ impl Session {
     /// Returns whether the socket should be read. It is false while a client
     /// that ignores credit is ahead of it (CREDIT-3).
     pub fn wants_input(&self) -> bool {
-        self.hears() && !self.uploads.values().any(Upload::is_overrun)
+        self.hears() && !self.uploads.values().any(|held| held.is_overrun())
     }
 
     /// Returns whether the connection is gone and nothing waits for an answer.
@@ -272,13 +273,13 @@ impl Session {
 
     /// Returns the payload bytes of this session that no writer has taken.
     pub fn buffered(&self) -> u64 {
-        self.uploads.values().map(Upload::buffered).sum()
+        self.uploads.values().map(|held| held.buffered()).sum()
     }
 
     /// Returns how many of the [`Session::buffered`] bytes wait in content gates
     /// for more of their files: no writer can take them before more is read.
     pub fn gated(&self) -> u64 {
-        self.uploads.values().map(Upload::gated).sum()
+        self.uploads.values().map(|held| held.gated()).sum()
     }
 
     /// Returns how many of the [`Session::buffered`] bytes wait for writers that are
@@ -337,7 +338,7 @@ impl Session {
         let upload = held.upload();
         self.endings.forget(upload);
         self.ids.insert(held.entry.id, upload);
-        self.uploads.insert(upload, held);
+        self.uploads.insert(upload, Box::new(held));
         self.with_upload(upload, now, |held, cx| held.begin(cx));
     }
 

@@ -64,8 +64,16 @@ pub(crate) struct Hub {
 
 struct Holder {
     mailbox: Mailbox,
-    /// Cancelled when the session has let go.
-    left: CancellationToken,
+    /// Cancelled when the session has let go; made for the first who waits for that.
+    left: Option<CancellationToken>,
+}
+
+impl Holder {
+    fn has_left(self) {
+        if let Some(left) = self.left {
+            left.cancel();
+        }
+    }
 }
 
 impl Hub {
@@ -82,10 +90,10 @@ impl Hub {
     pub(crate) fn attach(&self, key: Key, mailbox: Mailbox) {
         let holder = Holder {
             mailbox,
-            left: CancellationToken::new(),
+            left: None,
         };
         if let Some(before) = lock(&self.holders).insert(key, holder) {
-            before.left.cancel();
+            before.has_left();
         }
     }
 
@@ -97,7 +105,7 @@ impl Hub {
             .is_some_and(|holder| holder.mailbox.session == session)
             && let Some(holder) = holders.remove(key)
         {
-            holder.left.cancel();
+            holder.has_left();
         }
     }
 
@@ -112,10 +120,11 @@ impl Hub {
     /// has, but no longer than `patience`. At once where nobody else than `asker` holds it.
     pub(crate) async fn evict(&self, key: &Key, asker: u64, patience: Duration) {
         let (evictions, left) = {
-            let holders = lock(&self.holders);
-            match holders.get(key) {
+            let mut holders = lock(&self.holders);
+            match holders.get_mut(key) {
                 Some(holder) if holder.mailbox.session != asker => {
-                    (holder.mailbox.evictions.clone(), holder.left.clone())
+                    let left = holder.left.get_or_insert_default();
+                    (holder.mailbox.evictions.clone(), left.clone())
                 }
                 _ => return,
             }

@@ -307,13 +307,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match event {
             Event::Attached(entry) => {
                 self.presence.attach(entry.id, entry.upload);
-                tracing::info!(
-                    upload = %entry.upload,
-                    slot = &*entry.slot,
-                    bytes = entry.client_size,
-                    from = entry.bytes_received,
-                    "upload attached"
-                );
+                self.log_attached(&entry);
             }
             Event::Left { entry, .. } => {
                 let is_at_rest = !self.drivers.has(entry);
@@ -347,6 +341,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             // `Event` may grow: what this server does not know, it does not need.
             _ => {}
+        }
+    }
+
+    /// Whoever begins many uploads would write as many lines; how each ends is told anyhow.
+    fn log_attached(&self, entry: &Entry) {
+        let (upload, slot) = (entry.upload, &*entry.slot);
+        let (bytes, from) = (entry.client_size, entry.bytes_received);
+        if from == 0 {
+            tracing::debug!(%upload, slot, bytes, "upload attached");
+        } else {
+            tracing::info!(%upload, slot, bytes, from, "upload attached");
         }
     }
 

@@ -30,6 +30,32 @@ pub(super) struct Meters {
     buffered: u64,
 }
 
+/// The counters a session touches for every upload, looked up once.
+pub(super) struct UploadMeters {
+    active: Gauge,
+    started: Counter,
+}
+
+impl UploadMeters {
+    pub(super) fn new() -> Self {
+        Self {
+            active: gauge!(UPLOADS),
+            started: counter!(UPLOADS_STARTED_TOTAL),
+        }
+    }
+
+    /// Counts an upload as under way.
+    pub(super) fn attached(&self) {
+        self.active.increment(1);
+        self.started.increment(1);
+    }
+
+    /// Counts an upload as under way no more.
+    pub(super) fn left(&self) {
+        self.active.decrement(1);
+    }
+}
+
 impl Meters {
     pub(super) fn new() -> Self {
         Self {
@@ -61,17 +87,6 @@ impl Drop for Meters {
     fn drop(&mut self) {
         self.buffered(0);
     }
-}
-
-/// Counts an upload as under way.
-pub(super) fn attached() {
-    gauge!(UPLOADS).increment(1);
-    counter!(UPLOADS_STARTED_TOTAL).increment(1);
-}
-
-/// Counts an upload as under way no more.
-pub(super) fn left() {
-    gauge!(UPLOADS).decrement(1);
 }
 
 /// Counts an upload that ended.

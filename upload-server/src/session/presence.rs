@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use upload_core::EntryId;
 use upload_proto::UploadRef;
 
-use super::meters;
+use super::meters::UploadMeters;
 use crate::{
     events::{COMMANDS_MAX, Command},
     hub::{EVICTIONS_MAX, Key, Mailbox},
@@ -25,6 +25,7 @@ pub(super) struct Presence {
     held: HashMap<EntryId, Held>,
     /// Made with the first upload or call, so that an idle connection stays small.
     post: Option<Post>,
+    meters: Option<UploadMeters>,
 }
 
 struct Held {
@@ -47,6 +48,7 @@ impl Presence {
             session,
             held: HashMap::new(),
             post: None,
+            meters: None,
         }
     }
 
@@ -64,7 +66,7 @@ impl Presence {
             is_leaving: false,
         };
         if self.held.insert(entry, held).is_none() {
-            meters::attached();
+            self.meters.get_or_insert_with(UploadMeters::new).attached();
         }
     }
 
@@ -73,8 +75,10 @@ impl Presence {
         let Some(held) = self.held.get_mut(&entry) else {
             return;
         };
-        if !std::mem::replace(&mut held.is_leaving, true) {
-            meters::left();
+        if !std::mem::replace(&mut held.is_leaving, true)
+            && let Some(meters) = &self.meters
+        {
+            meters.left();
         }
         if is_at_rest {
             self.rest(entry);
@@ -153,8 +157,10 @@ impl Drop for Presence {
     fn drop(&mut self) {
         let held = std::mem::take(&mut self.held);
         for held in held.into_values() {
-            if !held.is_leaving {
-                meters::left();
+            if !held.is_leaving
+                && let Some(meters) = &self.meters
+            {
+                meters.left();
             }
             self.shared.hub.leave(&self.key(held.upload), self.session);
         }
