@@ -14,26 +14,23 @@
 //!
 //! Storage that takes parts can hold the whole budget in parts that are not full
 //! yet, which only more bytes can free. Then one connection at a time may exceed
-//! the budget until its parts have left; one that stands still is passed over.
+//! the budget until its parts have left, in turns: one that stands still, or takes
+//! long, is passed over until the others had theirs.
 
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::{
-    collections::BTreeMap,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Waker},
-    time::Duration,
+    task::{Context, Poll},
 };
 
-use tokio::time::Instant;
-
-/// How long a share may stand still that exceeds the budget, before another one may.
-const OVERDRAFT_STILL: Duration = Duration::from_secs(1);
+use self::turns::Waiters;
 
 /// An upload may be ahead of its writer by one part in this many of what is left.
 ///
@@ -55,25 +52,9 @@ struct Pool {
     /// Those of the buffered bytes that wait for writers which are being opened.
     opening: AtomicU64,
     next_share: AtomicU64,
-    /// How many wakers `waiters` holds, so that a release need not lock to see none.
+    /// How many `waiters` there are, so that a release need not lock to see none.
     waiting: AtomicUsize,
     waiters: Mutex<Waiters>,
-}
-
-#[derive(Default)]
-struct Waiters {
-    /// One waker per share at most.
-    wakers: BTreeMap<u64, Waker>,
-    /// Who may exceed the budget now.
-    overdraft: Option<Overdraft>,
-}
-
-struct Overdraft {
-    share: u64,
-    /// What the share held when it began.
-    level: u64,
-    /// When it last took more.
-    moved: Instant,
 }
 
 /// Bytes of a connection that only more bytes from its client can free.
@@ -136,7 +117,7 @@ impl Pool {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiters> {
-        // Wakers are inserted and removed whole, whatever panics elsewhere.
+        // Waiters are inserted and removed whole, whatever panics elsewhere.
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -144,27 +125,26 @@ impl Pool {
         if self.waiting.load(Ordering::SeqCst) == 0 {
             return;
         }
-        let woken = {
-            let mut waiters = self.lock();
-            self.waiting.store(0, Ordering::SeqCst);
-            std::mem::take(&mut waiters.wakers)
-        };
-        for waker in woken.into_values() {
+        let woken = self.change(Waiters::take_all);
+        for waker in woken {
             waker.wake();
         }
     }
 
-    /// Ends the overdraft of a share if it is its turn and `is_over` says so.
-    fn end_overdraft(&self, share: u64, is_over: impl FnOnce(&Overdraft) -> bool) -> bool {
-        let mut waiters = self.lock();
-        let mine = waiters.overdraft.take_if(|one| one.share == share);
-        match mine {
-            Some(mine) if !is_over(&mine) => {
-                waiters.overdraft = Some(mine);
-                false
-            }
-            _ => true,
+    /// Ends the turn of a share, if it has one and needs it no more, and passes it on.
+    fn end_turn(&self, share: u64, bytes: u64, has_room: bool) {
+        let woken = self.change(|waiters| waiters.end_turn(share, bytes, has_room));
+        if let Some(waker) = woken {
+            waker.wake();
         }
+    }
+
+    /// Has somebody wait or leave; whoever is to be woken for that is woken by the caller, unlocked.
+    fn change<T>(&self, act: impl FnOnce(&mut Waiters) -> T) -> T {
+        let mut waiters = self.lock();
+        let done = act(&mut waiters);
+        self.waiting.store(waiters.count(), Ordering::SeqCst);
+        done
     }
 }
 
@@ -186,20 +166,17 @@ impl Share {
         if bytes > before {
             let more = bytes.saturating_sub(before);
             self.pool.buffered.fetch_add(more, Ordering::SeqCst);
-            if self.overdraws
-                && let Some(overdraft) = &mut self.pool.lock().overdraft
-                && overdraft.share == self.id
-            {
-                overdraft.moved = Instant::now();
+            if self.overdraws {
+                self.pool.lock().took(self.id, more);
             }
         } else if bytes < before {
             let less = before.saturating_sub(bytes);
             self.pool.buffered.fetch_sub(less, Ordering::SeqCst);
             let has_room = self.pool.has_room();
-            let is_over = |mine: &Overdraft| has_room || bytes <= mine.level / 2;
-            let passes_on = self.overdraws && self.pool.end_overdraft(self.id, is_over);
-            self.overdraws &= !passes_on;
-            if has_room || passes_on {
+            if self.overdraws {
+                self.pool.end_turn(self.id, bytes, has_room);
+            }
+            if has_room {
                 self.pool.wake_all();
             }
         }
@@ -242,69 +219,69 @@ impl Share {
             return Poll::Pending;
         }
         if self.bytes == 0 || self.pool.has_room() {
+            self.wait_no_more();
             return Poll::Ready(());
         }
         let stuck = stuck();
         if self.bytes <= stuck.gated {
+            self.wait_no_more();
             return Poll::Ready(());
         }
-        {
-            let mut waiters = self.pool.lock();
-            if self.bytes <= stuck.gated.saturating_add(stuck.lacking) {
-                if self.may_overdraw(&mut waiters) {
-                    self.overdraws = true;
-                    return Poll::Ready(());
-                }
-                self.is_outrun = true;
+        let is_stuck = self.bytes <= stuck.gated.saturating_add(stuck.lacking);
+        let (may, woken) = self.pool.change(|waiters| {
+            let (may, woken) = if is_stuck {
+                waiters.may_overdraw(self.id, self.bytes)
+            } else {
+                (false, None)
+            };
+            if may {
+                waiters.leave(self.id);
+            } else {
+                let stuck = is_stuck.then_some(self.bytes);
+                waiters.wait(self.id, cx.waker().clone(), stuck);
             }
-            waiters.wakers.insert(self.id, cx.waker().clone());
-            let waiting = waiters.wakers.len();
-            self.pool.waiting.store(waiting, Ordering::SeqCst);
+            (may, woken)
+        });
+        self.overdraws = may;
+        self.is_outrun = is_stuck && !may;
+        if let Some(waker) = woken {
+            waker.wake();
+        }
+        if self.overdraws {
+            return Poll::Ready(());
         }
         self.waits = true;
         // A release between the look above and the insertion saw nobody waiting.
         if self.pool.has_room() {
+            self.wait_no_more();
             return Poll::Ready(());
         }
         Poll::Pending
     }
 
-    /// Returns whether it waits for another share to move on that exceeds the
-    /// budget; it should ask again after [`OVERDRAFT_STILL`].
-    pub(crate) fn is_outrun(&self) -> bool {
-        self.is_outrun
+    /// Whoever goes on without a turn must not be given one.
+    fn wait_no_more(&mut self) {
+        if std::mem::take(&mut self.waits) {
+            self.pool.change(|waiters| waiters.leave(self.id));
+        }
     }
 
-    fn may_overdraw(&self, waiters: &mut Waiters) -> bool {
-        let now = Instant::now();
-        match &waiters.overdraft {
-            Some(other) if other.share == self.id => return true,
-            Some(other) if now.saturating_duration_since(other.moved) < OVERDRAFT_STILL => {
-                return false;
-            }
-            _ => {}
-        }
-        waiters.overdraft = Some(Overdraft {
-            share: self.id,
-            level: self.bytes,
-            moved: now,
-        });
-        true
+    /// Returns whether it waits for another share that exceeds the budget, and may stand
+    /// still; it should ask again after [`turns::OVERDRAFT_STILL`].
+    pub(crate) fn is_outrun(&self) -> bool {
+        self.is_outrun
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        if self.waits {
-            let mut waiters = self.pool.lock();
-            waiters.wakers.remove(&self.id);
-            let waiting = waiters.wakers.len();
-            self.pool.waiting.store(waiting, Ordering::SeqCst);
-        }
+        let waited = self.waits;
+        self.wait_no_more();
         self.open(0);
         self.hold(0);
-        if self.overdraws && self.pool.end_overdraft(self.id, |_| true) {
-            self.pool.wake_all();
+        // A turn may have been given to it that it did not come to use.
+        if waited || self.overdraws {
+            self.pool.end_turn(self.id, 0, false);
         }
     }
 }

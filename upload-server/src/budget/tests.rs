@@ -3,9 +3,13 @@
 use std::{
     sync::atomic::AtomicU32,
     task::{Wake, Waker},
+    time::Duration,
 };
 
-use super::*;
+use super::{
+    turns::{OVERDRAFT_STEP, OVERDRAFT_STILL, OVERDRAFT_TURN},
+    *,
+};
 
 #[derive(Default)]
 struct Count(AtomicU32);
@@ -142,28 +146,70 @@ fn one_share_at_a_time_exceeds_the_budget() {
     assert!(two.poll_room(stuck(60), &mut cx).is_ready() && !two.is_outrun());
 }
 
-/// CREDIT-4: whoever stands still is passed over, and whoever is gone too.
+/// A budget of 100 steps, and shares that hold 60 steps each, all of them in parts.
+fn overdrawn<const N: usize>() -> ([Share; N], u64) {
+    let held = 60 * OVERDRAFT_STEP;
+    let budget = Budget::new(100 * OVERDRAFT_STEP);
+    let shares = std::array::from_fn(|_| {
+        let mut share = budget.share();
+        share.hold(held);
+        share
+    });
+    (shares, held)
+}
+
+fn may_read(share: &mut Share) -> bool {
+    let bytes = share.held();
+    let mut cx = Context::from_waker(Waker::noop());
+    share.poll_room(stuck(bytes), &mut cx).is_ready()
+}
+
+/// CREDIT-4: whoever stands still is passed over, crumbs or not, and whoever is gone too.
 #[tokio::test(start_paused = true)]
 async fn a_share_that_stands_still_is_passed_over() {
-    let budget = Budget::new(100);
-    let mut shares = [budget.share(), budget.share(), budget.share()];
-    let mut cx = Context::from_waker(Waker::noop());
-    for share in &mut shares {
-        share.hold(60);
-    }
-    let [one, two, three] = shares.each_mut();
-    assert!(one.poll_room(stuck(60), &mut cx).is_ready());
+    let ([mut one, mut two, mut three], held) = overdrawn();
+    assert!(may_read(&mut one));
     tokio::time::advance(OVERDRAFT_STILL / 2).await;
-    one.hold(61);
+    one.hold(held + 1);
+    assert!(!may_read(&mut two) && two.is_outrun());
     tokio::time::advance(OVERDRAFT_STILL / 2).await;
-    assert!(two.poll_room(stuck(60), &mut cx).is_pending());
-    tokio::time::advance(OVERDRAFT_STILL / 2).await;
-    assert!(two.poll_room(stuck(60), &mut cx).is_ready());
-    assert!(one.poll_room(stuck(61), &mut cx).is_pending());
-    assert!(three.poll_room(stuck(60), &mut cx).is_pending());
-    let [_one, two, mut three] = shares;
+    assert!(may_read(&mut two));
+    assert!(!may_read(&mut one) && !may_read(&mut three));
     drop(two);
-    assert!(three.poll_room(stuck(60), &mut cx).is_ready());
+    assert!(may_read(&mut three) && !may_read(&mut one));
+}
+
+/// CREDIT-4: whoever is fast has a turn of so long and no longer, and everybody gets one.
+#[tokio::test(start_paused = true)]
+async fn turns_go_around() {
+    let (mut shares, held) = overdrawn::<3>();
+    assert!(shares.iter_mut().map(may_read).eq([true, false, false]));
+    for turn in 1..8 {
+        let (mine, next) = ((turn - 1) % 3, turn % 3);
+        for step in 1..4 {
+            tokio::time::advance(OVERDRAFT_TURN / 4).await;
+            shares[mine].hold(held + step * OVERDRAFT_STEP);
+            assert!(may_read(&mut shares[mine]), "turn {turn}");
+            assert!(!may_read(&mut shares[next]), "turn {turn}");
+        }
+        tokio::time::advance(OVERDRAFT_TURN / 4).await;
+        // Asking more often than others does not help.
+        assert!(!may_read(&mut shares[mine]), "turn {turn}");
+        assert!(!may_read(&mut shares[(turn + 1) % 3]), "turn {turn}");
+        assert!(may_read(&mut shares[next]), "turn {turn}");
+        shares[mine].hold(held);
+    }
+}
+
+/// CREDIT-4: who is alone may exceed the budget for as long as it takes.
+#[tokio::test(start_paused = true)]
+async fn who_is_alone_goes_on() {
+    let ([mut one, _quiet], held) = overdrawn();
+    for second in 0..20 {
+        one.hold(held + second);
+        assert!(may_read(&mut one));
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
 }
 
 /// CREDIT-2: the window shrinks as the budget is used up, never below its floor.
