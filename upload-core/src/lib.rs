@@ -58,6 +58,6 @@ pub use record::{Lease, RECORD_BYTES_MAX, Record, RecordError, RecordPhase};
 pub use sender::{FileFacts, Outcome, Progress, Sender, SenderConfig, SenderOutput, SenderPhase};
 pub use session::Session;
 pub use state::{Phase, Step};
-pub use tally::{OwnerTally, OwnerToken};
+pub use tally::{OwnerTally, OwnerToken, ServerTally};
 pub use time::Now;
 pub use upload::received_ranges;

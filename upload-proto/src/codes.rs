@@ -138,7 +138,7 @@ codes! {
     Forbidden "forbidden" Never "Not allowed"
         "The application does not let this owner upload here.";
     RateLimited "rate_limited" Later "Too many requests"
-        "Too much was asked in too short a time.";
+        "Too much was asked in too short a time, or the server has as many uploads as it takes at once.";
     Draining "draining" Later "Server is restarting"
         "The server takes nothing new, it is about to restart.";
     UnknownEvent "unknown_event" Never "Unknown event"

@@ -212,6 +212,7 @@ impl Config {
                 ..defaults.session
             },
             max_connections: limits.max_connections,
+            max_uploads: limits.max_uploads.unwrap_or(defaults.max_uploads),
             handshake: Duration::from_secs(limits.handshake_seconds),
             checksum: limits.checksum,
             buffer_budget: self.buffer_budget.0,
@@ -295,6 +296,8 @@ impl StateConfig {
 pub struct LimitsConfig {
     /// WebSocket connections at a time.
     pub max_connections: usize,
+    /// Uploads of all owners at a time, beyond which registrations are told to come later; by default three quarters of the files that the process may have open.
+    pub max_uploads: Option<u32>,
     /// Uploads of one owner over all connections.
     pub max_uploads_per_owner: u32,
     /// Declared bytes of those uploads together; no limit by default.
@@ -321,6 +324,7 @@ impl Default for LimitsConfig {
         let session = limits.session;
         Self {
             max_connections: limits.max_connections,
+            max_uploads: None,
             max_uploads_per_owner: session.max_uploads_per_owner,
             max_bytes_per_owner: None,
             idle_upload_seconds: session.idle_upload.as_secs(),
@@ -338,6 +342,7 @@ impl LimitsConfig {
     fn check(&self) -> Result<(), ConfigError> {
         let least_one = [
             ("max_connections", self.max_connections as u64),
+            ("max_uploads", self.max_uploads.unwrap_or(1).into()),
             ("max_uploads_per_owner", self.max_uploads_per_owner.into()),
             ("idle_upload_seconds", self.idle_upload_seconds),
             ("handshake_seconds", self.handshake_seconds),

@@ -53,6 +53,7 @@ mod app;
 mod assets;
 mod budget;
 pub mod config;
+mod descriptors;
 mod driver;
 mod entries;
 mod events;
@@ -88,6 +89,7 @@ pub mod testing;
 mod upgrade;
 mod uploads;
 
+pub use descriptors::raise_open_files;
 pub use entries::UploadedEntry;
 pub use events::{EventContext, HandlerError, UploadsHandle};
 pub use hooks::{HookError, journal::JournalOpenError};

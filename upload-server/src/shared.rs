@@ -11,12 +11,13 @@ use std::{
 
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use upload_core::{OwnerTally, SessionLimits};
+use upload_core::{OwnerTally, ServerTally, SessionLimits};
 use upload_stores::UploadStateStore;
 use uuid::Uuid;
 
 use crate::{
     budget::Budget,
+    descriptors,
     events::Handler,
     hooks::Hooks,
     hub::Hub,
@@ -33,6 +34,9 @@ pub struct Limits {
     pub session: SessionLimits,
     /// Connections at a time; beyond it, 503.
     pub max_connections: usize,
+    /// Uploads of all owners at a time; beyond it, registrations are told to come later. By default
+    /// three quarters of the files that the process may have open.
+    pub max_uploads: u32,
     /// Longest time from accepting a connection to its request (PROTOCOL CONN-3).
     pub handshake: Duration,
     /// Missed pongs before a connection counts as dead (PROTOCOL CONN-3).
@@ -58,6 +62,7 @@ impl Default for Limits {
         Self {
             session: SessionLimits::default(),
             max_connections: 20_000,
+            max_uploads: descriptors::uploads_max(),
             handshake: Duration::from_secs(10),
             missed_pongs_max: 2,
             checksum: true,
@@ -113,6 +118,7 @@ impl Shared {
     /// Starts a server that has no connection yet.
     pub(crate) fn new(parts: Parts) -> Self {
         let limits = parts.limits;
+        let tallies = OwnerTallies::new(limits.max_uploads);
         let places = limits.max_connections.min(Semaphore::MAX_PERMITS);
         Self {
             slots: parts.slots,
@@ -132,7 +138,7 @@ impl Shared {
             draining: CancellationToken::new(),
             closing: CancellationToken::new(),
             connections: Arc::new(Semaphore::new(places)),
-            tallies: OwnerTallies::default(),
+            tallies,
             sessions: AtomicU64::new(0),
         }
     }
@@ -171,9 +177,12 @@ impl Shared {
     }
 }
 
-/// How many uploads each owner has; owners without any are forgotten.
-#[derive(Debug, Default)]
-pub(crate) struct OwnerTallies(Mutex<Tallies>);
+/// How many uploads each owner has, and all together; owners without any are forgotten.
+#[derive(Debug)]
+pub(crate) struct OwnerTallies {
+    tallies: Mutex<Tallies>,
+    server: Arc<ServerTally>,
+}
 
 #[derive(Debug, Default)]
 struct Tallies {
@@ -183,10 +192,18 @@ struct Tallies {
 }
 
 impl OwnerTallies {
+    /// Begins to count, up to `uploads_max` of all owners.
+    pub(crate) fn new(uploads_max: u32) -> Self {
+        Self {
+            tallies: Mutex::default(),
+            server: Arc::new(ServerTally::new(uploads_max)),
+        }
+    }
+
     /// Returns the tally of `owner`, the same one for as long as anybody holds it.
     pub(crate) fn of(&self, owner: &str) -> Arc<OwnerTally> {
         // The map is whole after every step, so a panic elsewhere does not spoil it.
-        let mut tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tally) = tallies.by_owner.get(owner).and_then(Weak::upgrade) {
             return tally;
         }
@@ -194,7 +211,7 @@ impl OwnerTallies {
             tallies.by_owner.retain(|_, tally| tally.strong_count() > 0);
             tallies.prune_at = tallies.by_owner.len().saturating_mul(2).max(1024);
         }
-        let tally = Arc::new(OwnerTally::default());
+        let tally = Arc::new(OwnerTally::within(Arc::clone(&self.server)));
         tallies
             .by_owner
             .insert(owner.to_owned(), Arc::downgrade(&tally));
@@ -209,7 +226,7 @@ mod tests {
     /// CTRL-3: all connections of an owner share one tally.
     #[test]
     fn ctrl_3_an_owner_has_one_tally() {
-        let tallies = OwnerTallies::default();
+        let tallies = OwnerTallies::new(u32::MAX);
         let first = tallies.of("alice");
         assert!(Arc::ptr_eq(&first, &tallies.of("alice")));
         assert!(!Arc::ptr_eq(&first, &tallies.of("bob")));
@@ -217,12 +234,12 @@ mod tests {
 
     #[test]
     fn owners_who_left_are_forgotten() {
-        let tallies = OwnerTallies::default();
+        let tallies = OwnerTallies::new(u32::MAX);
         let kept = tallies.of("kept");
         for owner in 0..10_000 {
             tallies.of(&owner.to_string());
         }
-        let known = tallies.0.lock().expect("whole").by_owner.len();
+        let known = tallies.tallies.lock().expect("whole").by_owner.len();
         assert!(known <= 1025, "{known}");
         assert!(Arc::ptr_eq(&kept, &tallies.of("kept")));
     }

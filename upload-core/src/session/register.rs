@@ -7,6 +7,7 @@ use upload_proto::{Code, Register, ServerMessage, Snapshot, Status, UploadRef};
 use crate::{
     Entry, EntryId, Moment, Now, Output, OwnerToken, Session, SlotRules,
     session::Stage,
+    tally::Full,
     upload::{Context, Newcomer, Upload},
 };
 
@@ -111,7 +112,11 @@ impl Session {
             .config
             .tally
             .take(bytes, limits.max_uploads_per_owner, bytes_max)
-            .ok_or(Code::TooManyEntries)?;
+            .map_err(|full| match full {
+                Full::Owner => Code::TooManyEntries,
+                // None of its own doing, and over soon.
+                Full::Server => Code::RateLimited,
+            })?;
         if !fits {
             return Err(Code::TooLarge);
         }

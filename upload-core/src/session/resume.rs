@@ -294,7 +294,7 @@ impl Session {
         });
         let tally = &self.config.tally;
         let token = tally.take(record.client_size, uploads_max, bytes_max);
-        let Some(token) = token else {
+        let Ok(token) = token else {
             self.answer(upload, ResumeStatus::Locked, resuming);
             return;
         };

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use upload_core::{CallOutcome, DisconnectReason, Event, SessionConfig, Verdict};
+use upload_core::{
+    CallOutcome, DisconnectReason, Event, OwnerTally, ServerTally, SessionConfig, Verdict,
+};
 use upload_proto::{Code, Retry, ServerMessage, Status};
 
 use crate::rig::{Rig, tally, up};
@@ -179,6 +181,30 @@ fn an_owner_has_so_many_uploads() {
     assert_eq!(tally.count(), 0);
 }
 
+/// CTRL-3, MSG-1a, MSG-3: owners are free, so a process counts the uploads of all of them; past that
+/// everybody is told to come back later, in the place of `too_many_entries` among the checks.
+#[test]
+fn a_process_has_so_many_uploads() {
+    let server = Arc::new(ServerTally::new(1));
+    let owned = |config: &mut SessionConfig| {
+        config.tally = Arc::new(OwnerTally::within(Arc::clone(&server)));
+    };
+    let mut rig = Rig::with(owned);
+    rig.register(1, "keep", 8).sent();
+    let mut other = rig.beside(2, owned);
+    let too_large = json!({"upload_name": "file", "client_size": 101});
+    other.register_as(2, too_large);
+    let snapshot = other.snapshot();
+    assert_eq!(snapshot.code, Some(Code::RateLimited));
+    assert_eq!(snapshot.retry, Some(Retry::Later));
+    rig.disconnect(DisconnectReason::Lost);
+    assert_eq!(other.register(2, "file", 8).sent(), ["2:registered"]);
+    assert_eq!(other.resume(1, None).sent(), ["1:locked 0@0"]);
+    other.cancel(2).sent();
+    assert_eq!(other.resume(1, None).sent(), ["1:resumed 0@0"]);
+    assert_eq!(server.count(), 1);
+}
+
 /// CTRL-3, RESUME-3: what was left behind as a record is not counted, so an owner could attach any
 /// number of such uploads; beyond twice the limit they wait for each other.
 #[test]
@@ -196,7 +222,8 @@ fn an_owner_resumes_no_more_than_twice_as_many() {
         };
         for n in 1..=3 {
             rig = rig.beside(n.into(), limit);
-            rig.register(n, "keep", 8).disconnect(DisconnectReason::Lost);
+            rig.register(n, "keep", 8)
+                .disconnect(DisconnectReason::Lost);
         }
         assert_eq!(tally.count(), 0);
         let mut rig = rig.beside(4, limit);

@@ -53,6 +53,7 @@ fn every_key_is_understood() {
 
         [limits]
         max_connections = 1
+        max_uploads = 3
         max_uploads_per_owner = 2
         max_bytes_per_owner = "3GiB"
         idle_upload_seconds = 3
@@ -81,6 +82,7 @@ fn every_key_is_understood() {
     let limits = config.limits();
     assert_eq!(limits.buffer_budget, 64 * 1024 * 1024);
     assert_eq!(limits.max_connections, 1);
+    assert_eq!(limits.max_uploads, 3);
     assert_eq!(limits.session.max_uploads_per_owner, 2);
     assert_eq!(limits.session.max_bytes_per_owner, Some(3 << 30));
     assert_eq!(limits.session.idle_upload, Duration::from_secs(3));

@@ -6,7 +6,7 @@ use anyhow::Context;
 use axum::{Router, http::header, routing::get};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use upload_server::{Prometheus, config::Config, serve, terminated};
+use upload_server::{Prometheus, config::Config, raise_open_files, serve, terminated};
 
 /// Threads for calls of the file system that block; each has a stack and a share of the allocator, and
 /// all of them compete with those that serve sockets when many uploads begin or end at once.
@@ -27,6 +27,9 @@ pub(crate) fn run(file: Option<&Path>, listen: Option<SocketAddr>) -> anyhow::Re
 }
 
 async fn run_inside(file: Option<&Path>, listen: Option<SocketAddr>) -> anyhow::Result<ExitCode> {
+    if let Err(error) = raise_open_files() {
+        tracing::warn!(%error, "the number of open files stays as it is");
+    }
     let mut config = Config::load(file)?;
     config.listen = listen.unwrap_or(config.listen);
     let prometheus = Prometheus::install()?;
