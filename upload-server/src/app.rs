@@ -4,6 +4,8 @@ use std::sync::{Arc, Once};
 
 use http::{StatusCode, request::Parts};
 
+#[cfg(feature = "presign")]
+use crate::{bodies::Bodies, presign};
 use crate::{
     identity::Identity,
     mount::{Mount, MountFn},
@@ -24,6 +26,9 @@ pub(crate) struct App {
     pub(crate) defaults: SlotDefaults,
     /// `None` where there is neither a webhook nor a hook.
     pub(crate) s3_events: Option<S3Events>,
+    /// Bodies of requests for presigned uploads.
+    #[cfg(feature = "presign")]
+    pub(crate) bodies: Bodies,
     tasks: Once,
 }
 
@@ -43,6 +48,8 @@ impl App {
             mount,
             defaults,
             s3_events,
+            #[cfg(feature = "presign")]
+            bodies: Bodies::new(presign::BODY_BYTES_MAX),
             tasks: Once::new(),
         }
     }

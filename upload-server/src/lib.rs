@@ -51,6 +51,7 @@
 
 mod app;
 mod assets;
+mod bodies;
 mod budget;
 pub mod config;
 mod descriptors;

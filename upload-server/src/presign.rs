@@ -15,9 +15,9 @@ use upload_proto::UploadRef;
 use upload_validate::safe_name;
 
 pub use self::credentials::AwsCredentials;
-pub(crate) use self::route::presign;
 #[cfg(feature = "testing")]
 pub(crate) use self::route::read;
+pub(crate) use self::route::{BODY_BYTES_MAX, presign};
 
 /// The largest object a single `PUT` stores, in bytes: 5 GiB.
 pub const PRESIGNED_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;

@@ -1,6 +1,6 @@
 //! `POST /webhooks/s3`: S3 tells which objects were created (PROTOCOL section 11).
 //!
-//! Only signed bodies are read. Every event fires once: it is noted in the journal together with
+//! Only signed bodies are understood, and only what claims to be signed is read. Every event fires once: it is noted in the journal together with
 //! the hooks it calls, before the sender is answered. Handlers run after the answer, so one that
 //! fails or takes long makes S3 repeat nothing; a process that dies in between has not run them.
 
@@ -17,7 +17,6 @@ use std::{
 
 use axum::{
     Json, Router,
-    body::to_bytes,
     extract::{Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
@@ -33,18 +32,17 @@ use tokio::{
 use self::notification::{Created, Rubbish};
 use crate::{
     app::App,
+    bodies::Bodies,
     hooks::{Hooks, Notice, event_id, journal::Journal, note_lost, outbox},
     patience::HANDLER_CALL,
     shared::Shared,
-    signature::Signer,
+    signature::{Signer, is_claimed},
     slot::BoxFuture,
     uploads::Uploads,
 };
 
-/// Largest body, in bytes; S3 sends a few KiB, SNS at most 256 KiB.
-const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// How long a sender may take for its body.
-const BODY_TIME: Duration = Duration::from_secs(30);
+/// Largest body, in bytes; S3 sends a few KiB, SNS and EventBridge at most 256 KiB.
+const BODY_BYTES_MAX: usize = 256 * 1024;
 /// Requests whose handlers run at a time; further ones wait for their answer.
 const HANDLERS_MAX: usize = 64;
 /// Uploads with a handler of their own; beyond it the oldest are forgotten.
@@ -97,6 +95,7 @@ pub(crate) struct S3Events {
     pub(crate) journal: Journal,
     pub(crate) hooks: Arc<Hooks>,
     watched: Mutex<Watched>,
+    bodies: Bodies,
     running: Arc<Semaphore>,
 }
 
@@ -142,6 +141,7 @@ impl S3Events {
             journal,
             hooks,
             watched: Mutex::default(),
+            bodies: Bodies::new(BODY_BYTES_MAX),
             running: Arc::new(Semaphore::new(HANDLERS_MAX)),
         }
     }
@@ -197,15 +197,17 @@ async fn receive(State(app): State<Arc<App>>, request: Request) -> Response {
     else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let body = match timeout(BODY_TIME, to_bytes(body, BODY_BYTES_MAX)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => return refusal(StatusCode::PAYLOAD_TOO_LARGE),
-        Err(_) => return refusal(StatusCode::REQUEST_TIMEOUT),
-    };
-    if !signer.is_signed(&parts.headers, &body) {
+    if !is_claimed(&parts.headers) {
         return refusal(StatusCode::FORBIDDEN);
     }
-    match notification::read(&body) {
+    let created = match events.bodies.read(body).await {
+        Ok(body) if signer.is_signed(&parts.headers, &body.bytes) => {
+            notification::read(&body.bytes)
+        }
+        Ok(_) => return refusal(StatusCode::FORBIDDEN),
+        Err(status) => return refusal(status),
+    };
+    match created {
         Ok(created) => take(&app.shared, events, created).await,
         Err(Rubbish) => refusal(StatusCode::BAD_REQUEST),
     }

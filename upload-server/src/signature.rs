@@ -3,7 +3,7 @@
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
@@ -12,6 +12,9 @@ pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-upload-signatur
 
 /// The header senders made for djust use.
 const HEADER_DJUST: HeaderName = HeaderName::from_static("x-djust-signature");
+
+/// Length of a signature: the digits of 32 bytes.
+const SIGNATURE_BYTES: usize = 64;
 
 /// Signs and verifies bodies with one secret, which stays out of debug output.
 #[derive(Clone)]
@@ -33,18 +36,33 @@ impl Signer {
     ///
     /// There is one way to write it: 64 lower-case digits, nothing before or after, once.
     pub(crate) fn is_signed(&self, headers: &HeaderMap, body: &[u8]) -> bool {
-        let name = if headers.contains_key(HEADER) {
-            HEADER
-        } else {
-            HEADER_DJUST
-        };
-        let mut values = headers.get_all(name).iter();
-        let (Some(value), None) = (values.next(), values.next()) else {
+        let Some(value) = only_value(headers) else {
             return false;
         };
         let expected = self.sign(body);
         // Slices of different lengths are unequal at once, which tells nothing about the secret.
         expected.as_bytes().ct_eq(value.as_bytes()).into()
+    }
+}
+
+/// Returns whether the headers carry something that is written as a signature: nothing else can be
+/// one, whatever the body is.
+pub(crate) fn is_claimed(headers: &HeaderMap) -> bool {
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let value = only_value(headers).map(HeaderValue::as_bytes);
+    value.is_some_and(|value| value.len() == SIGNATURE_BYTES && value.iter().all(is_digit))
+}
+
+fn only_value(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let name = if headers.contains_key(HEADER) {
+        HEADER
+    } else {
+        HEADER_DJUST
+    };
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => Some(value),
+        _ => None,
     }
 }
 
@@ -65,8 +83,6 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     const BODY: &[u8] = b"what do ya want for nothing?";
@@ -77,7 +93,30 @@ mod tests {
             let value = HeaderValue::from_bytes(value).expect("a value");
             map.append(name.clone(), value);
         }
-        Signer::new(b"Jefe").is_signed(&map, BODY)
+        let is_signed = Signer::new(b"Jefe").is_signed(&map, BODY);
+        // What is signed claims to be; what does not claim it is not even read.
+        assert!(is_claimed(&map) || !is_signed);
+        is_signed
+    }
+
+    /// What no signature could be is refused by its header.
+    #[test]
+    fn a_claim_has_the_form_of_a_signature() {
+        let claims = |text: &str| {
+            let mut map = HeaderMap::new();
+            map.append(HEADER, HeaderValue::from_str(text).expect("a value"));
+            is_claimed(&map)
+        };
+        assert!(claims(&"0".repeat(64)) && claims(&"f".repeat(64)));
+        for bad in [
+            "F".repeat(64),
+            "0".repeat(63),
+            "0".repeat(65),
+            String::new(),
+        ] {
+            assert!(!claims(&bad), "{bad}");
+        }
+        assert!(!is_claimed(&HeaderMap::new()));
     }
 
     /// RFC 4231, test case 2.

@@ -1,10 +1,9 @@
 //! `POST …/presign`: checks a file as a registration would, and answers where to put it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Json,
-    body::to_bytes,
     extract::{Request, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -12,7 +11,6 @@ use axum::{
 use http::request::Parts;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
-use tokio::time::timeout;
 use upload_core::Moment;
 use upload_proto::{ClientMessage, Code, Register};
 use upload_validate::safe_name;
@@ -24,9 +22,7 @@ use crate::{
 };
 
 /// Largest body, in bytes: a name and the metadata of a registration, escaped.
-const BODY_BYTES_MAX: usize = 64 * 1024;
-/// How long a client may take for its body.
-const BODY_TIME: Duration = Duration::from_secs(30);
+pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 
 pub(crate) async fn presign(State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
@@ -36,13 +32,17 @@ pub(crate) async fn presign(State(app): State<Arc<App>>, request: Request) -> Re
     let Ok(who) = app.identity.identify(&parts) else {
         return (StatusCode::UNAUTHORIZED, refused(Code::Forbidden)).into_response();
     };
-    let mut response = match timeout(BODY_TIME, to_bytes(body, BODY_BYTES_MAX)).await {
-        Ok(Ok(body)) => match sign(&app, &parts, &who.owner, &body).await {
+    // Its place is given back before anybody is asked about the file.
+    let register = app.bodies.read(body).await.map(|body| read(&body.bytes));
+    let mut response = match register {
+        Ok(register) => match sign(&app, &parts, &who.owner, register).await {
             Ok(put) => Json(put).into_response(),
             Err(response) => response,
         },
-        Ok(Err(_)) => (StatusCode::PAYLOAD_TOO_LARGE, refused(Code::BadMessage)).into_response(),
-        Err(_) => (StatusCode::REQUEST_TIMEOUT, refused(Code::BadMessage)).into_response(),
+        Err(status @ StatusCode::SERVICE_UNAVAILABLE) => {
+            (status, refused(Code::RateLimited)).into_response()
+        }
+        Err(status) => (status, refused(Code::BadMessage)).into_response(),
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -58,12 +58,12 @@ async fn sign(
     app: &App,
     parts: &Parts,
     owner: &str,
-    body: &[u8],
+    register: Result<Register, Code>,
 ) -> Result<PresignedPut, Response> {
     if app.shared.draining.is_cancelled() {
         return Err(refusal(Code::Draining));
     }
-    let register = read(body).map_err(refusal)?;
+    let register = register.map_err(refusal)?;
     let slots = app.slots_of(owner, parts);
     let slots = slots.map_err(IntoResponse::into_response)?;
     let slot = slots.get(&register.upload_name);

@@ -8,7 +8,11 @@ use std::{
 
 use axum::Router;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 use upload_server::{ObjectCreated, SlotOptions, Uploads};
 use upload_writers::DiscardWriterFactory;
 
@@ -156,6 +160,26 @@ async fn wh_2_other_signatures_are_403() {
     assert!(server.objects().await.is_empty());
 }
 
+/// WH-2: what cannot be a signature is refused before the body comes.
+#[tokio::test]
+async fn wh_2_no_body_is_awaited_without_a_signature() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = start(dir.path(), true).await;
+    let address = server.url.strip_prefix("http://").expect("a URL");
+    let (address, path) = address.split_once('/').expect("a path");
+    for header in ["", "X-Upload-Signature: 0123\r\n"] {
+        let mut stream = TcpStream::connect(address).await.expect("connects");
+        let head = format!(
+            "POST /{path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 100000\r\n{header}\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.expect("is sent");
+        let mut answer = [0; 12];
+        let read = timeout(Duration::from_secs(5), stream.read_exact(&mut answer));
+        read.await.expect("at once").expect("an answer");
+        assert_eq!(&answer, b"HTTP/1.1 403");
+    }
+}
+
 /// WH-3, and bodies without end.
 #[tokio::test]
 async fn wh_3_other_methods_are_405() {
@@ -165,7 +189,7 @@ async fn wh_3_other_methods_are_405() {
         let answer = send(method, &server.url, &[], "").await;
         assert_eq!(answer.status, 405, "{method}");
     }
-    let large = server.post(vec![b' '; 1024 * 1024 + 1]).await;
+    let large = server.post(vec![b' '; 256 * 1024 + 1]).await;
     assert_eq!(large.status, 413);
 }
 

@@ -330,7 +330,7 @@ pub fn events(table: &mut Table, port: u16) {
     for depth in (33..=64).chain([128, 1_000, 100_000]) {
         signed(("[".repeat(depth) + &"]".repeat(depth)).as_bytes(), 400);
     }
-    signed(&vec![b' '; (1 << 20) + 1], 413);
+    signed(&vec![b' '; (1 << 18) + 1], 413);
 }
 
 /// MSG-1a, before a signature is given: one right code and status each.
