@@ -231,10 +231,8 @@ impl Upload {
         let limits = &cx.config.limits;
         let renew = renewal(limits);
         let target = self.target();
-        if !self
-            .saver
-            .wants(target, limits.save_interval, renew, cx.now)
-        {
+        let interval = self.save_interval(target, limits);
+        if !self.saver.wants(target, interval, renew, cx.now) {
             return;
         }
         let Ok(record) = self.record(target, cx).encode() else {
@@ -256,9 +254,19 @@ impl Upload {
         if self.phase.is_over() {
             return None;
         }
-        let renew = renewal(&config.limits);
-        self.saver
-            .deadline(self.target(), config.limits.save_interval, renew)
+        let (target, limits) = (self.target(), &config.limits);
+        let interval = self.save_interval(target, limits);
+        self.saver.deadline(target, interval, renewal(limits))
+    }
+
+    /// Returns how long mere progress waits to be saved. What leaves is saved once more in any
+    /// case, when it is quiet, so until then only its lease matters.
+    fn save_interval(&self, target: Saving, limits: &SessionLimits) -> Duration {
+        if self.leaving.is_some() && !target.released {
+            renewal(limits)
+        } else {
+            limits.save_interval
+        }
     }
 
     /// RESUME-2: what a record tells can be reopened with the checkpoint that it

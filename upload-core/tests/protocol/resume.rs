@@ -100,6 +100,26 @@ fn a_return_to_the_same_process() {
     assert_eq!(rig.told(), ["reopen 4", "write efgh", "close"]);
 }
 
+/// RESUME-3, RESUME-3a: what leaves before its writer is open is saved once more, with its lease
+/// given back, and not for each step on the way there.
+#[test]
+fn what_leaves_is_saved_once() {
+    let mut rig = Rig::new();
+    rig.room.borrow_mut().open_mood = Mood::Silent;
+    rig.register(1, "keep", 8).chunk(1, 0, "abcd").pass(200);
+    rig.disconnect(DisconnectReason::Lost).answer();
+    assert_eq!(rig.told(), ["open", "write abcd", "park"]);
+    assert!(rig.session.is_finished());
+    let room = rig.room.borrow();
+    let record = room.record(1).expect("a record");
+    assert_eq!((record.offset, record.lease), (4, None));
+    let (_, version) = room.store[&up(1)];
+    assert_eq!(
+        version, 2,
+        "one with the registration, one with the release"
+    );
+}
+
 /// RESUME-3, CHUNK-4: after the death of the process it goes on at the durable
 /// offset, which need not be a multiple of anything.
 #[test]
