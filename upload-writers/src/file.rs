@@ -218,7 +218,11 @@ impl Shared {
     /// Makes the directory of a place, unless it was seen before.
     fn make_dir(&self, place: &Place) -> io::Result<()> {
         // A set of names is whole after every step, so a panic elsewhere does not spoil it.
-        let seen = || self.slots_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = || {
+            self.slots_seen
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
         if seen().contains(place.slot()) {
             return Ok(());
         }
@@ -307,4 +311,74 @@ pub(crate) fn read_checkpoint(
 ) -> Option<(String, String)> {
     let notes = notes::Notes::read(checkpoint, facts).ok()?;
     Some((notes.temp.to_string(), notes.place.relative()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, task::Poll};
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn facts() -> UploadFacts {
+        UploadFacts {
+            owner: "owner".into(),
+            upload_id: "u".into(),
+            slot: "docs".into(),
+            client_name: "a.txt".into(),
+            safe_client_name: "a.txt".into(),
+            client_type: String::new(),
+            client_size: 0,
+            resumable: false,
+            epoch: 1,
+            crc32c_before: None,
+            relative_path: None,
+            meta: json!({}),
+        }
+    }
+
+    fn factory() -> (tempfile::TempDir, FileWriterFactory) {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let mut config = FileWriterConfig::new(dir.path());
+        config.openings_max = 1;
+        let factory = FileWriterFactory::new(config).expect("sets up");
+        (dir, factory)
+    }
+
+    async fn is_pending(call: &mut (impl Future + Unpin)) -> bool {
+        let call = poll_fn(|cx| Poll::Ready(std::pin::Pin::new(&mut *call).poll(cx).is_pending()));
+        call.await
+    }
+
+    /// However many uploads begin or are left at once, so many files are made or removed at a time.
+    #[tokio::test]
+    async fn openings_wait_for_each_other() {
+        let (_dir, factory) = factory();
+        let mut writer = factory.create(&facts());
+        let permit = Arc::clone(&factory.shared.openings).acquire_owned().await;
+        let mut open = writer.open();
+        assert!(is_pending(&mut open).await);
+        drop(permit);
+        open.await.expect("opens");
+        let permit = Arc::clone(&factory.shared.openings).acquire_owned().await;
+        let mut abort = writer.abort(&crate::AbortReason::Cancelled);
+        assert!(is_pending(&mut abort).await);
+        drop(permit);
+        abort.await;
+        let mut left = fs::read_dir(&factory.config().temp_dir).expect("lists");
+        assert!(left.next().is_none());
+    }
+
+    /// A directory that was seen and then removed is made again when it is needed.
+    #[tokio::test]
+    async fn directories_of_slots_come_back() {
+        let (dir, factory) = factory();
+        for _ in 0..2 {
+            let mut writer = factory.create(&facts());
+            writer.open().await.expect("opens");
+            writer.close().await.expect("closes");
+            fs::remove_dir_all(dir.path().join("docs")).expect("was made");
+        }
+    }
 }

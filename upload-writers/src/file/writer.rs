@@ -16,9 +16,10 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::{
-    Durability, Shared, blocking, permitted,
+    Durability, Shared, blocking,
     notes::Notes,
     pace::write_front,
+    permitted,
     place::{self, Place},
     temp::{self, TempName},
     write_back::WriteBack,
