@@ -282,8 +282,9 @@ impl Session {
         self.uploads.values().map(|held| held.gated()).sum()
     }
 
-    /// Returns how many of the [`Session::buffered`] bytes wait for writers that are
-    /// being opened. A host may delay reading for them: openings end by themselves.
+    /// Returns how many of the [`Session::buffered`] bytes wait for their upload's record,
+    /// verdict or writer. A host may delay reading for them: it answers all of that without
+    /// another byte.
     pub fn opening(&self) -> u64 {
         self.uploads.values().map(|held| held.opening()).sum()
     }

@@ -433,10 +433,10 @@ impl Upload {
         }
     }
 
-    /// Returns how many payload bytes wait for the writer to be opened.
+    /// Returns how many payload bytes wait for what the host does before a writer is open.
     pub(crate) fn opening(&self) -> u64 {
         match self.phase {
-            Phase::Opening => self.held.bytes,
+            Phase::Claiming | Phase::Inspecting | Phase::Opening => self.held.bytes,
             _ => 0,
         }
     }

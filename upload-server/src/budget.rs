@@ -8,7 +8,8 @@
 //! one read past the budget, and the one the socket is collecting) and what its
 //! uploads' content gates hold. Nothing here locks unless somebody waits.
 //!
-//! Uploads that begin hold their first bytes until their writers are open, and many can begin at once.
+//! Uploads that begin hold their first bytes until their records are saved and their writers open, and
+//! many can begin at once.
 //! So a connection with such bytes reads on only while those of all connections are below a small part
 //! of the budget. Nobody needs to be woken for that: its own openings end, and then it looks again.
 //!
@@ -40,7 +41,7 @@ use self::turns::Waiters;
 const WINDOW_PART: u64 = 16;
 
 /// Bytes that wait for writers which are being opened may take one part in this many of the budget.
-const OPENING_PART: u64 = 16;
+const OPENING_PART: u64 = 32;
 
 /// The budget of one server; clones are the same budget.
 #[derive(Clone)]

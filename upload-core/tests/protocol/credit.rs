@@ -182,3 +182,21 @@ fn a_gate_keeps_no_read_buffer_alive() {
         assert_eq!(rig.session.buffered(), length as u64);
     }
 }
+
+/// CREDIT-2, CREDIT-4: the host learns which bytes it will take without another one being read: those
+/// that wait for a record or a writer, and none that wait for more of their file.
+#[test]
+fn what_waits_for_the_host_is_told() {
+    let mut rig = Rig::new();
+    rig.room.borrow_mut().store_mood = Mood::Silent;
+    rig.register(1, "keep", 100).chunk(1, 0, "ab");
+    assert_eq!(rig.session.opening(), 2);
+    rig.room.borrow_mut().store_mood = Mood::Works;
+    rig.answer();
+    assert_eq!((rig.session.opening(), rig.session.gated()), (0, 2));
+    rig.room.borrow_mut().open_mood = Mood::Silent;
+    rig.chunk(1, 1, "cdef");
+    assert_eq!((rig.session.opening(), rig.session.gated()), (6, 0));
+    rig.answer();
+    assert_eq!((rig.session.opening(), rig.session.buffered()), (0, 0));
+}
