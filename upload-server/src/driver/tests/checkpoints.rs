@@ -70,13 +70,8 @@ impl WriterFactory for NotingFactory {
     }
 }
 
-fn noting(noted_max: u64) -> Arc<Storage> {
-    Arc::new(Storage {
-        factory: Arc::new(NotingFactory { noted_max }),
-        facts: facts(true),
-        span: tracing::Span::none(),
-        write_times: ::metrics::Histogram::noop(),
-    })
+fn noting(noted_max: u64) -> Storage {
+    storage(Arc::new(NotingFactory { noted_max }), true)
 }
 
 /// Polls until nothing more comes, and returns what was told of checkpoints.
