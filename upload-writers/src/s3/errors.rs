@@ -1,6 +1,6 @@
 //! What a failed request of the SDK means to a writer.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, io};
 
 use aws_sdk_s3::{
     config::http::HttpResponse,
@@ -107,6 +107,8 @@ impl Failure {
                 }
             }
             SdkError::TimeoutError(_) => Self::passing(error).in_doubt(),
+            // Whoever answers is not who he should be, or speaks no TLS: waiting does not help.
+            SdkError::DispatchFailure(_) if is_garbled(&error) => Self::lasting(error),
             SdkError::DispatchFailure(failure) => {
                 // Whatever is no trouble of the line is trouble before it: no credentials, no
                 // signature, a request that cannot be built.
@@ -126,6 +128,24 @@ impl Failure {
             _ => Self::lasting(error),
         }
     }
+}
+
+/// Tells whether what came over the line made no sense to whoever read it, as it is with a certificate that
+/// nobody vouches for.
+fn is_garbled(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // An error of I/O around another one hides it from `source`.
+        let mut inner = error.downcast_ref::<io::Error>();
+        while let Some(error) = inner {
+            if error.kind() == io::ErrorKind::InvalidData {
+                return true;
+            }
+            inner = error.get_ref().and_then(|error| error.downcast_ref());
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// Judges an answer by its code and, where that is unknown, by its HTTP status.
@@ -204,6 +224,16 @@ impl From<Failure> for WriteError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_nobody_vouches_for_is_found_in_its_wrapping() {
+        let garbled = || io::Error::new(io::ErrorKind::InvalidData, "invalid peer certificate");
+        assert!(is_garbled(&garbled()));
+        assert!(is_garbled(&io::Error::other(garbled())));
+        assert!(!is_garbled(&io::Error::from(
+            io::ErrorKind::ConnectionRefused
+        )));
+    }
 
     #[test]
     fn codes_become_kinds() {
