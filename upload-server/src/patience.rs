@@ -1,4 +1,4 @@
-//! How long the server waits for what it calls: stores, and the application's handlers.
+//! How long the server waits for what it calls: stores, and the application's closures.
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
@@ -6,12 +6,60 @@ use futures_util::FutureExt;
 use tokio::time::timeout;
 
 /// Longest time a store may take for one call.
-pub(crate) const STORE_CALL: Duration = Duration::from_secs(5);
-/// Longest time a handler of an event, or of a created object, may take.
-pub(crate) const HANDLER_CALL: Duration = Duration::from_secs(30);
+const STORE_CALL: Duration = Duration::from_secs(5);
+/// Longest time an `authorize` closure may take; then the upload is forbidden.
+const AUTHORIZE_CALL: Duration = Duration::from_secs(10);
+/// Longest time a handler of an event, a stored file or a created object may take; then it is
+/// given up.
+const HANDLER_CALL: Duration = Duration::from_secs(30);
 
-/// Returns what a store answered in time; a store that panics did not answer.
+/// What was called did not answer; this is how the log says why.
+pub(crate) type Silence = &'static str;
+
+/// Returns what a store answered; a store that panics did not answer.
 pub(crate) async fn of_store<T>(call: impl Future<Output = T>) -> Option<T> {
-    let guarded = AssertUnwindSafe(call).catch_unwind();
-    timeout(STORE_CALL, guarded).await.ok()?.ok()
+    answered(STORE_CALL, call).await.ok()
+}
+
+/// Returns what an `authorize` closure answered.
+///
+/// # Errors
+///
+/// It did not answer.
+pub(crate) async fn of_authorize<T>(call: impl Future<Output = T>) -> Result<T, Silence> {
+    answered(AUTHORIZE_CALL, call).await
+}
+
+/// Returns what a handler answered.
+///
+/// # Errors
+///
+/// It did not answer.
+pub(crate) async fn of_handler<T>(call: impl Future<Output = T>) -> Result<T, Silence> {
+    answered(HANDLER_CALL, call).await
+}
+
+async fn answered<T>(limit: Duration, call: impl Future<Output = T>) -> Result<T, Silence> {
+    match timeout(limit, AssertUnwindSafe(call).catch_unwind()).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(_)) => Err("it panicked"),
+        Err(_) => Err("it took too long"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_panics_or_takes_too_long_did_not_answer() {
+        assert_eq!(of_handler(async { 1 }).await, Ok(1));
+        let panics = async { panic!("asked to panic") };
+        assert_eq!(of_handler::<()>(panics).await, Err("it panicked"));
+        let slow = of_handler(pending::<()>()).await;
+        assert_eq!(slow, Err("it took too long"));
+        assert_eq!(of_store(pending::<()>()).await, None);
+    }
 }

@@ -10,7 +10,6 @@ mod seen;
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -21,19 +20,15 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use futures_util::FutureExt;
 use serde_json::json;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::notification::{Created, Rubbish};
 use crate::{
     app::App,
     bodies::Bodies,
     hooks::{Hooks, Notice, event_id, journal::Journal, note_lost, outbox},
-    patience::HANDLER_CALL,
+    patience,
     shared::Shared,
     signature::{Signer, is_claimed},
     slot::BoxFuture,
@@ -312,9 +307,8 @@ impl Wanted {
 async fn run(runs: Vec<(OnObject, ObjectCreated)>, place: OwnedSemaphorePermit) {
     for (handler, object) in runs {
         // The closure itself may panic before there is a future.
-        let handled = AssertUnwindSafe(async move { handler(object).await }).catch_unwind();
-        if !matches!(timeout(HANDLER_CALL, handled).await, Ok(Ok(()))) {
-            tracing::error!("a handler of created objects panicked or took too long");
+        if let Err(why) = patience::of_handler(async move { handler(object).await }).await {
+            tracing::error!(why, "a handler of created objects is given up");
         }
     }
     drop(place);

@@ -1,26 +1,15 @@
 //! One slot: what it takes, where its bytes go, and whom it asks.
 
-use std::{
-    collections::BTreeMap, fmt, panic::AssertUnwindSafe, path::PathBuf, pin::Pin, sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, path::PathBuf, pin::Pin, sync::Arc};
 
-use futures_util::FutureExt;
 use serde_json::{Map, Value};
-use tokio::time::timeout;
 use upload_core::{Moment, SlotRules};
 use upload_proto::{Code, Register};
 use upload_stores::UploadStateStore;
 use upload_validate::safe_name;
 use upload_writers::WriterFactory;
 
-use crate::entries::UploadedEntry;
-
-/// Longest time an `authorize` closure may take; then the upload is forbidden.
-pub(crate) const AUTHORIZE_CALL: Duration = Duration::from_secs(10);
-
-/// Longest time a completion handler may take; then it is given up.
-const COMPLETE_CALL: Duration = Duration::from_secs(30);
+use crate::{entries::UploadedEntry, patience};
 
 /// A future on the heap that can move between threads.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -115,12 +104,11 @@ pub(crate) fn both(first: Option<Authorize>, second: &Authorize) -> Authorize {
 /// no.
 pub(crate) async fn ask(ask: Authorize, request: AuthorizeRequest) -> Result<(), Code> {
     // The closure itself may panic before there is a future.
-    let asked = AssertUnwindSafe(async move { ask(request).await }).catch_unwind();
-    match timeout(AUTHORIZE_CALL, asked).await {
-        Ok(Ok(true)) => Ok(()),
-        Ok(Ok(false)) => Err(Code::Forbidden),
-        Ok(Err(_)) | Err(_) => {
-            tracing::error!("an authorize closure panicked or took too long");
+    match patience::of_authorize(async move { ask(request).await }).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Code::Forbidden),
+        Err(why) => {
+            tracing::error!(why, "an authorize closure did not answer");
             Err(Code::Forbidden)
         }
     }
@@ -133,11 +121,8 @@ pub(crate) async fn tell(handlers: Vec<OnComplete>, completed: CompletedEntry) {
         let completed = completed.clone();
         let upload = completed.entry.upload_ref();
         // The closure itself may panic before there is a future.
-        let told = AssertUnwindSafe(async move { handler(completed).await }).catch_unwind();
-        match timeout(COMPLETE_CALL, told).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => tracing::error!(%upload, "a completion handler panicked"),
-            Err(_) => tracing::error!(%upload, "a completion handler took too long"),
+        if let Err(why) = patience::of_handler(async move { handler(completed).await }).await {
+            tracing::error!(%upload, why, "a completion handler is given up");
         }
     }
 }

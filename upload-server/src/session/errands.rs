@@ -5,13 +5,10 @@
 //! where the server has closed the journal.
 
 use std::{
-    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures_util::FutureExt;
-use tokio::time::timeout;
 use upload_core::{
     CallId, CallOutcome, EntryId, Record, RecordExpect, RecordVersion, StoreEvent, Verdict,
     WriterEvent,
@@ -25,8 +22,7 @@ use crate::{
     driver::chain,
     events::{EventContext, Handler},
     hub::Key,
-    metrics,
-    patience::{self, HANDLER_CALL},
+    metrics, patience,
     shared::Shared,
     slot::{Authorize, AuthorizeRequest, BoxFuture, Slots, ask},
 };
@@ -197,22 +193,18 @@ pub(super) fn authorize(entry: EntryId, closure: Authorize, request: AuthorizeRe
 pub(super) fn call(id: CallId, handler: Handler, context: EventContext) -> Errand {
     Box::pin(async move {
         let event = context.event.clone();
-        let called = AssertUnwindSafe(async move { handler(context).await }).catch_unwind();
-        let outcome = match timeout(HANDLER_CALL, called).await {
-            Ok(Ok(Ok(result))) => CallOutcome::Done(result),
-            Ok(Ok(Err(error))) => {
+        // The closure itself may panic before there is a future.
+        let outcome = match patience::of_handler(async move { handler(context).await }).await {
+            Ok(Ok(result)) => CallOutcome::Done(result),
+            Ok(Err(error)) => {
                 if let Some(source) = &error.source {
                     let (incident, error) = (Uuid::new_v4(), chain(source.as_ref()));
                     tracing::warn!(%incident, event, error, "a handler failed");
                 }
                 CallOutcome::Failed(error.text)
             }
-            Ok(Err(_)) => {
-                tracing::error!(event, "a handler panicked");
-                CallOutcome::Failed(None)
-            }
-            Err(_) => {
-                tracing::error!(event, "a handler took too long");
+            Err(why) => {
+                tracing::error!(event, why, "a handler is given up");
                 CallOutcome::Failed(None)
             }
         };
