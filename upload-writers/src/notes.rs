@@ -15,7 +15,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Notes {
     pub(crate) object: Object,
-    /// The id of the unfinished upload; none for a file that is a single request.
+    /// The id of the unfinished upload, which in Azure is empty; none for a file that is a single request.
     pub(crate) upload: Option<String>,
     pub(crate) part_bytes: u64,
     /// The ids of the parts stored so far, without a gap, of storage that does not list them.
@@ -70,7 +70,7 @@ impl Notes {
         let object = Object::parse(prefix, facts, value.get("key")?.as_str()?)?;
         let upload = match value.get("upload")? {
             Value::Null => None,
-            Value::String(id) if !id.is_empty() => Some(id.clone()),
+            Value::String(id) => Some(id.clone()),
             _ => return None,
         };
         let part_bytes = value.get("part")?.as_u64()?;
@@ -168,11 +168,12 @@ mod tests {
             Notes::read(&Checkpoint(changed), &facts(), "u/", &PartProfile::S3)
         };
         assert!(with("key", good["key"].clone()).is_ok());
+        let azure = with("upload", json!("")).expect("an unfinished upload of Azure");
+        assert_eq!(azure.upload.as_deref(), Some(""));
         for (name, value) in [
             ("key", json!("u/other/x")),
             ("key", json!(1)),
             ("upload", json!(7)),
-            ("upload", json!("")),
             ("part", json!(0)),
             ("part", json!(5 << 20)),
             ("part", json!(u64::MAX)),
