@@ -51,7 +51,8 @@ struct Spread {
 impl Spread {
     fn add(&mut self, mut times: Vec<f64>) {
         times.sort_by(f64::total_cmp);
-        let at = |part: usize| times.get((times.len() * part / 100).min(times.len() - 1));
+        let at =
+            |part: usize| times.get((times.len() * part / 100).min(times.len().saturating_sub(1)));
         self.p50.extend(at(50));
         self.p99.extend(at(99));
     }
@@ -126,7 +127,11 @@ impl Latency {
                 spread.add(self.round(&bed, row)?);
             }
             // What nobody can be quicker than, while every core has something to do.
-            pauses.add(machine::pauses(self.watched()));
+            let mut seen = machine::pauses(self.watched());
+            if seen.is_empty() {
+                seen.push(0.0);
+            }
+            pauses.add(seen);
         }
         let mut groups = Vec::new();
         let mut bars = Vec::new();
