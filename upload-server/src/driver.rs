@@ -230,6 +230,27 @@ impl Drivers {
         }
     }
 
+    /// Makes the calls for which enough waits, while more is being read, and returns the next report.
+    ///
+    /// Poll it until it is pending, and [`Drivers::poll`] once nothing more is read.
+    pub(crate) fn poll_reading(&mut self, cx: &mut Context<'_>) -> Poll<Report> {
+        for _ in 0..self.listed.len() {
+            if !self.told.is_empty() {
+                break;
+            }
+            let Some(entry) = self.listed.pop_front() else {
+                break;
+            };
+            let driver = self.by_entry.get(&entry);
+            if driver.is_some_and(|driver| driver.is_short()) {
+                self.listed.push_back(entry);
+            } else {
+                self.start(entry, cx);
+            }
+        }
+        self.told.pop_front().map_or(Poll::Pending, Poll::Ready)
+    }
+
     fn insert(&mut self, entry: EntryId, driver: Driver) {
         self.held = self.held.plus(driver.held);
         self.by_entry.insert(entry, Box::new(driver));

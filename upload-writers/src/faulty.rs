@@ -215,6 +215,10 @@ impl UploadWriter for FaultyWriter {
         self.inner.flush_can_be_left()
     }
 
+    fn batch_bytes(&self) -> u64 {
+        self.inner.batch_bytes()
+    }
+
     async fn close(&mut self) -> Result<Value, WriteError> {
         let after = self.begin(Call::Close).await?;
         let result = self.inner.close().await?;

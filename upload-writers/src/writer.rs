@@ -77,6 +77,15 @@ pub trait UploadWriter: Send {
         false
     }
 
+    /// Returns how many bytes a call is best given while more are about to come; where none are, it
+    /// gets fewer.
+    ///
+    /// By default that is a full chunk: it is taken while it is in the processor's cache, and its
+    /// buffer receives the next one.
+    fn batch_bytes(&self) -> u64 {
+        64 * 1024
+    }
+
     /// Ends the file and publishes it; answers the `result` clients and applications see.
     ///
     /// When it returns `Ok`, bytes and name are durable (PROTOCOL COMPLETE-3).

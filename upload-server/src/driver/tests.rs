@@ -489,3 +489,28 @@ fn reopening_goes_on_where_the_checkpoint_says() {
     drivers.reopen(EntryId(4), gate.storage(true), None, 1);
     assert_eq!(drive(&mut drivers), ["Gone", "rested"]);
 }
+
+/// While more is read a writer waits for as much as it likes, and afterwards it gets what there is.
+#[test]
+fn batches_are_full_while_more_is_read() {
+    let gate = Gate::open();
+    let mut drivers = Drivers::default();
+    let mut cx = Context::from_waker(Waker::noop());
+    drivers.open(ENTRY, gate.storage(false));
+    assert!(drivers.poll(&mut cx).is_ready(), "opened");
+    let piece = || Bytes::from(vec![7; 40 * 1024]);
+    let received = |report| match report {
+        Poll::Ready(Report::Event {
+            event: WriterEvent::Wrote { received, .. },
+            ..
+        }) => Some(received),
+        _ => None,
+    };
+    drivers.write(ENTRY, piece());
+    assert!(drivers.poll_reading(&mut cx).is_pending(), "too little");
+    drivers.write(ENTRY, piece());
+    assert_eq!(received(drivers.poll_reading(&mut cx)), Some(80 * 1024));
+    drivers.write(ENTRY, piece());
+    assert!(drivers.poll_reading(&mut cx).is_pending());
+    assert_eq!(received(drivers.poll(&mut cx)), Some(120 * 1024));
+}

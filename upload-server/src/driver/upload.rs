@@ -59,6 +59,8 @@ pub(super) struct Driver {
     chunks: VecDeque<Bytes>,
     /// Tiny chunks that come after `chunks`, put together.
     tail: BytesMut,
+    /// Bytes in both.
+    waiting_bytes: u64,
     last: VecDeque<Last>,
     /// Whether a call is running.
     pub(super) is_busy: bool,
@@ -144,6 +146,7 @@ impl Driver {
             first,
             chunks: VecDeque::new(),
             tail: BytesMut::new(),
+            waiting_bytes: 0,
             last: VecDeque::new(),
             is_busy: false,
             is_listed: false,
@@ -185,6 +188,8 @@ impl Driver {
         if self.interruptible == Interruptible::ByAnything {
             self.interrupt();
         }
+        let bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
+        self.waiting_bytes = self.waiting_bytes.saturating_add(bytes);
         let is_first = self.chunks.is_empty() && self.tail.is_empty();
         if is_first || data.len() >= TINY_CHUNK_BYTES {
             self.seal_tail();
@@ -213,6 +218,14 @@ impl Driver {
     fn discard(&mut self) {
         self.chunks.clear();
         self.tail.clear();
+        self.waiting_bytes = 0;
+    }
+
+    /// Returns whether it would write now, and its writer is better given more.
+    pub(super) fn is_short(&self) -> bool {
+        let is_writing = self.waiting_bytes > 0 && self.first.is_none() && self.last.is_empty();
+        let writer = self.writer.as_ref().filter(|_| is_writing);
+        writer.is_some_and(|writer| self.waiting_bytes < writer.batch_bytes())
     }
 
     pub(super) fn end(&mut self, last: Last) {
@@ -364,10 +377,7 @@ impl Driver {
         if matches!(task, Task::Write) {
             self.seal_tail();
             batch = mem::take(&mut self.chunks);
-            let bytes = batch.iter().fold(0u64, |sum, chunk| {
-                sum.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX))
-            });
-            self.running_bytes = bytes;
+            self.running_bytes = mem::take(&mut self.waiting_bytes);
         }
         self.is_busy = true;
         Next::Run(Job {

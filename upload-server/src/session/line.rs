@@ -24,9 +24,8 @@ const MESSAGES_PER_ROUND: u32 = 128;
 const BYTES_PER_ROUND: u64 = 4 * 1024 * 1024;
 /// Time after which a round reads no more, so that others get their turn however slow a file is.
 const ROUND_MAX: Duration = Duration::from_millis(1);
-/// Bytes after which writers get what was read: enough for a file system to take them in large pieces and
-/// for a socket to be emptied first, and little enough to stay near the processor.
-const BYTES_PER_WRITE: u64 = 1024 * 1024;
+/// Bytes after which writers are asked whether that is enough for them.
+const BYTES_PER_WRITE: u64 = 64 * 1024;
 /// As [`GOODBYE`] where the server restarts, and everybody is sent away at once: enough to read why, also from
 /// far away, and no more, since the process waits for it.
 const GOODBYE_AT_RESTART: Duration = Duration::from_secs(1);
@@ -81,10 +80,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         has_more
     }
 
-    /// Has idle writers take what waits, before the next message is read.
+    /// Has idle writers take what waits where it is enough for them, before the next message is read.
     fn let_writers(&mut self, cx: &mut Context<'_>) {
         for _ in 0..MESSAGES_PER_ROUND {
-            let Poll::Ready(report) = self.drivers.poll(cx) else {
+            let Poll::Ready(report) = self.drivers.poll_reading(cx) else {
                 return;
             };
             self.report(report);

@@ -18,6 +18,15 @@ use std::{
 
 use bytes::{Buf, Bytes};
 
+/// How many times longer than allowed one call must take to tell by itself that the disk is slow.
+///
+/// A machine may stand still for some hundredths of a second, which looks like a slow call; a disk makes
+/// more than one of them slow.
+const GRAVE: u32 = 3;
+
+/// A slow call that is followed by so many quick ones was not the disk's doing.
+const STRIKE_CALLS: u32 = 32;
+
 /// How long writes stay on blocking threads before one writer tries the disk again.
 const SLOW_FOR: Duration = Duration::from_secs(1);
 
@@ -36,7 +45,14 @@ const SLICES_BYTES_MAX: usize = 2 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Pace {
     inline_max: Duration,
-    disk: Mutex<Disk>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    disk: Disk,
+    /// When a call ended that was slow, and how many quick ones may follow before it is forgotten.
+    strike: Option<(Instant, u32)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,13 +70,17 @@ impl Pace {
     pub(super) fn new(inline_max: Duration) -> Self {
         Self {
             inline_max,
-            disk: Mutex::new(Disk::Quick),
+            seen: Mutex::new(Seen {
+                disk: Disk::Quick,
+                strike: None,
+            }),
         }
     }
 
     /// Tells how long this writer's next batch may be written inline; `None`: not at all.
     pub(super) fn inline(&self, writer: u128, now: Instant) -> Option<Duration> {
-        let mut disk = self.disk();
+        let mut seen = self.seen();
+        let disk = &mut seen.disk;
         let trial = Disk::Tried {
             by: writer,
             until: later(now, TRIAL_FOR),
@@ -81,18 +101,32 @@ impl Pace {
         may.then_some(self.inline_max)
     }
 
-    /// Notes how long a batch held up its task.
-    pub(super) fn took(&self, time: Duration, now: Instant) {
-        if time > self.inline_max {
-            *self.disk() = Disk::Slow {
-                until: later(now, SLOW_FOR),
+    /// Notes a batch that held up its task from `begun` to `ended`.
+    pub(super) fn took(&self, begun: Instant, ended: Instant) {
+        let time = ended.saturating_duration_since(begun);
+        let mut seen = self.seen();
+        if time <= self.inline_max {
+            seen.strike = seen
+                .strike
+                .and_then(|(at, left)| Some((at, left.checked_sub(1)?)));
+            return;
+        }
+        let is_grave = time > self.inline_max.saturating_mul(GRAVE);
+        // Calls that stood still together tell no more than one of them.
+        let is_second = seen.strike.is_some_and(|(at, _)| begun >= at);
+        if is_grave || is_second {
+            seen.strike = None;
+            seen.disk = Disk::Slow {
+                until: later(ended, SLOW_FOR),
             };
+        } else if seen.strike.is_none() {
+            seen.strike = Some((ended, STRIKE_CALLS));
         }
     }
 
-    fn disk(&self) -> std::sync::MutexGuard<'_, Disk> {
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
         // Whatever a panic left is a good state.
-        self.disk
+        self.seen
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -170,26 +204,44 @@ mod tests {
     use super::*;
 
     const LIMIT: Duration = Duration::from_millis(20);
-    const SLOW: Duration = Duration::from_millis(21);
+    const SLOW: Duration = Duration::from_millis(61);
 
     #[test]
     fn one_slow_write_moves_all_writers_off_their_tasks() {
         let (pace, start) = (Pace::new(LIMIT), Instant::now());
-        pace.took(LIMIT, start);
+        pace.took(start, start + LIMIT);
         assert_eq!(
             pace.inline(1, start),
             Some(LIMIT),
             "the limit itself is allowed"
         );
-        pace.took(SLOW, start);
+        pace.took(start - SLOW, start);
         let soon = start + SLOW_FOR - Duration::from_millis(1);
         assert_eq!([1, 2].map(|writer| pace.inline(writer, soon)), [None; 2]);
     }
 
     #[test]
+    fn a_slow_call_may_be_the_machine_s() {
+        let (pace, start) = (Pace::new(LIMIT), Instant::now());
+        let ms = |ms| start + Duration::from_millis(ms);
+        let inline = |at| pace.inline(1, at).is_some();
+        pace.took(ms(0), ms(30));
+        pace.took(ms(5), ms(30));
+        assert!(inline(ms(30)), "two at once stood still together");
+        for _ in 0..=STRIKE_CALLS {
+            pace.took(ms(30), ms(31));
+        }
+        pace.took(ms(40), ms(70));
+        assert!(inline(ms(70)), "the first one is forgotten");
+        pace.took(ms(70), ms(71));
+        pace.took(ms(71), ms(92));
+        assert!(!inline(ms(92)), "two soon after each other are the disk's");
+    }
+
+    #[test]
     fn one_writer_tries_for_all() {
         let (pace, start) = (Pace::new(LIMIT), Instant::now());
-        pace.took(SLOW, start);
+        pace.took(start - SLOW, start);
         let tried = start + SLOW_FOR;
         assert_eq!(pace.inline(2, tried), Some(LIMIT));
         assert_eq!(pace.inline(1, tried), None);
@@ -207,10 +259,10 @@ mod tests {
     #[test]
     fn a_trial_that_fails_or_is_given_up_begins_anew() {
         let (pace, start) = (Pace::new(LIMIT), Instant::now());
-        pace.took(SLOW, start);
+        pace.took(start - SLOW, start);
         let tried = start + SLOW_FOR;
         assert_eq!(pace.inline(1, tried), Some(LIMIT));
-        pace.took(SLOW, tried);
+        pace.took(tried - SLOW, tried);
         assert_eq!(pace.inline(1, tried), None);
         let again = tried + SLOW_FOR;
         assert_eq!(pace.inline(1, again), Some(LIMIT));

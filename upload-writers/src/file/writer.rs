@@ -30,6 +30,10 @@ use crate::{
     writer::{Checkpoint, UploadFacts, UploadWriter, Written},
 };
 
+/// What a write is best given: enough for a file system to take it in large pages, and for a socket to be
+/// emptied before the processor turns to the disk.
+const BATCH_BYTES: u64 = 1024 * 1024;
+
 /// A sync under way; it ends by itself.
 struct Sync {
     /// Offset up to which it makes bytes durable.
@@ -172,8 +176,7 @@ impl FileWriter {
         if let Some(time_max) = pace.inline(self.temp.uuid.as_u128(), begun) {
             room.reserve(&file)?;
             bytes = write_front(&file, chunks, Some((begun, time_max)))?;
-            let ended = Instant::now();
-            pace.took(ended.saturating_duration_since(begun), ended);
+            pace.took(begun, Instant::now());
         }
         if !chunks.is_empty() {
             let mut batch = mem::take(chunks);
@@ -285,6 +288,10 @@ impl UploadWriter for FileWriter {
 
     fn flush_can_be_left(&self) -> bool {
         true
+    }
+
+    fn batch_bytes(&self) -> u64 {
+        BATCH_BYTES
     }
 
     async fn close(&mut self) -> Result<Value, WriteError> {

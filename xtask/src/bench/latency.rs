@@ -168,10 +168,12 @@ impl Latency {
     }
 
     fn round(&self, bed: &Bed, row: &Row) -> Result<Vec<f64>> {
-        // More than is sent while the small uploads run; what is left is dropped with the server.
+        // More than is sent while the small uploads run; what is left is dropped with the server. The bare
+        // loop takes room for whole files at once, so they are not larger than that.
         let load = Load {
             connections: self.beside,
-            bytes: 4 << 30,
+            files: 8,
+            bytes: 1 << 30,
             ..Load::default()
         };
         let sink = match row.subject {
@@ -224,6 +226,7 @@ fn begin(bed: &Bed, server: &Server, sink: Sink, load: Load) -> Result<std::proc
     let mut generator = Command::new(bed.program("load"))
         .args(["--address", &server.address, "--slot", &sink.to_string()])
         .args(["--connections", &load.connections.to_string()])
+        .args(["--files", &load.files.to_string()])
         .args(["--bytes", &load.bytes.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
