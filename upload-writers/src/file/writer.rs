@@ -32,7 +32,7 @@ use crate::{
 
 /// What a write is best given: enough for a file system to take it in large pages, and for a socket to be
 /// emptied before the processor turns to the disk.
-const BATCH_BYTES: u64 = 1024 * 1024;
+const BATCH_BYTES: u64 = 384 * 1024;
 
 /// A sync under way; it ends by itself.
 struct Sync {
