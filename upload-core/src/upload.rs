@@ -3,18 +3,18 @@
 //! The rooms beside this one: `writing` (verdicts and the writer), `keeping`
 //! (the record), `leaving` (endings and detaching), `telling` (snapshots).
 
+mod held;
 mod keeping;
 mod leaving;
 mod telling;
 mod writing;
 
 use std::{
-    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use serde_json::Value;
 use upload_proto::{Code, UploadRef};
 
@@ -30,15 +30,10 @@ use crate::{
     window::Window,
 };
 
+use held::Held;
 pub(crate) use leaving::Departure;
 pub(crate) use telling::blank_resumed;
 pub use telling::received_ranges;
-
-/// Held chunks of fewer bytes are put together, also behind the head.
-const TINY_CHUNK_BYTES: usize = 1024;
-
-/// Tiny chunks are put together until they are this many bytes.
-const TAIL_BYTES: usize = 16 * 1024;
 
 /// What every step of an upload may look at and add to.
 pub(crate) struct Context<'a> {
@@ -149,16 +144,6 @@ enum Allowed {
     Unasked,
     Asked,
     Yes,
-}
-
-/// Chunks that no writer may see yet.
-#[derive(Debug, Default)]
-struct Held {
-    chunks: VecDeque<Bytes>,
-    /// Small chunks that come after `chunks`, put together: a slice keeps alive all
-    /// that was received along with it, which nobody counts.
-    tail: BytesMut,
-    bytes: u64,
 }
 
 impl Upload {
@@ -456,57 +441,5 @@ impl Upload {
             && self.entry.client_name == other.client_name
             && self.entry.client_type == other.client_type
             && self.entry.client_size == other.client_size
-    }
-}
-
-impl Held {
-    /// Adds a chunk. What is part of the head and does not fill it alone would be
-    /// copied for the verdict in any case, so it is copied here, once per upload.
-    fn push(&mut self, data: Bytes, head_bytes: u32) {
-        let lacks_head = self.bytes < u64::from(head_bytes);
-        let is_part = lacks_head && data.len() < usize::try_from(head_bytes).unwrap_or(usize::MAX);
-        self.bytes = self.bytes.saturating_add(data.len() as u64);
-        if is_part || data.len() < TINY_CHUNK_BYTES {
-            self.tail.extend_from_slice(&data);
-        } else {
-            self.seal();
-            self.chunks.push_back(data);
-        }
-        if self.tail.len() >= TAIL_BYTES && !lacks_head {
-            self.seal();
-        }
-    }
-
-    fn seal(&mut self) {
-        if !self.tail.is_empty() {
-            self.chunks
-                .push_back(std::mem::take(&mut self.tail).freeze());
-        }
-    }
-
-    /// Takes out everything, in order.
-    fn take(&mut self) -> VecDeque<Bytes> {
-        self.seal();
-        std::mem::take(self).chunks
-    }
-
-    /// Returns the first `limit` bytes: a slice where one chunk covers them,
-    /// else a copy, made once per upload.
-    fn head(&mut self, limit: usize) -> Bytes {
-        self.seal();
-        if let Some(first) = self.chunks.front()
-            && (first.len() >= limit || self.chunks.len() == 1)
-        {
-            return first.slice(..first.len().min(limit));
-        }
-        let mut head = BytesMut::with_capacity(limit);
-        for chunk in &self.chunks {
-            let room = limit.saturating_sub(head.len());
-            if room == 0 {
-                break;
-            }
-            head.extend_from_slice(chunk.get(..room).unwrap_or(chunk));
-        }
-        head.freeze()
     }
 }

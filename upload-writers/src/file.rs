@@ -66,7 +66,7 @@ pub struct FileWriterConfig {
     /// How long one call may hold up its task with writing before all writers of the factory write on
     /// blocking threads for a while.
     pub inline_write_max: Duration,
-    /// How many syncs of all uploads of this factory run at once; 0 counts as 1.
+    /// How many syncs of all uploads of this factory run at once, and early starts of them; 0 counts as 1.
     pub syncs_max: usize,
     /// How many files of this factory are made or thrown away at once; 0 counts as 1. Many uploads
     /// may begin or be left at a time, and must not take the processor from those that are written.

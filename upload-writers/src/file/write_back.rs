@@ -5,7 +5,10 @@
 
 use std::{fs::File, sync::Arc};
 
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::{
+    sync::Semaphore,
+    task::{JoinHandle, spawn_blocking},
+};
 
 /// How many bytes the system is asked to write at a time. Fewer cost more processor time; a smaller
 /// file is left to its sync.
@@ -29,19 +32,26 @@ impl WriteBack {
         }
     }
 
-    /// Asks for what was received since it last asked, where that is enough.
+    /// Asks for what was received since it last asked, where that is enough and one of the permits is
+    /// free: the threads that wait for the disk are needed for more than this.
     ///
     /// Nobody waits for the answer: what it fails to begin, the sync does.
-    pub(super) fn grow(&mut self, file: &Arc<File>, received: u64) {
+    pub(super) fn grow(&mut self, file: &Arc<File>, received: u64, permits: &Arc<Semaphore>) {
         let from = self.asked;
         let bytes = received.saturating_sub(from);
         let is_asking = self.asking.as_ref().is_some_and(|call| !call.is_finished());
         if bytes < STEP_BYTES || is_asking {
             return;
         }
+        let Ok(permit) = Arc::clone(permits).try_acquire_owned() else {
+            return;
+        };
         self.asked = received;
         let file = Arc::clone(file);
-        self.asking = Some(spawn_blocking(move || begin(&file, from, bytes)));
+        self.asking = Some(spawn_blocking(move || {
+            begin(&file, from, bytes);
+            drop(permit);
+        }));
     }
 }
 
@@ -65,22 +75,28 @@ mod tests {
     #[tokio::test]
     async fn whole_steps_are_asked_for_once_each_and_one_at_a_time() {
         let file = Arc::new(tempfile::tempfile().expect("temp file"));
+        let permits = Arc::new(Semaphore::new(1));
         let mut back = WriteBack::behind(7);
-        back.grow(&file, STEP_BYTES + 6);
+        back.grow(&file, STEP_BYTES + 6, &permits);
         assert!(back.asking.is_none(), "a step is not full");
-        back.grow(&file, STEP_BYTES + 8);
+        back.grow(&file, STEP_BYTES + 8, &permits);
         assert_eq!(back.asked, STEP_BYTES + 8);
         let asking = back.asking.take().expect("is asked for");
         asking.await.expect("does not panic");
 
         let (ask, asked) = std::sync::mpsc::channel::<()>();
         back.asking = Some(spawn_blocking(move || asked.recv().unwrap_or_default()));
-        back.grow(&file, 9 * STEP_BYTES);
+        back.grow(&file, 9 * STEP_BYTES, &permits);
         assert_eq!(back.asked, STEP_BYTES + 8, "the last one is not answered");
         drop(ask);
         let asking = back.asking.as_mut().expect("was put there");
         asking.await.expect("does not panic");
-        back.grow(&file, 9 * STEP_BYTES);
+
+        let permit = permits.try_acquire().expect("is given back");
+        back.grow(&file, 9 * STEP_BYTES, &permits);
+        assert_eq!(back.asked, STEP_BYTES + 8, "others wait for the disk");
+        drop(permit);
+        back.grow(&file, 9 * STEP_BYTES, &permits);
         assert_eq!(back.asked, 9 * STEP_BYTES);
     }
 }

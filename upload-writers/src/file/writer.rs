@@ -270,7 +270,8 @@ impl UploadWriter for FileWriter {
             self.written.durable = self.written.received;
             let file = self.file.as_ref();
             let file = file.ok_or_else(|| WriteError::misuse("no file is open"))?;
-            self.write_back.grow(file, self.written.received);
+            let received = self.written.received;
+            self.write_back.grow(file, received, &self.shared.syncs);
         }
         self.life.ready();
         Ok(self.written)
