@@ -6,14 +6,16 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use rustix::net::sockopt::set_tcp_congestion;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, Interest},
     net::TcpStream,
 };
 
-use crate::frames::{self, Ref, Template};
+use crate::{
+    frames::{self, Ref, Template},
+    unpaced,
+};
 
 /// Names this program, so that it may take over from its own cut connection.
 const CLIENT_ID: &str = "bench";
@@ -66,10 +68,8 @@ impl Connection {
         cookie: Option<String>,
         template: Rc<Template>,
     ) -> Result<Self> {
-        let mut stream = TcpStream::connect(address).await?;
+        let mut stream = unpaced::connect(address).await?;
         stream.set_nodelay(true)?;
-        // Pacing (BBR) holds a loopback back, and its timers are charged to whoever happens to run.
-        set_tcp_congestion(&stream, "reno")?;
         let own = cookie
             .as_ref()
             .map_or_else(String::new, |cookie| format!("Cookie: {cookie}\r\n"));

@@ -4,3 +4,4 @@ pub mod connection;
 pub mod frames;
 pub mod limits;
 pub mod link;
+pub mod unpaced;

@@ -3,17 +3,18 @@
 use std::{net::SocketAddr, thread, time::Duration};
 
 use anyhow::Result;
-use rustix::net::sockopt::set_tcp_congestion;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
-        TcpListener, TcpStream,
+        TcpListener,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     runtime::Builder,
     sync::mpsc,
     time::{Instant, sleep_until},
 };
+
+use crate::unpaced;
 
 /// Bytes taken from a socket at a time; also what may stall.
 const SEGMENT_BYTES: usize = 64 * 1024;
@@ -52,11 +53,10 @@ impl Link {
             return;
         };
         while let Ok((near, _)) = listener.accept().await {
-            let Ok(far) = TcpStream::connect(&server).await else {
+            let Ok(far) = unpaced::connect(&server).await else {
                 return;
             };
             let _ = (near.set_nodelay(true), far.set_nodelay(true));
-            let _ = set_tcp_congestion(&far, "reno");
             let (near_read, near_write) = near.into_split();
             let (far_read, far_write) = far.into_split();
             self.carry(near_read, far_write);

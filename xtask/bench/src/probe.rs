@@ -50,8 +50,8 @@ enum Probe {
     },
     /// One upload after the other for a while; prints how many bytes were stored in how long
     Steady {
-        /// Bytes of an upload
-        #[arg(long, default_value_t = 32 << 20)]
+        /// Bytes of an upload; many enough that the rate of messages does not limit it
+        #[arg(long, default_value_t = 256 << 20)]
         bytes: u64,
         /// Seconds
         #[arg(long)]

@@ -6,6 +6,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
+    path::PathBuf,
     process::{Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
@@ -27,6 +28,11 @@ const SHARE_MIN: f64 = 0.8;
 const SETTLE_MAX: Duration = Duration::from_secs(15);
 /// Writers the server keeps for clients that may come back, each with an open file.
 const PARKED_MAX: usize = 1024;
+/// What a round that took too much from the honest uploader missed.
+const SPEED: &str = "speed";
+/// How often a kind is run of which the honest uploader kept too little: then the median counts, since
+/// the machine itself is now and then a third slower for some seconds.
+const ROUNDS: usize = 3;
 /// Seconds for which the honest uploader is measured alone, before and after.
 const ALONE_SECONDS: f64 = 3.0;
 /// The attackers are under way for this long before the honest uploader begins.
@@ -77,6 +83,9 @@ pub(crate) struct Attacks {
     /// Take the release binaries as they are
     #[arg(long)]
     no_build: bool,
+    /// A folder on another file system, in which the server keeps its files
+    #[arg(long)]
+    data: Option<PathBuf>,
 }
 
 /// One kind, as the attackers describe it.
@@ -132,7 +141,7 @@ impl Outcome {
                 "memory",
             ),
             (self.files_after <= self.files_max, "descriptors"),
-            (self.share() >= SHARE_MIN, "speed"),
+            (self.share() >= SHARE_MIN, SPEED),
             (self.is_alive, "process"),
         ];
         let missed = bars.into_iter().filter(|(is_met, _)| !is_met);
@@ -147,17 +156,24 @@ impl Attacks {
     ///
     /// Something does not build, a run fails, or a bar is missed.
     pub(crate) fn run(&self) -> Result<()> {
-        let ground = Ground::make(self.no_build)?;
+        let mut ground = Ground::make(self.no_build)?;
+        if let Some(data) = &self.data {
+            ground.keep_in(data)?;
+        }
         let (mut rows, mut missed) = (Vec::new(), 0);
         let kinds = self.kinds(&ground)?;
         let server = ground.start(CONFIG)?;
         println!("{}", head());
         for kind in &kinds {
-            let outcome = attack(&ground, &server, kind, self.sockets, self.seconds, true)
-                .with_context(|| kind.name.clone())?;
-            println!("{}", row(kind, &outcome));
-            missed += usize::from(!outcome.misses().is_empty());
-            rows.push(figures(kind, &outcome));
+            let mut rounds = Vec::new();
+            while needs_another(&rounds) {
+                let outcome = attack(&ground, &server, kind, self.sockets, self.seconds, true)
+                    .with_context(|| kind.name.clone())?;
+                println!("{}", row(kind, &outcome));
+                rows.push(figures(kind, &outcome));
+                rounds.push(outcome);
+            }
+            missed += usize::from(!is_met(&rounds));
         }
         check_log(&ground)?;
         let path = ground.folder().join("attacks.json");
@@ -183,6 +199,20 @@ impl Attacks {
         kinds.retain(|kind| self.only.is_empty() || self.only.contains(&kind.name));
         Ok(kinds)
     }
+}
+
+/// One round decides, unless only its speed missed.
+fn needs_another(rounds: &[Outcome]) -> bool {
+    let first = rounds.first().map(Outcome::misses);
+    first.is_none_or(|missed| missed == [SPEED] && rounds.len() < ROUNDS)
+}
+
+/// Every round met every bar but that of speed, which the median met.
+fn is_met(rounds: &[Outcome]) -> bool {
+    let mut shares: Vec<_> = rounds.iter().map(Outcome::share).collect();
+    shares.sort_by(f64::total_cmp);
+    let others = rounds.iter().flat_map(Outcome::misses);
+    shares[shares.len() / 2] >= SHARE_MIN && others.into_iter().all(|name| name == SPEED)
 }
 
 /// A few attacks for a short while, for every test run: memory, descriptors and life, not speed.

@@ -22,6 +22,7 @@ use crate::{
 pub(crate) struct Ground {
     release: PathBuf,
     folder: PathBuf,
+    data: PathBuf,
 }
 
 impl Ground {
@@ -48,6 +49,7 @@ impl Ground {
         fs::create_dir_all(&folder)?;
         Ok(Self {
             release: target.join("release"),
+            data: folder.join("data"),
             folder,
         })
     }
@@ -58,8 +60,19 @@ impl Ground {
     }
 
     /// Returns where the server's files are.
-    pub(crate) fn data(&self) -> PathBuf {
-        self.folder.join("data")
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Has the server keep its files in `parent`, in a folder of their own.
+    ///
+    /// # Errors
+    ///
+    /// There is no such folder.
+    pub(crate) fn keep_in(&mut self, parent: &Path) -> Result<()> {
+        let parent = parent.canonicalize();
+        self.data = parent.context("no such folder for data")?.join("soak-data");
+        Ok(())
     }
 
     /// Returns one of the programs of `upload-bench`.
@@ -80,8 +93,8 @@ impl Ground {
     /// It does not start.
     pub(crate) fn start(&self, more: &str) -> Result<Server> {
         let data = self.data();
-        let _ = fs::remove_dir_all(&data);
-        fs::create_dir_all(&data)?;
+        let _ = fs::remove_dir_all(data);
+        fs::create_dir_all(data)?;
         let address = free_address()?;
         let config = self.folder.join("server.toml");
         let text = format!(
