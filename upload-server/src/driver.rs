@@ -8,6 +8,7 @@
 //! and futures is used again (`spares`).
 
 mod job;
+mod openings;
 mod spares;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ mod upload;
 use std::{
     collections::{BTreeMap, VecDeque},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -32,6 +34,7 @@ use uuid::Uuid;
 
 use self::{
     job::{Done, Outcome},
+    openings::Openings,
     spares::Spares,
     upload::{Call, Driver, First, Last, Next},
 };
@@ -77,6 +80,7 @@ pub(crate) struct Drivers {
     /// Drivers that may have something to do, each once.
     listed: VecDeque<EntryId>,
     running: FuturesUnordered<Running>,
+    openings: Openings,
     told: VecDeque<Report>,
     /// Drivers whose queue ran dry and when to look at them, each once.
     dry: VecDeque<(Instant, EntryId)>,
@@ -260,6 +264,11 @@ impl Drivers {
     fn remove(&mut self, entry: EntryId) {
         if let Some(driver) = self.by_entry.remove(&entry) {
             self.held = self.held.minus(driver.held);
+            if driver.waits_to_open {
+                self.openings.give_up(&driver.subject.slot, entry);
+            }
+            // It may have been given a turn that it did not come to use.
+            self.open_next(&driver.subject.slot);
         }
         if self.by_entry.is_empty() {
             self.spares = Spares::default();
@@ -289,6 +298,15 @@ impl Drivers {
             return;
         };
         driver.is_listed = false;
+        if driver.is_to_open() {
+            let may_open =
+                !driver.waits_to_open && self.openings.enter(&driver.subject.slot, entry);
+            driver.is_opening = may_open;
+            driver.waits_to_open = !may_open;
+            if !may_open {
+                return;
+            }
+        }
         let job = match driver.next() {
             Next::Run(job) => job,
             Next::Rest => {
@@ -350,6 +368,7 @@ impl Drivers {
         let before = driver.held;
         let (event, is_over) = driver.finish(done);
         self.held = self.held.minus(before).plus(driver.held);
+        let opened_in = std::mem::take(&mut driver.is_opening).then(|| driver.subject.slot.clone());
         if let Some(event) = event {
             self.told.push_back(Report::Event { entry, event });
         }
@@ -357,6 +376,21 @@ impl Drivers {
             self.remove(entry);
             self.told.push_back(Report::Rested { entry });
         } else {
+            self.list(entry);
+        }
+        if let Some(slot) = opened_in {
+            self.openings.leave(&slot);
+            self.open_next(&slot);
+        }
+    }
+
+    /// Has the next of a slot open its writer, if one waits and may.
+    fn open_next(&mut self, slot: &Arc<str>) {
+        let next = self.openings.next(slot);
+        if let Some(driver) = next.and_then(|entry| self.by_entry.get_mut(&entry)) {
+            driver.waits_to_open = false;
+        }
+        if let Some(entry) = next {
             self.list(entry);
         }
     }

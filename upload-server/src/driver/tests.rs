@@ -1,6 +1,7 @@
 //! Drivers with a writer that notes its calls and can be held up.
 
 mod checkpoints;
+mod openings;
 
 use std::{
     sync::{Arc, atomic::Ordering},

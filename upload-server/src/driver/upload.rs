@@ -66,6 +66,10 @@ pub(super) struct Driver {
     pub(super) is_busy: bool,
     /// Whether the driver stands in the list of those with something to do.
     pub(super) is_listed: bool,
+    /// Whether it waits for its turn to open its writer.
+    pub(super) waits_to_open: bool,
+    /// Whether the running call opens its writer.
+    pub(super) is_opening: bool,
     /// Payload bytes of the running call that the core no longer counts.
     pub(super) orphaned_bytes: u64,
     running_bytes: u64,
@@ -150,6 +154,8 @@ impl Driver {
             last: VecDeque::new(),
             is_busy: false,
             is_listed: false,
+            waits_to_open: false,
+            is_opening: false,
             orphaned_bytes: 0,
             running_bytes: 0,
             held: Held::default(),
@@ -256,27 +262,35 @@ impl Driver {
         self.orphaned_bytes = self.running_bytes;
     }
 
+    /// Returns whether its next call would open a writer.
+    pub(super) fn is_to_open(&self) -> bool {
+        match (&self.first, self.last.front()) {
+            (None, _)
+            | (Some(First::Open(_)), Some(Last::Abort(_) | Last::Release))
+            | (Some(First::Reopen { .. }), Some(Last::Release)) => false,
+            (Some(_), _) => true,
+        }
+    }
+
     /// Decides what to do; call it only while no call runs.
     pub(super) fn next(&mut self) -> Next {
+        let is_to_open = self.is_to_open();
         if let Some(first) = self.first.take() {
-            let task = match (first, self.last.front()) {
-                (First::Open(_), Some(Last::Abort(_) | Last::Release))
-                | (First::Reopen { .. }, Some(Last::Release)) => return Next::End(None),
-                (First::Open(storage), _) => Task::Open(storage),
-                (
-                    First::Reopen {
-                        storage,
-                        checkpoint,
-                        offset,
-                    },
-                    _,
-                ) => Task::Reopen {
+            if !is_to_open {
+                return Next::End(None);
+            }
+            return self.run(match first {
+                First::Open(storage) => Task::Open(storage),
+                First::Reopen {
+                    storage,
+                    checkpoint,
+                    offset,
+                } => Task::Reopen {
                     storage,
                     checkpoint,
                     offset,
                 },
-            };
-            return self.run(task);
+            });
         }
         if !self.has_failed && !self.chunks.is_empty() && self.writer.is_some() {
             return self.run(Task::Write);

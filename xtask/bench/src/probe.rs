@@ -19,6 +19,8 @@ use upload_bench::{connection::Connection, frames::Template, limits::raise_open_
 
 /// Bytes of a full chunk.
 const CHUNK_BYTES: usize = 65_536;
+/// Bytes after which a limited uploader looks whether it is too fast.
+const STEP_BYTES: u64 = 4 << 20;
 
 /// Probes a server.
 #[derive(Parser)]
@@ -56,6 +58,9 @@ enum Probe {
         /// Seconds
         #[arg(long)]
         seconds: f64,
+        /// MiB per second at most; as fast as it can without
+        #[arg(long)]
+        rate: Option<f64>,
     },
     /// Compares every file in a folder with what this program uploads
     Verify {
@@ -92,9 +97,11 @@ async fn main() -> Result<()> {
             uploads,
             pause_ms,
         } => latency(&args, bytes, uploads, Duration::from_millis(pause_ms)).await,
-        Probe::Steady { bytes, seconds } => {
-            steady(&args, bytes, Duration::from_secs_f64(seconds)).await
-        }
+        Probe::Steady {
+            bytes,
+            seconds,
+            rate,
+        } => steady(&args, bytes, Duration::from_secs_f64(seconds), rate).await,
         Probe::Verify { ref folder, bytes } => verify(folder, bytes),
         Probe::Crowd {
             connections,
@@ -124,14 +131,27 @@ async fn latency(args: &Args, bytes: u64, uploads: u32, pause: Duration) -> Resu
 }
 
 /// Counts only whole uploads and the time they took, so that a stall at the end counts as well.
-async fn steady(args: &Args, bytes: u64, time: Duration) -> Result<()> {
+async fn steady(args: &Args, bytes: u64, time: Duration, rate: Option<f64>) -> Result<()> {
     let template = Rc::new(Template::new(CHUNK_BYTES, bytes));
     let mut connection = Connection::open(&args.address, None, template).await?;
     let begun = Instant::now();
     let mut uploads = 0;
     while begun.elapsed() < time {
         connection.register(&args.slot, uploads).await?;
-        connection.send_to(bytes).await?;
+        let before = f64::from(uploads) * bytes as f64;
+        let mut sent = 0;
+        while sent < bytes {
+            sent = bytes.min(sent + STEP_BYTES);
+            connection.send_to(sent).await?;
+            if let Some(rate) = rate {
+                let due = (before + sent as f64) / (rate * f64::from(1 << 20));
+                let ahead = Duration::from_secs_f64(due).saturating_sub(begun.elapsed());
+                // The timer counts whole milliseconds, so asking for nothing is not free.
+                if !ahead.is_zero() {
+                    sleep(ahead).await;
+                }
+            }
+        }
         connection.complete().await?;
         uploads += 1;
     }
