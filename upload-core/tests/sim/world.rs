@@ -448,7 +448,11 @@ impl World {
             Timed::Twin { tab } => self.open_again(tab, true),
             Timed::Crash { node, down_for } => self.crash(node, down_for),
             Timed::Drain { node, down_for } => self.drain_node(node, down_for),
-            Timed::Freeze { node, lasts } => self.nodes[node].frozen_until = self.now + lasts,
+            Timed::Freeze { node, lasts } => {
+                // What waits for the end of an earlier one must not be overtaken.
+                let until = &mut self.nodes[node].frozen_until;
+                *until = (*until).max(self.now + lasts);
+            }
             Timed::Clock { node, skew } => {
                 self.nodes[node].skew = skew;
                 self.clocks_were_set = true;
