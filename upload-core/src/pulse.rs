@@ -4,6 +4,16 @@ use std::time::{Duration, Instant};
 
 use crate::{Now, time::later};
 
+/// One part in this many of the window that became free is told at once.
+const PART: u64 = 4;
+
+/// One part in this many is told after a moment: over a long link a client that has sent what it may
+/// would wait a whole round trip for what was just short of the larger part.
+const SMALL_PART: u64 = 16;
+
+/// That moment.
+const MOMENT: Duration = Duration::from_millis(10);
+
 /// The numbers a snapshot carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Numbers {
@@ -27,23 +37,33 @@ impl Pulse {
         }
     }
 
-    /// Returns whether `numbers` are due: a quarter of the window was freed, or
-    /// anything moved and the interval is over.
-    pub(crate) fn is_due(
-        &self,
-        numbers: Numbers,
-        quarter: u64,
-        interval: Duration,
-        now: Now,
-    ) -> bool {
+    /// Returns whether `numbers` are due, where the window has `size` bytes: enough of it became free,
+    /// or anything moved and the interval is over.
+    pub(crate) fn is_due(&self, numbers: Numbers, size: u64, interval: Duration, now: Now) -> bool {
         let freed = numbers.credit.saturating_sub(self.told.credit);
-        (freed > 0 && freed >= quarter)
-            || (numbers != self.told && now.since(self.told_at) >= interval)
+        let passed = now.since(self.told_at);
+        (freed > 0 && freed >= size / PART)
+            || (numbers != self.told && passed >= self.patience(numbers, size, interval))
     }
 
     /// Returns when numbers that moved are due at the latest.
-    pub(crate) fn deadline(&self, numbers: Numbers, interval: Duration) -> Option<Instant> {
-        (numbers != self.told).then(|| later(self.told_at, interval))
+    pub(crate) fn deadline(
+        &self,
+        numbers: Numbers,
+        size: u64,
+        interval: Duration,
+    ) -> Option<Instant> {
+        let patience = self.patience(numbers, size, interval);
+        (numbers != self.told).then(|| later(self.told_at, patience))
+    }
+
+    fn patience(&self, numbers: Numbers, size: u64, interval: Duration) -> Duration {
+        let freed = numbers.credit.saturating_sub(self.told.credit);
+        if freed > 0 && freed >= size / SMALL_PART {
+            interval.min(MOMENT)
+        } else {
+            interval
+        }
     }
 
     /// Notes that `numbers` went out. None of them ever goes back within one
@@ -72,25 +92,33 @@ mod tests {
             credit: 400,
         };
         let pulse = Pulse::new(told, start);
-        assert!(!pulse.is_due(told, 100, interval, start));
-        assert_eq!(pulse.deadline(told, interval), None);
+        assert!(!pulse.is_due(told, 400, interval, start));
+        assert_eq!(pulse.deadline(told, 400, interval), None);
 
         let moved = Numbers {
             received: 50,
             ..told
         };
-        assert!(!pulse.is_due(moved, 100, interval, start));
+        assert!(!pulse.is_due(moved, 400, interval, start));
         let later = Now {
             instant: start.instant + interval,
             ..start
         };
-        assert_eq!(pulse.deadline(moved, interval), Some(later.instant));
-        assert!(pulse.is_due(moved, 100, interval, later));
+        assert_eq!(pulse.deadline(moved, 400, interval), Some(later.instant));
+        assert!(pulse.is_due(moved, 400, interval, later));
 
-        let freed = Numbers {
-            credit: 500,
-            ..told
+        let freed = |credit| Numbers { credit, ..told };
+        assert!(pulse.is_due(freed(500), 400, interval, start));
+        let soon = Now {
+            instant: start.instant + MOMENT,
+            ..start
         };
-        assert!(pulse.is_due(freed, 100, interval, start));
+        assert!(!pulse.is_due(freed(425), 400, interval, start));
+        assert_eq!(
+            pulse.deadline(freed(425), 400, interval),
+            Some(soon.instant)
+        );
+        assert!(pulse.is_due(freed(425), 400, interval, soon));
+        assert!(!pulse.is_due(freed(424), 400, interval, soon));
     }
 }

@@ -40,9 +40,9 @@ impl Window {
         self.credit
     }
 
-    /// Returns how much freed credit is worth a message (MSG-2).
-    pub(crate) fn quarter(&self) -> u64 {
-        self.size / 4
+    /// Returns how many bytes it has.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
     }
 }
 

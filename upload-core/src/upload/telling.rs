@@ -102,7 +102,7 @@ impl Upload {
         snapshot
     }
 
-    /// MSG-2: progress is told for a quarter of the window, or in time.
+    /// MSG-2: progress is told for a part of the window, or in time.
     pub(super) fn tell_if_due(&mut self, cx: &mut Context<'_>) {
         if !self.tells() || !cx.out.is_connected() {
             return;
@@ -111,7 +111,7 @@ impl Upload {
         let interval = cx.config.limits.snapshot_interval;
         if self
             .pulse
-            .is_due(numbers, self.window.quarter(), interval, cx.now)
+            .is_due(numbers, self.window.size(), interval, cx.now)
         {
             let snapshot = self.snapshot(Status::Uploading);
             self.send_snapshot(snapshot, cx);
@@ -128,7 +128,7 @@ impl Upload {
             credit: self.window.credit(),
         };
         self.pulse
-            .deadline(numbers, config.limits.snapshot_interval)
+            .deadline(numbers, self.window.size(), config.limits.snapshot_interval)
     }
 
     fn tells(&self) -> bool {

@@ -371,11 +371,11 @@ fn events_are_bounded() {
     assert_eq!(rig.sent(), ["event save false rate_limited"]);
 }
 
-/// MSG-2: progress is told for a quarter of the window or after 200 ms, and not
-/// otherwise.
+/// MSG-2: progress is told for a quarter of the window, for a sixteenth after 10 ms, after 200 ms, and
+/// not otherwise.
 #[test]
 fn progress_is_told_in_time() {
-    let mut rig = Rig::with(|config| config.limits.window_bytes = 40);
+    let mut rig = Rig::with(|config| config.limits.window_bytes = 160);
     rig.register(1, "file", 100).chunk(1, 0, "abcd").sent();
     rig.chunk(1, 1, "e");
     assert!(rig.sent().is_empty());
@@ -383,10 +383,16 @@ fn progress_is_told_in_time() {
     assert!(rig.sent().is_empty());
     rig.pass(1);
     assert_eq!(rig.sent(), ["1:uploading 5@2"]);
-    rig.chunk(1, 2, "0123").chunk(1, 3, "0123");
+    rig.chunk(1, 2, "0123456789").pass(9);
     assert!(rig.sent().is_empty());
-    rig.chunk(1, 4, "01");
-    assert_eq!(rig.sent(), ["1:uploading 15@5"], "ten bytes were freed");
+    rig.pass(1);
+    assert_eq!(rig.sent(), ["1:uploading 15@3"], "ten bytes were freed");
+    for index in 3..6 {
+        rig.chunk(1, index, "0123456789");
+    }
+    assert!(rig.sent().is_empty());
+    rig.chunk(1, 6, "0123456789");
+    assert_eq!(rig.sent(), ["1:uploading 55@7"], "forty bytes were freed");
     rig.pass(5000);
     assert!(rig.sent().is_empty(), "nothing moved");
 }
