@@ -7,8 +7,10 @@
 //! There is no task, no channel and no copy per chunk, and the memory of queues
 //! and futures is used again (`spares`).
 
+mod held;
 mod job;
 mod openings;
+mod report;
 mod spares;
 #[cfg(test)]
 mod tests;
@@ -32,45 +34,21 @@ use upload_core::{AbortReason, EntryId, Parked, WriterEvent};
 use upload_writers::BoxWriter;
 use uuid::Uuid;
 
+pub(crate) use self::{
+    held::Held,
+    job::{Storage, Subject, chain},
+    report::Report,
+};
 use self::{
     job::{Done, Outcome},
     openings::Openings,
     spares::Spares,
     upload::{Call, Driver, First, Last, Next},
 };
-pub(crate) use self::{
-    job::{Storage, Subject, chain},
-    upload::Held,
-};
 use crate::metrics::WriterTimes;
 
 /// How long nothing must have come for a writer that holds bytes before it is flushed.
 const DRY: Duration = Duration::from_millis(150);
-
-/// What the drivers tell their session.
-pub(crate) enum Report {
-    /// Something for the core.
-    Event {
-        /// The entry.
-        entry: EntryId,
-        /// What its writer did.
-        event: WriterEvent,
-    },
-    /// The quiet writer is free to be parked; its driver is gone.
-    Parked {
-        /// The entry.
-        entry: EntryId,
-        /// Its writer.
-        writer: BoxWriter,
-        /// What the core wants back with it.
-        parked: Box<Parked>,
-    },
-    /// The writer is aborted, released or closed; its driver is gone.
-    Rested {
-        /// The entry.
-        entry: EntryId,
-    },
-}
 
 /// All drivers of one session.
 #[derive(Default)]
@@ -392,19 +370,6 @@ impl Drivers {
         }
         if let Some(entry) = next {
             self.list(entry);
-        }
-    }
-}
-
-impl Report {
-    fn end(entry: EntryId, parked: Option<(BoxWriter, Box<Parked>)>) -> Self {
-        match parked {
-            Some((writer, parked)) => Self::Parked {
-                entry,
-                writer,
-                parked,
-            },
-            None => Self::Rested { entry },
         }
     }
 }
