@@ -27,6 +27,8 @@ const KILLS_MAX: u32 = 200;
 const THROUGH: u32 = 3;
 /// Longest time `strace` may take to attach.
 const ATTACH_MAX: Duration = Duration::from_secs(20);
+/// Longest time it may take to let go.
+const DETACH_MAX: Duration = Duration::from_secs(5);
 
 /// What the server writes, makes durable, names, opens, removes and reads with;
 /// sockets are written by the first of them as well.
@@ -125,5 +127,11 @@ pub fn detach(strace: &mut Child) {
         .args(["-s", "INT", &pid])
         .stderr(Stdio::null())
         .status();
+    // It can wait for ever for a process that dies while it lets go of it.
+    let began = Instant::now();
+    while matches!(strace.try_wait(), Ok(None)) && began.elapsed() < DETACH_MAX {
+        thread::sleep(Duration::from_millis(2));
+    }
+    let _ = strace.kill();
     strace.wait().expect("its end");
 }
