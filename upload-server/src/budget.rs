@@ -41,7 +41,7 @@ use self::turns::Waiters;
 const WINDOW_PART: u64 = 16;
 
 /// Bytes that wait for writers which are being opened may take one part in this many of the budget.
-const OPENING_PART: u64 = 64;
+const OPENING_PART: u64 = 32;
 
 /// The budget of one server; clones are the same budget.
 #[derive(Clone)]

@@ -22,17 +22,14 @@ use std::{
     fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use rustix::io::Errno;
 use thiserror::Error;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::spawn_blocking,
-};
+use tokio::{sync::Semaphore, task::spawn_blocking};
 use uuid::Uuid;
 
 use self::{pace::Pace, place::Place, temp::TempName, writer::FileWriter};
@@ -69,8 +66,12 @@ pub struct FileWriterConfig {
     /// How long one call may hold up its task with writing before all writers of the factory write on
     /// blocking threads for a while.
     pub inline_write_max: Duration,
-    /// How many syncs of all uploads of this factory run at once, and early starts of them; 0 counts as 1.
+    /// How many syncs of all uploads of this factory run at once, and as many early starts of them; 0
+    /// counts as 1.
     pub syncs_max: usize,
+    /// How many files of this factory are made or thrown away at once; 0 counts as 1. Many uploads
+    /// may begin or be left at a time, and must not take the processor from those that are written.
+    pub openings_max: usize,
     /// How long reopening waits for an earlier holder to let go of the file, before it copies what
     /// is durable and goes on with the copy.
     pub lock_wait: Duration,
@@ -87,6 +88,7 @@ impl FileWriterConfig {
             preallocate: true,
             inline_write_max: Duration::from_millis(20),
             syncs_max: 4,
+            openings_max: 4,
             // A holder that lost its lease learns so with its next save, a tenth of a second on.
             lock_wait: Duration::from_millis(500),
         }
@@ -134,7 +136,7 @@ pub enum FileSetupError {
 ///
 /// Their result is `{"path": "<slot>/<uuid>-<safe name>", "size": n}`, relative to the data
 /// directory. Files have mode 0600: they are for the user the program runs as.
-/// Cloning is cheap; clones share the limit on syncs.
+/// Cloning is cheap; clones share the limits on syncs and openings.
 /// It needs a tokio runtime with time enabled.
 #[derive(Clone, Debug)]
 pub struct FileWriterFactory {
@@ -146,11 +148,12 @@ pub struct FileWriterFactory {
 struct Shared {
     config: FileWriterConfig,
     syncs: Arc<Semaphore>,
+    early_starts: Arc<Semaphore>,
     pace: Pace,
-    /// One permit for whoever makes or removes a name in `temp_dir`. The system lets one in at a time,
-    /// and the others would wait spinning: many uploads may begin or be left at a time, and must not
-    /// take the processor from those that are written.
-    names: Arc<Semaphore>,
+    openings: Arc<Semaphore>,
+    /// Held where a file under way is made or removed: the system lets one at a time change the
+    /// directory, and the others would wait for that spinning.
+    naming: Mutex<()>,
     /// Slots whose directory is known to be there; closing looks at it again.
     slots_seen: Mutex<BTreeSet<String>>,
 }
@@ -173,7 +176,9 @@ impl FileWriterFactory {
             shared: Arc::new(Shared {
                 pace: Pace::new(config.inline_write_max),
                 syncs: permits(config.syncs_max),
-                names: permits(1),
+                early_starts: permits(config.syncs_max),
+                openings: permits(config.openings_max),
+                naming: Mutex::default(),
                 slots_seen: Mutex::default(),
                 config,
             }),
@@ -217,6 +222,11 @@ impl Shared {
         self.config.temp_dir.join(name.to_string())
     }
 
+    /// Lets one thread at a time change the directory for files under way.
+    fn naming(&self) -> MutexGuard<'_, ()> {
+        self.naming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Makes the directory of a place, unless it was seen before.
     fn make_dir(&self, place: &Place) -> io::Result<()> {
         // A set of names is whole after every step, so a panic elsewhere does not spoil it.
@@ -237,15 +247,20 @@ impl Shared {
     }
 }
 
-/// Runs work on a blocking thread when it has a permit, which it drops when it needs it no more: it goes
-/// along, so that it counts the work even if nobody waits for it any more.
+/// Runs work on a blocking thread when it has a permit.
 async fn permitted<T: Send + 'static>(
     permits: &Arc<Semaphore>,
-    work: impl FnOnce(OwnedSemaphorePermit) -> Result<T, WriteError> + Send + 'static,
+    work: impl FnOnce() -> Result<T, WriteError> + Send + 'static,
 ) -> Result<T, WriteError> {
     let permit = Arc::clone(permits).acquire_owned().await;
     let permit = permit.map_err(|error| WriteError::new(WriteErrorKind::Failed, error))?;
-    blocking(move || work(permit)).await
+    // The permit goes along, so that it counts the work even if nobody waits for it any more.
+    blocking(move || {
+        let done = work();
+        drop(permit);
+        done
+    })
+    .await
 }
 
 /// Runs what may wait for the disk on a blocking thread.
@@ -337,7 +352,8 @@ mod tests {
 
     fn factory() -> (tempfile::TempDir, FileWriterFactory) {
         let dir = tempfile::tempdir().expect("temp dir");
-        let config = FileWriterConfig::new(dir.path());
+        let mut config = FileWriterConfig::new(dir.path());
+        config.openings_max = 1;
         let factory = FileWriterFactory::new(config).expect("sets up");
         (dir, factory)
     }
@@ -347,17 +363,17 @@ mod tests {
         call.await
     }
 
-    /// However many uploads begin or are left at once, one file is made or removed at a time.
+    /// However many uploads begin or are left at once, so many files are made or removed at a time.
     #[tokio::test]
-    async fn names_are_made_and_removed_in_turn() {
+    async fn openings_wait_for_each_other() {
         let (_dir, factory) = factory();
         let mut writer = factory.create(&facts());
-        let permit = Arc::clone(&factory.shared.names).acquire_owned().await;
+        let permit = Arc::clone(&factory.shared.openings).acquire_owned().await;
         let mut open = writer.open();
         assert!(is_pending(&mut open).await);
         drop(permit);
         open.await.expect("opens");
-        let permit = Arc::clone(&factory.shared.names).acquire_owned().await;
+        let permit = Arc::clone(&factory.shared.openings).acquire_owned().await;
         let mut abort = writer.abort(&crate::AbortReason::Cancelled);
         assert!(is_pending(&mut abort).await);
         drop(permit);

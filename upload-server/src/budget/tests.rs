@@ -55,7 +55,7 @@ fn who_holds_nothing_may_always_read() {
 /// CREDIT-4: whose writers are open reads on meanwhile.
 #[test]
 fn openings_have_a_small_part_of_the_budget() {
-    let budget = Budget::new(6400);
+    let budget = Budget::new(3200);
     let (mut one, mut two, mut open) = (budget.share(), budget.share(), budget.share());
     let mut cx = Context::from_waker(Waker::noop());
     for (share, bytes) in [(&mut one, 60), (&mut two, 40)] {

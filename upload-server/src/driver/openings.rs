@@ -29,10 +29,12 @@ struct Slot {
 }
 
 impl Openings {
-    /// Begins one, or has the entry wait for its turn; returns whether it may begin.
+    /// Begins one, or has the entry wait for its turn; returns whether it may begin. None that came
+    /// later goes before it.
     pub(super) fn enter(&mut self, slot: &Arc<str>, entry: EntryId) -> bool {
         let openings = self.by_slot.entry(Arc::clone(slot)).or_default();
-        let may = openings.count < OPENINGS_MAX;
+        let first = openings.waiting.first();
+        let may = openings.count < OPENINGS_MAX && first.is_none_or(|first| entry < *first);
         if may {
             openings.count = openings.count.saturating_add(1);
         } else {

@@ -32,13 +32,13 @@ impl WriteBack {
         }
     }
 
-    /// Asks for what was received since it last asked, where that is enough and one of the permits is
-    /// free: the threads that wait for the disk are needed for more than this.
+    /// Asks for what was received since it last asked, up to two steps of it, where that is enough and
+    /// one of the permits is free: the threads that wait for the disk are needed for more than this.
     ///
     /// Nobody waits for the answer: what it fails to begin, the sync does.
     pub(super) fn grow(&mut self, file: &Arc<File>, received: u64, permits: &Arc<Semaphore>) {
         let from = self.asked;
-        let bytes = received.saturating_sub(from);
+        let bytes = received.saturating_sub(from).min(2 * STEP_BYTES);
         let is_asking = self.asking.as_ref().is_some_and(|call| !call.is_finished());
         if bytes < STEP_BYTES || is_asking {
             return;
@@ -46,7 +46,7 @@ impl WriteBack {
         let Ok(permit) = Arc::clone(permits).try_acquire_owned() else {
             return;
         };
-        self.asked = received;
+        self.asked = from.saturating_add(bytes);
         let file = Arc::clone(file);
         self.asking = Some(spawn_blocking(move || {
             begin(&file, from, bytes);
@@ -97,6 +97,6 @@ mod tests {
         assert_eq!(back.asked, STEP_BYTES + 8, "others wait for the disk");
         drop(permit);
         back.grow(&file, 9 * STEP_BYTES, &permits);
-        assert_eq!(back.asked, 9 * STEP_BYTES);
+        assert_eq!(back.asked, 3 * STEP_BYTES + 8, "two steps at most");
     }
 }

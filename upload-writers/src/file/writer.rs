@@ -198,7 +198,7 @@ impl FileWriter {
     fn begin_sync(&mut self) -> Result<(), WriteError> {
         if self.sync.is_none() {
             let file = Arc::clone(self.file()?);
-            let work = move |_permit| Ok(file.sync_data().map_err(place::lost)?);
+            let work = move || Ok(file.sync_data().map_err(place::lost)?);
             let syncs = Arc::clone(&self.shared.syncs);
             self.sync = Some(Sync {
                 end: self.written.received,
@@ -234,24 +234,24 @@ impl UploadWriter for FileWriter {
         self.life.begin_open()?;
         let (shared, place) = (Arc::clone(&self.shared), self.place()?.clone());
         let path = self.temp_path();
-        let is_synced = self.temp.resumable && shared.config.durability == Durability::Disk;
-        let (names, syncs) = (Arc::clone(&shared.names), Arc::clone(&shared.syncs));
-        let file = permitted(&names, {
-            let (shared, path) = (Arc::clone(&shared), path.clone());
-            move |_permit| {
-                shared.make_dir(&place)?;
-                Ok(temp::create(&path)?)
+        let resumable = self.temp.resumable;
+        let openings = Arc::clone(&shared.openings);
+        let file = permitted(&openings, move || {
+            let config = &shared.config;
+            shared.make_dir(&place)?;
+            let naming = shared.naming();
+            let file = temp::create(&path)?;
+            drop(naming);
+            if resumable
+                && config.durability == Durability::Disk
+                && let Err(error) = place::sync_dir(&config.temp_dir)
+            {
+                let _ = temp::remove(&path);
+                return Err(error.into());
             }
+            Ok(file)
         })
         .await?;
-        if is_synced {
-            permitted(&syncs, move |_permit| {
-                let synced = place::sync_dir(&shared.config.temp_dir);
-                synced.inspect_err(|_| drop(temp::remove(&path)))?;
-                Ok(())
-            })
-            .await?;
-        }
         self.file = Some(Arc::new(file));
         self.life.ready();
         Ok(())
@@ -273,7 +273,8 @@ impl UploadWriter for FileWriter {
             let file = self.file.as_ref();
             let file = file.ok_or_else(|| WriteError::misuse("no file is open"))?;
             let received = self.written.received;
-            self.write_back.grow(file, received, &self.shared.syncs);
+            self.write_back
+                .grow(file, received, &self.shared.early_starts);
         }
         self.life.ready();
         Ok(self.written)
@@ -311,7 +312,7 @@ impl UploadWriter for FileWriter {
         let (size, client_size) = (self.written.received, self.client_size);
         let result = result(&place, size);
         let syncs = Arc::clone(&shared.syncs);
-        permitted(&syncs, move |_permit| {
+        permitted(&syncs, move || {
             publish(&shared, &file, &path, &place, size, client_size)
         })
         .await?;
@@ -326,18 +327,20 @@ impl UploadWriter for FileWriter {
         }
         let (shared, path, file) = (Arc::clone(&self.shared), self.temp_path(), self.file.take());
         let place = self.place.take().filter(|_| self.closing);
-        let names = Arc::clone(&shared.names);
+        let openings = Arc::clone(&shared.openings);
         // It cannot fail: what stays is found by a sweep.
-        let _ = permitted(&names, move |permit| {
+        let _ = permitted(&openings, move || {
             // Only our own file may go, and a call given up half way may have moved it. One that
             // never was open has a uuid nobody else knows.
             let is_ours = |path: &Path| {
                 file.as_ref()
                     .map_or(Ok(true), |file| temp::is_at(file, path))
             };
+            let naming = shared.naming();
             if is_ours(&path)? {
                 temp::remove(&path)?;
             }
+            drop(naming);
             if let (Some(place), Some(file)) = (place, &file) {
                 // A close came as far as the rename.
                 let published = place.path(&shared.config.data_dir);
@@ -345,7 +348,6 @@ impl UploadWriter for FileWriter {
                     temp::remove(&published)?;
                 }
             }
-            drop(permit);
             // The file system frees the blocks when the file is closed, which takes its time; so
             // that happens here.
             drop(file);

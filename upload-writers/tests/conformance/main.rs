@@ -263,6 +263,7 @@ async fn files_on_a_slow_disk() {
         config.inline_write_max = Duration::ZERO;
         config.preallocate = false;
         config.syncs_max = 0;
+        config.openings_max = 0;
     }))
     .await;
 }

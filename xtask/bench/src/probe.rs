@@ -21,6 +21,8 @@ use upload_bench::{connection::Connection, frames::Template, limits::raise_open_
 const CHUNK_BYTES: usize = 65_536;
 /// Bytes after which a limited uploader looks whether it is too fast.
 const STEP_BYTES: u64 = 4 << 20;
+/// How far behind a limited uploader may be and still catch up.
+const CATCH_UP_MAX: Duration = Duration::from_millis(20);
 
 /// Probes a server.
 #[derive(Parser)]
@@ -135,17 +137,20 @@ async fn steady(args: &Args, bytes: u64, time: Duration, rate: Option<f64>) -> R
     let template = Rc::new(Template::new(CHUNK_BYTES, bytes));
     let mut connection = Connection::open(&args.address, None, template).await?;
     let begun = Instant::now();
-    let mut uploads = 0;
+    let (mut uploads, mut next) = (0, begun);
     while begun.elapsed() < time {
         connection.register(&args.slot, uploads).await?;
-        let before = f64::from(uploads) * bytes as f64;
         let mut sent = 0;
         while sent < bytes {
-            sent = bytes.min(sent + STEP_BYTES);
+            let step = STEP_BYTES.min(bytes - sent);
+            sent += step;
             connection.send_to(sent).await?;
             if let Some(rate) = rate {
-                let due = (before + sent as f64) / (rate * f64::from(1 << 20));
-                let ahead = Duration::from_secs_f64(due).saturating_sub(begun.elapsed());
+                // Who was held up for longer does not make up for it.
+                let earliest = Instant::now().checked_sub(CATCH_UP_MAX).unwrap_or(begun);
+                let takes = Duration::from_secs_f64(step as f64 / (rate * f64::from(1 << 20)));
+                next = next.max(earliest) + takes;
+                let ahead = next.saturating_duration_since(Instant::now());
                 // The timer counts whole milliseconds, so asking for nothing is not free.
                 if !ahead.is_zero() {
                     sleep(ahead).await;

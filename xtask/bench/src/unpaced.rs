@@ -14,13 +14,18 @@ use tokio::net::{TcpSocket, TcpStream, lookup_host};
 ///
 /// The address is none, or nobody answers there.
 pub async fn connect(address: &str) -> io::Result<TcpStream> {
-    let to = lookup_host(address).await?.next();
-    let to = to.ok_or(io::ErrorKind::NotFound)?;
-    let socket = if to.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
-    set_tcp_congestion(&socket, "reno")?;
-    socket.connect(to).await
+    let mut refused = io::ErrorKind::NotFound.into();
+    for to in lookup_host(address).await? {
+        let socket = if to.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        set_tcp_congestion(&socket, "reno")?;
+        match socket.connect(to).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
 }
