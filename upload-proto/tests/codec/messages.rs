@@ -142,6 +142,20 @@ fn depth(value: &Value) -> usize {
     }
 }
 
+/// CTRL-2: an application is given the very number that the client wrote.
+#[test]
+fn ctrl_2_numbers_keep_their_value() {
+    for (written, value) in [("6e100", 6e100), ("1e23", 1e23), ("0.1e-6", 1e-7)] {
+        let text = format!(r#"{{"type":"event","event":"save","params":{{"a":{written}}}}}"#);
+        let read = ClientMessage::parse(&text).unwrap();
+        let ClientMessage::Event(call) = &read else {
+            panic!("{read:?}");
+        };
+        assert_eq!(call.params["a"].as_f64(), Some(value), "{written}");
+        assert_eq!(ClientMessage::parse(&read.to_json()), Ok(read));
+    }
+}
+
 /// FRAME-3, CTRL-1: 64 KiB of text are read, and nothing of one byte more.
 #[test]
 fn frame_3_longer_text_is_not_read() {
