@@ -67,6 +67,7 @@ impl Place {
 ///
 /// Something cannot be built or run; that a target failed is counted, not an error.
 pub(crate) fn run(fuzz: &Fuzz) -> Result<Tally> {
+    coverage::find_tools()?;
     let place = Place(metadata()?.target_directory.join("fuzz"));
     let programs = Programs::build(&place.0)?;
     let targets = chosen(&programs, &fuzz.target)?;

@@ -91,6 +91,17 @@ pub(super) fn measure(
     Ok(regions)
 }
 
+/// Finds what it needs, before minutes are spent on what could not be shown.
+///
+/// # Errors
+///
+/// A tool is missing; the error says how to get it.
+pub(super) fn find_tools() -> Result<()> {
+    tool("llvm-profdata")
+        .and_then(|_| tool("llvm-cov"))
+        .map(drop)
+}
+
 /// Finds a tool of the compiler's own LLVM version; an older one cannot read its counts.
 fn tool(name: &str) -> Result<PathBuf> {
     let version = rustc_version()?;
