@@ -112,7 +112,11 @@ impl Upload {
         let Some((bytes, version)) = found else {
             // Either the store lost it, or a newer holder ended the upload. Where
             // nobody is here to go on with it, what is over stays over.
-            if self.leaving.is_some() && !cx.out.is_connected() {
+            let is_left = self.leaving.is_some() && !cx.out.is_connected();
+            if is_left && self.phase == Phase::Recording {
+                // The file is published; who ended the upload found that out as well.
+                self.completed(cx);
+            } else if is_left {
                 self.superseded(cx);
             } else {
                 self.saver.adopt(None);
