@@ -31,6 +31,8 @@ pub(crate) struct Hold {
     pub(crate) permits: Arc<Semaphore>,
     /// Each flush takes one of these, if there is such a thing, and can be left.
     flushes: Option<Arc<Semaphore>>,
+    /// Each opening takes one of these, if there is such a thing.
+    opens: Option<Arc<Semaphore>>,
     /// Whether writes panic.
     pub(crate) panics: Arc<AtomicBool>,
 }
@@ -46,6 +48,7 @@ impl HeldUpWriters {
         let hold = Hold {
             permits: Arc::new(Semaphore::new(0)),
             flushes: None,
+            opens: None,
             panics: Arc::default(),
         };
         let mut holds = self.holds.lock().expect("not poisoned");
@@ -60,6 +63,15 @@ impl HeldUpWriters {
         let hold = holds.get_mut(upload_id).expect("is held up");
         hold.flushes = Some(Arc::clone(&flushes));
         flushes
+    }
+
+    /// Holds up the opening of an upload's writer that is held up, too.
+    pub(crate) fn hold_up_opens(&self, upload_id: &str) -> Arc<Semaphore> {
+        let opens = Arc::new(Semaphore::new(0));
+        let mut holds = self.holds.lock().expect("not poisoned");
+        let hold = holds.get_mut(upload_id).expect("is held up");
+        hold.opens = Some(Arc::clone(&opens));
+        opens
     }
 
     fn wrap(&self, facts: &UploadFacts, writer: BoxWriter) -> BoxWriter {
@@ -104,6 +116,9 @@ struct HeldUp {
 #[async_trait]
 impl UploadWriter for HeldUp {
     async fn open(&mut self) -> Result<(), WriteError> {
+        if let Some(opens) = &self.hold.opens {
+            opens.acquire().await.expect("stays open").forget();
+        }
         self.writer.open().await
     }
 

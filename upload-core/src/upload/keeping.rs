@@ -112,12 +112,8 @@ impl Upload {
         let Some((bytes, version)) = found else {
             // Either the store lost it, or a newer holder ended the upload. Where
             // nobody is here to go on with it, what is over stays over.
-            let is_left = self.leaving.is_some() && !cx.out.is_connected();
-            if is_left && self.phase == Phase::Recording {
-                // The file is published; who ended the upload found that out as well.
-                self.completed(cx);
-            } else if is_left {
-                self.superseded(cx);
+            if self.leaving.is_some() && !cx.out.is_connected() {
+                self.taken_over(cx);
             } else {
                 self.saver.adopt(None);
             }
@@ -126,8 +122,15 @@ impl Upload {
         let mine = self.mine();
         if Record::decode(&bytes).is_ok_and(|record| mine.is(&record, &cx.config.holder)) {
             self.saver.adopt(Some(version));
-        } else if self.phase == Phase::Recording {
-            // The file is published; another holder found that out as well.
+        } else {
+            self.taken_over(cx);
+        }
+    }
+
+    /// Another holder went on with the upload, or ended it.
+    fn taken_over(&mut self, cx: &mut Context<'_>) {
+        if self.phase == Phase::Recording {
+            // The file is published; the other found that out as well.
             self.completed(cx);
         } else {
             self.superseded(cx);

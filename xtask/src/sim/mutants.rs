@@ -168,7 +168,9 @@ mutants! {
     "upload/keeping.rs": "the writer closes before the record knows"
         "|| saved.is_some_and(|saved| saved.phase == RecordPhase::Completing)" => "|| saved.is_some_and(|saved| saved.phase != RecordPhase::Complete)";
     "upload/keeping.rs": "a superseded holder goes on"
-        "            self.superseded(cx);\n        }" => "            self.saver.adopt(Some(version));\n        }";
+        "            self.taken_over(cx);\n        }" => "            self.saver.adopt(Some(version));\n        }";
+    "upload/keeping.rs": "a receipt that another holder wrote or removed is waited for"
+        "        if self.phase == Phase::Recording {" => "        if false {";
     "upload/keeping.rs": "an upload whose record vanished is given up (RS-14)"
         "                self.saver.adopt(None);\n" => "                self.superseded(cx);\n";
     "upload/keeping.rs": "a lease is kept by who let go"
