@@ -1,93 +1,57 @@
 //! Drives one upload by hand: a sender and a session, no socket, no runtime.
 //!
-//! `cargo run -p upload-core --example by_hand`
+//! `cargo run -p upload-core --features testing --example by_hand`
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use serde_json::json;
 use upload_core::{
-    CheckpointNews, FileFacts, Holder, Now, Outcome, Output, OwnerTally, Sender, SenderConfig,
-    SenderOutput, Session, SessionConfig, SessionLimits, SlotRules, Verdict, WriterEvent,
+    FileCheck, FileFacts, Now, Outcome, Sender, SenderConfig, SenderOutput, SessionLimits,
+    SlotRules, host::InMemory,
 };
 use upload_proto::UploadRef;
 
 fn main() {
     let file: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_be_bytes).collect();
-    let mut stored = Vec::new();
     let now = Now {
         instant: start(),
         unix_ms: 0,
     };
-    let mut session = Session::new(config(), now);
-    let mut sender = Sender::new(facts(file.len() as u64), SenderConfig::default(), now);
+    let slot = SlotRules::new("documents");
+    let mut server = InMemory::new([slot], SessionLimits::default());
+    let connection = server.connect(now);
+    let mut sender = Sender::new(facts(file.len() as u64), SenderConfig::default());
 
     while sender.outcome().is_none() {
         // The client's host: carry out what the sender wants.
         while let Some(output) = sender.poll_output() {
             match output {
                 SenderOutput::Connect => sender.handle_connected(now),
-                SenderOutput::Message(message) => session.handle_message(Ok(message), now),
-                SenderOutput::Frame(frame) => session.handle_frame(Ok(frame), now),
-                SenderOutput::Read { offset, length } => {
+                SenderOutput::Message(message) => server.message(connection, Ok(message), now),
+                SenderOutput::Frame(frame) => server.frame(connection, Ok(frame), now),
+                SenderOutput::Read { id, offset, length } => {
                     let from = offset as usize;
                     let data = Bytes::copy_from_slice(&file[from..from + length as usize]);
-                    sender.handle_data(offset, data, now);
+                    sender.handle_data(id, data, now);
+                }
+                SenderOutput::CheckFile { id } => {
+                    sender.handle_checked(id, FileCheck::Unchanged, now);
                 }
                 SenderOutput::Disconnect | SenderOutput::NeedRef => unreachable!("no faults here"),
             }
         }
-        // The server's host: carry out what the session wants.
-        while let Some(output) = session.poll_output() {
-            match output {
-                Output::Send(message) => {
-                    println!("< {}", message.to_json());
-                    sender.handle_message(&message, now);
-                }
-                Output::Inspect { entry, .. } => {
-                    session.handle_verdict(entry, Verdict::Accept, now);
-                }
-                Output::Open { entry } => {
-                    let opened = WriterEvent::Opened { checkpoint: None };
-                    session.handle_writer(entry, opened, now);
-                }
-                Output::Write { entry, data } => {
-                    stored.extend_from_slice(&data);
-                    let taken = stored.len() as u64;
-                    let wrote = WriterEvent::Wrote {
-                        received: taken,
-                        durable: taken,
-                        checkpoint: CheckpointNews::Same,
-                    };
-                    session.handle_writer(entry, wrote, now);
-                }
-                Output::Close { entry } => {
-                    let result = json!({ "size": stored.len() });
-                    session.handle_writer(entry, WriterEvent::Closed { result }, now);
-                }
-                Output::Notify(event) => println!("# {event:?}"),
-                other => unreachable!("nothing asks for {other:?} here"),
-            }
+        // The server's host carried out what its session wants; this is what it sent.
+        while let Some(message) = server.poll_sent(connection) {
+            println!("< {}", message.to_json());
+            sender.handle_message(&message, now);
+        }
+        for fact in server.take_facts() {
+            println!("# {fact:?}");
         }
     }
-    assert_eq!(stored, file);
+    assert_eq!(server.files()[0].bytes, file);
     assert!(matches!(sender.outcome(), Some(Outcome::Complete { .. })));
-    println!("{} bytes arrived as they were sent", stored.len());
-}
-
-fn config() -> SessionConfig {
-    let slot = SlotRules::new("documents");
-    SessionConfig {
-        slots: BTreeMap::from([(slot.name.clone(), Arc::new(slot))]),
-        plain: false,
-        holder: Holder {
-            boot: "example".into(),
-            session: 1,
-        },
-        tally: Arc::new(OwnerTally::default()),
-        limits: SessionLimits::default(),
-        checksum: true,
-    }
+    println!("{} bytes arrived as they were sent", file.len());
 }
 
 fn facts(size: u64) -> FileFacts {

@@ -3,27 +3,23 @@
 //! `PacketCodec` cuts the stream into text and binary messages; everything else is what any host
 //! of the core does: feed what happened, carry out what is asked for, wait until the next deadline.
 //!
-//! `cargo run -p upload-core --example over_tcp`
+//! `cargo run -p upload-core --features testing --example over_tcp`
 
 use std::{
-    collections::BTreeMap,
     error::Error,
-    sync::Arc,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use serde_json::json;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::sleep_until,
 };
 use tokio_util::codec::Framed;
 use upload_core::{
-    CheckpointNews, DisconnectReason, FileFacts, Holder, Now, Outcome, Output, OwnerTally, Sender,
-    SenderConfig, SenderOutput, Session, SessionConfig, SessionLimits, SlotRules, Verdict,
-    WriterEvent,
+    DisconnectReason, FileCheck, FileFacts, Now, Outcome, Sender, SenderConfig, SenderOutput,
+    SessionLimits, SlotRules, host::InMemory,
 };
 use upload_proto::{
     ClientMessage, Frame, ServerMessage, UploadRef,
@@ -55,65 +51,58 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// The server's side of one connection; returns what was stored, here in memory.
 async fn serve(stream: TcpStream) -> Result<Vec<u8>, Box<dyn Error>> {
     let mut packets = Framed::new(stream, PacketCodec::new(message_bytes_max(CHUNK_BYTES)));
-    let mut session = Session::new(config(), now());
-    let mut stored = Vec::new();
-    while !session.is_finished() {
-        while let Some(output) = session.poll_output() {
-            match output {
-                Output::Send(message) => packets.send(Packet::from(&message)).await?,
-                Output::Inspect { entry, .. } => {
-                    session.handle_verdict(entry, Verdict::Accept, now());
-                }
-                Output::Open { entry } => {
-                    let opened = WriterEvent::Opened { checkpoint: None };
-                    session.handle_writer(entry, opened, now());
-                }
-                Output::Write { entry, data } => {
-                    stored.extend_from_slice(&data);
-                    let wrote = WriterEvent::Wrote {
-                        received: stored.len() as u64,
-                        durable: 0,
-                        checkpoint: CheckpointNews::Same,
-                    };
-                    session.handle_writer(entry, wrote, now());
-                }
-                Output::Close { entry } => {
-                    let result = json!({ "size": stored.len() });
-                    session.handle_writer(entry, WriterEvent::Closed { result }, now());
-                }
-                Output::Notify(_) => {}
-                // Records and handlers, which this server does not have, and failures.
-                other => return Err(format!("not made for {other:?}").into()),
-            }
+    let slot = SlotRules {
+        max_file_size: 1_000_000_000,
+        chunk_size: CHUNK_BYTES,
+        ..SlotRules::new("documents")
+    };
+    let mut server = InMemory::new([slot], SessionLimits::default());
+    let connection = server.connect(now());
+    loop {
+        while let Some(message) = server.poll_sent(connection) {
+            packets.send(Packet::from(&message)).await?;
+        }
+        if server.closed(connection).is_some() {
+            break;
         }
         tokio::select! {
-            packet = packets.next() => match packet.transpose()? {
-                Some(Packet::Text(text)) => {
-                    session.handle_message(ClientMessage::parse(&text), now());
+            // A client that is ahead of its credit waits in the socket (CREDIT-3).
+            packet = packets.next(), if server.wants_input(connection) => match packet {
+                Some(Ok(Packet::Text(text))) => {
+                    server.message(connection, ClientMessage::parse(&text), now());
                 }
-                Some(Packet::Binary(bytes)) => session.handle_frame(Frame::decode(bytes), now()),
-                None => session.handle_disconnect(DisconnectReason::Lost, now()),
+                Some(Ok(Packet::Binary(bytes))) => {
+                    server.frame(connection, Frame::decode(bytes), now());
+                }
+                // Gone, or not to be understood any more: either way this connection is over.
+                Some(Err(_)) | None => break,
             },
-            () = due(session.poll_timeout()) => session.handle_timeout(now()),
+            () = due(server.next_timeout()) => server.timeout(now()),
         }
     }
-    Ok(stored)
+    server.disconnect(connection, DisconnectReason::Lost, now());
+    let stored = server.files().iter().find(|file| file.is_published);
+    Ok(stored.map(|file| file.bytes.clone()).unwrap_or_default())
 }
 
 /// The client's side: sends one file and returns how that ended.
 async fn send(stream: TcpStream, file: &[u8]) -> Result<Outcome, Box<dyn Error>> {
     let mut packets = Framed::new(stream, PacketCodec::new(message_bytes_max(CHUNK_BYTES)));
-    let mut sender = Sender::new(facts(file.len() as u64), SenderConfig::default(), now());
+    let mut sender = Sender::new(facts(file.len() as u64), SenderConfig::default());
     loop {
         while let Some(output) = sender.poll_output() {
             match output {
                 SenderOutput::Connect => sender.handle_connected(now()),
                 SenderOutput::Message(message) => packets.send(Packet::from(&message)).await?,
                 SenderOutput::Frame(frame) => packets.send(Packet::from(&frame)).await?,
-                SenderOutput::Read { offset, length } => {
+                SenderOutput::Read { id, offset, length } => {
                     let from = usize::try_from(offset)?;
                     let data = Bytes::copy_from_slice(&file[from..from + length as usize]);
-                    sender.handle_data(offset, data, now());
+                    sender.handle_data(id, data, now());
+                }
+                // The file is in memory and does not change.
+                SenderOutput::CheckFile { id } => {
+                    sender.handle_checked(id, FileCheck::Unchanged, now());
                 }
                 SenderOutput::Disconnect | SenderOutput::NeedRef => {
                     return Err("a real client connects again".into());
@@ -134,23 +123,6 @@ async fn send(stream: TcpStream, file: &[u8]) -> Result<Outcome, Box<dyn Error>>
             }
             () = due(sender.poll_timeout()) => sender.handle_timeout(now()),
         }
-    }
-}
-
-fn config() -> SessionConfig {
-    let mut slot = SlotRules::new("documents");
-    slot.max_file_size = 1_000_000_000;
-    slot.chunk_size = CHUNK_BYTES;
-    SessionConfig {
-        slots: BTreeMap::from([(slot.name.clone(), Arc::new(slot))]),
-        plain: false,
-        holder: Holder {
-            boot: "example".into(),
-            session: 1,
-        },
-        tally: Arc::new(OwnerTally::default()),
-        limits: SessionLimits::default(),
-        checksum: true,
     }
 }
 

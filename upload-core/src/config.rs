@@ -49,9 +49,14 @@ pub struct SlotRules {
     pub allow_active_content: bool,
     /// Whether files go straight to object storage by presigned PUT.
     pub direct: bool,
+    /// Whether an upload over a WebSocket may begin without a declared size (CTRL-2).
+    pub unknown_size: bool,
     /// Whether completion consumes the entry (CTRL-3).
     pub consume_on_complete: bool,
-    /// Whether [`crate::Output::Authorize`] is asked before an entry is made, goes
+    /// Whether a finished upload keeps a record, resumable or not, until its application takes it
+    /// (CTRL-6).
+    pub waits: bool,
+    /// Whether [`crate::Question::Authorize`] is asked before an entry is made, goes
     /// on, or is stored.
     pub authorize: bool,
     /// Bytes the content gate holds back before it asks for a verdict.
@@ -75,7 +80,9 @@ impl SlotRules {
             keep_on_leave: false,
             allow_active_content: false,
             direct: false,
+            unknown_size: false,
             consume_on_complete: false,
+            waits: false,
             authorize: false,
             head_bytes: 8192,
             screen: Arc::new(()),
@@ -100,21 +107,31 @@ impl fmt::Debug for SlotRules {
 pub struct Holder {
     /// Unique per start of the process, chosen by the host.
     pub boot: String,
-    /// Unique per connection within that start.
+    /// Numbers the connections of that start, and must rise: of two connections of one client, the
+    /// one with the larger number is the newer, which a late request of the other takes nothing from
+    /// (RESUME-4). Numbers without order lock clients out.
     pub session: u64,
 }
 
 /// Times and bounds of a session; every one has a default.
 #[derive(Clone, Debug)]
 pub struct SessionLimits {
-    /// Uploads of one owner, attached and parked, over all connections (CTRL-3).
+    /// Unfinished uploads of one owner, over all connections: the records in a store, and the uploads
+    /// attached to this process or parked in it (CTRL-3).
     pub max_uploads_per_owner: u32,
     /// Declared bytes of all those uploads together; `None` for no limit (CTRL-3).
     pub max_bytes_per_owner: Option<u64>,
+    /// Finished uploads of one owner that wait for their application (CTRL-3).
+    pub max_waiting_per_owner: u32,
     /// Bytes a client may be ahead of the writer (CREDIT-2).
     pub window_bytes: u64,
     /// Longest pause between chunks while there is credit (CONN-3).
     pub idle_upload: Duration,
+    /// Bytes a second that an upload has to bring while others find no place; slower ones leave as if they
+    /// brought nothing (CONN-3). 0 for any speed.
+    pub bytes_per_second_min: u64,
+    /// How long an upload may be unfinished in all, however it progresses; `None` for any time (RESUME-8).
+    pub unfinished_max: Option<Duration>,
     /// Longest wait for the first message of a connection (CONN-3).
     pub first_message: Duration,
     /// How often the host pings; announced to clients only (CONN-3).
@@ -123,10 +140,14 @@ pub struct SessionLimits {
     pub max_refused_per_minute: u32,
     /// How long a record lives without progress (RESUME-8).
     pub record_ttl: Duration,
+    /// How long a finished upload waits for its application (CTRL-6).
+    pub unclaimed_ttl: Duration,
     /// How long a lease is good for without renewal.
     pub lease_ttl: Duration,
     /// Shortest time between two saves of an upload's progress.
     pub save_interval: Duration,
+    /// How long nothing must come for a writer that keeps bytes in memory before it is flushed.
+    pub flush_after: Duration,
     /// Longest time progress stays unannounced (MSG-2).
     pub snapshot_interval: Duration,
     /// Endings a connection remembers (COMPLETE-6).
@@ -144,14 +165,19 @@ impl Default for SessionLimits {
         Self {
             max_uploads_per_owner: 64,
             max_bytes_per_owner: None,
+            max_waiting_per_owner: 1000,
             window_bytes: 4 * 1024 * 1024,
             idle_upload: Duration::from_secs(60),
+            bytes_per_second_min: 1024,
+            unfinished_max: None,
             first_message: Duration::from_secs(60),
             ping_interval: Duration::from_secs(20),
             max_refused_per_minute: 1000,
             record_ttl: Duration::from_secs(3600),
+            unclaimed_ttl: Duration::from_secs(24 * 3600),
             lease_ttl: Duration::from_secs(30),
             save_interval: Duration::from_millis(100),
+            flush_after: Duration::from_millis(150),
             snapshot_interval: Duration::from_millis(200),
             endings_kept: 64,
             pending_max: 64,
@@ -176,4 +202,6 @@ pub struct SessionConfig {
     pub limits: SessionLimits,
     /// Whether CRC32C of the whole file is computed and checked.
     pub checksum: bool,
+    /// Whether [`crate::Question::Announce`] is asked before a receipt is recorded.
+    pub announces: bool,
 }

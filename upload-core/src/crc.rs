@@ -1,4 +1,7 @@
 //! CRC32C of a growing prefix, remembered at a few past offsets.
+//!
+//! The offset of a record is the last chunk boundary with a remembered checksum at or before the durable
+//! offset. The number of marks is bounded, so tiny chunks only make them coarser.
 
 use std::collections::VecDeque;
 
@@ -10,7 +13,7 @@ const MARKS_MAX: usize = 128;
 
 /// A point in the file and the CRC32C of everything before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct Prefix {
     pub(crate) offset: u64,
     /// `None` where checksums are switched off.
     pub(crate) crc: Option<u32>,
@@ -21,16 +24,16 @@ pub(crate) struct Mark {
 /// A record may only claim an offset whose checksum is known, so the offset of
 /// a record is the last mark that the writer made durable.
 #[derive(Clone, Debug)]
-pub(crate) struct Running {
-    end: Mark,
-    base: Mark,
-    marks: VecDeque<Mark>,
+pub(crate) struct PrefixCrc {
+    end: Prefix,
+    base: Prefix,
+    marks: VecDeque<Prefix>,
 }
 
-impl Running {
+impl PrefixCrc {
     /// Starts at byte 0, or at the offset of a record.
     pub(crate) fn from(offset: u64, crc: Option<u32>) -> Self {
-        let mark = Mark { offset, crc };
+        let mark = Prefix { offset, crc };
         Self {
             end: mark,
             base: mark,
@@ -41,7 +44,7 @@ impl Running {
     /// Appends what was received and leaves a mark behind it.
     pub(crate) fn append(&mut self, data: &[u8]) {
         let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        self.end = Mark {
+        self.end = Prefix {
             offset: self.end.offset.saturating_add(length),
             crc: self.end.crc.map(|crc| append(crc, data)),
         };
@@ -55,13 +58,20 @@ impl Running {
         self.marks.push_back(self.end);
     }
 
+    /// Returns the mark behind the first bytes of the file.
+    pub(crate) fn beginning(&self, head: &[u8]) -> Prefix {
+        let mut beginning = Self::from(0, self.end.crc.map(|_| 0));
+        beginning.append(head);
+        beginning.end
+    }
+
     /// Returns the checksum of everything received.
-    pub(crate) fn end(&self) -> Mark {
+    pub(crate) fn end(&self) -> Prefix {
         self.end
     }
 
     /// Returns the last mark at or before `durable`.
-    pub(crate) fn settled(&self, durable: u64) -> Mark {
+    pub(crate) fn settled(&self, durable: u64) -> Prefix {
         self.marks
             .iter()
             .take_while(|mark| mark.offset <= durable)
@@ -71,7 +81,7 @@ impl Running {
     }
 
     /// Returns the last mark at or before `durable` and forgets older ones.
-    pub(crate) fn settle(&mut self, durable: u64) -> Mark {
+    pub(crate) fn settle(&mut self, durable: u64) -> Prefix {
         while let Some(mark) = self.marks.front() {
             if mark.offset > durable {
                 break;
@@ -103,7 +113,7 @@ mod tests {
             .map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8)
             .collect();
         let mut rest = &file[..];
-        let mut running = Running::from(0, Some(0));
+        let mut running = PrefixCrc::from(0, Some(0));
         for length in (0..700).chain([65_536, 4_096, 1]).cycle() {
             let (piece, after) = rest.split_at(length.min(rest.len()));
             running.append(piece);
@@ -118,7 +128,7 @@ mod tests {
     /// RESUME-1: the record's checksum is that of exactly the record's offset.
     #[test]
     fn marks_follow_the_durable_offset() {
-        let mut running = Running::from(0, Some(0));
+        let mut running = PrefixCrc::from(0, Some(0));
         for piece in [&b"hello "[..], b"wor", b"ld"] {
             running.append(piece);
         }
@@ -135,7 +145,7 @@ mod tests {
 
     #[test]
     fn tiny_chunks_are_bounded_and_the_end_is_always_known() {
-        let mut running = Running::from(0, Some(0));
+        let mut running = PrefixCrc::from(0, Some(0));
         for _ in 0..100_000 {
             running.append(b"x");
         }
@@ -147,11 +157,11 @@ mod tests {
 
     #[test]
     fn switched_off_it_still_counts() {
-        let mut running = Running::from(0, None);
+        let mut running = PrefixCrc::from(0, None);
         running.append(b"abc");
         assert_eq!(
             running.end(),
-            Mark {
+            Prefix {
                 offset: 3,
                 crc: None
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use upload_proto::{Code, Register, UploadRef};
 
-use crate::EntryId;
+use crate::{EntryId, Length, OwnWords};
 
 /// How far an entry has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +31,12 @@ pub struct Entry {
     pub slot: Arc<str>,
     /// The file's name as the client gave it; never use it in a path or key.
     pub client_name: String,
+    /// The safe name under which the file is stored, where the content check chose another than the client's.
+    pub stored_name: Option<String>,
     /// The declared MIME type, possibly empty.
     pub client_type: String,
-    /// The declared size in bytes.
-    pub client_size: u64,
+    /// The declared size in bytes, where it is known yet.
+    pub length: Length,
     /// The path below a dropped folder, as the client gave it.
     pub relative_path: Option<String>,
     /// Milliseconds since the Unix epoch, as the client gave it.
@@ -47,6 +49,8 @@ pub struct Entry {
     pub bytes_received: u64,
     /// How far it has come.
     pub status: EntryStatus,
+    /// What the application said when it refused the file.
+    pub words: Option<OwnWords>,
     /// What the writer returned from close.
     pub result: Option<Value>,
     /// CRC32C of the whole file, once complete and where it is computed.
@@ -54,20 +58,28 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn new(id: EntryId, slot: Arc<str>, register: Register, resumable: bool) -> Self {
+    pub(crate) fn new(
+        id: EntryId,
+        slot: Arc<str>,
+        register: Register,
+        length: Length,
+        resumable: bool,
+    ) -> Self {
         Self {
             id,
             upload: register.upload,
             slot,
             client_name: register.client_name,
+            stored_name: None,
             client_type: register.client_type,
-            client_size: register.client_size,
+            length,
             relative_path: register.relative_path,
             last_modified: register.last_modified,
             meta: register.meta.unwrap_or_default(),
             resumable,
             bytes_received: 0,
             status: EntryStatus::Uploading,
+            words: None,
             result: None,
             crc32c: None,
         }
@@ -80,7 +92,7 @@ impl Entry {
             upload_name: self.slot.to_string(),
             client_name: self.client_name.clone(),
             client_type: self.client_type.clone(),
-            client_size: self.client_size,
+            client_size: self.length.known(),
             resumable: Some(self.resumable),
             client_id: None,
             last_modified: self.last_modified,
@@ -89,21 +101,14 @@ impl Entry {
         }
     }
 
-    /// Returns the progress in whole percent, 100 for an empty file.
+    /// Returns the progress in whole percent, 100 for an empty file, and 0 while the length is not
+    /// known.
     pub fn progress(&self) -> u8 {
-        progress(self.bytes_received, self.client_size)
+        self.length.percent(self.bytes_received)
     }
 
     /// Returns whether the file is stored.
     pub fn is_complete(&self) -> bool {
         self.status == EntryStatus::Complete
     }
-}
-
-/// Returns `received` of `size` in whole percent, rounded down.
-pub(crate) fn progress(received: u64, size: u64) -> u8 {
-    let hundredfold = u128::from(received.min(size)).saturating_mul(100);
-    // Nothing of nothing is all of it.
-    let percent = hundredfold.checked_div(u128::from(size)).unwrap_or(100);
-    u8::try_from(percent).unwrap_or(100)
 }

@@ -1,6 +1,11 @@
 //! What a record found in the store means to the one who asks (RESUME-4).
+//!
+//! Within a process, an older connection never takes an upload from a newer one by the client's id alone,
+//! so a resume that was long on its way does no harm. Between processes there is no such order, and the
+//! later one wins. While the store does not answer, the upload is `locked`, never `not_found`: what a
+//! client knows to be durable may well be there.
 
-use crate::{Holder, Lease, Record, RecordPhase};
+use crate::{Holder, Lease, Record};
 
 /// Who asks for a record.
 #[derive(Clone, Copy, Debug)]
@@ -11,12 +16,14 @@ pub(crate) struct Asker<'a> {
     pub(crate) shared_store: bool,
     /// Whether this process's other holder was already asked to give way.
     pub(crate) evicted: bool,
+    /// Whether leases count for nothing: the upload is to end, wherever it is held (COMPLETE-7).
+    pub(crate) insists: bool,
     pub(crate) unix_ms: u64,
 }
 
 /// What may be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Judgement {
+pub(crate) enum Access {
     /// It is complete: answer the receipt (COMPLETE-4).
     Receipt,
     /// Somebody else's lease is live.
@@ -28,23 +35,26 @@ pub(crate) enum Judgement {
 }
 
 /// Judges a record.
-pub(crate) fn judge(record: &Record, asker: Asker<'_>) -> Judgement {
-    if record.phase == RecordPhase::Complete {
-        return Judgement::Receipt;
+pub(crate) fn judge(record: &Record, asker: Asker<'_>) -> Access {
+    if record.phase.is_stored() {
+        return Access::Receipt;
     }
     let Some(lease) = &record.lease else {
-        return Judgement::Take;
+        return Access::Take;
     };
     let is_local = lease.boot == asker.holder.boot;
     // What an older connection says was on its way when its client opened the newer.
     let is_late = is_local && lease.session > asker.holder.session;
-    if is_live(lease, is_local, asker) && (is_late || !is_same_client(lease, asker)) {
-        return Judgement::Locked;
+    if !asker.insists
+        && is_live(lease, is_local, asker)
+        && (is_late || !is_same_client(lease, asker))
+    {
+        return Access::Locked;
     }
     if is_local && !asker.evicted {
-        return Judgement::Evict;
+        return Access::Evict;
     }
-    Judgement::Take
+    Access::Take
 }
 
 /// A lease of another start of this process is dead if nobody else can have
@@ -63,7 +73,7 @@ fn is_same_client(lease: &Lease, asker: Asker<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::tests::sample;
+    use crate::{RecordPhase, record::tests::sample};
 
     fn holder() -> Holder {
         Holder {
@@ -87,7 +97,7 @@ mod tests {
     /// RESUME-4: the lease and the client's id decide, nothing else.
     #[test]
     fn every_kind_of_lease() {
-        use Judgement::*;
+        use Access::*;
         let (live, past) = (1000, 10);
         let rows = [
             // boot, its client, expires, our client, shared, evicted, judgement
@@ -109,6 +119,7 @@ mod tests {
                 client_id: ours,
                 shared_store,
                 evicted,
+                insists: false,
                 unix_ms: 500,
             };
             assert_eq!(
@@ -125,9 +136,9 @@ mod tests {
     fn a_late_request_takes_nothing() {
         let record = leased("here", Some("a"), 1000);
         for (session, unix_ms, expected) in [
-            (0, 500, Judgement::Locked),
-            (2, 500, Judgement::Evict),
-            (0, 1000, Judgement::Evict),
+            (0, 500, Access::Locked),
+            (2, 500, Access::Evict),
+            (0, 1000, Access::Evict),
         ] {
             let holder = Holder {
                 session,
@@ -138,6 +149,7 @@ mod tests {
                 client_id: Some("a"),
                 shared_store: true,
                 evicted: false,
+                insists: false,
                 unix_ms,
             };
             assert_eq!(judge(&record, asker), expected, "{session} at {unix_ms}");
@@ -154,11 +166,12 @@ mod tests {
             client_id: None,
             shared_store: true,
             evicted: false,
+            insists: false,
             unix_ms: 500,
         };
-        assert_eq!(judge(&record, asker), Judgement::Receipt);
+        assert_eq!(judge(&record, asker), Access::Receipt);
         record.phase = RecordPhase::Receiving;
         record.lease = None;
-        assert_eq!(judge(&record, asker), Judgement::Take);
+        assert_eq!(judge(&record, asker), Access::Take);
     }
 }

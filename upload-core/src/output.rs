@@ -1,15 +1,19 @@
-//! What the core asks of its host, and what the host answers.
+//! What the core asks of its host, sorted by who has to do it.
+//!
+//! An answer carries the id of its entry, not the ref of its upload: a ref can come back on the same
+//! connection, an id cannot, so a late answer never reaches the wrong upload. Outputs are exhaustive:
+//! a new one does not compile until every host carries it out.
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use upload_proto::{Code, Register, ServerMessage, UploadRef};
+use upload_proto::{Code, Register, ServerMessage, UploadRef, close};
 
-use crate::{Entry, OwnerToken};
+use crate::{Charge, Entry, OwnerQuota, Parked};
 
-/// A session's own number for an entry or a look-up; never reused within it, so
-/// that a late answer can not be taken for a newer one's.
+/// A session's own number for an entry; never reused within it, so that a late answer can not be
+/// taken for a newer one's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EntryId(pub u64);
 
@@ -30,50 +34,43 @@ pub enum RecordExpect {
     Version(RecordVersion),
 }
 
-/// One effect for the host to carry out.
+/// One effect for the host to carry out, by addressee.
 ///
-/// Exhaustive on purpose: a new effect breaks every host at compile time.
-/// Effects of one entry are carried out in order; the writer's commands form a
-/// queue, so a command given while another runs waits for it.
+/// Exhaustive on purpose: a new effect breaks every host at compile time. Effects of one entry are
+/// carried out in order; a writer's orders form a queue, so an order given while another runs waits
+/// for it.
 #[derive(Debug)]
 pub enum Output {
-    /// Send this message.
+    /// To the client: send this message.
     Send(ServerMessage),
-    /// Ask the application whether this upload is allowed; answer with
-    /// [`crate::Session::handle_authorized`].
-    Authorize {
-        /// What waits: a registration, a look-up, or an entry that is all here.
-        entry: EntryId,
-        /// What the client asked for when it registered.
-        register: Arc<Register>,
-        /// What happens if it is.
-        moment: Moment,
-    },
-    /// Judge the first bytes; answer with [`crate::Session::handle_verdict`].
-    Inspect {
-        /// The entry.
-        entry: EntryId,
-        /// The file's first bytes, up to `head_bytes` of its slot.
-        head: Bytes,
-        /// Whether these are all bytes of the file.
-        is_whole: bool,
-    },
-    /// Make a writer for [`crate::Session::entry`] and open it; answer with
-    /// [`WriterEvent::Opened`] or [`WriterEvent::Failed`].
-    Open {
-        /// The entry.
-        entry: EntryId,
-    },
-    /// Continue an upload's writer: take the parked one of exactly this epoch
-    /// and answer [`WriterEvent::Unparked`], or reopen from the checkpoint at
-    /// `offset` and answer [`WriterEvent::Reopened`], [`WriterEvent::ClosedBefore`],
-    /// [`WriterEvent::Gone`] or [`WriterEvent::Failed`].
+    /// To the entry's writer; what is answered is a [`crate::WriterEvent`].
+    Writer(EntryId, Order),
+    /// To the store; what is answered is a [`crate::StoreEvent`].
+    Store(EntryId, Query),
+    /// To what knows which connection of this process holds what.
+    Neighbour(EntryId, Notice),
+    /// To the application.
+    App(Question),
+    /// To whatever counts and logs; nothing depends on it.
+    Fact(Fact),
+    /// Close the socket. Nothing is sent after it.
+    Close(CloseReason),
+}
+
+/// What a writer is to do.
+#[derive(Debug)]
+pub enum Order {
+    /// Make a writer for [`crate::Door::entry`] and open it; answer with
+    /// [`crate::WriterEvent::Opened`] or [`crate::WriterEvent::Failed`].
+    Open,
+    /// Continue an upload's writer: take the parked one of exactly this fence and answer
+    /// [`crate::WriterEvent::Unparked`], or reopen from the checkpoint at `offset` and answer
+    /// [`crate::WriterEvent::Reopened`], [`crate::WriterEvent::ClosedBefore`],
+    /// [`crate::WriterEvent::Gone`] or [`crate::WriterEvent::Failed`].
     Reopen {
-        /// The entry.
-        entry: EntryId,
-        /// The epoch under which the upload was parked; a parked writer of any
-        /// other epoch is stale and is released.
-        epoch: u64,
+        /// Whose writer it is; a parked one of another registration or epoch is
+        /// stale and is released.
+        fence: Fence,
         /// What the writer said it needs; `None` where it never opened.
         checkpoint: Option<Value>,
         /// Where writing continues, in bytes.
@@ -81,69 +78,52 @@ pub enum Output {
         /// CRC32C of everything before it; `None` where checksums are switched off.
         crc32c: Option<u32>,
     },
-    /// Append these bytes; answer with [`WriterEvent::Wrote`], once per batch.
-    Write {
-        /// The entry.
-        entry: EntryId,
-        /// A slice of the received frame.
-        data: Bytes,
-    },
-    /// End the file; answer with [`WriterEvent::Closed`] or [`WriterEvent::Failed`].
-    Close {
-        /// The entry.
-        entry: EntryId,
-    },
-    /// Write nothing more of what waits, and keep the writer; nothing is answered.
-    /// An [`Output::Abort`] or [`Output::Release`] follows once the store told
-    /// whether the upload is still this session's to undo; it means nothing to a
-    /// writer that came to its end by itself meanwhile.
-    Halt {
-        /// The entry.
-        entry: EntryId,
-    },
+    /// Append these bytes, a slice of the received frame; answer with
+    /// [`crate::WriterEvent::Wrote`], once per batch.
+    Write(Bytes),
+    /// Make durable what was taken, as far as that can be before the file ends; answer with
+    /// [`crate::WriterEvent::Wrote`]. Whatever is ordered next ends it: then it need not be answered.
+    /// It is asked for again as long as that makes more durable.
+    Flush,
+    /// End the file; answer with [`crate::WriterEvent::Closed`] or
+    /// [`crate::WriterEvent::Failed`].
+    Close,
+    /// Write nothing more of what waits, and keep the writer; nothing is answered. An
+    /// [`Order::Abort`] or [`Order::Release`] follows once the store told whether the upload is
+    /// still this session's to undo; it means nothing to a writer that ended by itself meanwhile.
+    Halt,
     /// Undo what was written; nothing is answered.
-    Abort {
-        /// The entry.
-        entry: EntryId,
-        /// Why.
-        reason: AbortReason,
-    },
+    Abort(AbortReason),
     /// Let go of the writer and keep what it stored; nothing is answered.
-    Release {
-        /// The entry.
-        entry: EntryId,
-    },
-    /// Keep the quiet writer for a return to this process; nothing is answered.
+    Release,
+    /// Remove the stored file of this entry, whose `result` is what its close returned; nothing is answered. The
+    /// entry is already gone from the session.
+    Remove(Box<Entry>),
+    /// Keep the idle writer for a return to this process; nothing is answered. The entry is
+    /// already gone from the session.
     Park {
-        /// The entry, already gone from the session.
-        entry: EntryId,
-        /// What to give back with [`WriterEvent::Unparked`].
+        /// Which upload it belongs to.
+        upload: UploadRef,
+        /// What to give back with [`crate::WriterEvent::Unparked`].
         parked: Box<Parked>,
     },
-    /// Read the record of `upload`; answer with [`StoreEvent::Found`] or
-    /// [`StoreEvent::Failed`].
-    Claim {
-        /// The look-up.
-        entry: EntryId,
+}
+
+/// What the store is to do.
+#[derive(Debug)]
+pub enum Query {
+    /// Read the record of an upload; answer with [`crate::StoreEvent::Found`] or
+    /// [`crate::StoreEvent::Failed`].
+    Read {
         /// Whose record.
         upload: UploadRef,
         /// The slot that keeps it, where that is known.
         slot: Option<Arc<str>>,
     },
-    /// Have this process's connection that holds `upload` give it up
-    /// ([`crate::Session::handle_evict`] there); answer with
-    /// [`StoreEvent::Evicted`] once it has, or after a bounded wait.
-    Evict {
-        /// The look-up.
-        entry: EntryId,
-        /// Which upload.
-        upload: UploadRef,
-    },
-    /// Write the record; answer with [`StoreEvent::Saved`],
-    /// [`StoreEvent::Conflict`] or [`StoreEvent::Failed`].
+    /// Write the record; answer with [`crate::StoreEvent::Saved`],
+    /// [`crate::StoreEvent::Conflict`], [`crate::StoreEvent::OverQuota`] or
+    /// [`crate::StoreEvent::Failed`].
     Save {
-        /// The entry.
-        entry: EntryId,
         /// Whose record.
         upload: UploadRef,
         /// The slot that keeps it.
@@ -154,12 +134,15 @@ pub enum Output {
         expect: RecordExpect,
         /// How long it lives from now.
         ttl: Duration,
+        /// What it counts as among the records of its owner.
+        charge: Charge,
+        /// The most of that kind the owner may have, with this one; checked in the same step.
+        quota: Option<OwnerQuota>,
     },
     /// Delete the record if it is still this version; answer with
-    /// [`StoreEvent::Forgotten`], [`StoreEvent::Conflict`] or [`StoreEvent::Failed`].
-    Forget {
-        /// The entry, perhaps already gone from the session.
-        entry: EntryId,
+    /// [`crate::StoreEvent::Deleted`], [`crate::StoreEvent::Conflict`] or
+    /// [`crate::StoreEvent::Failed`]. The entry may be gone from the session.
+    Delete {
         /// Whose record.
         upload: UploadRef,
         /// The slot that keeps it.
@@ -167,7 +150,75 @@ pub enum Output {
         /// What must be there now.
         expect: RecordVersion,
     },
-    /// Run the application's handler; answer with [`crate::Session::handle_call`].
+}
+
+/// What the other connections of the process have to know, or to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// This connection wants to hold the upload; answer with [`crate::Door::handle_reserved`],
+    /// before anything else reaches the session. It is free unless another connection of the
+    /// process reserved or holds it.
+    Reserve(UploadRef),
+    /// This connection holds the upload from now on, and no other one of the process does.
+    Hold(UploadRef),
+    /// This connection holds it no more, or gives a reservation back. Others may have it once its
+    /// writer is idle.
+    LetGo(UploadRef),
+    /// Tell whose writer is parked for the upload in this process, if one is, and how far it came;
+    /// answer with [`crate::StoreEvent::Parked`]. It stays parked.
+    FindParked(UploadRef),
+    /// Have the connection that holds the upload let go of it
+    /// ([`crate::Door::handle_evict`] there); answer with [`crate::StoreEvent::Evicted`] once it
+    /// has, or after a bounded wait.
+    Evict(UploadRef),
+}
+
+/// What the application is asked.
+#[derive(Debug)]
+pub enum Question {
+    /// Is this upload allowed? Answer with [`crate::Door::handle_authorized`].
+    Authorize {
+        /// The entry that waits.
+        entry: EntryId,
+        /// What the client asked for when it registered.
+        register: Arc<Register>,
+        /// What happens if it is.
+        moment: Moment,
+    },
+    /// Judge the first bytes; answer with [`crate::Door::handle_verdict`].
+    Inspect {
+        /// The entry that waits.
+        entry: EntryId,
+        /// The file's first bytes, up to `head_bytes` of its slot.
+        head: Bytes,
+        /// Whether these are all bytes of the file.
+        is_whole: bool,
+    },
+    /// The file is stored: make sure that the application will hear of it, so that no receipt is
+    /// ever recorded without that; answer with [`crate::Door::handle_announced`]. Asked only
+    /// where [`crate::SessionConfig::announces`] says so.
+    Announce {
+        /// The entry that waits.
+        entry: EntryId,
+        /// What the writer returned from close.
+        result: Value,
+    },
+    /// Remove a finished upload that was not taken ([`crate::Record::remove`]); answer with
+    /// [`crate::Door::handle_removed`].
+    Remove {
+        /// The entry that waits.
+        entry: EntryId,
+        /// Which upload.
+        upload: UploadRef,
+    },
+    /// List the owner's uploads that stores know; answer with [`crate::Door::handle_listed`].
+    List {
+        /// The question.
+        call: CallId,
+        /// The slot whose uploads are wanted, or all.
+        slot: Option<String>,
+    },
+    /// Run the application's handler; answer with [`crate::Door::handle_call`].
     Call {
         /// The call.
         call: CallId,
@@ -175,30 +226,17 @@ pub enum Output {
         event: String,
         /// Its parameters.
         params: Map<String, Value>,
-    },
-    /// Something the host may want to know.
-    Notify(Event),
-    /// Close the socket with this code; no output follows it but what uploads
-    /// need to come to rest.
-    Disconnect {
-        /// A WebSocket close code (CONN-2).
-        code: u16,
+        /// The finished uploads to offer it, in this order (CTRL-6).
+        uploads: Vec<UploadRef>,
     },
 }
 
 /// Facts for the host: hooks, counters, log lines.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// The session holds this upload from now on.
+pub enum Fact {
+    /// An upload begins, or is resumed.
     Attached(Box<Entry>),
-    /// The session holds it no more: ended, parked or lost to another holder.
-    Left {
-        /// The entry.
-        entry: EntryId,
-        /// Its ref.
-        upload: UploadRef,
-    },
     /// The file is stored, its receipt recorded.
     Completed(Box<Entry>),
     /// The upload ended otherwise; `status` says how.
@@ -219,18 +257,40 @@ pub enum Event {
     },
 }
 
+/// Why a socket is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// Nothing was said for too long (CONN-3).
+    Idle,
+    /// Too much had to be refused (CONN-4).
+    Abusive,
+    /// The server restarts, and nothing is left to do here.
+    Restarting,
+}
+
+impl CloseReason {
+    /// Returns the WebSocket close code (CONN-2).
+    pub fn code(self) -> u16 {
+        match self {
+            Self::Idle => close::IDLE,
+            Self::Abusive => close::ABUSIVE,
+            Self::Restarting => close::RESTARTING,
+        }
+    }
+}
+
 /// What the application is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Moment {
     /// An upload is about to begin.
     Register,
-    /// An upload of an earlier connection is about to go on.
+    /// An upload of an earlier connection is about to be resumed.
     Resume,
     /// Every byte is here and the file is about to be stored.
     Complete,
 }
 
-/// Why a writer is told to undo its work (DESIGN of writers: abort reasons).
+/// Why a writer is asked to undo its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AbortReason {
     /// More bytes came than this many, the declared size.
@@ -246,149 +306,17 @@ pub enum AbortReason {
     /// The file's CRC32C is not the one the client gave.
     ChecksumMismatch,
     /// The writer itself failed.
-    Storage(StorageFault),
+    Storage(crate::StorageFault),
 }
 
-/// What a writer's final error was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StorageFault {
-    /// Not allowed to write there.
-    Denied,
-    /// No room.
-    Full,
-    /// Too busy, or out of reach; the same may work later.
-    Throttled,
-    /// Anything else.
-    Failed,
-}
-
-impl StorageFault {
-    /// Returns the wire's code.
-    pub fn code(self) -> Code {
-        match self {
-            Self::Denied => Code::StorageDenied,
-            Self::Full => Code::StorageFull,
-            Self::Throttled => Code::StorageThrottled,
-            Self::Failed => Code::StorageFailed,
-        }
-    }
-
-    /// Returns whether the bytes kept so far are worth another try (RESUME-10).
-    pub(crate) fn is_passing(self) -> bool {
-        matches!(self, Self::Full | Self::Throttled)
-    }
-}
-
-/// What the content check found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The file may be stored.
-    Accept,
-    /// It may not; the code is one of `content_mismatch`, `active_content`,
-    /// `type_not_accepted` or `forbidden`.
-    Refuse(Code),
-}
-
-/// What became of a writer's checkpoint since it was told last.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CheckpointNews {
-    /// Nothing.
-    Same,
-    /// It is this one now.
-    New(Value),
-    /// There is none. Where there was one, nothing could be reopened with it that
-    /// became durable since, so the upload is not resumable any more (RESUME-1).
-    Absent,
-}
-
-/// What a writer did.
-#[derive(Debug)]
-pub enum WriterEvent {
-    /// It is open.
-    Opened {
-        /// What reopening needs, where the writer can be reopened.
-        checkpoint: Option<Value>,
-    },
-    /// A batch was taken.
-    Wrote {
-        /// Offset up to which the writer took bytes.
-        received: u64,
-        /// Offset up to which they are durable.
-        durable: u64,
-        /// What became of the checkpoint by it.
-        checkpoint: CheckpointNews,
-    },
-    /// It is closed; the file has its name.
-    Closed {
-        /// What clients and applications see.
-        result: Value,
-    },
-    /// The parked writer is back.
-    Unparked(Box<Parked>),
-    /// Reopened from the checkpoint, at exactly the offset asked for.
-    Reopened {
-        /// What became of the checkpoint by it.
-        checkpoint: CheckpointNews,
-    },
-    /// An earlier close had taken effect; only its answer was lost.
-    ClosedBefore {
-        /// The same result as then.
-        result: Value,
-    },
-    /// There is nothing to continue from.
-    Gone,
-    /// It failed for good.
-    Failed(StorageFault),
-}
-
-/// What the store did.
-#[derive(Debug)]
-pub enum StoreEvent {
-    /// What stands under the key.
-    Found(Option<(Vec<u8>, RecordVersion)>),
-    /// This process's other holder gave way, or there was none.
-    Evicted,
-    /// The record was written.
-    Saved(RecordVersion),
-    /// The record was deleted.
-    Forgotten,
-    /// Something else stands there than was expected.
-    Conflict,
-    /// The store did not answer, or refused.
-    Failed,
-}
-
-/// What an event handler returned.
-#[derive(Clone, Debug, PartialEq)]
-pub enum CallOutcome {
-    /// Its result.
-    Done(Value),
-    /// No handler has this name.
-    Unknown,
-    /// It failed, with a text the application chose for the client.
-    Failed(Option<String>),
-}
-
-/// A quiet upload between two connections of one process.
-#[derive(Debug)]
-pub struct Parked {
-    /// The epoch it was held under.
+/// Which registration a writer belongs to, and under which holder it wrote last.
+///
+/// Every registration begins at epoch 1, so the epoch alone can not tell two uploads
+/// of the same ref apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Fence {
+    /// Names one registration, and no other one of the same ref.
+    pub registration: Arc<str>,
+    /// Rises with every holder.
     pub epoch: u64,
-    /// Bytes the writer has taken.
-    pub received: u64,
-    /// How many of them are durable.
-    pub durable: u64,
-    pub(crate) crc: crate::crc::Running,
-    /// The newest, which the record may not have.
-    pub(crate) checkpoint: Option<Value>,
-    pub(crate) token: Option<OwnerToken>,
-}
-
-/// Why a connection is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DisconnectReason {
-    /// The client said it is going away (1001): the tab was closed (RESUME-7).
-    Left,
-    /// Anything else: uploads detach.
-    Lost,
 }

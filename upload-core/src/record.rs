@@ -1,16 +1,29 @@
 //! What a store keeps of a resumable upload (RESUME-1).
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use upload_proto::{Register, UploadRef};
+#[cfg(test)]
+pub(crate) mod tests;
 
-use crate::intake::whole_chunks;
+use std::ops::RangeInclusive;
+
+use base64_simd::STANDARD;
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::{Map, Value};
+use upload_proto::{Code, Register, UploadRef};
+
+use crate::{Charge, Length, sequencer::whole_chunks};
 
 /// Largest encoded record; a larger one switches resuming off for its upload.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024;
 
-/// The layout written by this version; another is taken as no record at all.
-const LAYOUT: u8 = 1;
+/// The layouts that this version reads; a record of another one is left alone.
+const LAYOUTS: RangeInclusive<u32> = 1..=3;
+
+/// The layout of what follows: phases that the first one does not have.
+///
+/// Each record is written in the lowest layout that can say it, so that nodes of the version before
+/// continue its uploads and leave the rest alone.
+const LAYOUT_UNCLAIMED: u32 = 3;
 
 /// How far the recorded upload has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +35,58 @@ pub enum RecordPhase {
     Completing,
     /// The file is stored; `result` is the receipt (COMPLETE-4).
     Complete,
+    /// The file is stored, and waits for its application (CTRL-6).
+    Waiting,
+    /// The file is lent to a handler of the application, until its lease ends.
+    Lent,
+    /// The application took the file.
+    Taken,
+    /// The upload ended with a code; what is left of it is to be removed.
+    Ended,
+}
+
+impl RecordPhase {
+    /// Returns whether the file was stored, so that its receipt is the answer (COMPLETE-4).
+    pub fn is_stored(self) -> bool {
+        match self {
+            Self::Complete | Self::Waiting | Self::Lent | Self::Taken => true,
+            Self::Receiving | Self::Completing | Self::Ended => false,
+        }
+    }
+
+    /// Returns whether the file waits for its application, or is lent to it.
+    pub fn is_unclaimed(self) -> bool {
+        matches!(self, Self::Waiting | Self::Lent)
+    }
+
+    /// Returns whether the upload has its end behind it.
+    pub(crate) fn is_over(self) -> bool {
+        self.is_stored() || self == Self::Ended
+    }
+
+    /// Returns whether only the newest layout has it.
+    fn is_after_complete(self) -> bool {
+        self.is_over() && self != Self::Complete
+    }
+}
+
+/// What is known of a finished upload in addition to its receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unclaimed {
+    /// When it waits no longer, in milliseconds since the Unix epoch.
+    pub until_unix_ms: u64,
+    /// Names every attempt to take it; none before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub take_id: Option<String>,
+    /// How often it was lent.
+    #[serde(default)]
+    pub attempts: u32,
+    /// Where the application moves the file to: after a crash it is here or there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// With which code it ended, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
 }
 
 /// Who may write, and until when.
@@ -42,15 +107,19 @@ pub struct Lease {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The layout of this record.
-    pub layout: u8,
+    pub layout: u32,
     /// The slot's name.
     pub slot: String,
     /// The file's name as the client gave it.
     pub client_name: String,
+    /// The safe name under which the file is stored, where it is not the client's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored_name: Option<String>,
     /// The declared MIME type.
     pub client_type: String,
-    /// The declared size in bytes.
-    pub client_size: u64,
+    /// The declared size in bytes, where it is known yet.
+    #[serde(flatten)]
+    pub length: Length,
     /// The path below a dropped folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relative_path: Option<String>,
@@ -64,8 +133,17 @@ pub struct Record {
     pub chunk_size: u32,
     /// How far it has come.
     pub phase: RecordPhase,
-    /// Bytes that survive the server's death; never ahead of the writer (RESUME-2).
+    /// Bytes that survive the server's death: what the writer made durable, or `head` (RESUME-2).
     pub offset: u64,
+    /// The first `offset` bytes of the file, where it has not come far enough to be judged; else
+    /// nothing. Of a file's content, only these are ever in a record.
+    #[serde(
+        default,
+        skip_serializing_if = "Bytes::is_empty",
+        serialize_with = "write_head",
+        deserialize_with = "read_head"
+    )]
+    pub head: Bytes,
     /// CRC32C of the first `offset` bytes, where it is computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crc32c: Option<u32>,
@@ -85,6 +163,9 @@ pub struct Record {
     /// What the writer returned from close; null before.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub result: Value,
+    /// What became of it after it was stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unclaimed: Option<Unclaimed>,
     /// Names the registration it began with, and no other, also not of the same ref.
     #[serde(default)]
     pub birth: String,
@@ -94,6 +175,12 @@ pub struct Record {
     pub updated_unix_ms: u64,
 }
 
+/// The one field that every layout has.
+#[derive(Deserialize)]
+struct Layout {
+    layout: u32,
+}
+
 /// Why bytes are not a record.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
@@ -101,8 +188,8 @@ pub enum RecordError {
     #[error("record is malformed")]
     Malformed(#[source] serde_json::Error),
     /// Written by another version.
-    #[error("record has layout {0}, not {LAYOUT}")]
-    Layout(u8),
+    #[error("record has layout {0}, which is not known here")]
+    Layout(u32),
     /// More than [`RECORD_BYTES_MAX`].
     #[error("record has {0} bytes, more than {RECORD_BYTES_MAX}")]
     TooLarge(usize),
@@ -111,8 +198,26 @@ pub enum RecordError {
     Inconsistent,
 }
 
+impl RecordError {
+    /// Returns whether it is a record that another version can read, so that it must be left alone.
+    pub fn is_of_another_version(&self) -> bool {
+        match self {
+            Self::Layout(_) => true,
+            Self::Malformed(_) | Self::TooLarge(_) | Self::Inconsistent => false,
+        }
+    }
+}
+
 impl Record {
-    pub(crate) const LAYOUT: u8 = LAYOUT;
+    /// Returns the layout to write: the oldest that can say it, so that an older version which shares
+    /// the store leaves alone only what it could not continue.
+    pub(crate) fn layout(phase: RecordPhase, length: Length, head: &[u8]) -> u32 {
+        match length {
+            _ if phase.is_after_complete() => LAYOUT_UNCLAIMED,
+            Length::Known(_) if head.is_empty() => 1,
+            Length::Known(_) | Length::AtMost(_) => 2,
+        }
+    }
 
     /// Reads a record and checks that it makes sense.
     ///
@@ -123,13 +228,17 @@ impl Record {
         if bytes.len() > RECORD_BYTES_MAX {
             return Err(RecordError::TooLarge(bytes.len()));
         }
-        let record: Self = serde_json::from_slice(bytes).map_err(RecordError::Malformed)?;
-        if record.layout != LAYOUT {
-            return Err(RecordError::Layout(record.layout));
+        // The layout comes first: what another version wrote need not have these fields.
+        let layout: Layout = serde_json::from_slice(bytes).map_err(RecordError::Malformed)?;
+        if !LAYOUTS.contains(&layout.layout) {
+            return Err(RecordError::Layout(layout.layout));
         }
-        if record.offset > record.client_size
+        let record: Self = serde_json::from_slice(bytes).map_err(RecordError::Malformed)?;
+        if (record.phase.is_after_complete() && record.layout < LAYOUT_UNCLAIMED)
+            || record.offset > record.length.max()
             || record.chunk_size == 0
-            || (record.offset > 0 && !record.opened)
+            || (record.offset > 0 && !record.opened && record.head.is_empty())
+            || !(record.head.is_empty() || record.head.len() as u64 == record.offset)
         {
             return Err(RecordError::Inconsistent);
         }
@@ -156,12 +265,26 @@ impl Record {
             upload_name: self.slot.clone(),
             client_name: self.client_name.clone(),
             client_type: self.client_type.clone(),
-            client_size: self.client_size,
+            client_size: self.length.known(),
             resumable: Some(true),
             client_id: None,
             last_modified: self.last_modified,
             relative_path: self.relative_path.clone(),
             meta: Some(self.meta.clone()),
+        }
+    }
+
+    /// Returns what the record counts as (CTRL-3).
+    pub fn charge(&self) -> Charge {
+        charge(self.phase, self.length, self.offset)
+    }
+
+    /// Returns the record in another phase, in the layout that has it.
+    pub(crate) fn in_phase(self, phase: RecordPhase) -> Self {
+        Self {
+            layout: Self::layout(phase, self.length, &self.head),
+            phase,
+            ..self
         }
     }
 
@@ -171,79 +294,24 @@ impl Record {
     }
 }
 
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
+fn write_head<S: Serializer>(head: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&STANDARD.encode_to_string(head))
+}
 
-    pub(crate) fn sample() -> Record {
-        Record {
-            layout: LAYOUT,
-            slot: "video".into(),
-            client_name: "a.mp4".into(),
-            client_type: "video/mp4".into(),
-            client_size: 100,
-            relative_path: None,
-            last_modified: None,
-            meta: Map::new(),
-            chunk_size: 10,
-            phase: RecordPhase::Receiving,
-            offset: 25,
-            crc32c: Some(7),
-            file_crc32c: None,
-            opened: true,
-            checkpoint: Some(Value::from("t")),
-            epoch: 1,
-            lease: None,
-            result: Value::Null,
-            birth: "here.1.1".into(),
-            created_unix_ms: 0,
-            updated_unix_ms: 0,
+fn read_head<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let head = STANDARD.decode_to_vec(text);
+    head.map(Bytes::from)
+        .map_err(|_| D::Error::custom("no Base64"))
+}
+
+/// Returns what a record of an upload counts as in a phase, once so many bytes are here.
+pub(crate) fn charge(phase: RecordPhase, length: Length, offset: u64) -> Charge {
+    match phase {
+        RecordPhase::Receiving | RecordPhase::Completing => {
+            Charge::Unfinished(length.counted(offset))
         }
-    }
-
-    /// RESUME-1: what is written is what is read.
-    #[test]
-    fn round_trip() {
-        let record = sample();
-        let bytes = record.encode().expect("small record");
-        assert_eq!(Record::decode(&bytes).expect("own record"), record);
-        assert_eq!(record.next_index(), 2);
-    }
-
-    /// RESUME-1: past 16 KiB there is no record.
-    #[test]
-    fn a_record_is_bounded() {
-        let mut record = sample();
-        record.checkpoint = Some(Value::from("x".repeat(RECORD_BYTES_MAX)));
-        assert!(matches!(record.encode(), Err(RecordError::TooLarge(_))));
-    }
-
-    #[test]
-    fn nonsense_is_refused() {
-        let spoil: [fn(&mut Record); 3] = [
-            |r| r.offset = 101,
-            |r| r.chunk_size = 0,
-            |r| r.opened = false,
-        ];
-        for spoil in spoil {
-            let mut record = sample();
-            spoil(&mut record);
-            let bytes = record.encode().expect("small record");
-            assert!(matches!(
-                Record::decode(&bytes),
-                Err(RecordError::Inconsistent)
-            ));
-        }
-        let mut record = sample();
-        record.layout = 9;
-        let bytes = record.encode().expect("small record");
-        assert!(matches!(
-            Record::decode(&bytes),
-            Err(RecordError::Layout(9))
-        ));
-        assert!(matches!(
-            Record::decode(b"{"),
-            Err(RecordError::Malformed(_))
-        ));
+        RecordPhase::Waiting | RecordPhase::Lent => Charge::Waiting(length.max()),
+        RecordPhase::Complete | RecordPhase::Taken | RecordPhase::Ended => Charge::Nothing,
     }
 }

@@ -1,29 +1,29 @@
-//! One connection and the uploads it carries.
+//! One WebSocket connection: refs, chunk indices, credit, snapshots, codes.
 //!
-//! The rooms beside this one: `outbox` (what waits for the host), `register`
-//! (registrations), `resume` (records that are looked up), `control` (control
-//! messages and the application's side).
+//! What it holds is a matter of [`Uploads`]; the session turns frames and messages into calls of
+//! that room, and its news into messages. The rooms next to this one: `outbox` (what waits for the
+//! host), `line` (what a client knows of one upload), `news` (news and messages), `frames`
+//! (binary messages), `control` (control messages and the application's side).
 
-mod control;
+pub(crate) mod control;
+mod frames;
+pub(crate) mod line;
+mod news;
 mod outbox;
-mod register;
-mod resume;
 
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 
-use upload_proto::{Code, ErrorMessage, Frame, FrameError, ServerMessage, UploadRef, close};
+use upload_proto::{Code, ServerMessage, UploadRef};
 
 use crate::{
-    DisconnectReason, Entry, EntryId, Now, Output, SessionConfig, StoreEvent, Verdict, WriterEvent,
-    endings::Endings,
-    undoing::Undoing,
-    upload::{Context, Departure, Upload},
+    AbortReason, CallId, CloseReason, DisconnectReason, EntryId, Now, Output, SessionConfig,
+    Uploads, door::OverUploads, endings::Endings, pace::Pace, timers::Timers, uploads::Stage,
 };
 
-pub(crate) use outbox::Outbox;
+use self::{line::Line, outbox::Outbox};
 
 /// The minute over which refusals are counted (CONN-4).
 const REFUSAL_WINDOW: Duration = Duration::from_secs(60);
@@ -32,41 +32,60 @@ const REFUSAL_WINDOW: Duration = Duration::from_secs(60);
 ///
 /// Handles never fail; misconduct of the peer becomes outputs. After each call
 /// the host drains [`Session::poll_output`] and asks [`Session::poll_timeout`]
-/// anew.
+/// anew. What the host answers goes to the methods of [`crate::Door`].
 #[derive(Debug)]
 pub struct Session {
-    config: SessionConfig,
+    uploads: Uploads,
     out: Outbox,
-    /// In boxes, since a map has room for more than it holds.
-    uploads: BTreeMap<UploadRef, Box<Upload>>,
-    ids: BTreeMap<EntryId, UploadRef>,
-    last_id: u64,
-    /// Complete and not yet consumed (CTRL-3).
-    completed: Vec<Entry>,
+    lines: BTreeMap<EntryId, Line>,
+    /// What the client asked and was not answered yet.
+    requests: BTreeMap<EntryId, Request>,
     endings: Endings,
-    waiting: BTreeMap<EntryId, register::Waiting>,
-    lookups: BTreeMap<EntryId, resume::Lookup>,
-    /// Ended uploads whose record is not known to be gone.
-    undoing: BTreeMap<EntryId, Undoing>,
-    calls: BTreeMap<crate::CallId, control::Call>,
+    calls: BTreeMap<CallId, control::Call>,
     window: u64,
+    /// Uploads whose client ran past its credit.
+    overrun: usize,
+    /// When progress is to be told.
+    tells: Timers<Instant>,
+    /// When an upload is idle, on the clock that stops while the host does not read the socket.
+    idles: Timers<Duration>,
+    clock: Clock,
     first_message_by: Option<Instant>,
-    /// Since when the host does not read the socket, if it does not.
-    deaf_since: Option<Instant>,
     refused: Refused,
-    stage: Stage,
 }
 
-/// How far the connection itself has come.
+/// What a client asked about an upload.
+#[derive(Clone, Copy, Debug)]
+enum Request {
+    Register(UploadRef),
+    Resume {
+        upload: UploadRef,
+        by_upload_id: bool,
+        completes: Completes,
+    },
+    Receipt(UploadRef),
+    Cancel(UploadRef),
+    /// To remove a finished file that was not taken.
+    Remove(UploadRef),
+}
+
+/// A complete frame that waits for the answer to a resume (COMPLETE-8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Open,
-    /// The server restarts: nothing new begins here.
-    Draining,
-    /// The host was told to close the socket.
-    Closing,
-    /// The socket is gone; uploads come to rest.
-    Gone,
+enum Completes {
+    /// None came.
+    No,
+    /// One came, with the CRC32C of the file or without.
+    With(Option<u32>),
+}
+
+/// The time during which the host read the socket.
+#[derive(Debug)]
+struct Clock {
+    start: Instant,
+    /// For how long it did not.
+    paused: Duration,
+    /// Since when it does not, if it does not.
+    paused_since: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -78,169 +97,128 @@ struct Refused {
 impl Session {
     /// Opens a connection; the first output is `upload_configs`.
     pub fn new(config: SessionConfig, now: Now) -> Self {
+        let limits = &config.limits;
         let mut session = Self {
             out: Outbox::default(),
-            uploads: BTreeMap::new(),
-            ids: BTreeMap::new(),
-            last_id: 0,
-            completed: Vec::new(),
-            endings: Endings::new(config.limits.endings_kept),
-            waiting: BTreeMap::new(),
-            lookups: BTreeMap::new(),
-            undoing: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            endings: Endings::new(limits.endings_kept),
             calls: BTreeMap::new(),
-            window: config.limits.window_bytes,
-            first_message_by: Some(now.after(config.limits.first_message)),
-            deaf_since: None,
+            window: limits.window_bytes,
+            overrun: 0,
+            tells: Timers::new(),
+            idles: Timers::new(),
+            clock: Clock {
+                start: now.instant,
+                paused: Duration::ZERO,
+                paused_since: None,
+            },
+            first_message_by: Some(now.after(limits.first_message)),
             refused: Refused {
                 since: now.instant,
                 count: 0,
             },
-            stage: Stage::Open,
-            config,
+            uploads: Uploads::new(config),
         };
         session.announce_slots();
         session
     }
 
-    /// Takes a binary message (PROTOCOL sections 2 to 4).
-    pub fn handle_frame(&mut self, frame: Result<Frame, FrameError>, now: Now) {
-        if !self.hears() {
-            return;
-        }
-        match frame {
-            Ok(Frame::Chunk {
-                upload,
-                index,
-                data,
-            }) => {
-                let known = self.with_upload(upload, now, |held, cx| held.chunk(index, data, cx));
-                // CHUNK-7: late frames of an upload that ended are dropped.
-                if !known && self.endings.of(upload).is_none() {
-                    self.refuse(Code::UnknownRef, Some(upload));
-                }
-            }
-            Ok(Frame::Complete { upload, crc32c }) => {
-                if !self.with_upload(upload, now, |held, cx| held.complete(crc32c, cx)) {
-                    self.complete_again(upload);
-                }
-            }
-            Ok(Frame::Cancel { upload }) => {
-                let known = self.with_upload(upload, now, |held, cx| {
-                    held.cancel(cx);
-                });
-                if !known && !self.repeat_ending(upload) {
-                    self.refuse(Code::UnknownRef, Some(upload));
-                }
-            }
-            Err(error) => self.refuse(Code::BadFrame, error.upload),
-        }
-        self.after_input(now);
-    }
-
-    /// Learns what the content check found.
-    pub fn handle_verdict(&mut self, entry: EntryId, verdict: Verdict, now: Now) {
-        self.with_entry(entry, now, |held, cx| held.verdict(verdict, cx));
-        self.after_answer();
-    }
-
-    /// Learns what a writer did.
-    pub fn handle_writer(&mut self, entry: EntryId, event: WriterEvent, now: Now) {
-        self.with_entry(entry, now, |held, cx| held.writer(event, cx));
-        self.after_answer();
-    }
-
-    /// Learns what the store did.
-    pub fn handle_store(&mut self, entry: EntryId, event: StoreEvent, now: Now) {
-        if self.ids.contains_key(&entry) {
-            self.with_entry(entry, now, |held, cx| held.store(event, cx));
-        } else if let Some(undoing) = self.undoing.get_mut(&entry) {
-            if undoing.store(entry, event, &self.config.holder, &mut self.out) {
-                self.undoing.remove(&entry);
-            }
-        } else {
-            self.handle_lookup(entry, event, now);
-        }
-        self.after_answer();
-    }
-
-    /// Gives up an upload that another connection of this process takes over
-    /// (RESUME-4); [`crate::Event::Left`] tells when.
-    pub fn handle_evict(&mut self, upload: UploadRef, now: Now) {
-        self.with_upload(upload, now, |held, cx| held.evict(cx));
-        self.after_answer();
-    }
-
-    /// Learns how large each upload's window may be (CREDIT-2).
+    /// Learns how large each upload's window may be (CREDIT-2), from the next grant on.
     pub fn handle_window(&mut self, bytes: u64) {
-        self.window = bytes.min(self.config.limits.window_bytes);
-        for held in self.uploads.values_mut() {
-            held.resize_window(self.window);
-        }
+        self.window = bytes.min(self.uploads.config().limits.window_bytes);
     }
 
     /// Learns whether the host reads the socket. While it does not, because it
     /// waits for room or because [`Session::wants_input`] says so, chunks may lie
     /// there unread, and no upload counts as idle (CONN-3).
     pub fn handle_listening(&mut self, listens: bool, now: Now) {
+        let clock = &mut self.clock;
         if !listens {
-            self.deaf_since.get_or_insert(now.instant);
-        } else if let Some(since) = self.deaf_since.take() {
-            let pause = now.since(since);
-            for held in self.uploads.values_mut() {
-                held.excuse(pause, now);
-            }
+            clock.paused_since.get_or_insert(now.instant);
+        } else if let Some(since) = clock.paused_since.take() {
+            clock.paused = clock.paused.saturating_add(now.since(since));
         }
     }
 
     /// The server restarts: tells the client to come back after
-    /// `reconnect_after`, detaches what can be resumed, and disconnects with
-    /// 1012 once nothing is left.
+    /// `reconnect_after`, detaches what can be resumed, and closes
+    /// with 1012 once nothing is left.
     pub fn handle_drain(&mut self, reconnect_after: Duration, now: Now) {
-        if self.stage != Stage::Open {
+        if self.uploads.stage() != Stage::Open {
             return;
         }
-        self.stage = Stage::Draining;
         self.out.send(ServerMessage::Draining {
             reconnect_after_ms: u64::try_from(reconnect_after.as_millis()).unwrap_or(u64::MAX),
         });
-        self.for_each(now, |held, cx| {
-            if held.entry.resumable {
-                held.detach(Some(Code::Draining), cx);
-            }
-        });
-        self.after_answer();
+        self.uploads.drain(now);
+        self.after(now);
     }
 
     /// The socket is gone.
     pub fn handle_disconnect(&mut self, reason: DisconnectReason, now: Now) {
-        if self.stage == Stage::Gone {
-            return;
+        if self.uploads.stage() != Stage::Gone {
+            self.out.forget_messages();
+            self.disconnected(reason, now);
         }
-        self.stage = Stage::Gone;
+    }
+
+    fn disconnected(&mut self, reason: DisconnectReason, now: Now) {
         self.out.disconnect();
         self.first_message_by = None;
-        self.waiting.clear();
-        self.lookups.clear();
         self.calls.clear();
-        let slots = self.config.slots.clone();
-        self.for_each(now, |held, cx| {
-            let keeps = slots
-                .get(&*held.entry.slot)
-                .is_some_and(|slot| slot.keep_on_leave);
-            held.disconnected(reason == DisconnectReason::Lost || keeps, cx);
-        });
+        self.tells = Timers::new();
+        self.idles = Timers::new();
+        self.uploads.disconnect(reason, now);
+        self.relay(now);
     }
 
     /// Does what time alone makes due.
     pub fn handle_timeout(&mut self, now: Now) {
         if self.first_message_by.is_some_and(|by| by <= now.instant) {
             self.first_message_by = None;
-            self.close(close::IDLE);
+            self.close(CloseReason::Idle, now);
         }
-        let listens = self.deaf_since.is_none();
-        self.for_each(now, |held, cx| held.tick(listens, cx));
-        self.after_answer();
+        if self.clock.paused_since.is_none() {
+            for entry in self.idles.take_due(self.heard(now)) {
+                self.idle_or_later(entry, now);
+            }
+        }
+        self.uploads.handle_timeout(now);
+        self.relay(now);
+        for entry in self.tells.take_due(now.instant) {
+            self.tell_if_due(entry, now);
+        }
+        self.after(now);
+    }
+
+    /// CONN-3: a pause counts only while the client could send.
+    fn idle_or_later(&mut self, entry: EntryId, now: Now) {
+        let limits = self.uploads.config().limits.clone();
+        let limit = limits.idle_upload;
+        let refusals = self.uploads.config().tally.refusals();
+        let is_too_old = self.uploads.is_too_old(entry, now);
+        let heard = self.heard(now);
+        let Some(line) = self.lines.get_mut(&entry) else {
+            return;
+        };
+        let idle_at = line.active_at.saturating_add(limit);
+        let received = line.numbers().received;
+        let is_slow = line.pace.is_too_slow(heard, received, refusals, &limits);
+        if is_too_old {
+            let (code, reason) = (Code::Expired, AbortReason::Expired);
+            self.uploads.fail(entry, code, reason, now);
+            self.relay(now);
+        } else if idle_at > heard && !(is_slow && line.has_credit()) {
+            self.idles.arm(entry, idle_at.min(line.pace.next(&limits)));
+        } else if line.has_credit() && self.uploads.waits_for_client(entry) {
+            self.uploads.idle(entry, now);
+            self.relay(now);
+        } else {
+            // It waits for something else; what it waits for counts as activity.
+            line.active_at = heard;
+            self.idles.arm(entry, heard.saturating_add(limit));
+        }
     }
 
     /// Returns the next effect to carry out. Poll until it returns `None` after
@@ -252,142 +230,103 @@ impl Session {
     /// Returns when to call [`Session::handle_timeout`]. Ask again after every
     /// `handle_…` call.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let listens = self.deaf_since.is_none();
-        self.uploads
-            .values()
-            .filter_map(|held| held.deadline(&self.config, self.out.is_connected(), listens))
-            .chain(self.first_message_by)
-            .min()
+        let idle = match self.clock.paused_since {
+            Some(_) => None,
+            None => self.idles.next(),
+        };
+        let idle = idle.and_then(|at| {
+            let since = at.saturating_add(self.clock.paused);
+            self.clock.start.checked_add(since)
+        });
+        [
+            idle,
+            self.tells.next(),
+            self.uploads.poll_timeout(),
+            self.first_message_by,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Returns whether the socket should be read. It is false while a client
     /// that ignores credit is ahead of it (CREDIT-3).
     pub fn wants_input(&self) -> bool {
-        self.hears() && !self.uploads.values().any(|held| held.is_overrun())
+        self.is_reading() && self.overrun == 0
     }
 
     /// Returns whether the connection is gone and nothing waits for an answer.
     pub fn is_finished(&self) -> bool {
-        self.stage == Stage::Gone && self.uploads.is_empty() && self.undoing.is_empty()
+        self.uploads.stage() == Stage::Gone && self.uploads.is_idle()
     }
 
-    /// Returns the payload bytes of this session that no writer has taken.
-    pub fn buffered(&self) -> u64 {
-        self.uploads.values().map(|held| held.buffered()).sum()
+    fn is_reading(&self) -> bool {
+        self.uploads.stage() != Stage::Gone
     }
 
-    /// Returns how many of the [`Session::buffered`] bytes wait in content gates
-    /// for more of their files: no writer can take them before more is read.
-    pub fn gated(&self) -> u64 {
-        self.uploads.values().map(|held| held.gated()).sum()
+    /// Begins to look at how fast an upload comes.
+    fn pace(&self, received: u64, now: Now) -> Pace {
+        let refusals = self.uploads.config().tally.refusals();
+        Pace::from(self.heard(now), received, refusals)
     }
 
-    /// Returns how many of the [`Session::buffered`] bytes wait for their upload's record,
-    /// verdict or writer. A host may delay reading for them: it answers all of that without
-    /// another byte.
-    pub fn opening(&self) -> u64 {
-        self.uploads.values().map(|held| held.opening()).sum()
+    /// Returns for how long the socket was read.
+    fn heard(&self, now: Now) -> Duration {
+        let until = self.clock.paused_since.unwrap_or(now.instant);
+        let since = until.saturating_duration_since(self.clock.start);
+        since.saturating_sub(self.clock.paused)
     }
 
-    fn hears(&self) -> bool {
-        matches!(self.stage, Stage::Open | Stage::Draining)
-    }
-
-    /// Runs `act` on an upload and takes it out if it left. Returns whether
-    /// this connection holds it.
-    fn with_upload(
-        &mut self,
-        upload: UploadRef,
-        now: Now,
-        act: impl FnOnce(&mut Upload, &mut Context<'_>),
-    ) -> bool {
-        let Some(held) = self.uploads.get_mut(&upload) else {
-            return false;
-        };
-        let mut cx = Context {
-            out: &mut self.out,
-            config: &self.config,
-            now,
-        };
-        act(held, &mut cx);
-        if held.departure.is_some() {
-            self.take_out(upload);
-        }
-        true
-    }
-
-    fn with_entry(
-        &mut self,
-        entry: EntryId,
-        now: Now,
-        act: impl FnOnce(&mut Upload, &mut Context<'_>),
-    ) {
-        if let Some(upload) = self.ids.get(&entry).copied() {
-            self.with_upload(upload, now, act);
-        }
-    }
-
-    fn for_each(&mut self, now: Now, mut act: impl FnMut(&mut Upload, &mut Context<'_>)) {
-        let refs: Vec<_> = self.uploads.keys().copied().collect();
-        for upload in refs {
-            self.with_upload(upload, now, &mut act);
-        }
-    }
-
-    /// Makes room for a new entry and begins it.
-    fn hold(&mut self, held: Upload, now: Now) {
-        let upload = held.upload();
-        self.endings.forget(upload);
-        self.ids.insert(held.entry.id, upload);
-        self.uploads.insert(upload, Box::new(held));
-        self.with_upload(upload, now, |held, cx| held.begin(cx));
-    }
-
-    fn take_out(&mut self, upload: UploadRef) {
-        let Some(held) = self.uploads.remove(&upload) else {
+    /// Sets the alarms of a line, and counts whether its client is past its credit.
+    fn arm(&mut self, entry: EntryId) {
+        self.recount_overrun(entry);
+        let limits = &self.uploads.config().limits;
+        let Some(line) = self.lines.get(&entry) else {
             return;
         };
-        self.ids.remove(&held.entry.id);
-        if let Some((mut undoing, standing)) = held.undoing() {
-            undoing.begin(held.entry.id, standing, &mut self.out);
-            self.undoing.insert(held.entry.id, undoing);
+        if line.stage == line::Stage::Asked || !self.out.is_connected() {
+            return;
         }
-        match &held.departure {
-            Some(Departure::Ended(snapshot) | Departure::Detached(snapshot)) => {
-                self.endings.remember((**snapshot).clone());
-            }
-            Some(Departure::Again) => self.look_again(&held),
-            Some(Departure::Refused) | None => {}
+        let size = line.window_size(self.window);
+        let interval = limits.snapshot_interval;
+        if let Some(at) = line.throttle.deadline(line.numbers(), size, interval) {
+            self.tells.arm(entry, at);
         }
-        self.keep_if_complete(held.entry);
+        let idle_at = line.active_at.saturating_add(limits.idle_upload);
+        self.idles.arm(entry, idle_at.min(line.pace.next(limits)));
     }
 
-    fn next_id(&mut self) -> EntryId {
-        self.last_id = self.last_id.wrapping_add(1);
-        EntryId(self.last_id)
+    fn recount_overrun(&mut self, entry: EntryId) {
+        if let Some(line) = self.lines.get_mut(&entry) {
+            let (was, is) = line.recount_overrun();
+            self.overrun = self
+                .overrun
+                .saturating_sub(usize::from(was))
+                .saturating_add(usize::from(is));
+        }
     }
 
-    /// Answers trouble that is not about an upload of this connection.
-    fn refuse(&mut self, code: Code, upload: Option<UploadRef>) {
-        self.out.refuse(code, upload);
-        self.out
-            .send(ServerMessage::Error(ErrorMessage::new(code, upload)));
-    }
-
-    /// COMPLETE-6: tells the ending again, if it is remembered.
-    fn repeat_ending(&mut self, upload: UploadRef) -> bool {
-        let Some(ending) = self.endings.of(upload) else {
-            return false;
-        };
-        let again = ServerMessage::Progress(Box::new(ending.clone()));
-        self.out.send(again);
-        true
+    fn drop_line(&mut self, entry: EntryId) -> Option<Line> {
+        self.tells.disarm(entry);
+        self.idles.disarm(entry);
+        let line = self.lines.remove(&entry)?;
+        let was = usize::from(line.was_overrun());
+        self.overrun = self.overrun.saturating_sub(was);
+        Some(line)
     }
 
     fn after_input(&mut self, now: Now) {
         self.first_message_by = None;
+        self.after(now);
+    }
+
+    /// Passes on what came of an input.
+    fn after(&mut self, now: Now) {
+        self.relay(now);
         self.count_refusals(now);
-        self.after_answer();
+        if self.uploads.stage() == Stage::Draining && self.uploads.is_idle() {
+            self.close(CloseReason::Restarting, now);
+        }
     }
 
     /// CONN-4: a peer that keeps sending what is refused is sent away.
@@ -403,21 +342,30 @@ impl Session {
             };
         }
         self.refused.count = self.refused.count.saturating_add(refusals);
-        if self.refused.count > self.config.limits.max_refused_per_minute {
-            self.close(close::ABUSIVE);
+        if self.refused.count > self.uploads.config().limits.max_refused_per_minute {
+            self.close(CloseReason::Abusive, now);
         }
     }
 
-    fn after_answer(&mut self) {
-        if self.stage == Stage::Draining && self.uploads.is_empty() && self.undoing.is_empty() {
-            self.close(close::RESTARTING);
+    /// Closes the socket; from now on nothing is sent, as after its loss.
+    fn close(&mut self, reason: CloseReason, now: Now) {
+        if self.is_reading() {
+            self.out.push(Output::Close(reason));
+            self.disconnected(DisconnectReason::Lost, now);
         }
     }
+}
 
-    fn close(&mut self, code: u16) {
-        if self.hears() {
-            self.stage = Stage::Closing;
-            self.out.push(Output::Disconnect { code });
-        }
+impl OverUploads for Session {
+    fn room(&self) -> &Uploads {
+        &self.uploads
+    }
+
+    fn room_mut(&mut self) -> &mut Uploads {
+        &mut self.uploads
+    }
+
+    fn pass_on(&mut self, now: Now) {
+        self.after(now);
     }
 }

@@ -26,6 +26,11 @@ impl Now {
     }
 }
 
+/// Returns a pause in whole milliseconds.
+pub(crate) fn millis(pause: Duration) -> u64 {
+    u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// What stands for a moment that no clock reaches.
 const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 

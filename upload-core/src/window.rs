@@ -4,35 +4,28 @@
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     credit: u64,
-    size: u64,
     floor: u64,
 }
 
 impl Window {
-    /// Opens a window of `size` bytes, never less than two chunks (CREDIT-2),
+    /// Opens a window of `size` bytes at `start`, never of less than two chunks (CREDIT-2),
     /// nor so small that whole chunks within it leave the content gate waiting
     /// for its `head_bytes`.
     pub(crate) fn new(size: u64, chunk_size: u32, head_bytes: u32, start: u64) -> Self {
         let chunk = u64::from(chunk_size);
         let mut window = Self {
             credit: start,
-            size: 0,
             floor: chunk.saturating_add(chunk.max(u64::from(head_bytes))),
         };
-        window.resize(size);
-        window.advance(start);
+        window.advance(start, size);
         window
     }
 
-    /// Changes the size from the next grant on; what was granted stays granted.
-    pub(crate) fn resize(&mut self, size: u64) {
-        self.size = size.max(self.floor);
-    }
-
-    /// Grants anew after the writer took everything before `taken` (CREDIT-1:
-    /// credit only grows).
-    pub(crate) fn advance(&mut self, taken: u64) {
-        self.credit = self.credit.max(taken.saturating_add(self.size));
+    /// Grants anew after the writer took everything before `taken`, where memory has room for `size`
+    /// bytes (CREDIT-1: credit only grows; what was granted stays granted).
+    pub(crate) fn advance(&mut self, taken: u64, size: u64) {
+        let size = self.size(size);
+        self.credit = self.credit.max(taken.saturating_add(size));
     }
 
     /// Returns the offset up to which the client may send.
@@ -40,9 +33,9 @@ impl Window {
         self.credit
     }
 
-    /// Returns how many bytes it has.
-    pub(crate) fn size(&self) -> u64 {
-        self.size
+    /// Returns how many bytes it has where memory has room for `size`.
+    pub(crate) fn size(&self, size: u64) -> u64 {
+        size.max(self.floor)
     }
 }
 
@@ -55,10 +48,9 @@ mod tests {
     fn credit_only_grows() {
         let mut window = Window::new(4 << 20, 65_536, 8192, 0);
         assert_eq!(window.credit(), 4 << 20);
-        window.resize(0);
-        window.advance(65_536);
+        window.advance(65_536, 0);
         assert_eq!(window.credit(), 4 << 20);
-        window.advance(4 << 20);
+        window.advance(4 << 20, 0);
         assert_eq!(window.credit(), (4 << 20) + 2 * 65_536);
     }
 

@@ -10,18 +10,18 @@ use crate::error::NameError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Retry {
-    /// Go on from `next_index`.
+    /// Continue from `next_index`.
     Resend,
     /// Try the same upload again, after `retry_after_ms`.
     Later,
-    /// Register anew.
+    /// Register again.
     Restart,
     /// The same request will not succeed.
     Never,
 }
 
 impl Retry {
-    /// Returns the name as it stands on the wire.
+    /// Returns the name on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Resend => "resend",
@@ -40,7 +40,7 @@ impl fmt::Display for Retry {
 
 /// Makes the enum and its table in one place, so that neither can lack a row.
 macro_rules! codes {
-    ($($variant:ident $name:literal $retry:ident $text:literal $description:literal;)*) => {
+    ($($variant:ident $name:literal $retry:ident $text:literal $description:literal $advice:literal;)*) => {
         /// A reason, closed and the same for every message of the protocol.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum Code {
@@ -51,7 +51,7 @@ macro_rules! codes {
             /// Every code, in the order of PROTOCOL section 9.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// Returns the name as it stands on the wire.
+            /// Returns the name on the wire.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
@@ -70,81 +70,121 @@ macro_rules! codes {
             pub fn description(self) -> &'static str {
                 match self { $(Self::$variant => $description,)* }
             }
+
+            /// Returns what a developer or an operator may do, in one line for the documentation.
+            pub fn advice(self) -> &'static str {
+                match self { $(Self::$variant => $advice,)* }
+            }
         }
     };
 }
 
 codes! {
     BadMessage "bad_message" Never "Invalid message format"
-        "A text message has more than 64 KiB, is not a JSON object with a string `type`, nests too deep, or has a known field of the wrong form.";
+        "A text message has more than 64 KiB, is not a JSON object with a string `type`, nests too deep, or has a known field of the wrong form."
+        "A fault of the client: compare the message with section 5.";
     UnknownType "unknown_type" Never "Unknown message type"
-        "The `type` of a text message is none this server knows.";
+        "The `type` of a text message is none this server knows."
+        "A fault of the client, or a client that is newer than the server.";
     BadFrame "bad_frame" Never "Invalid upload frame"
-        "A binary message has an unknown type, is too short, or has bytes past its end.";
+        "A binary message has an unknown type, is too short, or has bytes past its end."
+        "A fault of the client: compare the frame with section 2, and send no chunk longer than `chunk_size`.";
     BadRef "bad_ref" Never "Invalid upload reference"
-        "The ref is missing, not a canonical UUID, or nil.";
+        "The ref is missing, not a canonical UUID, or nil."
+        "A fault of the client: make a random UUID, in lower case.";
     BadName "bad_name" Never "Invalid file name"
-        "`client_name` is missing, not a string, or longer than 4 KiB.";
+        "`client_name` is missing, not a string, or longer than 4 KiB."
+        "Rename the file, or cut the name in the client.";
     BadSize "bad_size" Never "Invalid file size"
-        "`client_size` is not an integer from 0 to 2^53-1.";
+        "`client_size` is not an integer from 0 to 2^53-1, or null in a slot that has to know it."
+        "Send the size in bytes as an integer; set `unknown_size` for a slot whose sizes are not known before.";
     BadMeta "bad_meta" Never "Invalid file metadata"
-        "`meta` is not an object, or larger than 4 KiB.";
+        "`meta` is not an object, or larger than 4 KiB."
+        "Send less `meta`, or keep it in the form of the page.";
     UnknownSlot "unknown_slot" Never "Unknown upload slot"
-        "The connection has no slot of that name.";
+        "The connection has no slot of that name."
+        "Compare the name in the page with `allow_upload`, `mount` or `[slots.NAME]`; `upload_configs` lists the slots of a connection.";
     RefInUse "ref_in_use" Never "Upload reference already in use"
-        "The ref names another upload that is under way.";
+        "The ref names another upload that is running."
+        "Make a new ref for each file; resume an upload in place of registering it again.";
     UnknownRef "unknown_ref" Restart "Unknown upload"
-        "The connection holds no upload of that ref.";
+        "The connection holds no upload of that ref."
+        "Register the file again; the client does so by itself.";
     TooManyEntries "too_many_entries" Never "Too many files"
-        "The slot or the owner has as many uploads as allowed.";
+        "The slot or the owner has as many uploads as allowed."
+        "Raise `max_entries` or the owner's limits, or take finished files in a handler: they count until then.";
     TooLarge "too_large" Never "File too large"
-        "The declared size is more than the slot takes.";
+        "The declared size is more than the slot takes."
+        "Raise `max_file_size`, or the owner's `max_bytes_per_owner`.";
     TypeNotAccepted "type_not_accepted" Never "File type not accepted"
-        "The slot's `accept` rules do not allow this name and type.";
+        "The slot's `accept` rules do not allow this name and type."
+        "Add the extension to `accept`; a list of types takes only the extensions that have this type.";
     ActiveContent "active_content" Never "Files that can run code are not accepted"
-        "The name, type or content is one that a browser would run, and the slot does not allow that.";
+        "The name, type or content is one that a browser would run, and the slot does not allow that."
+        "Refuse it, or see `active_content` of the slot.";
     ContentMismatch "content_mismatch" Never "File content does not match its type"
-        "The first bytes are not what the name and type promised.";
+        "The first bytes are not what the name and type promised."
+        "The file is named wrongly or damaged; for pictures see `any_picture`.";
     ChunkOutOfOrder "chunk_out_of_order" Resend "Chunk out of order"
-        "A chunk arrived before the one it should follow.";
+        "A chunk arrived before the one it should follow."
+        "The client continues from `next_index` by itself; if it repeats, chunks are lost on the way.";
     SizeExceeded "size_exceeded" Never "More data than declared"
-        "More bytes came than were declared, or than the slot takes.";
+        "More bytes came than were declared, or than the slot takes."
+        "The file grew while it was sent: choose it again when it is finished.";
     Incomplete "incomplete" Resend "Upload incomplete"
-        "Complete was sent before every byte was.";
+        "Complete was sent before every byte was."
+        "The client sends the missing bytes by itself.";
     ChecksumMismatch "checksum_mismatch" Restart "Checksum mismatch"
-        "The bytes received do not have the checksum the client sent.";
+        "The bytes received do not have the checksum the client sent."
+        "The client sends the file once more; if it repeats, look for a proxy that changes content, or bad memory.";
     StorageFailed "storage_failed" Never "Storage failed"
-        "The writer failed for good.";
+        "The writer failed for good."
+        "Look for the ref in the server's log: it has the error of the disk, the bucket or the writer.";
     StorageFull "storage_full" Later "Storage is full"
-        "There is no room at present.";
+        "There is no room at present."
+        "Free space in `data_dir`, or lower `min_free`; resumable uploads continue by themselves.";
     StorageDenied "storage_denied" Never "Storage refused the upload"
-        "The writer was not allowed to store this.";
+        "The writer was not allowed to store this."
+        "Check the permissions of `data_dir` or of the bucket's credentials; a scanner that finds a virus answers this too.";
     StorageThrottled "storage_throttled" Later "Storage is busy"
-        "The storage asked to slow down, or did not answer, for longer than the writer waits.";
+        "The storage asked to slow down, or did not answer, for longer than the writer waits."
+        "Nothing, if it passes; otherwise look at `upload_part_seconds`, and at the store.";
     Cancelled "cancelled" Never "Upload cancelled"
-        "The client or the application cancelled it.";
+        "The client or the application cancelled it."
+        "Nothing.";
     SessionClosed "session_closed" Restart "Session closed"
-        "The connection ended, and the upload could not outlive it.";
+        "The connection ended, and the upload could not outlive it."
+        "Make the slot `resumable` if uploads should survive this.";
     Superseded "superseded" Never "Upload continued on another connection"
-        "The same client resumed this upload on a newer connection.";
+        "The same client resumed this upload on a newer connection."
+        "Nothing: the upload continues on the newer connection.";
     Locked "locked" Later "Upload is in use elsewhere"
-        "Another connection holds the upload.";
+        "Another connection holds the upload."
+        "Close the other tab, or wait until its lease ends; the client retries by itself.";
     Expired "expired" Restart "Upload expired"
-        "There was no progress for longer than the server keeps an upload.";
+        "There was no progress for longer than the server keeps an upload."
+        "Raise `state.ttl_seconds` if clients stay away longer.";
     IdleTimeout "idle_timeout" Restart "No data for too long"
-        "No chunk came for too long although there was credit.";
+        "No chunk came for too long although there was credit."
+        "The line or the client is stalled; raise `idle_upload_seconds`, or make the slot `resumable`.";
     NotResumable "not_resumable" Never "Upload cannot be resumed"
-        "Resuming is off for this upload, at least for now; the upload itself goes on.";
+        "Resuming is off for this upload, at least for now; the upload itself continues."
+        "Look for the ref in the server's log: the store does not answer, or the record is too large.";
     Forbidden "forbidden" Never "Not allowed"
-        "The application does not let this owner upload here.";
+        "The application does not let this owner upload here."
+        "`authorize`, a token or the deciding hook refused it: look there.";
     RateLimited "rate_limited" Later "Too many requests"
-        "Too much was asked in too short a time, or the server has as many uploads as it takes at once.";
+        "Too much was asked in too short a time, or the server has as many uploads as it takes at once."
+        "The client retries by itself; if it repeats, raise `max_uploads`, or look for a client that sends too much.";
     Draining "draining" Later "Server is restarting"
-        "The server takes nothing new, it is about to restart.";
+        "The server takes nothing new, it is about to restart."
+        "Nothing: the client continues with the next process.";
     UnknownEvent "unknown_event" Never "Unknown event"
-        "The application has no handler of that name.";
+        "The application has no handler of that name."
+        "Compare `dj-submit` or `dj-click` in the page with `handle_event`.";
     EventFailed "event_failed" Never "Event failed"
-        "The application's handler failed.";
+        "The application's handler failed."
+        "Look at the server's log: the handler returned an error, panicked, or took longer than 30 seconds.";
 }
 
 impl fmt::Display for Code {
@@ -162,12 +202,26 @@ impl FromStr for Code {
     }
 }
 
-/// Returns the Markdown table of all codes that the documentation shows.
+/// Returns the Markdown table of all codes for the protocol's document.
 pub fn code_table() -> String {
     let mut table = String::from("| code | retry | text | meaning |\n|---|---|---|---|\n");
     for code in Code::ALL {
         let (retry, text, description) = (code.retry(), code.text(), code.description());
         table += &format!("| `{code}` | `{retry}` | {text} | {description} |\n");
+    }
+    table
+}
+
+/// Returns the Markdown table of all codes for the error reference.
+///
+/// `seen` returns what a page shows for a code; where it returns nothing, pages show the fixed text.
+pub fn error_table(seen: impl Fn(Code) -> Option<String>) -> String {
+    let mut table =
+        String::from("| code | cause | the visitor sees | what to do |\n|---|---|---|---|\n");
+    for code in Code::ALL {
+        let seen = seen(*code).unwrap_or_else(|| code.text().to_owned());
+        let (cause, advice) = (code.description(), code.advice());
+        table += &format!("| <a id=\"{code}\"></a>`{code}` | {cause} | {seen} | {advice} |\n");
     }
     table
 }
@@ -233,5 +287,10 @@ mod tests {
         let table = code_table();
         assert_eq!(table.lines().count(), Code::ALL.len() + 2);
         assert!(table.lines().all(|line| line.matches('|').count() == 5));
+        let errors = error_table(|code| (code == Code::BadRef).then(|| "Seen".to_owned()));
+        assert_eq!(errors.lines().count(), Code::ALL.len() + 2);
+        assert!(errors.lines().all(|line| line.matches('|').count() == 5));
+        assert_eq!(errors.matches("| Seen |").count(), 1);
+        assert!(errors.contains("| Invalid file name |"));
     }
 }

@@ -50,13 +50,14 @@ mod frame;
 mod ids;
 mod message;
 
-pub use codes::{Code, Retry, code_table};
+pub use codes::{Code, Retry, code_table, error_table};
 pub use error::{FrameError, FrameErrorKind, MessageAbout, MessageError, NameError, RefError};
 pub use frame::{CHUNK_HEADER_BYTES, Frame, chunk_header};
 pub use ids::UploadRef;
 pub use limits::close;
 pub use message::{
-    ClientMessage, Configs, ErrorMessage, EventCall, EventId, EventResult, Limits, Register,
-    Registered, Resume, ResumeAck, ResumeStatus, Resumed, ServerMessage, SlotConfig, Snapshot,
-    Status, crc32c_hex, nests_deeper, parse_crc32c_hex,
+    ClientMessage, Configs, ErrorMessage, EventCall, EventId, EventPush, EventResult, Limits,
+    ListCall, ListedUpload, Register, Registered, Resume, ResumeAck, ResumeStatus, Resumed,
+    ServerMessage, SlotConfig, Snapshot, Status, UploadList, crc32c_hex, nests_deeper,
+    parse_crc32c_hex,
 };

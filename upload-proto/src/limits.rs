@@ -18,11 +18,17 @@ pub const CLIENT_ID_BYTES_MAX: usize = 128;
 /// Largest name of an event, in bytes.
 pub const EVENT_NAME_BYTES_MAX: usize = 128;
 
+/// The most uploads that an event names (PROTOCOL CTRL-6).
+pub const EVENT_UPLOADS_MAX: usize = 1024;
+
 /// Largest textual `id` of an event, in bytes.
 pub const EVENT_ID_BYTES_MAX: usize = 128;
 
 /// Largest `client_size`, in bytes: 2^53-1, the last integer every JSON reader agrees on (PROTOCOL CTRL-2).
 pub const SIZE_MAX: u64 = (1 << 53) - 1;
+
+/// Largest `last_modified` that is kept, in milliseconds since 1970: the last date of ECMAScript.
+pub const DATE_MS_MAX: u64 = 8_640_000_000_000_000;
 
 /// Largest text message that is read, in bytes; no server's message limit is smaller (PROTOCOL FRAME-3).
 ///

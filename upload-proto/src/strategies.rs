@@ -12,8 +12,8 @@ pub use self::server::server_messages;
 use crate::{
     frame::Frame,
     ids::UploadRef,
-    limits::{EVENT_ID_BYTES_MAX, META_BYTES_MAX, SIZE_MAX},
-    message::{ClientMessage, EventCall, EventId, Register, Resume},
+    limits::{DATE_MS_MAX, EVENT_ID_BYTES_MAX, META_BYTES_MAX, SIZE_MAX},
+    message::{ClientMessage, EventCall, EventId, ListCall, Register, Resume},
 };
 
 /// Makes refs that can name an upload: any but nil.
@@ -48,17 +48,20 @@ pub fn client_messages() -> impl Strategy<Value = ClientMessage> {
         4 => registers().prop_map(ClientMessage::Register),
         2 => resumes().prop_map(ClientMessage::Resume),
         2 => event_calls().prop_map(ClientMessage::Event),
+        1 => (option::of(text(8)), option::of(event_ids())).prop_map(|(upload_name, id)| {
+            ClientMessage::List(ListCall { upload_name, id })
+        }),
         1 => Just(ClientMessage::Ping),
     ]
 }
 
 /// Makes registrations with any slot, name, type and size.
 pub fn registers() -> impl Strategy<Value = Register> {
-    let required = (refs(), text(12), text(64), text(32), sizes());
+    let required = (refs(), text(12), text(64), text(32), option::of(sizes()));
     let optional = (
         any::<Option<bool>>(),
         option::of(text(24)),
-        any::<Option<u64>>(),
+        option::of(0..=DATE_MS_MAX),
         option::of(text(64)),
         option::of(objects()),
     );
@@ -95,11 +98,15 @@ pub fn resumes() -> impl Strategy<Value = Resume> {
 
 /// Makes calls of any event with any parameters.
 pub fn event_calls() -> impl Strategy<Value = EventCall> {
-    (text(16), objects(), option::of(event_ids())).prop_map(|(event, params, id)| EventCall {
-        event,
-        params,
-        id,
-    })
+    let uploads = option::of(vec(refs(), 0..4));
+    (text(16), objects(), option::of(event_ids()), uploads).prop_map(
+        |(event, params, id, uploads)| EventCall {
+            event,
+            params,
+            id,
+            uploads,
+        },
+    )
 }
 
 /// Makes JSON of a few levels, without numbers that text could not carry exactly.

@@ -24,6 +24,8 @@ export interface SlotConfig {
   allow_active_content: boolean;
   /** Files go straight to a bucket, by a signed URL. */
   direct?: boolean;
+  /** A complete file frees its place at once: files beyond `max_entries` wait for one instead of being refused. */
+  consumes_on_complete?: boolean;
 }
 
 /** Where the bytes of a presigned upload go: the answer of `POST /uploads/presign`, or one of your own. */
@@ -41,7 +43,10 @@ export interface PresignedSpec {
 
 /** A file with what is known about where it came from. */
 export interface Picked {
-  file: File;
+  /** A blob that is no `File` needs a `name`. */
+  file: File | Blob;
+  /** Its name, instead of the file's. */
+  name?: string;
   /** Its path within a dropped or picked folder, with `/`; `webkitRelativePath` by default. */
   relativePath?: string;
   /** Lets a reload continue without picking the file again; dropped files have one in Chromium. */
@@ -50,6 +55,21 @@ export interface Picked {
   spec?: PresignedSpec;
   /** Handed to the server with the registration, instead of the slot's `meta`; at most 4 KiB of JSON. */
   meta?: Record<string, unknown>;
+}
+
+/** What a page wants of the uploads of one slot. */
+export interface SlotOptions {
+  /** Goes along with each file; at most 4 KiB of JSON. */
+  meta?: Record<string, unknown>;
+  /** Brings a signed URL instead of the server's. */
+  presign?: (file: File) => PresignedSpec | Promise<PresignedSpec>;
+  /** Files of the slot that are sent at once, within `concurrency`. */
+  concurrency?: number;
+  /**
+   * Asked before a file is sent, when its turn has come: returns another file, name or `meta` for it, or nothing to leave it
+   * as it is; null takes it out, and an error refuses it with its message (`rejected`). `resize.js` makes one for pictures.
+   */
+  before?: (picked: Picked, ask: { signal: AbortSignal }) => Blob | Partial<Picked> | null | void | Promise<Blob | Partial<Picked> | null | void>;
 }
 
 /** What `createUploads` takes; only `url` is needed. */
@@ -64,19 +84,113 @@ export interface UploadsOptions {
    * asked with `refresh: true`, up to three times in a row; then the error `unauthenticated` is told and nothing more is tried.
    */
   token?: (ask: { refresh: boolean }) => string | Promise<string>;
-  /** Headers for the request that asks for a signed URL, such as `{authorization: "Bearer …"}`; none by default. */
+  /** Headers for the requests that ask for a signed URL, or send files over HTTP, such as `{authorization: "Bearer …"}`; none by default. */
   headers?: () => Record<string, string> | Promise<Record<string, string>>;
-  /** Per slot: `meta` goes along with each file (at most 4 KiB of JSON), `presign` brings a signed URL instead of the server's. */
-  slots?: Record<string, { meta?: Record<string, unknown>; presign?: (file: File) => PresignedSpec | Promise<PresignedSpec> }>;
+  /** By slot. */
+  slots?: Record<string, SlotOptions>;
+  /** Which of two waiting uploads goes first, as for `sort`; by default the one that was added first. */
+  order?: (a: Upload, b: Upload) => number;
+  /**
+   * After a failure that may be retried: in how many milliseconds it is tried again by itself, or null for not at all.
+   * `tries` counts from 0. By default only what the server or the line says will pass is tried again.
+   */
+  retry?: (failure: { upload: Upload; code: string; tries: number }) => number | null;
+  /** Names this client: a later connection under the same name takes its uploads over. By default each tab has a name. */
+  clientId?: string;
   /** Files under way at once, paused ones not counted; 3 by default. */
   concurrency?: number;
+  /** Takes `._*`, `~$*`, `.DS_Store` and the like from folders as well; false by default. */
+  companions?: boolean;
+  /** The language of texts and numbers; English by default. */
+  language?: Language;
+  /** Words of your own by code or name, before the language's; what is missing stays the language's, or English. */
+  texts?: Texts;
+  /**
+   * Sends files over HTTP where handshakes fail and HTTP works, as behind proxies that let no WebSocket through, until the
+   * page is loaded again; true by default. Events for handlers need a socket: without one they fail as `unreachable`.
+   */
+  fallback?: boolean;
   /** Leaves resumable uploads on the server when the page goes away, so that a reload continues; true by default. */
   keepOnLeave?: boolean;
 }
 
+/** What a text may name in braces, as in `{name}: {error}`; which of them are there depends on the text. */
+export interface TextValues {
+  name?: string;
+  error?: string;
+  /** Of the file, with its unit. */
+  size?: string;
+  /** With its unit, or a number of files. */
+  limit?: string;
+  /** The types that the slot accepts. */
+  accept?: string;
+  /** Of the file, in capitals. */
+  extension?: string;
+  count?: number;
+  /** Of a page or a slot. */
+  files?: number;
+  speed?: string;
+  left?: string;
+  received?: string;
+  bytes?: string;
+}
+
+/** A text; by plural category of `count` (`{ one: "1 file", other: "{count} files" }`); or what makes it. */
+export type Text = string | Partial<Record<Intl.LDMLPluralRule, string>> | ((values: TextValues) => string);
+
+/** By code of an error (`too_large`) or by name (`waiting`, `pause`); of a list, the first counts whose values are all there. `texts.js` has all names. */
+export type Texts = Record<string, Text | Text[]>;
+
+/** A language, such as `languages/de.js`. */
+export interface Language {
+  /** A BCP 47 tag, for plurals and numbers. */
+  locale: string;
+  texts: Texts;
+}
+
+/** Texts, numbers and sizes in the language of a page. */
+export interface Words {
+  readonly locale: string;
+  /** Empty where there is no such text, or a value of it is missing. */
+  text(key: string, values?: TextValues): string;
+  number(value: number): string;
+  /** In units of 1000. */
+  size(bytes: number): string;
+  time(seconds: number): string;
+  /** An accept list for people: `.pdf,image/*` is "PDF, images". */
+  kinds(accept: string): string;
+}
+
+/** How the connection is. */
+export interface Connection {
+  /** `waiting`: the next try is at `retryAt`; `unauthenticated`, `closed`: there is none. */
+  state: "idle" | "connecting" | "open" | "waiting" | "offline" | "unauthenticated" | "closed";
+  /** In milliseconds since 1970. */
+  retryAt: number | null;
+}
+
+/** Sums over the files that were added since the page last had nothing to do, and over failures that are still there. */
+export interface Totals {
+  files: number;
+  done: number;
+  failed: number;
+  /** Being sent; paused ones that have begun count here. */
+  running: number;
+  /** For a place, for the connection or for `start`. */
+  waiting: number;
+  /** Of those that run or wait, held back by their user. */
+  paused: number;
+  /** Of all that has not failed. */
+  bytes: number;
+  receivedBytes: number;
+  /** 0 when nothing moves. */
+  bytesPerSecond: number;
+  secondsLeft: number | null;
+}
+
 /** `queued` only before an upload starts; `resuming` from a lost connection until bytes flow again. */
 export type Status = "queued" | "uploading" | "resuming" | "complete" | "error" | "cancelled";
-/** `storing`: all sent, not yet safe; `processing`: safe, the server finishes; `done`: complete. */
+/** `storing`: the server has every byte, not yet safe; `processing`: safe, the server finishes; `done`: complete. */
 export type Phase = "sending" | "storing" | "processing" | "done";
 /** What may help (PROTOCOL MSG-3). */
 export type Retry = "resend" | "later" | "restart" | "never";
@@ -99,11 +213,13 @@ export interface Progress {
   progress: number;
   /** Bytes handed to the connection; goes back where a resume has to. */
   sent: number;
+  /** Bytes that the server has. */
+  received: number;
   /** Bytes that survive a crash of the server; presigned: 0 until complete. */
   stored: number;
   /** Bytes of the file. */
   size: number;
-  /** Smoothed over a few seconds; 0 until it is known, and always for presigned ones. */
+  /** Smoothed over a few seconds; 0 until it is known, when nothing moves, and always for presigned ones. */
   bytesPerSecond: number;
   /** Null until the speed is known. */
   secondsLeft: number | null;
@@ -114,6 +230,8 @@ export interface Ending {
   status: "complete" | "error" | "cancelled";
   /** Where it is not complete: a code of PROTOCOL section 9, or `file_unreadable`, `file_changed`. */
   code?: string;
+  /** The application's own code, where it chose the words. */
+  reason?: string;
   /** The server's words for people. */
   error?: string;
   retry?: Retry;
@@ -125,15 +243,19 @@ export interface Ending {
 
 /** Why an upload did not complete, or an event failed; `message` is for people. */
 export declare class UploadError extends Error {
-  constructor(ending: { code?: string; error?: string; retry?: string });
+  constructor(ending: { code?: string; reason?: string; error?: string; retry?: string });
   /** A code of PROTOCOL section 9, or `file_unreadable`, `file_changed`, `unauthenticated`. */
   readonly code: string;
+  /** The application's own code, where it chose the message. */
+  readonly reason?: string;
   readonly retry: Retry;
 }
 
 /** One file on its way; made by `add`. The same object from the first byte to the ending, also over restarts. */
 export declare class Upload implements AsyncIterable<Progress> {
+  /** A `File`, if that is what was added; of an upload of an earlier page only name and size are known. */
   readonly file: File;
+  readonly name: string;
   readonly slot: string;
   /** A UUID, which rows carry as `data-upload-ref`; another one after it had to start over. */
   readonly ref: string;
@@ -143,6 +265,10 @@ export declare class Upload implements AsyncIterable<Progress> {
   readonly paused: boolean;
   /** Complete, failed or cancelled. */
   readonly ended: boolean;
+  /** Complete, and the application has it: `remove` only takes it out of the page. */
+  readonly taken: boolean;
+  /** The server was asked to delete it and has not answered yet. */
+  readonly removing: boolean;
   /** Why it ended otherwise than complete; null before, and when complete. */
   readonly error: UploadError | null;
   /** What the server's writer returned, once complete; undefined before. */
@@ -159,6 +285,11 @@ export declare class Upload implements AsyncIterable<Progress> {
   cancel(): void;
   /** Takes it up again after an error, from where it got to if the server still has it; `done` is a new promise then. */
   retry(): void;
+  /**
+   * Cancels it if it has not ended, deletes it at the server if it is complete and the application has not taken it, and
+   * takes it out of rows and totals.
+   */
+  remove(): void;
   /** Yields progress, at most every 80 ms, until it has ended; the last one is the ending's. Never throws. */
   [Symbol.asyncIterator](): AsyncIterator<Progress>;
 }
@@ -184,11 +315,37 @@ export interface ResumeRecord {
   expires: number;
 }
 
-/** A trouble: of one upload, or of the connection. */
+/** What was found in a drop, a paste or a picked folder. */
+export interface Found {
+  /** At most 20,000. */
+  files: Picked[];
+  /** Files that systems and office programs keep for themselves (`._*`, `~$*`, `.DS_Store`, `Thumbs.db`), left out of folders. */
+  companions: number;
+  /** Files and folders that the browser could not open, and folders nested deeper than 32. */
+  unreadable: number;
+  /** Files beyond the first 20,000; counting ends at 100,000. */
+  beyond: number;
+}
+
+/** What became of a drop, a paste or a pick; the detail of `djust:upload:intake` and `upload:intake` on `window`. */
+export interface Intake extends Omit<Found, "files"> {
+  slot: string;
+  /** Files that were added. */
+  added: number;
+}
+
+/** A trouble: of one upload, of files that could not be added, or of the connection. */
 export interface Trouble {
-  /** The upload, or undefined for the connection's own. */
+  /** The upload, or undefined where it is about none. */
   upload?: Upload;
+  /** The slot, where it is about one. */
+  slot?: string;
+  /** Of files or folders that it is about, where there is no upload: `file_unreadable`, `too_many_files`. */
+  count?: number;
+  /** A code of PROTOCOL section 9, or `file_unreadable`, `file_changed`, `too_many_files`, `unauthenticated`, `unreachable`. */
   code: string;
+  /** The application's own code, where it chose the text. */
+  reason?: string;
   /** For people. */
   error: string;
   /** `later`: it will be tried again by itself, or may be by `retry`. */
@@ -203,57 +360,108 @@ export interface UploadsEvents {
   progress: Upload;
   /** Something went wrong; not every trouble is an ending. */
   error: Trouble;
+  /** `addFrom` has added what could be. */
+  intake: Intake;
+  /** An upload was removed by `remove`. */
+  remove: Upload;
   /** An `event_result` message: `{id, event, ok, result}` or `{id, event, ok, code, error}`. */
   event: Record<string, any>;
   /** The slots' rules came, with each connection. */
   configs: Record<string, SlotConfig>;
-  /** Whether the connection is open now. */
-  connection: boolean;
+  /** The connection is in another state. */
+  connection: Connection;
+  /** The application tells its owner's pages something, by `notify`. */
+  push: { event: string; value: any };
+}
+
+/** What a handler of the application answered, and what became of the uploads that its event named. */
+export interface EventAnswer {
+  /** The handler's result. */
+  result: any;
+  /** Those that the handler was offered. */
+  offered: Upload[];
+  /** Those that an earlier event took, whose answer was lost or went to another page. */
+  taken: Upload[];
+  /** Where `slots` have nothing to offer: what earlier events of this page took from them. */
+  before: Upload[];
+  /** Those that the server does not have: another page removed them, or they waited too long. They are removed here too. */
+  unknown: Upload[];
 }
 
 /** All uploads of a page, over one socket, which opens with the first need of it. */
 export declare class Uploads {
   constructor(options: UploadsOptions);
   readonly options: UploadsOptions;
+  readonly words: Words;
   /** The slots' rules by name; empty until the server has told them. */
   readonly configs: Record<string, SlotConfig>;
   /** Resolves to `configs` once the server has told them. */
   readonly ready: Promise<Record<string, SlotConfig>>;
   /** Whether the connection is open now. */
   readonly connected: boolean;
+  readonly connection: Connection;
   /** Those that have not ended, oldest first. */
   readonly uploads: Upload[];
+  /** Those that failed and were neither retried nor removed. */
+  readonly failed: Upload[];
+  readonly totals: Totals;
+  /** The same of one slot. */
+  totalsOf(slot: string): Totals;
+  /** Refs of complete uploads that the application has not taken yet, by slot or all: what a form names. */
+  finished(slot?: string): string[];
+  /** Adds this owner's complete uploads that the application has not taken, from an earlier page or another tab; resolves to the new ones. */
+  earlier(slot: string): Promise<Upload[]>;
+  /** Changes the language of all texts. */
+  setLanguage(language: Language): void;
   /** Listens; returns what stops it. A listener is called at once, inside what happens, and should not throw. */
   on<K extends keyof UploadsEvents>(name: K, listener: (value: UploadsEvents[K]) => void): () => void;
-  /** Opens the socket; `add` and `event` do so by themselves. */
+  /** Opens the socket; `add` and `event` do so by themselves. Rejects if the server refuses this client. */
   connect(): Promise<Record<string, SlotConfig>>;
+  /** Tries at once what would be tried at `connection.retryAt`. */
+  reconnect(): void;
   /**
    * Uploads files, one upload for each, in their order. Those that the slot's rules refuse end with the server's code before a
-   * byte is sent; a file that an earlier page did not finish goes on where it was.
+   * byte is sent; a file that an earlier page did not finish continues where it was. The signal cancels them.
    */
-  add(files: Iterable<File | Picked>, slot: string): Upload[];
-  /** Starts what waits because `auto_upload` is off; resolves when what the slot, or all slots, had then has ended, however. */
+  add(files: Iterable<File | Blob | Picked>, slot: string, options?: { signal?: AbortSignal }): Upload[];
+  /**
+   * Uploads the files of a drop, a paste or an input, with those of folders; to be called inside the event.
+   * What cannot be opened and what is beyond 20,000 files is counted and told as an error.
+   * With `replace`, a file for a slot of one removes what is there.
+   */
+  addFrom(source: DataTransfer | Iterable<File>, slot: string, options?: { replace?: boolean }): Promise<Upload[]>;
+  /** Starts what waits because `auto_upload` is off; resolves when what the slot, or all slots, had then has ended, or is paused. */
   start(slot?: string): Promise<void>;
-  /** Pauses one upload by its ref, or all. */
-  pause(ref?: string): void;
-  /** Resumes one upload by its ref, or all. */
-  resume(ref?: string): void;
-  /** Cancels one upload by its ref, or all. */
-  cancel(ref?: string): void;
+  /** Pauses the upload of this ref. */
+  pause(ref: string): void;
+  /** Resumes the upload of this ref. */
+  resume(ref: string): void;
+  /** Cancels the upload of this ref. */
+  cancel(ref: string): void;
+  /** All, or those of a slot; likewise below. */
+  pauseAll(slot?: string): void;
+  resumeAll(slot?: string): void;
+  cancelAll(slot?: string): void;
+  /** Retries all that failed and may be retried. */
+  retryAll(slot?: string): void;
   /** The same as the upload's own `retry`. */
   retry(upload: Upload): void;
   /**
-   * Runs the application's handler of that name; resolves to its result. Rejects with an `UploadError`: the handler's,
-   * `session_closed` if the connection was lost before the answer, `rate_limited` with 64 unanswered ones.
+   * Runs the application's handler of that name, and offers it the finished uploads of this page, or of `slots` alone;
+   * resolves to its result. Rejects with an `UploadError`: the handler's,
+   * `session_closed` if the connection was lost before the answer, `rate_limited` with 64 unanswered ones, `unreachable` if
+   * it could not be sent for 30 seconds, `cancelled` by the signal.
    */
-  event(event: string, params?: object): Promise<any>;
+  event(event: string, params?: object, options?: { signal?: AbortSignal; slots?: string[] }): Promise<any>;
+  /** The same, and resolves to what became of the uploads as well: an answer that was lost can be asked for again. */
+  answer(event: string, params?: object, options?: { signal?: AbortSignal; slots?: string[] }): Promise<EventAnswer>;
   /** What a former page left unfinished and the server should still have, newest first. */
   pending(slot: string): Promise<ResumeRecord[]>;
   /** Continues one through its file handle, from a click; undefined if there is none or the user says no. */
   restore(record: ResumeRecord): Promise<Upload | undefined>;
   /** Forgets one here; the server forgets it in its time. */
   forget(ref: string): Promise<void>;
-  /** Closes the socket for good; the server keeps what can be resumed. */
+  /** Closes the socket for good and ends all uploads here (`session_closed`); the server keeps what can be resumed. */
   close(): void;
 }
 
@@ -266,8 +474,8 @@ export declare const uploads: Uploads | null;
 /** Gives the `dj-*` attributes under `root`, by default the whole document, their meaning; returns what ends it. */
 export declare function bind(uploads: Uploads, root?: Document | HTMLElement): () => void;
 
-/** The files of a drop or a paste, with those of folders in it, at most 10,000; to be called inside the event. */
-export declare function filesOf(transfer: DataTransfer): Promise<Picked[]>;
+/** The files of a drop or a paste, with those of folders in it, at most 20,000; to be called inside the event. */
+export declare function filesOf(transfer: DataTransfer, options?: { companions?: boolean }): Promise<Found>;
 
 /** `name|size|lastModified`, by which a file that is picked again is known; null for no file. */
 export declare function fileHint(file: File | null | undefined): string | null;
@@ -290,7 +498,7 @@ export interface SenderOptions {
   resume?: boolean;
   /** The same for all connections of one client: it may take its own uploads over (PROTOCOL RESUME-4). */
   clientId?: string;
-  /** In milliseconds since 1970. */
+  /** In milliseconds since 1970; what is no date after that is not sent. */
   lastModified?: number;
   relativePath?: string;
   meta?: Record<string, unknown>;
@@ -346,7 +554,7 @@ export declare class Sender {
   /** Any message of the server; those for other refs are passed over. */
   handleMessage(message: Record<string, any>, now: number): void;
   /** What a `read` asked for; the sender keeps the bytes, and gives their buffer back in `spare`. */
-  handleData(offset: number, bytes: Uint8Array, now: number): void;
+  handleData(offset: number, bytes: Uint8Array<ArrayBuffer>, now: number): void;
   /** What a `read` asked for cannot be had: ends with `file_unreadable`. */
   handleUnreadable(): void;
   /** It is as late as `pollTimeout` said. */

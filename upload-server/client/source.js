@@ -1,87 +1,96 @@
 // @ts-check
-/** Slices of files, and files out of drops and pastes. */
+/** Reads a file piece by piece. */
 
-const FILES_MAX = 10_000;
-const DEPTH_MAX = 32;
+/**
+ * @typedef {object} Reader
+ * @property {(into: Uint8Array<ArrayBuffer>) => Promise<{ value?: Uint8Array<ArrayBuffer>, done: boolean }>} read
+ * @property {() => unknown} cancel
+ */
 
 /** One stream into recycled memory: slices leave garbage faster than it is collected. */
 export class Source {
+  /** @type {Reader | undefined} */
   #reader;
-  #at;
-  #busy;
+  #at = 0;
+  #busy = false;
 
+  /** @param {Blob} file */
   constructor(file) {
     this.file = file;
   }
 
-  /** Undefined if a later read overtook this one. */
+  /**
+   * Reads into `buffer`, if it is long enough; undefined if a later read overtook this one.
+   *
+   * @param {number} offset
+   * @param {number} length
+   * @param {ArrayBuffer} [buffer]
+   */
   async read(offset, length, buffer) {
-    if (this.#busy || offset !== this.#at) {
-      this.#reader?.cancel();
-      this.#reader = open(this.file.slice(offset));
+    const { file } = this;
+    if (!file.size) {
+      await confirmEmpty(file);
+      return new Uint8Array(0);
     }
-    const reader = this.#reader;
+    if (this.#busy || offset !== this.#at) {
+      void this.#reader?.cancel();
+      this.#reader = undefined;
+    }
+    const reader = (this.#reader ??= open(file.slice(offset)));
     this.#at = offset + length;
     this.#busy = true;
-    if (!(buffer?.byteLength >= length)) buffer = new ArrayBuffer(length);
+    let memory = buffer && buffer.byteLength >= length ? buffer : new ArrayBuffer(length);
     for (let got = 0; got < length; ) {
-      const { value, done } = await reader.read(new Uint8Array(buffer, got, length - got));
-      if (reader !== this.#reader) return;
-      if (done) throw new Error("the file became shorter");
+      const { value, done } = await reader.read(new Uint8Array(memory, got, length - got));
+      if (reader !== this.#reader) return undefined;
+      if (done || !value) throw new Error("the file became shorter");
       got += value.length;
-      buffer = value.buffer;
+      memory = value.buffer;
     }
     // Fails if the file changed under the stream.
-    if (this.#at === this.file.size) await this.file.slice(0, 1).arrayBuffer();
+    if (this.#at === file.size) await file.slice(0, 1).arrayBuffer();
     this.#busy = false;
-    return new Uint8Array(buffer, 0, length);
+    return new Uint8Array(memory, 0, length);
   }
 }
 
+/**
+ * Rejects for a file that cannot be opened. Browsers give such a file the size 0, and slices and streams of it end
+ * at once without an error, so that it looks like an empty one; only `arrayBuffer` of the whole file tells.
+ *
+ * @param {Blob} file
+ */
+export async function confirmEmpty(file) {
+  const { byteLength } = await file.arrayBuffer();
+  if (byteLength) throw new Error("the file became longer");
+}
+
+/** @param {Blob} blob @returns {Reader} */
 function open(blob) {
   try {
     return blob.stream().getReader({ mode: "byob" });
   } catch {
-    let at = 0;
-    const read = async ({ length }) => {
-      const value = new Uint8Array(await blob.slice(at, (at += length)).arrayBuffer());
-      return { value, done: !value.length };
-    };
-    return { read, cancel() {} };
+    return new SliceReader(blob);
   }
 }
 
-export const fileHint = (file) => (file ? `${file.name}|${file.size}|${file.lastModified}` : null);
+/** For browsers whose streams do not read into given memory. */
+class SliceReader {
+  #at = 0;
 
-/** The files of a drop or a paste, and of folders in it. Must be called inside the event. */
-export async function filesOf(transfer) {
-  const found = [];
-  const items = [...transfer.items].filter((i) => i.kind === "file").map((item) => {
-    const entry = item.webkitGetAsEntry?.();
-    return { entry, file: item.getAsFile(), handle: entry?.isFile && item.getAsFileSystemHandle?.().catch(() => {}) };
-  });
-  for (const { entry, file, handle } of items) {
-    if (entry?.isDirectory) await walk(entry, 0);
-    else if (file) found.push({ file, handle: (await handle) || undefined });
+  /** @param {Blob} blob */
+  constructor(blob) {
+    this.blob = blob;
   }
-  return found;
 
-  async function walk(entry, depth) {
-    if (found.length >= FILES_MAX || depth > DEPTH_MAX) return;
-    if (entry.isFile) {
-      const file = await new Promise((done) => entry.file(done, done));
-      if (file instanceof File) found.push({ file, relativePath: entry.fullPath.slice(1) });
-      return;
-    }
-    const reader = entry.createReader();
-    for (let batch; (batch = await new Promise((done) => reader.readEntries(done, () => done([])))).length; ) {
-      for (const child of batch) await walk(child, depth + 1);
-    }
+  /** @param {Uint8Array<ArrayBuffer>} into */
+  async read(into) {
+    const slice = this.blob.slice(this.#at, this.#at + into.length);
+    this.#at += into.length;
+    const bytes = new Uint8Array(await slice.arrayBuffer());
+    into.set(bytes);
+    return { value: into.subarray(0, bytes.length), done: !bytes.length };
   }
-}
 
-export function sizeText(bytes) {
-  let unit = 0;
-  for (; bytes >= 999.5; unit++) bytes /= 1000;
-  return `${bytes < 10 && unit ? bytes.toFixed(1) : Math.round(bytes)} ${["B", "kB", "MB", "GB", "TB"][unit]}`;
+  cancel() {}
 }

@@ -1,94 +1,75 @@
 // @ts-check
-/** One file on its way, as applications see it, and why it failed. What each name is for stands in index.d.ts. */
+/** One file on its way, as applications see it, and why it failed. index.d.ts says what each name is for. */
+import { ENGLISH_WORDS } from "./texts.js";
 
-const TEXT = {
-  too_large: "File too large",
-  active_content: "This kind of file is not allowed",
-  locked: "Already uploading in another tab",
-};
+/** @typedef {import("./transfer.js").Transfer} Transfer */
+/** @typedef {import("./index.d.ts").Retry} Retry */
 
-// `randomUUID` is missing where a page comes over plain HTTP.
-export const uuid = () => "xxxxxxxx-xxxx-4xxx-8xxx-xxxxxxxxxxxx".replace(/x/g, () => (crypto.getRandomValues(new Uint8Array(1))[0] & 15).toString(16));
+/** `randomUUID` is missing where a page comes over plain HTTP. */
+export function uuid() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
 
 export class UploadError extends Error {
-  constructor({ code = "storage_failed", error = "", retry = "never" }) {
-    super(error || TEXT[code] || code[0].toUpperCase() + code.slice(1).replaceAll("_", " "));
+  /** @param {{ code?: string, reason?: string, error?: string, retry?: string }} ending */
+  constructor({ code = "storage_failed", reason, error, retry = "never" }) {
+    super(error || ENGLISH_WORDS.text(code) || code[0].toUpperCase() + code.slice(1).replaceAll("_", " "));
     this.code = code;
-    this.retry = /** @type {any} */ (retry);
+    this.reason = reason;
+    this.retry = /** @type {Retry} */ (retry);
   }
 }
 
 export class Upload {
-  #owner;
-  #tick;
-  #next;
-  done = /** @type {any} */ (0);
-  paused = false;
-  told = "";
-  savedAt = 0;
-  sentDirect = 0;
-  ref = uuid();
+  #transfer;
 
-  constructor(owner, picked, slot) {
-    this.#owner = owner;
-    this.slot = slot;
-    Object.assign(this, picked);
-    this.file = picked.file;
-    this.relativePath = picked.relativePath || this.file.webkitRelativePath || undefined;
-    this.renew();
+  /** @param {Transfer} transfer */
+  constructor(transfer) {
+    this.#transfer = transfer;
+    this.file = transfer.file;
+    this.name = transfer.name;
+    this.slot = transfer.slot;
+    this.relativePath = transfer.relativePath;
   }
 
-  renew() {
-    this.sender = this.ending = undefined;
-    this.ready = this.started = false;
-    this.abort = new AbortController();
-    this.done = new Promise((done, fail) => (this.settle = () => (this.error ? fail(this.error) : done(this.ending))));
-    this.done.catch(() => {});
-    this.tick();
+  get ref() {
+    return this.#transfer.ref;
   }
-
-  tick() {
-    this.#tick?.();
-    this.#next = new Promise((done) => (this.#tick = done));
-  }
-
   get status() {
-    if (this.ending) return this.ending.status;
-    if (this.sender) return this.sender.status;
-    return this.started ? "uploading" : "queued";
+    return this.#transfer.status;
+  }
+  get paused() {
+    return this.#transfer.paused;
   }
   get ended() {
-    return !!this.ending;
-  }
-  get result() {
-    return this.ending?.result;
+    return this.#transfer.ended;
   }
   get error() {
-    return this.ending && this.status !== "complete" ? new UploadError(this.ending) : null;
+    return this.#transfer.error;
   }
-
-  /** @returns {import("./index.d.ts").Progress} */
+  get result() {
+    return this.#transfer.ending?.result;
+  }
   get progress() {
-    const { ref, slot, status, paused, sentDirect: sent } = this;
-    const { name, size } = this.file;
-    const done = status === "complete";
-    const s = this.sender ?? { sent, received: sent, durable: done ? size : 0, bytesPerSecond: 0, phase: done ? "done" : "sending" };
-    return {
-      ref, name, size, status, paused,
-      uploadName: slot,
-      mode: this.sender || !this.started ? "socket" : "presigned",
-      phase: s.phase,
-      progress: done ? 100 : Math.min(99, Math.floor((s.received / size) * 100) || 0),
-      sent: s.sent,
-      stored: s.durable,
-      bytesPerSecond: s.bytesPerSecond,
-      secondsLeft: s.bytesPerSecond ? Math.ceil((size - s.received) / s.bytesPerSecond) : null,
-    };
+    return this.#transfer.progress;
+  }
+  get removing() {
+    return this.#transfer.removing;
+  }
+  get taken() {
+    return this.#transfer.taken;
+  }
+  get done() {
+    return this.#transfer.done;
   }
 
   async *[Symbol.asyncIterator]() {
     for (;;) {
-      const next = this.#next;
+      const { next } = this.#transfer;
       yield this.progress;
       if (this.ended) return;
       await next;
@@ -96,15 +77,18 @@ export class Upload {
   }
 
   pause() {
-    this.#owner.pause(this.ref);
+    this.#transfer.driver.pause(this.#transfer, true);
   }
   resume() {
-    this.#owner.resume(this.ref);
+    this.#transfer.driver.pause(this.#transfer, false);
   }
   cancel() {
-    this.#owner.cancel(this.ref);
+    this.#transfer.driver.cancel(this.#transfer);
   }
   retry() {
-    this.#owner.retry(this);
+    this.#transfer.driver.retry(this.#transfer);
+  }
+  remove() {
+    this.#transfer.driver.remove(this.#transfer);
   }
 }

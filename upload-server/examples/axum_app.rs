@@ -17,7 +17,7 @@ const PAGE: &str = r#"<!doctype html>
   <span dj-upload-preview="avatar"></span>
   <div dj-upload-progress="avatar"></div>
   <button>Save</button>
-  <output></output>
+  <output><template>Saved <b dj-value="saved"></b> for <b dj-value="name"></b></template></output>
 </form>
 <button dj-click="forget" data-end="jpg">Forget the JPEG</button>
 <p dj-result="forget"></p>"#;
@@ -35,7 +35,8 @@ pub(crate) fn app(dir: &Path) -> Result<(Router, Uploads), BuildError> {
                 for entry in &entries {
                     let name = entry.safe_client_name();
                     let end = if name.ends_with("png") { "png" } else { "jpg" };
-                    entry.persist(avatars.join(format!("avatar.{end}"))).await?;
+                    let target = avatars.join(format!("avatar.{end}"));
+                    entry.persist_replacing(target).await?;
                 }
                 let name = event.params.get("name");
                 Ok(json!({ "saved": entries.len(), "name": name }))

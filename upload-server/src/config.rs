@@ -4,22 +4,28 @@
 //! `UPLOAD_SLOTS__VIDEO__MAX_FILE_SIZE=1GiB`.
 //! Without a file everything has a default, and the slots are those of the demo page.
 
+mod auth;
+mod deciding;
+mod doors;
 mod error;
 mod hooks;
+mod limits;
+mod listen;
 mod open;
 mod s3;
 mod secret;
 mod size;
 mod slots;
+mod state;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod time;
 
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use figment::{
@@ -29,17 +35,25 @@ use figment::{
 use serde::Deserialize;
 use upload_core::SessionLimits;
 
+pub use auth::{AuthConfig, ForwardConfig, JwtConfig};
+pub use deciding::{DecidingHookConfig, Moments, WithoutAnswer};
+pub use doors::DoorKind;
 pub use error::ConfigError;
 pub use hooks::{HookConfig, WebhookConfig};
+pub use limits::LimitsConfig;
+pub use listen::{Bound, Listeners, TlsConfig};
 pub use open::Server;
-#[cfg(feature = "presign")]
-pub(crate) use s3::is_prefix;
 pub use s3::{ObjectStoreConfig, S3Config};
 pub use secret::Secret;
 pub use size::Size;
-pub use slots::{SlotConfig, WriterKind};
+pub use slots::{ActiveContentKind, SlotConfig, WriterKind};
+pub use state::{StateConfig, StoreKind};
+pub use time::Time;
 
-use crate::{identity::SECRET_BYTES_MIN, origin::Origins, shared::Limits};
+use crate::{
+    http::{allowed_hosts::AllowedHosts, demo::DemoSlot, forwarded::Proxies, origin::Origins},
+    server::limits::Limits,
+};
 
 /// Beginning of the variables that override the file.
 const ENV_PREFIX: &str = "UPLOAD_";
@@ -51,6 +65,9 @@ const ENV_CONFIG: &str = "config";
 /// service named `upload` or `upload-server`.
 const ENV_FOREIGN: &[&str] = &["service_", "port", "server_"];
 
+/// What is left free by default, for files that have begun: 16 MiB.
+const MIN_FREE: u64 = 16 * 1024 * 1024;
+
 /// Everything the ready server can be told; unknown keys are errors.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -58,22 +75,40 @@ const ENV_FOREIGN: &[&str] = &["service_", "port", "server_"];
 pub struct Config {
     /// Where the server listens.
     pub listen: SocketAddr,
+    /// A socket of the file system to listen on besides, for a proxy on this machine, whose `X-Forwarded-*` are then believed where `trusted_proxies` names any.
+    pub listen_socket: Option<PathBuf>,
     /// Where `/metrics` and `/healthz` are, if not beside everything else.
     pub admin_listen: Option<SocketAddr>,
     /// Finished files, as `<slot>/<uuid>-<safe name>`.
     pub data_dir: PathBuf,
     /// Files under way; by default `<data_dir>/.tmp`.
     pub temp_dir: Option<PathBuf>,
+    /// What has to be free on the file system of unfinished files before a file begins; uploads receive `storage_full` below it, and wait where they can be resumed.
+    pub min_free: Size,
+    /// The room that unfinished files may take together, those included whose client is away; beyond it none begins and none grows, and uploads receive `storage_full`. No limit by default.
+    pub max_unfinished_bytes: Option<Size>,
     /// Where the embedded store and the calls of hooks are, one server's alone; by default `<data_dir>/.state`.
     pub state_dir: Option<PathBuf>,
     /// Pages that may connect: none for the same host, `"*"` for any (PROTOCOL CONN-1).
     pub allowed_origins: Vec<String>,
     /// Whether a request without `Origin` is refused.
     pub require_origin: bool,
-    /// Whether `X-Forwarded-Proto` comes from a proxy and may be believed.
+    /// Whether `X-Forwarded-Proto` comes from a single proxy and may be believed.
     pub trust_proxy: bool,
+    /// Addresses and networks of proxies whose `X-Forwarded-*` are believed, however many follow each other; replaces `trust_proxy`.
+    pub trusted_proxies: Vec<String>,
+    /// Names the server answers to, besides IP addresses and `localhost`, others get 421; by default any, but none on loopback without `allowed_origins`, `trust_proxy` and `trusted_proxies` (PROTOCOL CONN-1).
+    pub allowed_hosts: Vec<String>,
+    /// Where clients find the routes, such as `https://example.org/uploads`, for those that need whole addresses of HTTP uploads; by default they are paths.
+    pub public_url: Option<String>,
+    /// Where browsers go whose form is stored, such as `/thanks`; by default they receive JSON.
+    pub form_redirect: Option<String>,
+    /// Whether an HTTP upload without an owner belongs to all who know its address; by default exactly where nobody signs in.
+    pub capability_urls: Option<bool>,
     /// What cookies are signed with, at least 32 bytes; made and kept in `data_dir` when absent.
     pub secret: Option<Secret>,
+    /// Secrets of before: cookies that were signed with them are still read, and issued anew.
+    pub previous_secrets: Vec<Secret>,
     /// Whether the demo page is at `/`; by default exactly when no slots are named.
     pub demo: Option<bool>,
     /// Payload bytes of all connections that may wait for writers.
@@ -84,34 +119,60 @@ pub struct Config {
     pub state: StateConfig,
     /// Times and bounds.
     pub limits: LimitsConfig,
+    /// Certificate and key of a server that speaks TLS itself; absent: a proxy does, or none.
+    pub tls: Option<TlsConfig>,
+    /// How visitors sign in; absent: every visitor is somebody, by a signed cookie.
+    pub auth: Option<AuthConfig>,
     /// S3's events; absent: they are not taken.
     pub webhook: Option<WebhookConfig>,
+    /// Who decides about uploads before they begin and before they are complete.
+    pub deciding_hook: Option<DecidingHookConfig>,
     /// Who is told of stored files and created objects.
     pub hooks: Vec<HookConfig>,
     /// The slots by name; none for those of the demo page.
     pub slots: BTreeMap<String, SlotConfig>,
+    /// A warning about the file itself.
+    #[serde(skip)]
+    file_warning: Option<String>,
+    /// Whether neither slots nor the demo were asked for.
+    #[serde(skip)]
+    is_unnamed: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            listen_socket: None,
             admin_listen: None,
             data_dir: PathBuf::from("./uploads"),
             temp_dir: None,
+            min_free: Size(MIN_FREE),
+            max_unfinished_bytes: None,
             state_dir: None,
             allowed_origins: Vec::new(),
             require_origin: false,
             trust_proxy: false,
+            trusted_proxies: Vec::new(),
+            allowed_hosts: Vec::new(),
+            public_url: None,
+            form_redirect: None,
+            capability_urls: None,
             secret: None,
+            previous_secrets: Vec::new(),
             demo: None,
             buffer_budget: Size(Limits::default().buffer_budget),
             durability: DurabilityKind::Process,
             state: StateConfig::default(),
             limits: LimitsConfig::default(),
+            tls: None,
+            auth: None,
             webhook: None,
+            deciding_hook: None,
             hooks: Vec::new(),
             slots: BTreeMap::new(),
+            file_warning: None,
+            is_unnamed: false,
         }
     }
 }
@@ -133,22 +194,84 @@ impl Config {
             }
             figment = figment.merge(Toml::file_exact(file));
         }
+        let file_warning = file.and_then(|file| secret::exposed(file, &figment));
         let env = Env::prefixed(ENV_PREFIX)
             .filter(|name| is_key(name.as_str()))
             .split("__");
-        Self::read(&secret::with_text_of(figment.merge(&env), &env))
+        let config = Self::read(&secret::with_text_of(figment.merge(&env), &env))?;
+        Ok(Self {
+            file_warning,
+            ..config
+        })
     }
 
     fn read(figment: &Figment) -> Result<Self, ConfigError> {
         let mut config: Self = figment.extract()?;
+        config.is_unnamed = config.slots.is_empty() && config.demo != Some(true);
         config.fill();
         config.check()?;
         Ok(config)
     }
 
+    /// Returns the demo: its page and its slots, and nothing else that is not by default.
+    pub fn demo() -> Self {
+        let mut config = Self::default();
+        config.fill();
+        config
+    }
+
+    /// Listens there instead.
+    ///
+    /// # Errors
+    ///
+    /// No slot is named, and others than this machine could come in.
+    pub fn listen_on(&mut self, address: SocketAddr) -> Result<(), ConfigError> {
+        self.listen = address;
+        self.check_openness()
+    }
+
+    /// Slots that were not named are for trying, on this machine.
+    fn check_openness(&self) -> Result<(), ConfigError> {
+        if self.is_unnamed && !self.listen.ip().to_canonical().is_loopback() {
+            let why = "none is named, and others than this machine reach listen; name one, or say \
+                demo = true for those of the demo page";
+            return Err(ConfigError::invalid("slots", why));
+        }
+        Ok(())
+    }
+
+    /// Returns what the configuration says and probably does not mean, a line each that names the key.
+    pub fn warnings(&self) -> Vec<String> {
+        let slots = self.slots.iter();
+        let file = self.file_warning.iter().cloned();
+        file.chain(slots.flat_map(|(name, slot)| {
+            let warnings = slot.warnings().into_iter();
+            warnings.map(move |(key, text)| format!("slots.{name}.{key}: {text}"))
+        }))
+        .collect()
+    }
+
     /// Returns whether the demo page is at `/`.
     pub fn has_demo(&self) -> bool {
         self.demo.unwrap_or(false)
+    }
+
+    /// Returns what the demo page shows of each slot.
+    pub fn demo_slots(&self) -> Vec<DemoSlot> {
+        slots::shown(&self.slots)
+    }
+
+    /// Returns the names that the server answers to; `None` where it answers to any.
+    ///
+    /// On loopback, where no hosts, pages or proxies are configured, only this machine is meant to come
+    /// in, so it answers to its own addresses.
+    pub(crate) fn host_rule(&self) -> Option<&[String]> {
+        let is_open = !self.allowed_origins.is_empty()
+            || self.trust_proxy
+            || !self.trusted_proxies.is_empty()
+            || !self.listen.ip().is_loopback();
+        let rules = !self.allowed_hosts.is_empty() || !is_open;
+        rules.then_some(&self.allowed_hosts)
     }
 
     /// Settles what depends on other keys.
@@ -163,33 +286,37 @@ impl Config {
         let invalid = |key: &str, why: &dyn ToString| ConfigError::invalid(key, why.to_string());
         Origins::new(&self.allowed_origins, self.require_origin)
             .map_err(|error| invalid("allowed_origins", &error))?;
-        if self
-            .secret
-            .as_ref()
-            .is_some_and(|secret| secret.0.len() < SECRET_BYTES_MIN)
-        {
-            let why = format!("needs at least {SECRET_BYTES_MIN} bytes");
-            return Err(invalid("secret", &why));
+        Proxies::new(&self.trusted_proxies, self.trust_proxy)
+            .map_err(|error| invalid("trusted_proxies", &error))?;
+        AllowedHosts::new(&self.allowed_hosts).map_err(|error| invalid("allowed_hosts", &error))?;
+        if let Some(secret) = &self.secret {
+            secret.check("secret")?;
+        }
+        for secret in &self.previous_secrets {
+            secret.check("previous_secrets")?;
         }
         if self.admin_listen == Some(self.listen) {
             return Err(invalid("admin_listen", &"is the same as listen"));
         }
+        self.check_openness()?;
         self.limits.check()?;
+        if let Some(auth) = &self.auth {
+            auth.check()?;
+        }
         if let Some(webhook) = &self.webhook {
             webhook.check()?;
+        }
+        if let Some(hook) = &self.deciding_hook {
+            hook.check()?;
         }
         hooks::check(&self.hooks)?;
         for (name, slot) in &self.slots {
             slot.check(name)?;
             let store = slot.store.unwrap_or(self.state.store);
-            if store == StoreKind::Redis {
-                self.state.check_redis()?;
-            }
+            self.state.check(store)?;
         }
-        if self.state.store == StoreKind::Redis {
-            self.state.check_redis()?;
-        }
-        if self.state.ttl_seconds == 0 {
+        self.state.check(self.state.store)?;
+        if self.state.ttl_seconds.whole_seconds() == 0 {
             return Err(invalid("state.ttl_seconds", &"must be at least 1"));
         }
         Ok(())
@@ -199,25 +326,30 @@ impl Config {
     pub fn limits(&self) -> Limits {
         let limits = &self.limits;
         let defaults = Limits::default();
-        let ttl = Duration::from_secs(self.state.ttl_seconds);
+        let ttl = self.state.ttl_seconds.0;
         Limits {
             session: SessionLimits {
                 max_uploads_per_owner: limits.max_uploads_per_owner,
                 max_bytes_per_owner: limits.max_bytes_per_owner.map(|bytes| bytes.0),
-                idle_upload: Duration::from_secs(limits.idle_upload_seconds),
-                first_message: Duration::from_secs(limits.first_message_seconds),
-                ping_interval: Duration::from_secs(limits.ping_seconds),
+                idle_upload: limits.idle_upload_seconds.0,
+                bytes_per_second_min: limits.min_speed.0,
+                unfinished_max: Some(limits.max_age.0),
+                first_message: limits.first_message_seconds.0,
+                ping_interval: limits.ping_seconds.0,
                 max_refused_per_minute: limits.max_refused_per_minute,
                 record_ttl: ttl,
+                lease_ttl: defaults.session.lease_ttl.min(ttl),
                 ..defaults.session
             },
             max_connections: limits.max_connections,
+            max_visits: limits.max_visits,
+            rates: limits.rates(),
             max_uploads: limits.max_uploads.unwrap_or(defaults.max_uploads),
-            handshake: Duration::from_secs(limits.handshake_seconds),
+            handshake: limits.handshake_seconds.0,
             checksum: limits.checksum,
             buffer_budget: self.buffer_budget.0,
             parked_for: defaults.parked_for.min(ttl),
-            sweep_interval: Duration::from_secs(limits.sweep_seconds),
+            sweep_interval: limits.sweep_seconds.0,
             ..defaults
         }
     }
@@ -238,125 +370,4 @@ pub enum DurabilityKind {
     Process,
     /// Bytes survive the loss of power.
     Disk,
-}
-
-/// The kinds of store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StoreKind {
-    /// In the process; a restart loses it.
-    Memory,
-    /// In a file in `state_dir`.
-    Embedded,
-    /// In Redis, shared by several servers.
-    Redis,
-}
-
-/// `[state]`: where resume records live, and how long.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-pub struct StateConfig {
-    /// The store of slots that name none.
-    pub store: StoreKind,
-    /// Where Redis is; kept out of debug output, since it may hold a password.
-    pub redis_url: Option<Secret>,
-    /// Seconds a record lives without progress (PROTOCOL RESUME-8).
-    pub ttl_seconds: u64,
-}
-
-impl Default for StateConfig {
-    fn default() -> Self {
-        Self {
-            store: StoreKind::Embedded,
-            redis_url: None,
-            ttl_seconds: 3600,
-        }
-    }
-}
-
-impl StateConfig {
-    fn check_redis(&self) -> Result<(), ConfigError> {
-        if cfg!(not(feature = "redis")) {
-            let why = "\"redis\" needs a build with the feature \"redis\"";
-            return Err(ConfigError::invalid("state.store", why));
-        }
-        if self.redis_url.is_none() {
-            let why = "is needed for the store \"redis\"";
-            return Err(ConfigError::invalid("state.redis_url", why));
-        }
-        Ok(())
-    }
-}
-
-/// `[limits]`: times and bounds (PROTOCOL section 10).
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-pub struct LimitsConfig {
-    /// WebSocket connections at a time.
-    pub max_connections: usize,
-    /// Uploads of all owners at a time, beyond which registrations are told to come later; by default three quarters of the files that the process may have open.
-    pub max_uploads: Option<u32>,
-    /// Uploads of one owner over all connections.
-    pub max_uploads_per_owner: u32,
-    /// Declared bytes of those uploads together; no limit by default.
-    pub max_bytes_per_owner: Option<Size>,
-    /// Seconds an upload may stand still while it has credit.
-    pub idle_upload_seconds: u64,
-    /// Seconds from connecting to the whole request.
-    pub handshake_seconds: u64,
-    /// Seconds from the upgrade to the first message.
-    pub first_message_seconds: u64,
-    /// Seconds between pings.
-    pub ping_seconds: u64,
-    /// Refused frames and messages in one minute before a connection is closed.
-    pub max_refused_per_minute: u32,
-    /// Seconds between removals of what expired.
-    pub sweep_seconds: u64,
-    /// Whether CRC32C of whole files is computed and checked (PROTOCOL COMPLETE-2).
-    pub checksum: bool,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        let limits = Limits::default();
-        let session = limits.session;
-        Self {
-            max_connections: limits.max_connections,
-            max_uploads: None,
-            max_uploads_per_owner: session.max_uploads_per_owner,
-            max_bytes_per_owner: None,
-            idle_upload_seconds: session.idle_upload.as_secs(),
-            handshake_seconds: limits.handshake.as_secs(),
-            first_message_seconds: session.first_message.as_secs(),
-            ping_seconds: session.ping_interval.as_secs(),
-            max_refused_per_minute: session.max_refused_per_minute,
-            sweep_seconds: limits.sweep_interval.as_secs(),
-            checksum: limits.checksum,
-        }
-    }
-}
-
-impl LimitsConfig {
-    fn check(&self) -> Result<(), ConfigError> {
-        let least_one = [
-            ("max_connections", self.max_connections as u64),
-            ("max_uploads", self.max_uploads.unwrap_or(1).into()),
-            ("max_uploads_per_owner", self.max_uploads_per_owner.into()),
-            ("idle_upload_seconds", self.idle_upload_seconds),
-            ("handshake_seconds", self.handshake_seconds),
-            ("first_message_seconds", self.first_message_seconds),
-            ("ping_seconds", self.ping_seconds),
-            ("max_refused_per_minute", self.max_refused_per_minute.into()),
-            ("sweep_seconds", self.sweep_seconds),
-        ];
-        match least_one.iter().find(|(_, value)| *value == 0) {
-            Some((key, _)) => Err(ConfigError::invalid(
-                &format!("limits.{key}"),
-                "must be at least 1",
-            )),
-            None => Ok(()),
-        }
-    }
 }

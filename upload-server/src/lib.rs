@@ -33,7 +33,11 @@
 //! after the restart.
 //!
 //! `axum::serve` waits for ever for a client's request; [`serve`] does not.
-//! The ready binary is [`config`] and [`serve`] put together.
+//! The ready binary is [`config`] and [`serve`] put together, behind the default feature `cli`; an
+//! application does without it: `default-features = false`.
+//!
+//! What the signatures name of the other crates comes along: [`proto`], [`stores`], [`validate`] and
+//! [`writers`].
 
 // What a peer sends reaches this code: nothing in it may be able to panic.
 #![cfg_attr(
@@ -50,65 +54,74 @@
 )]
 
 mod app;
-mod assets;
-mod bodies;
-mod budget;
+#[cfg(feature = "cli")]
+mod auth;
+#[cfg(feature = "cli")]
 pub mod config;
-mod descriptors;
+mod connection;
 mod driver;
-mod entries;
-mod events;
-mod guides;
-#[cfg(test)]
-mod held_up;
-mod hooks;
 mod http;
-mod hub;
-mod identity;
 mod metrics;
-mod mount;
-mod options;
-mod origin;
-mod pace;
-mod patience;
+mod outbox;
+mod outgoing;
 #[cfg(feature = "presign")]
 mod presign;
-mod reaper;
-mod router;
-mod s3_events;
-mod secret;
-mod session;
-mod shared;
-mod shutdown;
-mod signature;
-mod slot;
-mod socket;
-mod status;
-#[cfg(all(feature = "testing", feature = "presign"))]
-#[doc(hidden)]
-pub mod testing;
-mod upgrade;
-mod uploads;
+mod server;
+mod slots;
+mod test_support;
+mod text;
 
-pub use descriptors::raise_open_files;
-pub use entries::UploadedEntry;
-pub use events::{EventContext, HandlerError, UploadsHandle};
-pub use hooks::{HookError, journal::JournalOpenError};
-pub use http::serve;
-pub use identity::Unauthenticated;
-pub use metrics::Prometheus;
-pub use mount::Mount;
-pub use options::{CHUNK_BYTES_MAX, SLOT_NAME_BYTES_MAX, SlotError, SlotOptions};
-pub use origin::BadOrigin;
+pub use self::app::{
+    argument::{Argument, FromCall, Params, ViaCall, ViaParts},
+    build_error::BuildError,
+    builder::UploadsBuilder,
+    entries::{Entries, LendError, Submitted},
+    handler::{Arguments, Handler},
+    mount::{ConnectionSlots, Mount},
+    owner::{AsOwner, Owner},
+    reply::EventReply,
+    slot_options::{CHUNK_BYTES_MAX, SLOT_NAME_BYTES_MAX, SlotError, SlotOptions},
+    uploads::{NotifyError, Uploads},
+};
+#[cfg(feature = "doors")]
+pub use self::http::doors::refusal::Door;
+pub use self::http::{
+    allowed_hosts::BadHost,
+    files::StoredFile,
+    forwarded::BadProxy,
+    identity::Unauthenticated,
+    listener::serve,
+    origin::BadOrigin,
+    s3_events::ObjectCreated,
+    visitor::{SignIn, Visitor},
+};
+#[cfg(feature = "cli")]
+pub use self::http::{demo::DemoSlot, forwarded::is_local};
+#[cfg(feature = "cli")]
+pub use self::metrics::prometheus::Prometheus;
+pub use self::outbox::journal::JournalOpenError;
 #[cfg(feature = "presign")]
-pub use presign::{
+pub use self::presign::{
     AwsCredentials, PRESIGNED_BYTES_MAX, PresignConfig, PresignError, PresignedPut, Presigner,
     SignError,
 };
-pub use reaper::Swept;
-pub use s3_events::ObjectCreated;
-pub use shared::Limits;
-pub use shutdown::terminated;
-pub use slot::{AuthorizeRequest, BoxFuture, CompletedEntry, Slot};
-pub use upload_core::Moment;
-pub use uploads::{BuildError, Uploads, UploadsBuilder};
+#[cfg(feature = "cli")]
+pub use self::server::reaper::SweepReport;
+pub use self::server::{
+    limits::Limits, open_files::raise_open_files, rates::RateLimits, shutdown::terminated,
+};
+pub use self::slots::{
+    answer::{Authorization, HandlerError, IntoHandlerError},
+    entry::UploadedEntry,
+    events::{EventContext, UploadsHandle},
+    lent::LentUpload,
+    slot::{AuthorizeRequest, CompletedEntry},
+    waiting::{TakeError, WaitingUpload},
+};
+#[cfg(feature = "testing")]
+pub use self::test_support::testing;
+pub use upload_core::{Moment, SessionLimits};
+pub use {
+    upload_proto as proto, upload_stores as stores, upload_validate as validate,
+    upload_writers as writers,
+};

@@ -1,13 +1,14 @@
-//! What the server counts, and how Prometheus reads it.
+//! What the server counts.
+
+#[cfg(feature = "cli")]
+pub(crate) mod prometheus;
 
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use metrics::{
-    Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
-    histogram,
-};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use upload_core::{Entry, EntryStatus};
+use upload_proto::Code;
 
 /// Open WebSocket connections.
 const CONNECTIONS: &str = "upload_connections";
@@ -15,6 +16,13 @@ const CONNECTIONS: &str = "upload_connections";
 const CONNECTIONS_TOTAL: &str = "upload_connections_total";
 /// Handshakes refused since the start, by HTTP status.
 const HANDSHAKES_REFUSED_TOTAL: &str = "upload_handshakes_refused_total";
+
+#[cfg(feature = "doors")]
+/// Uploads that HTTP requests are about, or were a moment ago.
+const VISITS: &str = "upload_http_visits";
+#[cfg(feature = "doors")]
+/// HTTP requests that upload, by `door` and `status`.
+const HTTP_REQUESTS_TOTAL: &str = "upload_http_requests_total";
 
 /// How long writers took for what was received meanwhile.
 const WRITE_SECONDS: &str = "upload_write_seconds";
@@ -25,16 +33,33 @@ const SAVE_SECONDS: &str = "upload_save_seconds";
 
 /// Calls of hooks since the start, by outcome.
 const HOOK_CALLS_TOTAL: &str = "upload_hook_calls_total";
+/// Calls of hooks that are outstanding, by `hook`.
+const HOOK_CALLS_WAITING: &str = "upload_hook_calls_waiting";
 /// Calls of hooks that will never be made.
 const HOOKS_LOST_TOTAL: &str = "upload_hooks_lost_total";
 
-/// Upper bounds of the buckets of every histogram, in seconds.
-const BUCKETS_SECONDS: &[f64] = &[
-    0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-    5.0, 10.0, 30.0,
-];
-/// How often samples are put into their buckets, so that they do not pile up where nobody reads.
-const UPKEEP: Duration = Duration::from_secs(5);
+/// Bytes of messages received.
+const BYTES_RECEIVED_TOTAL: &str = "upload_bytes_received_total";
+/// Messages received, binary and text.
+const MESSAGES_RECEIVED_TOTAL: &str = "upload_messages_received_total";
+/// Payload bytes that wait for writers.
+const BUFFERED_BYTES: &str = "upload_buffered_bytes";
+#[cfg(feature = "cli")]
+/// Bytes that are free on the file system of unfinished files.
+const DISK_FREE_BYTES: &str = "upload_disk_free_bytes";
+#[cfg(feature = "cli")]
+/// Writers that are kept for clients that may come back.
+const PARKED: &str = "uploads_parked";
+/// Uploads under way on a connection.
+const UPLOADS: &str = "uploads_active";
+/// Uploads that were taken up, also again after a resume.
+const UPLOADS_STARTED_TOTAL: &str = "uploads_started_total";
+/// Uploads that left their connection, by `outcome`, `code` and `slot` (`mounted` for slots that only `mount` names).
+const UPLOADS_ENDED_TOTAL: &str = "uploads_ended_total";
+/// Frames and messages refused, by `code`.
+const REFUSED_TOTAL: &str = "upload_refused_total";
+/// Calls of a store that failed or took too long.
+const STORE_FAILURES_TOTAL: &str = "upload_store_failures_total";
 
 /// Counts a connection as open until the answer is dropped.
 pub(crate) fn connection_opened() -> OpenConnection {
@@ -50,6 +75,31 @@ impl Drop for OpenConnection {
     fn drop(&mut self) {
         gauge!(CONNECTIONS).decrement(1);
     }
+}
+
+/// Counts a visit as open until the answer is dropped.
+#[cfg(feature = "doors")]
+pub(crate) fn visit_opened() -> OpenVisit {
+    gauge!(VISITS).increment(1);
+    OpenVisit
+}
+
+/// One open visit.
+#[cfg(feature = "doors")]
+pub(crate) struct OpenVisit;
+
+#[cfg(feature = "doors")]
+impl Drop for OpenVisit {
+    fn drop(&mut self) {
+        gauge!(VISITS).decrement(1);
+    }
+}
+
+/// Counts an answer to a request that uploads.
+#[cfg(feature = "doors")]
+pub(crate) fn http_request(door: &'static str, status: StatusCode) {
+    let status = status.as_u16().to_string();
+    counter!(HTTP_REQUESTS_TOTAL, "door" => door, "status" => status).increment(1);
 }
 
 /// Counts a request for a socket that was refused.
@@ -92,61 +142,125 @@ pub(crate) fn hook_called(outcome: &'static str) {
     counter!(HOOK_CALLS_TOTAL, "outcome" => outcome).increment(1);
 }
 
+/// Notes how many calls of a hook are outstanding.
+pub(crate) fn hook_calls_waiting(hook: &str, calls: usize) {
+    let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+    gauge!(HOOK_CALLS_WAITING, "hook" => hook.to_owned()).set(f64::from(calls));
+}
+
 /// Counts calls of hooks that will never be made.
 pub(crate) fn hooks_lost(calls: usize) {
     let calls = u64::try_from(calls).unwrap_or(u64::MAX);
     counter!(HOOKS_LOST_TOTAL).increment(calls);
 }
 
-/// Reads what this process counted.
-#[derive(Clone, Debug)]
-pub struct Prometheus(PrometheusHandle);
+/// The counters a session touches for every message, looked up once.
+pub(crate) struct ConnectionMetrics {
+    received_bytes: Counter,
+    received_messages: Counter,
+    buffered_bytes: Gauge,
+    /// What of the gauge is this session's.
+    buffered: u64,
+}
 
-impl Prometheus {
-    /// Becomes the recorder of this process; once per process.
-    ///
-    /// # Errors
-    ///
-    /// The process has a recorder already.
-    pub fn install() -> Result<Self, BuildError> {
-        let handle = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), BUCKETS_SECONDS)?
-            .install_recorder()?;
-        describe_gauge!(CONNECTIONS, Unit::Count, "open WebSocket connections");
-        describe_counter!(
-            CONNECTIONS_TOTAL,
-            Unit::Count,
-            "WebSocket connections opened"
-        );
-        describe_counter!(
-            HANDSHAKES_REFUSED_TOTAL,
-            Unit::Count,
-            "handshakes refused, by status"
-        );
-        describe_histogram!(WRITE_SECONDS, Unit::Seconds, "time of a writer's write");
-        describe_histogram!(CLOSE_SECONDS, Unit::Seconds, "time to finish a file");
-        describe_histogram!(SAVE_SECONDS, Unit::Seconds, "time to save a record");
-        describe_counter!(HOOK_CALLS_TOTAL, Unit::Count, "calls of hooks, by outcome");
-        describe_counter!(
-            HOOKS_LOST_TOTAL,
-            Unit::Count,
-            "calls of hooks that are never made"
-        );
-        Ok(Self(handle))
-    }
+/// The counters a session touches for every upload, looked up once.
+pub(crate) struct UploadMetrics {
+    active: Gauge,
+    started: Counter,
+}
 
-    /// Returns everything as Prometheus text.
-    pub fn render(&self) -> String {
-        self.0.run_upkeep();
-        self.0.render()
-    }
-
-    /// Tidies up every few seconds, for ever; without it, what is measured piles up until it is read.
-    pub async fn keep_up(self) {
-        let mut ticks = tokio::time::interval(UPKEEP);
-        loop {
-            ticks.tick().await;
-            self.0.run_upkeep();
+impl UploadMetrics {
+    pub(crate) fn new() -> Self {
+        Self {
+            active: gauge!(UPLOADS),
+            started: counter!(UPLOADS_STARTED_TOTAL),
         }
     }
+
+    /// Counts an upload as under way.
+    pub(crate) fn attached(&self) {
+        self.active.increment(1);
+        self.started.increment(1);
+    }
+
+    /// Counts an upload as under way no more.
+    pub(crate) fn left(&self) {
+        self.active.decrement(1);
+    }
+}
+
+impl ConnectionMetrics {
+    pub(crate) fn new() -> Self {
+        Self {
+            received_bytes: counter!(BYTES_RECEIVED_TOTAL),
+            received_messages: counter!(MESSAGES_RECEIVED_TOTAL),
+            buffered_bytes: gauge!(BUFFERED_BYTES),
+            buffered: 0,
+        }
+    }
+
+    /// Counts messages of together `bytes`.
+    pub(crate) fn received(&self, messages: u64, bytes: u64) {
+        self.received_messages.increment(messages);
+        self.received_bytes.increment(bytes);
+    }
+
+    /// Says how many payload bytes the session buffers now.
+    pub(crate) fn buffered(&mut self, bytes: u64) {
+        if bytes != self.buffered {
+            #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+            self.buffered_bytes
+                .increment(bytes as f64 - self.buffered as f64);
+            self.buffered = bytes;
+        }
+    }
+}
+
+impl Drop for ConnectionMetrics {
+    fn drop(&mut self) {
+        self.buffered(0);
+    }
+}
+
+/// Notes how much is free on the disk, and how many writers are parked.
+#[cfg(feature = "cli")]
+pub(crate) fn stand(disk_free: Option<u64>, parked: usize) {
+    if let Some(bytes) = disk_free {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        gauge!(DISK_FREE_BYTES).set(bytes as f64);
+    }
+    let parked = u32::try_from(parked).unwrap_or(u32::MAX);
+    gauge!(PARKED).set(f64::from(parked));
+}
+
+/// Counts an upload that ended.
+pub(crate) fn ended(entry: &Entry, slot: &str) {
+    let (outcome, code) = match entry.status {
+        EntryStatus::Complete => ("complete", ""),
+        EntryStatus::Cancelled => ("cancelled", Code::Cancelled.as_str()),
+        EntryStatus::Failed(code) => ("failed", code.as_str()),
+        EntryStatus::Uploading => ("detached", ""),
+    };
+    count_end(outcome, code, slot);
+}
+
+/// Counts an upload that left and can be resumed.
+pub(crate) fn detached(code: Option<Code>, slot: &str) {
+    count_end("detached", code.map_or("", Code::as_str), slot);
+}
+
+/// Counts a refused frame or message.
+pub(crate) fn refused(code: Code) {
+    counter!(REFUSED_TOTAL, "code" => code.as_str()).increment(1);
+}
+
+/// Counts a store call that failed.
+pub(crate) fn store_failed() {
+    counter!(STORE_FAILURES_TOTAL).increment(1);
+}
+
+fn count_end(outcome: &'static str, code: &'static str, slot: &str) {
+    let slot = slot.to_owned();
+    counter!(UPLOADS_ENDED_TOTAL, "outcome" => outcome, "code" => code, "slot" => slot)
+        .increment(1);
 }

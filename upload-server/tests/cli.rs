@@ -2,13 +2,20 @@
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::TcpStream,
     path::Path,
-    process::{Command, Output},
+    process::{Child, Command, Output},
+    thread,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 
-fn run(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
+/// Longest time the binary may take to answer.
+const START_MAX: Duration = Duration::from_secs(60);
+
+fn command(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_upload-server"));
     // Variables of whoever runs the tests are not part of them.
     for (name, _) in std::env::vars_os() {
@@ -19,10 +26,13 @@ fn run(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
             command.env_remove(name);
         }
     }
+    command.current_dir(dir);
     command
-        .current_dir(dir)
-        .args(args)
-        .envs(env.iter().copied());
+}
+
+fn run(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
+    let mut command = command(dir);
+    command.args(args).envs(env.iter().copied());
     command.output().expect("the binary runs")
 }
 
@@ -57,17 +67,19 @@ fn check_config_shows_the_demo_and_makes_nothing() {
 #[test]
 fn check_config_lists_hooks_and_the_webhook() {
     let dir = dir();
-    let config = "[webhook]\nsecret = \"of the webhook\"\n\
-        [[hooks]]\nurl = \"http://127.0.0.1:7000/uploaded?token=t0ken\"\nsecret = \"of the hook\"\n\
-        [[hooks]]\nurl = \"http://other.example/x\"\nsecret = \"of the other\"\n";
+    let config = "[webhook]\nsecret = \"of the webhook, which has 32 bytes\"\n\
+        [deciding_hook]\nurl = \"http://decides.example/may?token=t0ken\"\nsecret = \"of the decider, which has 32 bytes\"\n\
+        [[hooks]]\nurl = \"http://127.0.0.1:7000/uploaded?token=t0ken\"\nsecret = \"of the hook, which has 32 bytes or more\"\n\
+        [[hooks]]\nurl = \"http://other.example/x\"\nsecret = \"of the other, which has 32 bytes or more\"\n";
     fs::write(dir.path().join("uploads.toml"), config).expect("written");
     let checked = run(dir.path(), &["check-config", "-c", "uploads.toml"], &[]);
     let out = text(&checked.stdout);
     assert!(checked.status.success(), "{}", text(&checked.stderr));
     for line in [
         "webhook   at /webhooks/s3",
-        "hook      http://127.0.0.1:7000/uploaded\n",
-        "hook      http://other.example/x\n",
+        "decides   http://decides.example\n",
+        "hook      http://127.0.0.1:7000\n",
+        "hook      http://other.example\n",
     ] {
         assert!(out.contains(line), "{out}");
     }
@@ -82,7 +94,7 @@ fn a_secret_of_digits_is_a_secret() {
     let check = |env: &[(&str, &str)]| run(dir.path(), &["check-config"], env);
     let digits = "0".repeat(31);
     let good = check(&[
-        ("UPLOAD_WEBHOOK__SECRET", "123456"),
+        ("UPLOAD_WEBHOOK__SECRET", &format!("{digits}8")),
         ("UPLOAD_SECRET", &format!("{digits}7")),
     ]);
     assert!(good.status.success(), "{}", text(&good.stderr));
@@ -101,13 +113,13 @@ fn a_secret_of_digits_is_a_secret() {
 
 /// Without a listener of its own, `/metrics` stands beside the uploads.
 #[test]
-fn open_metrics_are_warned_of() {
+fn metrics_without_a_listener_of_their_own_are_for_this_machine() {
     let dir = dir();
     let check = |env: &[(&str, &str)]| text(&run(dir.path(), &["check-config"], env).stdout);
     let open = check(&[]);
-    assert!(open.contains("warning   /metrics "), "{open}");
+    assert!(open.contains("/metrics for this machine only"), "{open}");
     let apart = check(&[("UPLOAD_ADMIN_LISTEN", "127.0.0.1:9")]);
-    assert!(!apart.contains("warning"), "{apart}");
+    assert!(!apart.contains("for this machine only"), "{apart}");
 }
 
 #[test]
@@ -186,14 +198,118 @@ fn resume_8_gc_runs_without_a_server() {
     }
 }
 
+/// A server on a port of its own; killed when dropped.
+struct Running {
+    child: Child,
+    port: u16,
+}
+
+impl Running {
+    /// Starts with a file of configuration, and waits until the server answers.
+    fn start(dir: &Path, config: &Path) -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0");
+        let port = port.expect("a port").local_addr().expect("it").port();
+        let log = fs::File::create(dir.join("log")).expect("a file");
+        let listen = format!("127.0.0.1:{port}");
+        let child = command(dir)
+            .arg("--config")
+            .arg(config)
+            .env("UPLOAD_LISTEN", &listen)
+            .env("UPLOAD_WEBHOOK__SECRET", "0123456789abcdef0123456789abcdef")
+            .env("AWS_ACCESS_KEY_ID", "key")
+            .env("AWS_SECRET_ACCESS_KEY", "secret")
+            .stdout(log.try_clone().expect("a handle"))
+            .stderr(log)
+            .spawn()
+            .expect("the binary runs");
+        let mut running = Self { child, port };
+        let began = Instant::now();
+        while running.ask("/healthz").is_none() {
+            let log = fs::read_to_string(dir.join("log")).unwrap_or_default();
+            let runs = matches!(running.child.try_wait(), Ok(None));
+            assert!(runs && began.elapsed() < START_MAX, "{log}");
+            thread::sleep(Duration::from_millis(10));
+        }
+        running
+    }
+
+    /// Returns the answer to a request.
+    fn ask(&self, path: &str) -> Option<String> {
+        let mut socket = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).ok()?;
+        answer.starts_with("HTTP/1.1 200 ").then_some(answer)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// RESUME-8: beside a server that has the store open, `gc` leaves it to that server, and has not failed.
+#[test]
+fn resume_8_gc_runs_beside_a_server() {
+    let dir = dir();
+    let config = dir.path().join("uploads.toml");
+    fs::write(&config, "[slots.a]\nresumable = true\n").expect("written");
+    let running = Running::start(dir.path(), &config);
+    let swept = run(dir.path(), &["-c", "uploads.toml", "gc"], &[]);
+    let out = text(&swept.stdout);
+    assert!(swept.status.success(), "{out}{}", text(&swept.stderr));
+    assert!(
+        out.contains("the server that runs removes expired records"),
+        "{out}"
+    );
+    // What has no labels is there before anything happens.
+    let metrics = running.ask("/metrics").expect("metrics");
+    let began = Instant::now();
+    let has_disk = |text: String| text.contains("\nupload_disk_free_bytes ");
+    while !running.ask("/metrics").is_some_and(has_disk) {
+        assert!(began.elapsed() < START_MAX, "the disk is not looked at");
+        thread::sleep(Duration::from_millis(10));
+    }
+    for line in [
+        "upload_connections 0",
+        "uploads_active 0",
+        "upload_http_visits 0",
+    ] {
+        assert!(metrics.contains(line), "{metrics}");
+    }
+}
+
+/// Every example of a configuration starts as it is.
+#[test]
+fn examples_of_configurations_start() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/deploy/examples");
+    let mut started = Vec::new();
+    for entry in fs::read_dir(examples).expect("the examples") {
+        let path = entry.expect("an entry").path();
+        let dir = dir();
+        let running = Running::start(dir.path(), &path);
+        assert!(running.ask("/readyz").is_some(), "{}", path.display());
+        started.push(path.file_name().expect("a name").to_owned());
+    }
+    started.sort();
+    assert_eq!(
+        started,
+        ["djust-like.toml", "s3-only.toml", "tusd-like.toml"]
+    );
+}
+
 #[test]
 fn send_says_what_is_wrong() {
     let dir = dir();
     fs::write(dir.path().join("a.txt"), "hello").expect("written");
-    let url = ["--url", "http://127.0.0.1:9/uploads/ws", "--slot", "a"];
+    let url = ["--url", "ftp://127.0.0.1:9/uploads/ws", "--slot", "a"];
     let bad_url = run(dir.path(), &[&["send", "a.txt"][..], &url].concat(), &[]);
     assert!(!bad_url.status.success());
-    assert!(text(&bad_url.stderr).contains("--url must be such as ws://"));
+    assert!(text(&bad_url.stderr).contains("expected such as wss://host/uploads/ws"));
 
     let url = [
         "--url",

@@ -10,6 +10,8 @@ use crate::store::UploadStateStore;
 mod conditions;
 mod expiry;
 mod keys;
+mod limits;
+mod lists;
 mod races;
 mod steps;
 mod values;
@@ -22,6 +24,11 @@ pub use expiry::{
     any_time_to_live, expired_is_missing, put_renews_the_time_to_live, sweep_leaves_the_living,
 };
 pub use keys::{odd_owners, owners_are_apart, uploads_are_apart};
+pub use limits::{
+    counts_follow_the_records, expired_is_not_counted, limits_are_per_owner_and_kind,
+    racing_creators_stop_at_the_limit,
+};
+pub use lists::{lists_give_every_record, lists_of_an_owner_give_its_records};
 pub use races::{one_racer_wins, racers_lose_no_update};
 pub use values::{
     get_returns_what_was_put, records_of_any_bytes, records_of_every_size, too_large_is_refused,
@@ -51,4 +58,10 @@ pub async fn all(store: &dyn UploadStateStore) {
     put_renews_the_time_to_live(store).await;
     any_time_to_live(store).await;
     sweep_leaves_the_living(store).await;
+    lists_of_an_owner_give_its_records(store).await;
+    lists_give_every_record(store).await;
+    counts_follow_the_records(store).await;
+    limits_are_per_owner_and_kind(store).await;
+    racing_creators_stop_at_the_limit(store).await;
+    expired_is_not_counted(store).await;
 }

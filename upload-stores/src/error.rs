@@ -1,7 +1,7 @@
 //! What can go wrong in a store.
 
 use std::error::Error as StdError;
-use std::fmt;
+use std::{fmt, io};
 
 use thiserror::Error;
 
@@ -57,6 +57,13 @@ impl StoreError {
         self
     }
 
+    /// Returns whether the store is open in another process, which serves and sweeps it meanwhile.
+    pub fn is_in_use(&self) -> bool {
+        let source = self.source.as_ref();
+        let source = source.and_then(|source| source.downcast_ref::<io::Error>());
+        source.is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Returns the kind of trouble.
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
@@ -78,6 +85,9 @@ pub enum PutError {
         /// The most a record may have, in bytes.
         limit: usize,
     },
+    /// The owner has as much as the limit of the put permits; nothing changed.
+    #[error("the owner has as much as its limit permits")]
+    OverLimit,
     /// The store is in trouble; the record may or may not have changed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -3,14 +3,15 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
+use crate::count::Counts;
 use crate::error::{PutError, StoreError, StoreErrorKind};
 use crate::key::UploadKey;
-use crate::store::{Expect, UploadStateStore, Version, Versioned};
+use crate::list::{Cursor, Page};
+use crate::store::{Expect, Put, UploadStateStore, Version, Versioned};
 
 /// Which calls a fault waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,10 @@ pub enum FaultOn {
     Put,
     /// The next delete.
     Delete,
+    /// The next list.
+    List,
+    /// The next count.
+    Count,
     /// The next sweep.
     Sweep,
 }
@@ -143,15 +148,9 @@ impl UploadStateStore for FaultyStore {
         answer
     }
 
-    async fn put(
-        &self,
-        key: &UploadKey,
-        record: &[u8],
-        expect: Expect,
-        ttl: Duration,
-    ) -> Result<Version, PutError> {
+    async fn put_with(&self, key: &UploadKey, put: Put<'_>) -> Result<Version, PutError> {
         let fault = self.before(FaultOn::Put).await?;
-        let answer = self.inner.put(key, record, expect, ttl).await;
+        let answer = self.inner.put_with(key, put).await;
         self.after(fault).await?;
         answer
     }
@@ -159,6 +158,25 @@ impl UploadStateStore for FaultyStore {
     async fn delete(&self, key: &UploadKey, expect: Expect) -> Result<(), PutError> {
         let fault = self.before(FaultOn::Delete).await?;
         let answer = self.inner.delete(key, expect).await;
+        self.after(fault).await?;
+        answer
+    }
+
+    async fn list(
+        &self,
+        owner: Option<&str>,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError> {
+        let fault = self.before(FaultOn::List).await?;
+        let answer = self.inner.list(owner, after, most).await;
+        self.after(fault).await?;
+        answer
+    }
+
+    async fn count(&self, owner: Option<&str>) -> Result<Counts, StoreError> {
+        let fault = self.before(FaultOn::Count).await?;
+        let answer = self.inner.count(owner).await;
         self.after(fault).await?;
         answer
     }
@@ -181,6 +199,8 @@ fn injected(kind: StoreErrorKind) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::memory::MemoryStore;
 

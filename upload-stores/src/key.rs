@@ -52,6 +52,17 @@ impl UploadKey {
         hex(&self.upload)
     }
 
+    /// Returns the bytes that a cursor after this key is made of.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        [self.owner.as_bytes(), self.upload.as_slice()].concat()
+    }
+
+    /// Returns the key that [`to_bytes`](Self::to_bytes) was called on.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (owner, upload) = bytes.split_last_chunk()?;
+        Self::new(str::from_utf8(owner).ok()?, *upload).ok()
+    }
+
     /// Returns a text of the owner and the upload id that no other key has.
     ///
     /// It holds only `0-9`, `a-f` and one `/`, whatever the owner holds. At most 543 bytes.
@@ -77,7 +88,8 @@ pub struct KeyError {
     pub bytes: usize,
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Returns the bytes as lower-case hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use fmt::Write;
 
     let mut text = String::with_capacity(bytes.len().saturating_mul(2));
@@ -109,6 +121,16 @@ mod tests {
         assert_ne!(text("a", 1), text("b", 1));
         assert_ne!(text("a", 1), text("a", 2));
         assert_ne!(text("", 1), text("\0", 1));
+    }
+
+    #[test]
+    fn bytes_come_back_as_the_key_they_are_of() {
+        for owner in ["", "a", "a\0", &"ü".repeat(127)] {
+            let key = UploadKey::new(owner, [7; 16]).expect("fits");
+            assert_eq!(UploadKey::from_bytes(&key.to_bytes()), Some(key));
+        }
+        assert_eq!(UploadKey::from_bytes(&[0; 15]), None);
+        assert_eq!(UploadKey::from_bytes(&[0xff; 17]), None);
     }
 
     #[test]

@@ -1,21 +1,34 @@
 //! Records in the memory of one process, for tests and for servers whose uploads need not outlive them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+use crate::count::Counts;
 use crate::error::{PutError, StoreError, StoreErrorKind};
 use crate::key::UploadKey;
-use crate::store::{Expect, UploadStateStore, Version, Versioned, check_record, ttl_millis};
+use crate::list::{Cursor, Listed, Page};
+use crate::store::{
+    Expect, Put, UploadStateStore, Version, Versioned, check_record, foreign_cursor, page_records,
+    ttl_millis,
+};
+
+mod shelf;
+
+use shelf::{Shelf, Slot, bytes_of};
 
 /// How many records a [`MemoryStore`] holds by default.
 pub const MEMORY_RECORDS_MAX: usize = 1_000_000;
 
-/// How many bytes of records a [`MemoryStore`] holds by default.
-pub const MEMORY_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// How many bytes a [`MemoryStore`] takes up by default.
+pub const MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes of memory that a [`MemoryStore`] reckons with for each record, beyond the record and the name of its
+/// owner.
+pub const MEMORY_OVERHEAD_BYTES: usize = 512;
 
 /// Expired records each put drops, so that the store shrinks without a sweep.
 const DROPS_PER_PUT: usize = 4;
@@ -25,7 +38,7 @@ const DROPS_PER_LOCK: usize = 1024;
 
 /// Keeps records in memory until they expire or the process ends.
 ///
-/// Time is tokio's monotonic clock, so tests can pause it. A store at its limit first drops what
+/// Time is tokio's monotonic clock, so tests can pause it; setting the machine's clock changes nothing. A store at its limit first drops what
 /// expired, then refuses new records as [`StoreErrorKind::Unavailable`].
 #[derive(Debug)]
 pub struct MemoryStore {
@@ -40,7 +53,9 @@ impl MemoryStore {
         Self::with_limits(MEMORY_RECORDS_MAX, MEMORY_BYTES_MAX)
     }
 
-    /// Makes an empty store for at most `records_max` records of together at most `bytes_max` bytes.
+    /// Makes an empty store for at most `records_max` records that together take up at most `bytes_max` bytes.
+    ///
+    /// A record takes up its own bytes, those of its owner's name, and [`MEMORY_OVERHEAD_BYTES`].
     pub fn with_limits(records_max: usize, bytes_max: usize) -> Self {
         Self {
             records_max,
@@ -75,37 +90,38 @@ impl Default for MemoryStore {
 impl UploadStateStore for MemoryStore {
     async fn get(&self, key: &UploadKey) -> Result<Option<Versioned>, StoreError> {
         let shelf = self.lock();
-        Ok(shelf.live(key, Instant::now()).map(|slot| Versioned {
-            record: slot.record.to_vec(),
-            version: slot.version,
-        }))
+        Ok(shelf.live(key, Instant::now()).map(Slot::versioned))
     }
 
-    async fn put(
-        &self,
-        key: &UploadKey,
-        record: &[u8],
-        expect: Expect,
-        ttl: Duration,
-    ) -> Result<Version, PutError> {
-        check_record(record)?;
+    async fn put_with(&self, key: &UploadKey, put: Put<'_>) -> Result<Version, PutError> {
+        check_record(put.record)?;
         let now = Instant::now();
         let expires = now
-            .checked_add(Duration::from_millis(ttl_millis(ttl)))
+            .checked_add(Duration::from_millis(ttl_millis(put.ttl)))
             .ok_or_else(|| StoreError::new(StoreErrorKind::Failed, "the clock ran out"))?;
 
         let mut shelf = self.lock();
         shelf.drop_expired(now, DROPS_PER_PUT);
-        if !expect.holds(shelf.live(key, now).map(|slot| slot.version)) {
+        let old = shelf.live(key, now).map(|slot| (slot.version, slot.facts));
+        if !put.expect.holds(old.map(|(version, _)| version)) {
             return Err(PutError::Conflict);
         }
-        if !self.has_room(&shelf, key, record) {
+        if let Some(limit) = put.limit {
+            let old = old.map(|(_, facts)| facts);
+            if !limit.permits(&shelf.counts_of(key.owner()), old, put.facts) {
+                shelf.drop_expired_of(key.owner(), now);
+                if !limit.permits(&shelf.counts_of(key.owner()), old, put.facts) {
+                    return Err(PutError::OverLimit);
+                }
+            }
+        }
+        if !self.has_room(&shelf, key, put.record) {
             shelf.drop_expired(now, DROPS_PER_LOCK);
-            if !self.has_room(&shelf, key, record) {
+            if !self.has_room(&shelf, key, put.record) {
                 return Err(StoreError::new(StoreErrorKind::Unavailable, "memory is full").into());
             }
         }
-        Ok(shelf.insert(key.clone(), record, expires))
+        Ok(shelf.insert(key.clone(), put.record, put.facts, expires))
     }
 
     async fn delete(&self, key: &UploadKey, expect: Expect) -> Result<(), PutError> {
@@ -115,6 +131,59 @@ impl UploadStateStore for MemoryStore {
         }
         shelf.remove(key);
         Ok(())
+    }
+
+    async fn list(
+        &self,
+        owner: Option<&str>,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError> {
+        let after = after
+            .map(|after| UploadKey::from_bytes(after.as_bytes()).ok_or_else(foreign_cursor))
+            .transpose()?;
+        let from = match (&after, owner) {
+            (Some(after), _) => Bound::Excluded(after.clone()),
+            (None, None) => Bound::Unbounded,
+            (None, Some(owner)) => match UploadKey::new(owner, [0; 16]) {
+                Ok(first) => Bound::Included(first),
+                Err(_) => return Ok(Page::default()),
+            },
+        };
+        let most = page_records(most);
+        let now = Instant::now();
+        let shelf = self.lock();
+        let mut page = Page::default();
+        let mut last = None;
+        let asked = shelf
+            .slots
+            .range((from, Bound::Unbounded))
+            .take_while(|(key, _)| owner.is_none_or(|owner| key.owner() == owner));
+        for (seen, (key, slot)) in asked.enumerate() {
+            if seen == most {
+                page.next = last.map(|key: &UploadKey| Cursor::new(key.to_bytes()));
+                break;
+            }
+            last = Some(key);
+            if now < slot.expires {
+                page.records.push(Listed {
+                    key: key.clone(),
+                    stored: slot.versioned(),
+                    facts: slot.facts,
+                });
+            }
+        }
+        Ok(page)
+    }
+
+    async fn count(&self, owner: Option<&str>) -> Result<Counts, StoreError> {
+        let Some(owner) = owner else {
+            self.sweep().await?;
+            return Ok(self.lock().total);
+        };
+        let mut shelf = self.lock();
+        shelf.drop_expired_of(owner, Instant::now());
+        Ok(shelf.counts_of(owner))
     }
 
     fn is_shared(&self) -> bool {
@@ -137,80 +206,12 @@ impl UploadStateStore for MemoryStore {
 
 impl MemoryStore {
     fn has_room(&self, shelf: &Shelf, key: &UploadKey, record: &[u8]) -> bool {
-        let (records, bytes) = match shelf.slots.get(key) {
-            Some(old) => (
-                shelf.slots.len(),
-                shelf.bytes.saturating_sub(old.record.len()),
-            ),
-            None => (shelf.slots.len().saturating_add(1), shelf.bytes),
+        let others = match shelf.slots.get(key) {
+            Some(old) => shelf.total.all.without(bytes_of(key, &old.record)),
+            None => shelf.total.all,
         };
-        records <= self.records_max && bytes.saturating_add(record.len()) <= self.bytes_max
-    }
-}
-
-/// All records, and the order in which they expire.
-#[derive(Debug, Default)]
-struct Shelf {
-    slots: HashMap<UploadKey, Slot>,
-    /// One entry per slot; the version tells slots apart that expire together.
-    by_expiry: BTreeMap<(Instant, u64), UploadKey>,
-    /// Bytes of all records.
-    bytes: usize,
-    last_version: u64,
-}
-
-#[derive(Debug)]
-struct Slot {
-    record: Box<[u8]>,
-    version: Version,
-    expires: Instant,
-}
-
-impl Shelf {
-    fn live(&self, key: &UploadKey, now: Instant) -> Option<&Slot> {
-        self.slots.get(key).filter(|slot| now < slot.expires)
-    }
-
-    fn insert(&mut self, key: UploadKey, record: &[u8], expires: Instant) -> Version {
-        self.remove(&key);
-        // One counter for all keys: no key can see a number twice.
-        self.last_version = self.last_version.wrapping_add(1);
-        let version = Version(self.last_version);
-        self.bytes = self.bytes.saturating_add(record.len());
-        self.by_expiry.insert((expires, version.0), key.clone());
-        self.slots.insert(
-            key,
-            Slot {
-                record: record.into(),
-                version,
-                expires,
-            },
-        );
-        version
-    }
-
-    fn remove(&mut self, key: &UploadKey) {
-        if let Some(slot) = self.slots.remove(key) {
-            self.bytes = self.bytes.saturating_sub(slot.record.len());
-            self.by_expiry.remove(&(slot.expires, slot.version.0));
-        }
-    }
-
-    fn drop_expired(&mut self, now: Instant, most: usize) -> usize {
-        let mut dropped = 0;
-        while dropped < most {
-            let Some(first) = self.by_expiry.first_entry() else {
-                break;
-            };
-            if first.key().0 > now {
-                break;
-            }
-            if let Some(slot) = self.slots.remove(&first.remove()) {
-                self.bytes = self.bytes.saturating_sub(slot.record.len());
-            }
-            dropped += 1;
-        }
-        dropped
+        let after = others.with(bytes_of(key, record));
+        after.records <= self.records_max as u64 && after.bytes <= self.bytes_max as u64
     }
 }
 
@@ -238,13 +239,14 @@ mod tests {
         assert_eq!(store.get(&key(3)).await.expect("get"), None);
         assert_eq!(store.sweep().await.expect("sweep"), 100);
         assert!(store.is_empty());
-        assert_eq!(store.lock().bytes, 0);
+        assert_eq!(store.lock().total, Counts::default());
+        assert!(store.lock().owners.is_empty());
         assert!(store.lock().by_expiry.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_full_store_refuses_new_records_until_old_ones_expire() {
-        let store = MemoryStore::with_limits(2, 100);
+        let store = MemoryStore::with_limits(2, MEMORY_BYTES_MAX);
         let first = store
             .put(&key(1), b"1", Expect::Absent, MINUTE)
             .await
@@ -273,14 +275,14 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_are_bounded_over_all_records() {
-        let store = MemoryStore::with_limits(10, 10);
+        let store = MemoryStore::with_limits(10, 10 + "owner".len() + MEMORY_OVERHEAD_BYTES);
         let version = store
             .put(&key(1), &[0; 6], Expect::Absent, MINUTE)
             .await
             .expect("put");
         assert!(
             store
-                .put(&key(2), &[0; 5], Expect::Absent, MINUTE)
+                .put(&key(2), &[], Expect::Absent, MINUTE)
                 .await
                 .is_err()
         );

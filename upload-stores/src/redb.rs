@@ -7,20 +7,31 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::count::Counts;
 use crate::error::{PutError, StoreError, StoreErrorKind};
 use crate::key::UploadKey;
-use crate::store::{Expect, UploadStateStore, Version, Versioned, check_record, ttl_millis};
+use crate::list::{Cursor, Page};
+use crate::store::{
+    Expect, Put, UploadStateStore, Version, Versioned, check_record, foreign_cursor, page_records,
+    ttl_millis,
+};
 
 mod actor;
 mod backend;
+mod batch;
 mod file;
 mod records;
+mod tables;
 
 use actor::Request;
-use records::{Op, Outcome};
+use records::{Op, Outcome, Stored};
+pub use tables::REDB_OVERHEAD_BYTES;
 
 /// How many records a [`RedbStore`] holds by default, expired ones included until they are swept.
 pub const REDB_RECORDS_MAX: u64 = 1_000_000;
+
+/// How many bytes of records a [`RedbStore`] holds by default.
+pub const REDB_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// How much memory a [`RedbStore`] uses to cache its file by default, in bytes.
 pub const REDB_CACHE_BYTES: usize = 16 * 1024 * 1024;
@@ -52,6 +63,11 @@ pub struct RedbOptions {
     pub durability: RedbDurability,
     /// The most records, expired ones included until they are swept.
     pub records_max: u64,
+    /// The most bytes of records, expired ones included until they are swept.
+    ///
+    /// A record has its own bytes, those of its owner's name, and [`REDB_OVERHEAD_BYTES`]. The file can be
+    /// some times larger: its pages are not full, and a long record takes a page of a power of two.
+    pub bytes_max: u64,
     /// Memory for caching the file, in bytes.
     pub cache_bytes: usize,
 }
@@ -61,6 +77,7 @@ impl Default for RedbOptions {
         Self {
             durability: RedbDurability::default(),
             records_max: REDB_RECORDS_MAX,
+            bytes_max: REDB_BYTES_MAX,
             cache_bytes: REDB_CACHE_BYTES,
         }
     }
@@ -69,8 +86,8 @@ impl Default for RedbOptions {
 /// Keeps records in the file `uploads.redb` of a directory.
 ///
 /// One thread does all reading and writing. Everything that waits for it is applied in one
-/// transaction and answered after its commit. Time is the wall clock, so records also expire while
-/// no process runs. After an input or output error (a full disk) the file is opened anew, at most
+/// transaction and answered after its commit. Time is the wall clock of this machine, so records also
+/// expire while no process runs, and a clock set forward expires them early. After an input or output error (a full disk) the file is opened anew, at most
 /// once a second.
 #[derive(Debug)]
 pub struct RedbStore {
@@ -164,26 +181,23 @@ impl UploadStateStore for RedbStore {
         }
     }
 
-    async fn put(
-        &self,
-        key: &UploadKey,
-        record: &[u8],
-        expect: Expect,
-        ttl: Duration,
-    ) -> Result<Version, PutError> {
-        check_record(record)?;
-        let op = Op::Put {
+    async fn put_with(&self, key: &UploadKey, put: Put<'_>) -> Result<Version, PutError> {
+        check_record(put.record)?;
+        let op = Op::Put(Stored {
             key: key.clone(),
-            record: record.to_vec(),
-            expect,
-            ttl_ms: ttl_millis(ttl),
-        };
+            record: put.record.to_vec(),
+            expect: put.expect,
+            ttl_ms: ttl_millis(put.ttl),
+            facts: put.facts,
+            limit: put.limit,
+        });
         match self.ask(op).await? {
             Outcome::Stored(version) => Ok(version),
             Outcome::Conflict => Err(PutError::Conflict),
+            Outcome::OverLimit => Err(PutError::OverLimit),
             Outcome::Full => Err(StoreError::new(
                 StoreErrorKind::Unavailable,
-                "the embedded database has its most records",
+                "the embedded database is full",
             )
             .into()),
             _ => Err(mismatched().into()),
@@ -199,11 +213,43 @@ impl UploadStateStore for RedbStore {
         }
     }
 
+    async fn list(
+        &self,
+        owner: Option<&str>,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError> {
+        let after = match after.map(Cursor::as_bytes) {
+            None => Vec::new(),
+            Some(after) if tables::parse_key(after).is_some() => after.to_vec(),
+            Some(_) => return Err(foreign_cursor()),
+        };
+        let op = Op::List {
+            owner: owner.map(Into::into),
+            after,
+            most: page_records(most),
+        };
+        match self.ask(op).await? {
+            Outcome::Page(page) => Ok(page),
+            _ => Err(mismatched()),
+        }
+    }
+
+    /// Of all owners, what expired is counted until it is swept.
+    async fn count(&self, owner: Option<&str>) -> Result<Counts, StoreError> {
+        let owner = owner.map(Into::into);
+        match self.ask(Op::Count { owner }).await? {
+            Outcome::Counts(counts) => Ok(counts),
+            _ => Err(mismatched()),
+        }
+    }
+
     fn is_shared(&self) -> bool {
         false
     }
 
-    /// Goes through all records, a bounded number at a time, so that other calls come between.
+    /// Goes through all records, a bounded number at a time, so that other calls come between. If nobody
+    /// waits at the end and much of the file is empty, the file is made smaller.
     async fn sweep(&self) -> Result<u64, StoreError> {
         let mut total = 0_u64;
         let mut after = Vec::new();
@@ -214,7 +260,11 @@ impl UploadStateStore for RedbStore {
             total = total.saturating_add(dropped);
             match last {
                 Some(last) => after = last,
-                None => return Ok(total),
+                None => {
+                    // A full queue is no quiet moment.
+                    let _ = self.queue.try_send(Request::Shrink);
+                    return Ok(total);
+                }
             }
         }
     }

@@ -4,32 +4,48 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Cmd, Script};
+use redis::{Cmd, FromRedisValue, Script};
 
+use crate::count::{Counts, OwnerLimit};
 use crate::error::{PutError, StoreError, StoreErrorKind};
 use crate::key::UploadKey;
-use crate::store::{Expect, UploadStateStore, Version, Versioned, check_record, ttl_millis};
+use crate::list::{Cursor, Page};
+use crate::store::{
+    Expect, Put, UploadStateStore, Version, Versioned, check_record, page_records, ttl_millis,
+};
 
 mod connection;
+mod keys;
 mod trouble;
+mod walk;
 
 use connection::{Connector, Retry};
+use keys::{Names, bytes_of, compared, pack, unpack};
+use walk::counts;
 
 /// The longest key prefix, in bytes.
 pub const REDIS_PREFIX_BYTES_MAX: usize = 128;
 
-/// The first byte of every value, so that a later layout can be told apart.
-const LAYOUT: u8 = 1;
-
-/// Layout byte and version, before the record.
-const HEADER_BYTES: usize = 9;
-
-static PUT: LazyLock<Operation> = LazyLock::new(|| Operation::new(include_str!("redis/put.lua")));
-static DELETE: LazyLock<Operation> =
-    LazyLock::new(|| Operation::new(include_str!("redis/delete.lua")));
+static PUT: LazyLock<Operation> = LazyLock::new(|| {
+    Operation::new(concat!(
+        include_str!("redis/counts.lua"),
+        include_str!("redis/put.lua")
+    ))
+});
+static DELETE: LazyLock<Operation> = LazyLock::new(|| {
+    Operation::new(concat!(
+        include_str!("redis/counts.lua"),
+        include_str!("redis/delete.lua")
+    ))
+});
+static COUNT: LazyLock<Operation> = LazyLock::new(|| {
+    Operation::new(concat!(
+        include_str!("redis/counts.lua"),
+        include_str!("redis/count.lua")
+    ))
+});
 
 /// A script and the hash a server knows it by.
 struct Operation {
@@ -48,17 +64,24 @@ impl Operation {
 
 /// Keeps records in Redis 6.2 or later, or Valkey; alone, behind a failover, or as a cluster.
 ///
-/// Each call is one round trip: a get, or one script. Every key has a time to live, and is
-/// `<prefix>{<owner in hex>/<upload id in hex>}`, so that all of an upload is in one cluster slot.
-/// Versions are random numbers, so they are not reused even where Redis lost what it had.
+/// A get, put or delete is one round trip: one command, or one script. A record is at
+/// `<prefix>{o<owner in hex>}<upload id in hex>`; beside it an owner has an index of what expires and the
+/// facts of its records with their sums, so all of an owner is in one cluster slot, and limits are exact.
+/// Every key has a time to live. A list of all owners, and their count, are walks over all keys of the
+/// server, in small steps. Versions are random numbers, so they are not reused even where Redis lost what it had.
 ///
 /// A call ends within three seconds: what takes longer, like a server that is away, loading, out
 /// of memory, read-only or overloaded, is [`StoreErrorKind::Unavailable`]. The connection is made
-/// by the first call, and made anew when it is lost.
+/// by the first call, and made anew when it is lost, or when its server says that it is a replica: so
+/// the name of a server that another one takes over is enough to follow a failover.
 ///
 /// What an acknowledged put survives is the server's to say. Only `appendfsync always` keeps all of
 /// them when the server is killed; `everysec` may lose the last seconds, and a failover what was
-/// not replicated yet. Its eviction policy should be `noeviction` or `volatile-ttl`.
+/// not replicated yet. Its eviction policy has to be `noeviction`: all keys have a time to live, so
+/// any other one removes the records of unfinished uploads, and receipts, when memory is short.
+///
+/// Keys expire by the server's clock; the leases inside the records are compared by the clocks of
+/// the processes that use it.
 pub struct RedisStore {
     connector: Connector,
     prefix: String,
@@ -95,6 +118,47 @@ impl RedisStore {
         Self::new(Connector::cluster(urls)?, prefix)
     }
 
+    /// Makes a store on the server that `client` connects to, with whatever it was told: certificates,
+    /// user, time limits.
+    ///
+    /// The store makes its own connections, so it follows a failover as [`connect`](Self::connect) does.
+    /// Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Failed`] if the prefix has braces or is longer than [`REDIS_PREFIX_BYTES_MAX`].
+    pub fn with_client(client: redis::Client, prefix: &str) -> Result<Self, StoreError> {
+        Self::new(Connector::client(client), prefix)
+    }
+
+    /// Makes a store on a connection of the application's, which it shares with the application.
+    ///
+    /// The connection reconnects by itself when it is lost. After a failover whose old primary keeps its
+    /// connections, only the application can give it up: behind Sentinel, or a name that moves to another
+    /// server, use [`with_client`](Self::with_client), or make a new store.
+    ///
+    /// # Errors
+    ///
+    /// See [`with_client`](Self::with_client).
+    pub fn with_connection(
+        connection: redis::aio::ConnectionManager,
+        prefix: &str,
+    ) -> Result<Self, StoreError> {
+        Self::new(Connector::given_single(connection), prefix)
+    }
+
+    /// Makes a store on a connection of the application's to a cluster, which follows the cluster's failovers.
+    ///
+    /// # Errors
+    ///
+    /// See [`with_client`](Self::with_client).
+    pub fn with_cluster_connection(
+        connection: redis::cluster_async::ClusterConnection,
+        prefix: &str,
+    ) -> Result<Self, StoreError> {
+        Self::new(Connector::given_cluster(connection), prefix)
+    }
+
     fn new(connector: Connector, prefix: &str) -> Result<Self, StoreError> {
         // The first braces of a key are its hash tag.
         if prefix.len() > REDIS_PREFIX_BYTES_MAX || prefix.contains(['{', '}']) {
@@ -111,10 +175,6 @@ impl RedisStore {
         })
     }
 
-    fn redis_key(&self, key: &UploadKey) -> String {
-        format!("{}{{{}}}", self.prefix, key.to_text())
-    }
-
     /// Makes a version nobody made before: a keyed hash of a count, its key from the operating
     /// system. The top bit stays clear for clients that have signed numbers only.
     fn fresh_version(&self) -> Version {
@@ -122,27 +182,36 @@ impl RedisStore {
         Version(self.versions.hash_one(count) >> 1)
     }
 
-    /// Runs a script that answers whether it had its way.
-    async fn run(
+    fn read(&self, key: &UploadKey) -> Cmd {
+        let mut command = Cmd::new();
+        let names = Names::of(&self.prefix, key.owner());
+        command.arg("GET").arg(names.record(&key.upload_hex()));
+        command
+    }
+
+    /// Runs a script on the keys of an owner.
+    async fn run<T: FromRedisValue>(
         &self,
         operation: &Operation,
+        names: &Names,
+        upload: &str,
         arguments: &[&[u8]],
-        key: &UploadKey,
         retry: Retry,
-    ) -> Result<(), PutError> {
-        let key = self.redis_key(key);
+    ) -> Result<T, StoreError> {
         let command = |name: &str, script: &str| {
             let mut command = Cmd::new();
             command
                 .arg(name)
                 .arg(script)
-                .arg(1)
-                .arg(&key)
+                .arg(3)
+                .arg(names.record(upload))
+                .arg(names.index())
+                .arg(names.facts())
                 .arg(arguments);
             command
         };
         let by_hash = command("EVALSHA", &operation.hash);
-        let answer: redis::RedisResult<i64> = self.connector.query(&by_hash, retry).await;
+        let answer: redis::RedisResult<T> = self.connector.query(&by_hash, retry).await;
         let answer = match answer {
             // A server that restarted forgot the script. Sending it with the call, instead of
             // loading it first, reaches the right server of a cluster.
@@ -152,11 +221,7 @@ impl RedisStore {
             }
             answer => answer,
         };
-        match answer {
-            Ok(1) => Ok(()),
-            Ok(_) => Err(PutError::Conflict),
-            Err(error) => Err(trouble::sort(error).into()),
-        }
+        answer.map_err(trouble::sort)
     }
 }
 
@@ -172,31 +237,41 @@ impl fmt::Debug for RedisStore {
 #[async_trait]
 impl UploadStateStore for RedisStore {
     async fn get(&self, key: &UploadKey) -> Result<Option<Versioned>, StoreError> {
-        let mut command = Cmd::new();
-        command.arg("GET").arg(self.redis_key(key));
         let value: Option<Vec<u8>> = self
             .connector
-            .query(&command, Retry::Always)
+            .query(&self.read(key), Retry::Always)
             .await
             .map_err(trouble::sort)?;
-        value.map(unpack).transpose()
+        Ok(value.map(unpack).transpose()?.map(|(stored, _)| stored))
     }
 
-    async fn put(
-        &self,
-        key: &UploadKey,
-        record: &[u8],
-        expect: Expect,
-        ttl: Duration,
-    ) -> Result<Version, PutError> {
-        check_record(record)?;
+    async fn put_with(&self, key: &UploadKey, put: Put<'_>) -> Result<Version, PutError> {
+        check_record(put.record)?;
         let version = self.fresh_version();
-        let mut value = header(version).to_vec();
-        value.extend_from_slice(record);
-        let ttl = ttl_millis(ttl).to_string();
-        let arguments = [&expected(expect)[..], &value, ttl.as_bytes()];
-        self.run(&PUT, &arguments, key, Retry::Always).await?;
-        Ok(version)
+        let number = |number: u64| number.to_string().into_bytes();
+        let limit = |of: fn(OwnerLimit) -> u64| put.limit.map(|limit| number(of(limit)));
+        let upload = key.upload_hex();
+        let arguments = [
+            expected(put.expect),
+            pack(version, put.facts, put.record),
+            number(ttl_millis(put.ttl)),
+            upload.clone().into_bytes(),
+            number(u64::from(put.facts.counts_as.code())),
+            number(put.facts.bytes()),
+            number(bytes_of(key, put.record) as u64),
+            limit(|limit| limit.records).unwrap_or_default(),
+            limit(|limit| limit.bytes).unwrap_or_default(),
+        ];
+        let arguments = arguments.each_ref().map(Vec::as_slice);
+        let names = Names::of(&self.prefix, key.owner());
+        match self
+            .run(&PUT, &names, &upload, &arguments, Retry::Always)
+            .await?
+        {
+            1 => Ok(version),
+            2 => Err(PutError::OverLimit),
+            _ => Err(PutError::Conflict),
+        }
     }
 
     async fn delete(&self, key: &UploadKey, expect: Expect) -> Result<(), PutError> {
@@ -205,7 +280,36 @@ impl UploadStateStore for RedisStore {
             Expect::Absent => Retry::Always,
             Expect::Version(_) => Retry::Unsent,
         };
-        self.run(&DELETE, &[&expected(expect)], key, retry).await
+        let upload = key.upload_hex();
+        let names = Names::of(&self.prefix, key.owner());
+        let arguments = [&expected(expect)[..], upload.as_bytes()];
+        match self
+            .run(&DELETE, &names, &upload, &arguments, retry)
+            .await?
+        {
+            1 => Ok(()),
+            _ => Err(PutError::Conflict),
+        }
+    }
+
+    /// A page has about as many records as were asked for; that of an owner with few records has them all.
+    async fn list(
+        &self,
+        owner: Option<&str>,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError> {
+        self.walk(owner, after, page_records(most)).await
+    }
+
+    /// Of all owners, what expired is counted until its owner's next put or delete.
+    async fn count(&self, owner: Option<&str>) -> Result<Counts, StoreError> {
+        let Some(owner) = owner else {
+            return self.count_all().await;
+        };
+        let names = Names::of(&self.prefix, owner);
+        let sums: [String; 6] = self.run(&COUNT, &names, "", &[], Retry::Always).await?;
+        Ok(counts(sums.map(|sum| sum.parse().unwrap_or_default())))
     }
 
     fn is_shared(&self) -> bool {
@@ -213,33 +317,10 @@ impl UploadStateStore for RedisStore {
     }
 }
 
-fn header(version: Version) -> [u8; HEADER_BYTES] {
-    let mut header = [LAYOUT; HEADER_BYTES];
-    header[1..].copy_from_slice(&version.0.to_be_bytes());
-    header
-}
-
 /// The header a script should find; nothing is there exactly if it finds no bytes.
 fn expected(expect: Expect) -> Vec<u8> {
     match expect {
         Expect::Absent => Vec::new(),
-        Expect::Version(version) => header(version).to_vec(),
-    }
-}
-
-fn unpack(mut value: Vec<u8>) -> Result<Versioned, StoreError> {
-    match value.first_chunk::<HEADER_BYTES>() {
-        Some(&[LAYOUT, ref version @ ..]) => {
-            let version = Version(u64::from_be_bytes(*version));
-            value.drain(..HEADER_BYTES);
-            Ok(Versioned {
-                record: value,
-                version,
-            })
-        }
-        _ => Err(StoreError::new(
-            StoreErrorKind::Corrupt,
-            "a key of this prefix holds something else",
-        )),
+        Expect::Version(version) => compared(version).to_vec(),
     }
 }

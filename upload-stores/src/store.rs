@@ -1,11 +1,14 @@
 //! The trait every store implements, and what passes through it.
 
+use std::any::Any;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::error::{PutError, StoreError};
+use crate::count::{Counts, Facts, OwnerLimit};
+use crate::error::{PutError, StoreError, StoreErrorKind};
 use crate::key::UploadKey;
+use crate::list::{Cursor, PAGE_RECORDS_MAX, Page};
 
 /// The longest record a store takes, in bytes (PROTOCOL RESUME-1).
 pub const RECORD_BYTES_MAX: usize = 16 * 1024;
@@ -49,7 +52,57 @@ impl Expect {
     }
 }
 
-/// Keeps small records under conditions.
+/// What a put stores, and under which conditions.
+#[derive(Clone, Copy, Debug)]
+pub struct Put<'a> {
+    /// The record, at most [`RECORD_BYTES_MAX`] bytes.
+    pub record: &'a [u8],
+    /// What must be stored for the put to happen.
+    pub expect: Expect,
+    /// The time to live, which starts anew with every put.
+    ///
+    /// It is rounded up to a whole millisecond, is at least one and at most [`TTL_MAX`].
+    pub ttl: Duration,
+    /// What the record is counted as from now on.
+    pub facts: Facts,
+    /// The most the owner may have of what the record counts as, with this one.
+    ///
+    /// The check and the put are one step: of any number of puts with the same limit, over all processes that
+    /// share the store, exactly as many succeed as the limit permits. Puts without a limit are counted,
+    /// never refused. Give one only where a put raises a count: a creation, a change of what the record
+    /// counts as, more bytes. Some stores take a lock for it.
+    pub limit: Option<OwnerLimit>,
+}
+
+impl<'a> Put<'a> {
+    /// Makes a put of a record that counts as nothing, without a limit.
+    pub fn new(record: &'a [u8], expect: Expect, ttl: Duration) -> Self {
+        Self {
+            record,
+            expect,
+            ttl,
+            facts: Facts::default(),
+            limit: None,
+        }
+    }
+
+    /// Counts the record as these facts say.
+    #[must_use]
+    pub fn counted(self, facts: Facts) -> Self {
+        Self { facts, ..self }
+    }
+
+    /// Refuses the put where it would raise what the owner has past this limit.
+    #[must_use]
+    pub fn limited(self, limit: OwnerLimit) -> Self {
+        Self {
+            limit: Some(limit),
+            ..self
+        }
+    }
+}
+
+/// Keeps small records under conditions, lists and counts them.
 ///
 /// An expired record behaves exactly as a missing one, whether or not its space was freed. The
 /// check of the expectation and the effect are one step: of any number of callers that expect the
@@ -59,6 +112,12 @@ impl Expect {
 /// The `testing` feature has the conformance suite for implementations.
 #[async_trait]
 pub trait UploadStateStore: Send + Sync {
+    /// Returns the store itself, or the one that this writes to, where it can do more than this trait says, such
+    /// as write within a transaction of the application's.
+    fn as_any(&self) -> Option<&dyn Any> {
+        None
+    }
+
     /// Returns the record under `key`, or `None` if it is missing or expired.
     ///
     /// # Errors
@@ -66,24 +125,31 @@ pub trait UploadStateStore: Send + Sync {
     /// [`StoreError`] if the store is in trouble.
     async fn get(&self, key: &UploadKey) -> Result<Option<Versioned>, StoreError>;
 
-    /// Stores `record` under `key` for `ttl` if what is there is as expected, and returns its new
-    /// version.
-    ///
-    /// The time to live starts anew with every put. It is rounded up to a whole millisecond, is at
-    /// least one and at most [`TTL_MAX`].
+    /// Stores a record under `key` if what is there is as expected and its owner is within the limit, and
+    /// returns the record's new version.
     ///
     /// # Errors
     ///
     /// [`PutError::TooLarge`] if the record is over [`RECORD_BYTES_MAX`], whatever is expected;
-    /// [`PutError::Conflict`] if what is there is not what was expected; [`PutError::Store`] if the
-    /// store is in trouble, and then the put may or may not have happened.
+    /// [`PutError::Conflict`] if what is there is not what was expected; [`PutError::OverLimit`] if the
+    /// put would raise what the owner has past the limit; [`PutError::Store`] if the store is in trouble,
+    /// and then the put may or may not have happened.
+    async fn put_with(&self, key: &UploadKey, put: Put<'_>) -> Result<Version, PutError>;
+
+    /// Stores a record that counts as nothing: [`put_with`](Self::put_with) in short.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`put_with`](Self::put_with), but for the limit.
     async fn put(
         &self,
         key: &UploadKey,
         record: &[u8],
         expect: Expect,
         ttl: Duration,
-    ) -> Result<Version, PutError>;
+    ) -> Result<Version, PutError> {
+        self.put_with(key, Put::new(record, expect, ttl)).await
+    }
 
     /// Removes the record under `key` if what is there is as expected.
     ///
@@ -95,6 +161,34 @@ pub trait UploadStateStore: Send + Sync {
     /// of a record that is missing by now; [`PutError::Store`] if the store is in trouble, and then
     /// the record may or may not be gone.
     async fn delete(&self, key: &UploadKey, expect: Expect) -> Result<(), PutError>;
+
+    /// Returns about `most` records of `owner`, or of all owners for `None`, after those of the page that
+    /// gave the cursor.
+    ///
+    /// `most` is at least 1 and at most [`PAGE_RECORDS_MAX`]. A walk from page to page, until one has no
+    /// cursor, returns every record that is there all the while; what is made, changed or deleted meanwhile may
+    /// be missing or come more than once.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store is in trouble, or the cursor is not one of its own.
+    async fn list(
+        &self,
+        owner: Option<&str>,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError>;
+
+    /// Returns what `owner` has, or what all owners have together for `None`.
+    ///
+    /// Of one owner the numbers are exact and cost little. Those of all owners may be some moments old
+    /// where the store is shared, and may cost a walk over all owners: ask every few seconds, not
+    /// for every upload.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store is in trouble.
+    async fn count(&self, owner: Option<&str>) -> Result<Counts, StoreError>;
 
     /// Returns whether other processes see the same records at the same time.
     fn is_shared(&self) -> bool;
@@ -110,7 +204,17 @@ pub trait UploadStateStore: Send + Sync {
     }
 }
 
-/// Refuses a record over the limit.
+/// An error for a cursor that another store made.
+pub(crate) fn foreign_cursor() -> StoreError {
+    StoreError::new(StoreErrorKind::Failed, "the cursor is of another store")
+}
+
+/// Returns how many records a page has at most.
+pub(crate) fn page_records(most: usize) -> usize {
+    most.clamp(1, PAGE_RECORDS_MAX)
+}
+
+/// Refuses a record that is too long.
 pub(crate) fn check_record(record: &[u8]) -> Result<(), PutError> {
     if record.len() > RECORD_BYTES_MAX {
         return Err(PutError::TooLarge {

@@ -38,18 +38,22 @@
 
 mod accept;
 mod active;
+mod file;
+mod head;
 mod markup;
 mod media_types;
 mod name;
+mod picture;
 mod rules;
 mod signatures;
 mod sniff;
 mod verdict;
 
 pub use accept::{ACCEPT_BYTES_MAX, ACCEPT_TOKENS_MAX, Accept, AcceptError};
-pub use active::is_active;
+pub use active::{ActiveContent, is_active};
+pub use head::{HEAD_BYTES, Head};
 pub use media_types::{essence, media_type_for_extension};
 pub use name::{NAME_BYTES_MAX, SafeName, extension, safe_name};
 pub use rules::Rules;
-pub use sniff::{FileFacts, HEAD_BYTES, Head, Validator};
-pub use verdict::{Refusal, Verdict};
+pub use sniff::{FileFacts, Validator};
+pub use verdict::{OWN_CODE_BYTES_MAX, OWN_TEXT_BYTES_MAX, OwnRefusal, Refusal, Verdict};

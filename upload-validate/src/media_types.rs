@@ -1,10 +1,8 @@
-//! Media types: their essence, their other names, and which extension stands for which.
+//! Media types: their essence, their other names, and which extensions have which.
 
-mod aliases;
-mod extensions;
+mod table;
 
-use aliases::ALIASES;
-use extensions::EXTENSIONS;
+use table::TABLE;
 
 /// Reduces a media type to `type/subtype` in lower case: without parameters, without spaces around.
 ///
@@ -15,53 +13,68 @@ pub fn essence(media_type: &str) -> Option<String> {
     (is_token(kind) && is_token(subtype)).then(|| bare.to_ascii_lowercase())
 }
 
-/// Returns the media type that an extension stands for; case and a leading dot do not matter.
+/// Returns the media type of an extension; case and a leading dot do not matter.
 ///
-/// Types are those of the IANA registry where it has one: `.js` is `text/javascript` (RFC 9239).
+/// Types are those of mime-db, which are those of the IANA registry where it has one: `.js` is `text/javascript`
+/// (RFC 9239).
 pub fn media_type_for_extension(ext: &str) -> Option<&'static str> {
-    types_for_extension(ext).map(|types| types.preferred)
+    types_for_extension(ext)?.preferred()
 }
 
-/// The types that files with one extension are declared as.
-#[derive(Clone, Copy, Debug)]
+/// The types of the files with one extension.
+#[derive(Debug, Default)]
 pub(crate) struct Types {
-    /// The type the extension stands for.
-    pub(crate) preferred: &'static str,
-    /// What some systems declare instead.
-    others: &'static [&'static str],
+    own: Vec<&'static str>,
+    declared: Vec<&'static str>,
 }
 
 impl Types {
+    /// Returns the type that most files with this extension have.
+    ///
+    /// `None` where a list names a type and we do not believe it, or it says nothing.
+    pub(crate) fn preferred(&self) -> Option<&'static str> {
+        self.own.first().copied()
+    }
+
+    /// Returns the extension's own types; on an accept list each of them lets the extension in.
+    pub(crate) fn own(&self) -> &[&'static str] {
+        &self.own
+    }
+
     /// Returns whether a file with this extension may be declared as a type.
     ///
     /// Any textual file may be declared as `text/plain`.
     pub(crate) fn include(&self, essence: &str) -> bool {
         let essence = canonical(essence);
-        self.iter().any(|other| other == essence)
-            || (essence == "text/plain" && is_text(self.preferred))
+        self.all().any(|other| other == essence)
+            || (essence == "text/plain" && self.preferred().is_some_and(is_text))
     }
 
-    /// Yields the preferred type, then the others.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &'static str> {
-        std::iter::once(self.preferred).chain(self.others.iter().copied())
+    /// Yields the extension's own types, then what else such files are declared as.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &'static str> {
+        self.own.iter().chain(&self.declared).copied()
     }
 }
 
 /// Finds the types of an extension; case and a leading dot do not matter.
-pub(crate) fn types_for_extension(ext: &str) -> Option<Types> {
+pub(crate) fn types_for_extension(ext: &str) -> Option<&'static Types> {
     let ext = ext.strip_prefix('.').unwrap_or(ext);
-    EXTENSIONS
-        .iter()
-        .find(|(known, ..)| known.eq_ignore_ascii_case(ext))
-        .map(|&(_, preferred, others)| Types { preferred, others })
+    TABLE.extensions.get(&*ext.to_ascii_lowercase())
 }
 
 /// Returns the name that this crate uses for a type with several.
 pub(crate) fn canonical(essence: &str) -> &str {
-    ALIASES
-        .iter()
-        .find(|(_, aliases)| aliases.contains(&essence))
-        .map_or(essence, |(canonical, _)| *canonical)
+    TABLE.names.get(essence).copied().unwrap_or(essence)
+}
+
+/// Returns whether some extension has a type, given by its canonical name.
+pub(crate) fn is_known(essence: &str) -> bool {
+    TABLE.types.contains(essence)
+}
+
+/// Yields the extensions of the table with their types.
+pub(crate) fn extensions() -> impl Iterator<Item = (&'static str, &'static Types)> {
+    TABLE.extensions.iter().map(|(ext, types)| (*ext, types))
 }
 
 /// Returns whether a type only says that its maker did not know better.
@@ -92,6 +105,7 @@ pub(crate) fn is_text(essence: &str) -> bool {
         || matches!(
             essence,
             "application/json"
+                | "application/json5"
                 | "application/jsonl"
                 | "application/sql"
                 | "application/toml"
@@ -104,6 +118,24 @@ pub(crate) fn is_text(essence: &str) -> bool {
         )
 }
 
+/// Returns whether files of a type are pictures.
+pub(crate) fn is_picture(essence: &str) -> bool {
+    essence.starts_with("image/")
+}
+
+/// Returns whether files with an extension are programs or start some; `text/*` and the like do not let them in.
+pub(crate) fn is_program(ext: &str) -> bool {
+    const PROGRAMS: &[&str] = &[
+        "apk", "app", "asp", "aspx", "bash", "bat", "cgi", "cmd", "com", "csh", "deb", "desktop",
+        "dll", "dmg", "exe", "fish", "jar", "js", "jsp", "ksh", "lnk", "lua", "msi", "php", "pl",
+        "pm", "ps1", "psm1", "py", "pyc", "rb", "reg", "rpm", "scpt", "scr", "sh", "so", "tcl",
+        "tk", "url", "vbs", "war", "wsf", "zsh",
+    ];
+    PROGRAMS
+        .iter()
+        .any(|program| ext.eq_ignore_ascii_case(program))
+}
+
 fn is_token(text: &str) -> bool {
     !text.is_empty()
         && text
@@ -113,7 +145,7 @@ fn is_token(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{ALIASES, EXTENSIONS, canonical, essence, media_type_for_extension};
+    use super::{canonical, essence, extensions, media_type_for_extension};
 
     /// RV-16: the reference's table, in any case.
     #[test]
@@ -135,7 +167,9 @@ mod tests {
             ("html", Some("text/html")),
             ("css", Some("text/css")),
             ("js", Some("text/javascript")),
-            ("xyz", None),
+            ("NEF", Some("image/x-nikon-nef")),
+            ("bak", None),
+            ("xyzzy", None),
             ("", None),
         ] {
             assert_eq!(media_type_for_extension(ext), expected, "RV-16: {ext}");
@@ -165,15 +199,13 @@ mod tests {
 
     #[test]
     fn uses_canonical_names_throughout() {
-        for (name, _) in ALIASES {
-            assert_eq!(canonical(name), *name);
-        }
-        for (ext, preferred, others) in EXTENSIONS {
-            for essence in others.iter().chain([preferred]) {
-                assert_eq!(canonical(essence), *essence, "{ext}");
+        assert!(extensions().count() > 1_500);
+        for (ext, types) in extensions() {
+            assert_eq!(ext, ext.to_ascii_lowercase());
+            for name in types.all() {
+                assert_eq!(canonical(name), name, "{ext}");
+                assert_eq!(essence(name).as_deref(), Some(name), "{ext}");
             }
-            let rows = EXTENSIONS.iter().filter(|(other, ..)| other == ext).count();
-            assert_eq!(rows, 1, "{ext} has one row");
         }
     }
 }

@@ -68,7 +68,7 @@ impl From<SafeName> for String {
 ///    space becomes a plain one.
 /// 2. Of a path the last component stays that is more than dots and spaces. Both slashes separate, and so do
 ///    the characters that only look like one.
-/// 3. A drive letter (`C:`) goes; characters that Windows or a shell gives a meaning (`: < > " | ? *`) and the
+/// 3. A drive (`C:`) with no name behind it goes; characters that Windows or a shell gives a meaning (`: < > " | ? *`) and the
 ///    fraction slash become `_`, so no alternate stream can be named.
 /// 4. Leading dots and spaces and trailing dots and spaces go; a leading `-` or `~` becomes `_`.
 /// 5. Nothing left: `upload`.
@@ -110,6 +110,15 @@ pub fn extension(name: &str) -> Option<&str> {
     let component = name.rsplit(['/', '\\']).next().unwrap_or(name);
     let (stem, extension) = component.rsplit_once('.')?;
     (!stem.is_empty() && !extension.is_empty()).then_some(extension)
+}
+
+/// Returns a safe name with its extension replaced.
+pub(crate) fn with_extension(name: &SafeName, ext: &str) -> SafeName {
+    let stem = match extension(name) {
+        Some(old) => name.len().saturating_sub(old.len().saturating_add(1)),
+        None => name.len(),
+    };
+    safe_name(&format!("{}.{ext}", name.get(..stem).unwrap_or(name)))
 }
 
 /// What is stripped from both ends of a name.
@@ -184,11 +193,12 @@ fn last_component(path: &str) -> &str {
         .unwrap_or_default()
 }
 
+/// A drive is a letter and a colon with nothing behind it; with a name behind it the colon is a slash of macOS, which
+/// shows `Q/A.docx` where the name is `Q:A.docx`.
 fn without_drive(component: &str) -> &str {
-    let trimmed = component.trim_start_matches(PADDING);
-    let mut chars = trimmed.chars();
-    match (chars.next(), chars.next()) {
-        (Some(letter), Some(':')) if letter.is_ascii_alphabetic() => chars.as_str(),
+    let mut chars = component.trim_matches(PADDING).chars();
+    match (chars.next(), chars.next(), chars.next()) {
+        (Some(letter), Some(':'), None) if letter.is_ascii_alphabetic() => "",
         _ => component,
     }
 }
@@ -287,9 +297,11 @@ mod tests {
             ("COM10", "COM10"),
             ("a.txt:stream", "a.txt_stream"),
             ("evil.svg::$DATA", "evil.svg__$DATA"),
-            ("C:evil.txt", "evil.txt"),
-            ("Ｃ：evil.txt", "evil.txt"),
-            ("C:D:evil.txt", "D_evil.txt"),
+            ("C:evil.txt", "C_evil.txt"),
+            ("Ｃ：evil.txt", "C_evil.txt"),
+            ("C:D:evil.txt", "C_D_evil.txt"),
+            ("Q:A.docx", "Q_A.docx"),
+            ("x/C:", "upload"),
             ("C:", "upload"),
             ("CD:evil.txt", "CD_evil.txt"),
             ("..\u{2215}..\u{2215}etc\u{29F8}x", "x"),

@@ -4,9 +4,13 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     accept::Accept,
-    active::{self, is_active},
+    active::{self, ActiveContent},
+    file::File,
+    head::Head,
+    name::SafeName,
+    picture,
     signatures::Fit,
-    sniff::{Expected, FileFacts, Head, Validator},
+    sniff::{Expected, FileFacts, Validator},
     verdict::{Refusal, Verdict},
 };
 
@@ -17,8 +21,13 @@ use crate::{
 pub struct Rules {
     /// The extensions and types that may enter.
     pub accept: Accept,
-    /// Whether files that a browser would run may enter; off by default.
-    pub allow_active_content: bool,
+    /// Which files that a browser would run may enter; none by default.
+    pub active_content: ActiveContent,
+    /// Whether a picture may enter under the name of another kind; off by default.
+    ///
+    /// Phones and pages name pictures wrongly: a JPEG is called `IMG_1.HEIC`. If it is on, such a file enters if what
+    /// it is is on the list too, and [`Rules::stored_name`] is its name with the extension of what it is.
+    pub any_picture: bool,
     validators: Vec<Arc<dyn Validator>>,
 }
 
@@ -31,10 +40,26 @@ impl Rules {
         }
     }
 
-    /// Sets whether files that a browser would run may enter.
+    /// Sets which files that a browser would run may enter.
     #[must_use]
-    pub fn allow_active_content(mut self, allow: bool) -> Self {
-        self.allow_active_content = allow;
+    pub fn active_content(mut self, choice: ActiveContent) -> Self {
+        self.active_content = choice;
+        self
+    }
+
+    /// Sets whether all files that a browser would run may enter, or none.
+    #[must_use]
+    pub fn allow_active_content(self, allow: bool) -> Self {
+        self.active_content(match allow {
+            true => ActiveContent::All,
+            false => ActiveContent::None,
+        })
+    }
+
+    /// Sets whether a picture may enter under the name of another kind.
+    #[must_use]
+    pub fn any_picture(mut self, any: bool) -> Self {
+        self.any_picture = any;
         self
     }
 
@@ -52,10 +77,14 @@ impl Rules {
     /// [`Refusal::ActiveContent`] first (independent of the accept list), then [`Refusal::TypeNotAccepted`];
     /// the order is that of PROTOCOL MSG-1a.
     pub fn screen(&self, name: &str, media_type: &str) -> Result<(), Refusal> {
-        if !self.allow_active_content && is_active(name, media_type) {
+        self.screen_file(&File::new(name, media_type))
+    }
+
+    fn screen_file(&self, file: &File<'_>) -> Result<(), Refusal> {
+        if active::is_refused(file, self.active_content) {
             return Err(Refusal::ActiveContent);
         }
-        if !self.accept.permits(name, media_type) {
+        if !self.accept.permits_file(file, self.any_picture) {
             return Err(Refusal::TypeNotAccepted);
         }
         Ok(())
@@ -68,22 +97,23 @@ impl Rules {
     /// A check is reached only when those before it are certain, and none of ours changes its mind when more
     /// bytes come, so the verdict does not depend on how the file was cut into chunks.
     pub fn inspect(&self, facts: &FileFacts<'_>, head: &Head<'_>) -> Verdict {
-        if let Err(refusal) = self.screen(facts.name, facts.media_type) {
+        let file = File::new(facts.name, facts.media_type);
+        if let Err(refusal) = self.screen_file(&file) {
             return Verdict::Refuse(refusal);
         }
         let head = head.cut();
-        let expected = Expected::new(facts);
-        match expected.fit(&head) {
+        let expected = Expected::new(&file);
+        match self.fit(&file, &expected, &head) {
             Fit::Yes => {}
             Fit::No => return Verdict::Refuse(Refusal::ContentMismatch),
             Fit::Open => return Verdict::NeedMore,
         }
-        if !self.allow_active_content {
-            match active::bytes::fit(&head, expected.is_text()) {
-                Fit::No => {}
-                Fit::Yes => return Verdict::Refuse(Refusal::ActiveContent),
-                Fit::Open => return Verdict::NeedMore,
-            }
+        let by_name = active::by_name(&file.safe);
+        let promise = expected.promise();
+        match active::bytes::fit(&head, promise, by_name, self.active_content) {
+            Fit::No => {}
+            Fit::Yes => return Verdict::Refuse(Refusal::ActiveContent),
+            Fit::Open => return Verdict::NeedMore,
         }
         for validator in &self.validators {
             match validator.check(facts, &head) {
@@ -97,13 +127,50 @@ impl Rules {
         }
         Verdict::Accept
     }
+
+    fn fit(&self, file: &File<'_>, expected: &Expected<'_>, head: &Head<'_>) -> Fit {
+        match expected.fit(head, self.accept.is_any()) {
+            // Only when it is certain, since what it is decides what it is called.
+            Fit::No if self.any_picture => picture::fit(file, &self.accept, head),
+            fit => fit,
+        }
+    }
+
+    /// Returns the name under which an accepted file is stored.
+    ///
+    /// It is [`safe_name`](crate::safe_name) of the name, but for a picture of another kind than its extension says
+    /// where [`any_picture`](Self::any_picture) is on: that gets the extension of what `head` is.
+    /// `head` is one that [`inspect`](Self::inspect) accepted.
+    pub fn stored_name(&self, facts: &FileFacts<'_>, head: &Head<'_>) -> SafeName {
+        let file = File::new(facts.name, facts.media_type);
+        match self.any_picture {
+            true => picture::stored_name(&file, &self.accept, &head.cut()),
+            false => file.safe,
+        }
+    }
+
+    /// Returns the entries of the accept list that let in no file at all.
+    ///
+    /// Such an entry is an extension of active content that the rules refuse, or a type that no known extension has.
+    pub fn idle_entries(&self) -> Vec<&str> {
+        let is_refused = |ext: &&str| {
+            let file = format!("a.{ext}");
+            active::is_refused(&File::new(&file, ""), self.active_content)
+        };
+        self.accept
+            .examples()
+            .filter(|(_, exts)| exts.iter().all(is_refused))
+            .map(|(entry, _)| entry)
+            .collect()
+    }
 }
 
 impl fmt::Debug for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rules")
             .field("accept", &self.accept)
-            .field("allow_active_content", &self.allow_active_content)
+            .field("active_content", &self.active_content)
+            .field("any_picture", &self.any_picture)
             .field("validators", &self.validators.len())
             .finish()
     }
@@ -265,31 +332,31 @@ mod tests {
 
     impl Validator for Says {
         fn check(&self, _facts: &FileFacts<'_>, _head: &Head<'_>) -> Verdict {
-            self.0
+            self.0.clone()
         }
     }
 
     #[test]
     fn asks_custom_validators_in_order_and_last() {
-        let with = |verdicts: &[Verdict]| {
+        let with = |verdicts: &[&Verdict]| {
             verdicts.iter().fold(rules(""), |rules, verdict| {
-                rules.with_validator(Arc::new(Says(*verdict)))
+                rules.with_validator(Arc::new(Says((*verdict).clone())))
             })
         };
         let refuse = Verdict::Refuse(Refusal::TypeNotAccepted);
-        assert_eq!(inspect(&with(&[PASS, PASS]), "a.png", "", PNG), PASS);
-        assert_eq!(inspect(&with(&[PASS, refuse]), "a.png", "", PNG), refuse);
+        assert_eq!(inspect(&with(&[&PASS, &PASS]), "a.png", "", PNG), PASS);
+        assert_eq!(inspect(&with(&[&PASS, &refuse]), "a.png", "", PNG), refuse);
         assert_eq!(
-            inspect(&with(&[refuse, MISMATCH]), "a.png", "", PNG),
+            inspect(&with(&[&refuse, &MISMATCH]), "a.png", "", PNG),
             refuse
         );
         assert_eq!(
-            inspect(&with(&[refuse]), "a.png", "", MZ),
+            inspect(&with(&[&refuse]), "a.png", "", MZ),
             MISMATCH,
             "ours come first"
         );
         assert_eq!(
-            inspect(&with(&[Verdict::NeedMore]), "a.png", "", PNG),
+            inspect(&with(&[&Verdict::NeedMore]), "a.png", "", PNG),
             MISMATCH
         );
 
@@ -302,7 +369,7 @@ mod tests {
             bytes: PNG,
             is_whole: false,
         };
-        let waiting = with(&[Verdict::NeedMore, refuse]);
+        let waiting = with(&[&Verdict::NeedMore, &refuse]);
         assert_eq!(waiting.inspect(&facts, &head), Verdict::NeedMore);
     }
 }

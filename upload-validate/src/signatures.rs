@@ -1,13 +1,13 @@
 //! The signatures of file types: which bytes a file of a type begins with.
 
+mod archives;
+mod documents;
+mod media;
 mod table;
 
 use table::TABLE;
 
-use crate::{
-    markup::{Prolog, Token},
-    sniff::Head,
-};
+use crate::head::Head;
 
 /// Whether the bytes seen so far agree with something.
 ///
@@ -55,23 +55,16 @@ impl At {
 pub(crate) enum Signature {
     /// One of several forms, each of which asks for all its parts.
     Any(&'static [&'static [At]]),
-    /// A form after a byte order mark or blanks.
-    Indented(&'static [u8]),
-    /// An `ftyp` box with a brand other than those of pictures, or one of the other forms.
-    Film(&'static [&'static [At]]),
-    /// The markup scanner finds an SVG document.
-    Svg,
+    /// Found by a reader of its format; what it leaves open in a complete head does not fit.
+    Read(fn(&Head<'_>) -> Fit),
 }
 
 impl Signature {
     /// Compares a head with the signature.
     pub(crate) fn fit(&self, head: &Head<'_>) -> Fit {
-        let bytes = head.bytes;
         match *self {
-            Signature::Any(forms) => any(forms, bytes),
-            Signature::Indented(form) => indented(form, bytes),
-            Signature::Film(forms) => film(bytes).or(any(forms, bytes)),
-            Signature::Svg => svg(head),
+            Signature::Any(forms) => any(forms, head.bytes),
+            Signature::Read(read) => read(head),
         }
     }
 }
@@ -80,6 +73,34 @@ impl Signature {
 pub(crate) fn for_type(essence: &str) -> Option<Signature> {
     let row = TABLE.iter().find(|(types, _)| types.contains(&essence));
     row.map(|(_, signature)| *signature)
+}
+
+/// Returns whether the first bytes do not tell two types apart.
+pub(crate) fn are_alike(one: &str, other: &str) -> bool {
+    let has_both = |(types, _): &table::Row| types.contains(&one) && types.contains(&other);
+    one == other || TABLE.iter().any(has_both)
+}
+
+/// Returns whether a head holds no byte that text never has; the certain answer is `No`.
+pub(crate) fn text(head: &Head<'_>) -> Fit {
+    let is_binary = |b: &u8| matches!(b, 0..=8 | 0x0B | 0x0E..=0x1A | 0x1C..=0x1F);
+    let has_mark = [b"\xFF\xFE".as_slice(), b"\xFE\xFF"]
+        .iter()
+        .any(|mark| head.bytes.starts_with(mark));
+    match (
+        head.bytes.iter().any(is_binary) && !has_mark,
+        head.is_complete(),
+    ) {
+        (true, _) => Fit::No,
+        (false, true) => Fit::Yes,
+        (false, false) => Fit::Open,
+    }
+}
+
+/// The bytes behind padding at the beginning of a file, if it is not all padding so far.
+fn behind(bytes: &[u8], is_padding: impl Fn(u8) -> bool) -> Option<&[u8]> {
+    let start = bytes.iter().position(|b| !is_padding(*b))?;
+    bytes.get(start..)
 }
 
 fn any(forms: &[&[At]], bytes: &[u8]) -> Fit {
@@ -94,51 +115,4 @@ fn any(forms: &[&[At]], bytes: &[u8]) -> Fit {
         }
         best.or(fit)
     })
-}
-
-fn indented(form: &[u8], bytes: &[u8]) -> Fit {
-    const MARK: &[u8] = b"\xEF\xBB\xBF";
-    if bytes.len() < MARK.len() && MARK.starts_with(bytes) {
-        return Fit::Open;
-    }
-    let bytes = bytes.strip_prefix(MARK).unwrap_or(bytes).trim_ascii_start();
-    if bytes.starts_with(form) {
-        Fit::Yes
-    } else if form.starts_with(bytes) {
-        Fit::Open
-    } else {
-        Fit::No
-    }
-}
-
-/// ISO base media: `ftyp` at 4, the major brand at 8.
-fn film(bytes: &[u8]) -> Fit {
-    const PICTURES: &[&[u8; 4]] = &[
-        b"avif", b"avis", b"heic", b"heim", b"heis", b"heix", b"hevc", b"hevx", b"jp2 ", b"jpm ",
-        b"jpx ", b"jxl ", b"mif1", b"msf1", b"crx ",
-    ];
-    match (At(4, b"ftyp").fit(bytes), bytes.get(8..12)) {
-        (Fit::Yes, Some(brand)) if PICTURES.iter().any(|picture| *picture == brand) => Fit::No,
-        (Fit::Yes, Some(_)) => Fit::Yes,
-        (Fit::Yes, None) => Fit::Open,
-        (fit, _) => fit,
-    }
-}
-
-/// `<svg` as the root or in the doctype; where the root is out of sight, an XML declaration is enough.
-fn svg(head: &Head<'_>) -> Fit {
-    let mut is_xml = false;
-    for token in Prolog::new(head.bytes).tokens() {
-        match token {
-            Token::Comment => {}
-            Token::Xml => is_xml = true,
-            Token::Doctype(b"svg") | Token::Element(b"svg") => return Fit::Yes,
-            Token::Doctype(_) | Token::Element(_) | Token::Text => return Fit::No,
-        }
-    }
-    if is_xml && head.is_complete() {
-        Fit::Yes
-    } else {
-        Fit::Open
-    }
 }

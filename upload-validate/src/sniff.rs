@@ -1,43 +1,13 @@
 //! The content check: declared type, extension and bytes must agree where a signature is known.
 
 use crate::{
-    media_types::{self, types_for_extension},
-    name::{extension, safe_name},
-    signatures::{self, Fit},
+    active::bytes::Promise,
+    file::{Declared, File},
+    head::Head,
+    media_types,
+    signatures::{self, At, Fit},
     verdict::Verdict,
 };
-
-/// Bytes from the start of a file that are enough for every check of this crate.
-///
-/// A head of this length, or one that is the whole file, is always decided.
-pub const HEAD_BYTES: usize = 8192;
-
-/// The first bytes of a file.
-#[derive(Clone, Copy, Debug)]
-pub struct Head<'a> {
-    /// The bytes from offset 0 on; those past [`HEAD_BYTES`] are not looked at.
-    pub bytes: &'a [u8],
-    /// Whether the file ends with these bytes.
-    pub is_whole: bool,
-}
-
-impl<'a> Head<'a> {
-    /// Returns whether no further byte can come: a check must decide now.
-    pub fn is_complete(&self) -> bool {
-        self.is_whole || self.bytes.len() >= HEAD_BYTES
-    }
-
-    /// Cuts the head to [`HEAD_BYTES`], so that a verdict never depends on how much came at once.
-    pub(crate) fn cut(&self) -> Head<'a> {
-        match self.bytes.get(..HEAD_BYTES) {
-            Some(bytes) => Head {
-                bytes,
-                is_whole: self.is_whole && self.bytes.len() == HEAD_BYTES,
-            },
-            None => *self,
-        }
-    }
-}
 
 /// What the client said about a file.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +21,9 @@ pub struct FileFacts<'a> {
 }
 
 /// A check of the application's own, run after those of [`Rules`](crate::Rules).
+///
+/// A closure is one too; why it refuses may be said in words of its own, with
+/// [`OwnRefusal`](crate::OwnRefusal).
 ///
 /// `check` must not block: it runs where the first bytes arrive.
 /// It is called again with a longer head after [`Verdict::NeedMore`], so it must answer that for as long as
@@ -82,43 +55,63 @@ pub trait Validator: Send + Sync {
     fn check(&self, facts: &FileFacts<'_>, head: &Head<'_>) -> Verdict;
 }
 
-/// The types a file must look like: what was declared, and what its extension stands for.
-///
-/// A generic declared type (`application/octet-stream`) says nothing and leaves the extension alone to decide.
-/// A declared type that is another name of the extension's type counts once: Windows declares
-/// `application/vnd.ms-excel` for a `.csv`, which must not make it a spreadsheet.
-pub(crate) struct Expected {
-    declared: Option<String>,
-    by_extension: Option<&'static str>,
+impl<F> Validator for F
+where
+    F: Fn(&FileFacts<'_>, &Head<'_>) -> Verdict + Send + Sync,
+{
+    fn check(&self, facts: &FileFacts<'_>, head: &Head<'_>) -> Verdict {
+        self(facts, head)
+    }
 }
 
-impl Expected {
+/// The types a file must look like: what its extension says, and what was declared as well.
+///
+/// A declared type that is another name of the extension's type counts once: Windows declares
+/// `application/vnd.ms-excel` for a `.csv`, which must not make it a spreadsheet.
+/// One that no extension has says nothing, but where the extension says nothing either, a picture, sound, film or font
+/// of an unknown format must at least be no program.
+pub(crate) struct Expected<'a> {
+    file: &'a File<'a>,
+    declared: Option<&'a str>,
+}
+
+impl<'a> Expected<'a> {
     /// Works out the expected types from what the client said.
-    pub(crate) fn new(facts: &FileFacts<'_>) -> Expected {
-        let safe = safe_name(facts.name);
-        let types = extension(&safe).and_then(types_for_extension);
-        let declared = media_types::essence(facts.media_type)
-            .filter(|declared| !media_types::is_generic(declared))
-            .filter(|declared| !types.is_some_and(|types| types.include(declared)))
-            .map(|declared| media_types::canonical(&declared).to_owned());
-        Expected {
-            declared,
-            by_extension: types.map(|types| types.preferred),
-        }
+    pub(crate) fn new(file: &'a File<'a>) -> Expected<'a> {
+        let declared = match (&file.declared, file.types) {
+            (Declared::Known(declared), Some(types)) => {
+                Some(declared.as_str()).filter(|declared| !types.include(declared))
+            }
+            (Declared::Known(declared) | Declared::Unknown(declared), None) => {
+                Some(declared.as_str())
+            }
+            _ => None,
+        };
+        Expected { file, declared }
     }
 
-    /// Returns whether the file is announced as text, which a browser shows without looking for markup in it.
-    pub(crate) fn is_text(&self) -> bool {
-        match (&self.declared, self.by_extension) {
-            (Some(declared), _) => media_types::is_text(declared),
-            (None, Some(by_extension)) => media_types::is_text(by_extension),
-            (None, None) => false,
+    /// Returns what the extension promises; the declared type is the client's word and promises nothing.
+    pub(crate) fn promise(&self) -> Promise {
+        match self.file.by_extension() {
+            Some(by_extension) if media_types::is_text(by_extension) => Promise::Text,
+            Some(_) => Promise::Data,
+            None => Promise::Nothing,
         }
     }
 
     /// Tells whether the bytes agree with every expected type.
-    pub(crate) fn fit(&self, head: &Head<'_>) -> Fit {
-        let fits = [self.declared.as_deref(), self.by_extension]
+    ///
+    /// A slot that takes everything also takes what is no such file and does no harm: `takes_all`.
+    pub(crate) fn fit(&self, head: &Head<'_>, takes_all: bool) -> Fit {
+        if head.is_whole && head.bytes.is_empty() {
+            // An empty file is none of its type yet, and contradicts it in nothing.
+            return Fit::Yes;
+        }
+        let lenient = match takes_all {
+            true => self.fit_leniently(head),
+            false => Fit::No,
+        };
+        let fits = [self.declared, self.file.by_extension()]
             .into_iter()
             .flatten()
             .map(|essence| fit_type(essence, head));
@@ -126,16 +119,51 @@ impl Expected {
         for fit in fits {
             match fit {
                 // One refusal decides, whatever the other type would still have to wait for.
-                Fit::No => return Fit::No,
+                Fit::No => {
+                    all = Fit::No;
+                    break;
+                }
                 Fit::Open => all = Fit::Open,
                 Fit::Yes => {}
             }
         }
-        all
+        match all.or(lenient) {
+            Fit::Open if head.is_complete() => Fit::No,
+            fit => fit,
+        }
+    }
+
+    /// What systems leave next to files under their names, and text that calls itself a document of the old office.
+    fn fit_leniently(&self, head: &Head<'_>) -> Fit {
+        /// The longest file that the office leaves next to a document that is open: its owner's name.
+        const OWNER_BYTES_MAX: usize = 165;
+        const OFFICE: &[&str] = &[
+            "application/msword",
+            "application/vnd.ms-excel",
+            "application/vnd.ms-powerpoint",
+        ];
+        let name = self.file.name.rsplit(['/', '\\']).next();
+        let name = name.unwrap_or_default();
+        let by_extension = self.file.by_extension();
+        if name.starts_with("._") {
+            // AppleDouble (RFC 1740).
+            At(0, b"\0\x05\x16\x07").fit(head.bytes)
+        } else if name.starts_with("~$") {
+            match (head.bytes.len() > OWNER_BYTES_MAX, head.is_whole) {
+                (true, _) => Fit::No,
+                (false, true) => Fit::Yes,
+                (false, false) => Fit::Open,
+            }
+        } else if by_extension.is_some_and(|essence| OFFICE.contains(&essence)) {
+            signatures::text(head)
+        } else {
+            Fit::No
+        }
     }
 }
 
-fn fit_type(essence: &str, head: &Head<'_>) -> Fit {
+/// Tells whether the bytes are those of a type; for a complete head the answer is certain.
+pub(crate) fn fit_type(essence: &str, head: &Head<'_>) -> Fit {
     let fit = match signatures::for_type(essence) {
         Some(signature) => signature.fit(head),
         None => fit_by_infer(essence, head),
@@ -157,7 +185,7 @@ fn fit_by_infer(essence: &str, head: &Head<'_>) -> Fit {
     let is_known = infer::is_mime_supported(essence)
         && !media_types::is_text(essence)
         && essence != "application/x-x509-ca-cert";
-    if !is_media && !is_known {
+    if media_types::is_generic(essence) || (!is_media && !is_known) {
         return Fit::Yes;
     }
     if !head.is_complete() {
@@ -166,7 +194,7 @@ fn fit_by_infer(essence: &str, head: &Head<'_>) -> Fit {
     let fits = if is_known {
         infer::is_mime(head.bytes, essence)
     } else {
-        // A picture, sound, film or font in a format nobody here knows: it may be anything but a program
+        // A picture, sound, film or font in an unknown format: it may be anything but a program
         // or an archive. Matchers of two bytes are left out, except that of Windows programs.
         !infer::get(head.bytes).is_some_and(|kind| NOT_MEDIA.contains(&kind.extension()))
     };

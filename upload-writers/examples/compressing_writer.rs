@@ -14,64 +14,71 @@ use bytes::Bytes;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use serde_json::Value;
 use upload_writers::{
-    AbortReason, BoxWriter, FileWriterConfig, FileWriterFactory, Stray, SweepPolicy, UploadFacts,
-    UploadWriter, WriteError, WriterFactory, Written,
+    AbortReason, BoxWriter, Buffered, Checkpoint, FileWriterConfig, FileWriterFactory, Orphan,
+    Reopened, SweepPolicy, UploadFacts, UploadWriter, WriteError, WriterFactory, WriterTraits,
+    Written,
     conformance::{Backend, run_all},
 };
 
 /// Compresses what the writers of another factory store.
 ///
-/// The state of the compression dies with the process, so there is no `reopen`: a slot with this
-/// writer goes on after a lost connection, and starts over after a restart.
-struct Gzip<F>(F);
+/// The state of the compression dies with the process, so nothing can be reopened: a slot with this
+/// writer continues after a lost connection, and starts over after a restart.
+pub(crate) struct Gzip<F>(pub(crate) F);
 
 #[async_trait]
 impl<F: WriterFactory> WriterFactory for Gzip<F> {
-    fn create(&self, facts: &UploadFacts) -> BoxWriter {
-        let inner = self.0.create(&UploadFacts {
-            safe_client_name: format!("{}.gz", facts.safe_client_name),
-            client_size: 0, // nobody knows it yet, so nothing is reserved
-            resumable: false,
-            ..facts.clone()
-        });
-        Box::new(GzipWriter {
-            inner,
-            encoder: None,
+    async fn create(&self, facts: &UploadFacts) -> Result<BoxWriter, WriteError> {
+        let mut facts = facts.clone();
+        facts.safe_client_name += ".gz";
+        facts.client_size = 0; // it is not known yet, so nothing is reserved
+        facts.resumable = false;
+        Ok(Box::new(GzipWriter {
+            inner: self.0.create(&facts).await?,
+            encoder: GzEncoder::new(Vec::new(), Compression::fast()),
             received: 0,
-        })
+        }))
     }
 
-    async fn sweep(&self, policy: &SweepPolicy) -> Result<Vec<Stray>, WriteError> {
+    async fn reopen(
+        &self,
+        _facts: &UploadFacts,
+        _checkpoint: &Checkpoint,
+        _offset: u64,
+    ) -> Result<Reopened, WriteError> {
+        Ok(Reopened::Gone)
+    }
+
+    fn traits(&self) -> WriterTraits {
+        let mut traits = self.0.traits();
+        traits.resumable = false;
+        traits
+    }
+
+    async fn delete(&self, facts: &UploadFacts, result: &Value) -> Result<(), WriteError> {
+        self.0.delete(facts, result).await
+    }
+
+    async fn sweep(&self, policy: &SweepPolicy) -> Result<Vec<Orphan>, WriteError> {
         self.0.sweep(policy).await
     }
 }
 
 struct GzipWriter {
     inner: BoxWriter,
-    /// `None` before it is opened and once it is closed or aborted.
-    encoder: Option<GzEncoder<Vec<u8>>>,
+    encoder: GzEncoder<Vec<u8>>,
     received: u64,
 }
 
 #[async_trait]
 impl UploadWriter for GzipWriter {
-    async fn open(&mut self) -> Result<(), WriteError> {
-        self.inner.open().await?;
-        self.encoder = Some(GzEncoder::new(Vec::new(), Compression::fast()));
-        Ok(())
-    }
-
     /// Compresses in the connection's task; where that takes too long, `spawn_blocking` is the place.
     async fn write_chunks(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<Written, WriteError> {
-        let encoder = self
-            .encoder
-            .as_mut()
-            .ok_or(WriteError::misuse("not open"))?;
         for chunk in chunks.drain(..) {
-            encoder.write_all(&chunk)?;
+            self.encoder.write_all(&chunk)?;
             self.received += chunk.len() as u64;
         }
-        let compressed = std::mem::take(encoder.get_mut());
+        let compressed = std::mem::take(self.encoder.get_mut());
         let mut pieces = VecDeque::from([Bytes::from(compressed)]);
         self.inner.write_chunks(&mut pieces).await?;
         Ok(self.written())
@@ -84,24 +91,28 @@ impl UploadWriter for GzipWriter {
 
     /// The result is that of the writer inside, so its size is the compressed one.
     async fn close(&mut self) -> Result<Value, WriteError> {
-        if let Some(encoder) = self.encoder.take() {
-            let mut pieces = VecDeque::from([Bytes::from(encoder.finish()?)]);
-            self.inner.write_chunks(&mut pieces).await?;
-        }
+        self.encoder.try_finish()?;
+        let compressed = std::mem::take(self.encoder.get_mut());
+        let mut pieces = VecDeque::from([Bytes::from(compressed)]);
+        self.inner.write_chunks(&mut pieces).await?;
         self.inner.close().await
     }
 
-    async fn abort(&mut self, reason: &AbortReason) {
-        self.encoder = None;
+    async fn abort(self: Box<Self>, reason: &AbortReason) {
         self.inner.abort(reason).await;
     }
 
-    fn rest(&mut self) {
-        self.inner.rest();
+    fn checkpoint(&self) -> Option<Checkpoint> {
+        None
     }
 
-    fn held(&self) -> u64 {
-        self.inner.held()
+    /// Without it a server would wait for memory that only more of this very file can free.
+    fn buffered(&self) -> Buffered {
+        self.inner.buffered()
+    }
+
+    fn suspend(&mut self) {
+        self.inner.suspend();
     }
 }
 

@@ -12,7 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use upload_writers::{
-    AbortReason, BoxWriter, UploadFacts, UploadWriter, WriteError, WriterFactory, Written,
+    AbortReason, BoxWriter, Buffered, Checkpoint, Orphan, Reopened, SweepPolicy, UploadFacts,
+    UploadWriter, WriteError, WriterFactory, WriterTraits, Written,
     conformance::{Backend, run_all},
 };
 
@@ -25,33 +26,15 @@ struct Memory {
     finished: Arc<Mutex<BTreeMap<usize, Runs>>>,
 }
 
-#[derive(PartialEq)]
-enum Phase {
-    New,
-    Open,
-    Closed(Value),
-    Aborted,
-}
-
 struct RunWriter {
     memory: Memory,
-    phase: Phase,
     runs: Runs,
     received: u64,
 }
 
 #[async_trait]
 impl UploadWriter for RunWriter {
-    async fn open(&mut self) -> Result<(), WriteError> {
-        if self.phase != Phase::New {
-            return Err(WriteError::misuse("opened twice"));
-        }
-        self.phase = Phase::Open;
-        Ok(())
-    }
-
     async fn write_chunks(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<Written, WriteError> {
-        self.flush().await?;
         for byte in chunks.drain(..).flatten() {
             self.received += 1;
             match self.runs.last_mut() {
@@ -63,9 +46,6 @@ impl UploadWriter for RunWriter {
     }
 
     async fn flush(&mut self) -> Result<Written, WriteError> {
-        if self.phase != Phase::Open {
-            return Err(WriteError::misuse("not open"));
-        }
         // Memory does not survive the process, so nothing ever counts as durable.
         Ok(Written {
             received: self.received,
@@ -74,39 +54,64 @@ impl UploadWriter for RunWriter {
     }
 
     async fn close(&mut self) -> Result<Value, WriteError> {
-        if let Phase::Closed(result) = &self.phase {
-            return Ok(result.clone());
-        }
-        self.flush().await?;
         let mut finished = self
             .memory
             .finished
             .lock()
             .expect("nothing panics under it");
-        let result = json!({ "object": finished.len(), "size": self.received });
         let number = finished.len();
         finished.insert(number, std::mem::take(&mut self.runs));
-        self.phase = Phase::Closed(result.clone());
-        Ok(result)
+        Ok(json!({ "object": number, "size": self.received }))
     }
 
-    async fn abort(&mut self, _reason: &AbortReason) {
-        if !matches!(self.phase, Phase::Closed(_)) {
-            self.phase = Phase::Aborted;
-            self.runs.clear();
-        }
+    async fn abort(self: Box<Self>, _reason: &AbortReason) {}
+
+    fn checkpoint(&self) -> Option<Checkpoint> {
+        None
     }
+
+    fn buffered(&self) -> Buffered {
+        Buffered::default()
+    }
+
+    fn suspend(&mut self) {}
 }
 
 #[async_trait]
 impl WriterFactory for Memory {
-    fn create(&self, _facts: &UploadFacts) -> BoxWriter {
-        Box::new(RunWriter {
+    async fn create(&self, _facts: &UploadFacts) -> Result<BoxWriter, WriteError> {
+        Ok(Box::new(RunWriter {
             memory: self.clone(),
-            phase: Phase::New,
             runs: Runs::new(),
             received: 0,
-        })
+        }))
+    }
+
+    async fn reopen(
+        &self,
+        _facts: &UploadFacts,
+        _checkpoint: &Checkpoint,
+        _offset: u64,
+    ) -> Result<Reopened, WriteError> {
+        Ok(Reopened::Gone)
+    }
+
+    fn traits(&self) -> WriterTraits {
+        WriterTraits::default()
+    }
+
+    async fn delete(&self, _facts: &UploadFacts, result: &Value) -> Result<(), WriteError> {
+        let number = result["object"]
+            .as_u64()
+            .and_then(|number| usize::try_from(number).ok());
+        let number = number.ok_or_else(|| WriteError::misuse("not a result of this factory"))?;
+        let mut finished = self.finished.lock().expect("nothing panics under it");
+        finished.remove(&number);
+        Ok(())
+    }
+
+    async fn sweep(&self, _policy: &SweepPolicy) -> Result<Vec<Orphan>, WriteError> {
+        Ok(Vec::new())
     }
 }
 

@@ -18,8 +18,9 @@ use tokio::{
     time::timeout,
 };
 use upload_writers::{
-    AbortReason, BoxWriter, FileWriterConfig, FileWriterFactory, Stray, SweepPolicy, UploadFacts,
-    UploadWriter, WriteError, WriteErrorKind, WriterFactory, Written, conformance::facts,
+    AbortReason, BoxWriter, Buffered, Checkpoint, FileWriterConfig, FileWriterFactory, Orphan,
+    Reopened, SweepPolicy, UploadFacts, UploadWriter, WriteError, WriteErrorKind, WriterFactory,
+    WriterTraits, Written, conformance::facts,
 };
 
 /// How long clamd may take to answer or to take a chunk.
@@ -29,7 +30,7 @@ const ANSWER_BYTES_MAX: u64 = 4096;
 
 /// Scans what the writers of another factory store.
 ///
-/// A scan cannot be taken up in the middle, so there is no `reopen`: such an upload starts over.
+/// A scan cannot be taken up in the middle, so nothing can be reopened: such an upload starts over.
 pub(crate) struct Scanned<F> {
     pub(crate) inner: F,
     /// Where clamd listens, as `host:port`.
@@ -38,42 +39,48 @@ pub(crate) struct Scanned<F> {
 
 #[async_trait]
 impl<F: WriterFactory> WriterFactory for Scanned<F> {
-    fn create(&self, facts: &UploadFacts) -> BoxWriter {
-        let facts = UploadFacts {
-            resumable: false,
-            ..facts.clone()
-        };
-        Box::new(ScannedWriter {
-            inner: self.inner.create(&facts),
-            clamd: self.clamd.clone(),
-            scan: None,
-        })
+    async fn create(&self, facts: &UploadFacts) -> Result<BoxWriter, WriteError> {
+        let scan = Scan::begin(&self.clamd).await.map_err(unavailable)?;
+        let mut facts = facts.clone();
+        facts.resumable = false;
+        let inner = self.inner.create(&facts).await?;
+        Ok(Box::new(ScannedWriter { inner, scan }))
     }
 
-    async fn sweep(&self, policy: &SweepPolicy) -> Result<Vec<Stray>, WriteError> {
+    async fn reopen(
+        &self,
+        _facts: &UploadFacts,
+        _checkpoint: &Checkpoint,
+        _offset: u64,
+    ) -> Result<Reopened, WriteError> {
+        Ok(Reopened::Gone)
+    }
+
+    fn traits(&self) -> WriterTraits {
+        let mut traits = self.inner.traits();
+        traits.resumable = false;
+        traits
+    }
+
+    async fn delete(&self, facts: &UploadFacts, result: &Value) -> Result<(), WriteError> {
+        self.inner.delete(facts, result).await
+    }
+
+    async fn sweep(&self, policy: &SweepPolicy) -> Result<Vec<Orphan>, WriteError> {
         self.inner.sweep(policy).await
     }
 }
 
 struct ScannedWriter {
     inner: BoxWriter,
-    clamd: String,
-    scan: Option<Scan>,
+    scan: Scan,
 }
 
 #[async_trait]
 impl UploadWriter for ScannedWriter {
-    async fn open(&mut self) -> Result<(), WriteError> {
-        let scan = Scan::begin(&self.clamd).await.map_err(unavailable)?;
-        self.inner.open().await?;
-        self.scan = Some(scan);
-        Ok(())
-    }
-
     async fn write_chunks(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<Written, WriteError> {
-        let scan = self.scan.as_mut().ok_or(WriteError::misuse("not open"))?;
         for chunk in chunks.iter().filter(|chunk| !chunk.is_empty()) {
-            scan.feed(chunk).await.map_err(unavailable)?;
+            self.scan.feed(chunk).await.map_err(unavailable)?;
         }
         self.inner.write_chunks(chunks).await
     }
@@ -83,28 +90,29 @@ impl UploadWriter for ScannedWriter {
     }
 
     async fn close(&mut self) -> Result<Value, WriteError> {
-        if let Some(scan) = &mut self.scan {
-            let answer = scan.end().await.map_err(unavailable)?;
-            if answer != "stream: OK" {
-                // "stream: NAME FOUND", or that the file is larger than clamd looks at.
-                return Err(WriteError::new(WriteErrorKind::Denied, answer));
-            }
-            self.scan = None;
+        let answer = self.scan.end().await.map_err(unavailable)?;
+        if answer != "stream: OK" {
+            // "stream: NAME FOUND", or that the file is larger than clamd looks at.
+            return Err(WriteError::new(WriteErrorKind::Denied, answer));
         }
         self.inner.close().await
     }
 
-    async fn abort(&mut self, reason: &AbortReason) {
-        self.scan = None;
+    async fn abort(self: Box<Self>, reason: &AbortReason) {
         self.inner.abort(reason).await;
     }
 
-    fn rest(&mut self) {
-        self.inner.rest();
+    fn checkpoint(&self) -> Option<Checkpoint> {
+        None
     }
 
-    fn held(&self) -> u64 {
-        self.inner.held()
+    /// Without it a server would wait for memory that only more of this very file can free.
+    fn buffered(&self) -> Buffered {
+        self.inner.buffered()
+    }
+
+    fn suspend(&mut self) {
+        self.inner.suspend();
     }
 }
 
@@ -174,9 +182,8 @@ pub(crate) async fn stand_in() -> io::Result<String> {
 
 /// Stores a file as a server would.
 async fn store(factory: &impl WriterFactory, number: u64, file: &str) -> Result<Value, WriteError> {
-    let mut writer = factory.create(&facts(number, file.len()));
+    let mut writer = factory.create(&facts(number, file.len())).await?;
     let stored = async {
-        writer.open().await?;
         let mut chunks = VecDeque::from([Bytes::copy_from_slice(file.as_bytes())]);
         writer.write_chunks(&mut chunks).await?;
         writer.close().await

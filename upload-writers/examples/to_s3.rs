@@ -11,7 +11,6 @@ use aws_sdk_s3::{
 use bytes::Bytes;
 use hyper_util::rt::TokioIo;
 use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
-use serde_json::json;
 use tokio::net::TcpListener;
 use upload_writers::{S3Provider, S3WriterConfig, S3WriterFactory, UploadFacts, WriterFactory};
 
@@ -30,21 +29,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     )?;
     let chunk = Bytes::from(vec![7; 64 * 1024]);
     let size = 200 * chunk.len() as u64;
-    let mut writer = factory.create(&UploadFacts {
-        owner: "alice".to_owned(),
-        upload_id: "3b0ed1a7-4be5-4bfa-9d50-9b9a94e6d6c1".to_owned(),
-        slot: "video".to_owned(),
-        client_name: "Holiday film.mp4".to_owned(),
-        safe_client_name: "Holiday film.mp4".to_owned(),
-        client_type: "video/mp4".to_owned(),
-        client_size: size,
-        resumable: true,
-        epoch: 1,
-        crc32c_before: None,
-        relative_path: None,
-        meta: json!({}),
-    });
-    writer.open().await?;
+    let upload = "3b0ed1a7-4be5-4bfa-9d50-9b9a94e6d6c1";
+    let mut facts = UploadFacts::new(upload, "video", size);
+    facts.owner = "alice".to_owned();
+    facts.safe_client_name = "Holiday film.mp4".to_owned();
+    facts.client_type = "video/mp4".to_owned();
+    facts.resumable = true;
+    let mut writer = factory.create(&facts).await?;
     for number in 1..=200 {
         let mut chunks = VecDeque::from([chunk.clone()]);
         writer.write_chunks(&mut chunks).await?;
@@ -54,7 +45,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             let (received, durable) = (written.received, written.durable);
             println!(
                 "received {received}, durable {durable}, in memory {}",
-                writer.held()
+                writer.buffered().bytes
             );
         }
     }

@@ -8,9 +8,8 @@ use serde_json::Value;
 
 use crate::{
     error::{AbortReason, WriteError},
-    life::Life,
     parts::{Part, PartCutter},
-    writer::{Checkpoint, UploadWriter, Written},
+    writer::{Buffered, Checkpoint, UploadWriter, Written},
 };
 
 /// Takes the parts of one file; what one writes to use [`BufferedUploadWriter`].
@@ -19,15 +18,6 @@ use crate::{
 /// After an error only `on_abort` may follow.
 #[async_trait]
 pub trait PartSink: Send {
-    /// Prepares storage; once, before any part.
-    ///
-    /// # Errors
-    ///
-    /// When storage refuses. Nothing is left behind then.
-    async fn on_open(&mut self) -> Result<(), WriteError> {
-        Ok(())
-    }
-
     /// Takes the next part. Numbers count from 1 without a gap.
     ///
     /// It may return before the part is stored, to have several in flight; then it overrides
@@ -58,7 +48,7 @@ pub trait PartSink: Send {
     /// When storage fails.
     async fn on_complete(&mut self) -> Result<Value, WriteError>;
 
-    /// Throws everything away; cannot fail.
+    /// Throws everything away; cannot fail. A file that was completed stays.
     async fn on_abort(&mut self, reason: &AbortReason);
 
     /// Tells how many bytes from the start of the file are stored without a gap; `None`: those of
@@ -68,7 +58,7 @@ pub trait PartSink: Send {
     }
 
     /// Tells how many bytes of the parts given are still held in memory; see
-    /// [`UploadWriter::held`].
+    /// [`UploadWriter::buffered`].
     fn held_bytes(&self) -> u64 {
         0
     }
@@ -86,7 +76,6 @@ pub trait PartSink: Send {
 pub struct BufferedUploadWriter<P> {
     sink: P,
     cutter: PartCutter,
-    life: Life,
     received: u64,
     /// How many bytes, and in how many parts, the sink was given.
     given: u64,
@@ -94,25 +83,23 @@ pub struct BufferedUploadWriter<P> {
 }
 
 impl<P: PartSink> BufferedUploadWriter<P> {
-    /// Makes a writer with parts of `part_bytes`, as a [`PartPlan`](crate::PartPlan) chooses them.
+    /// Makes a writer with parts of `part_bytes` for a sink that is ready for them, as a [`PartPlan`](crate::PartPlan) chooses them.
     pub fn new(sink: P, part_bytes: u64) -> Self {
         Self {
             sink,
             cutter: PartCutter::new(part_bytes),
-            life: Life::New,
             received: 0,
             given: 0,
             parts: 0,
         }
     }
 
-    /// Makes a writer that is open and goes on at `offset`, before which `parts` parts have ended.
+    /// Makes a writer that continues at `offset`, before which `parts` parts have ended.
     ///
     /// `part_bytes` must be what it was, or parts are not equal any more.
     /// An offset inside a part gives the sink the rest of that part first, under its number.
     pub fn resume(sink: P, part_bytes: u64, offset: u64, parts: u32) -> Self {
         Self {
-            life: Life::Open,
             received: offset,
             given: offset,
             parts,
@@ -146,15 +133,7 @@ impl<P: PartSink> BufferedUploadWriter<P> {
 
 #[async_trait]
 impl<P: PartSink> UploadWriter for BufferedUploadWriter<P> {
-    async fn open(&mut self) -> Result<(), WriteError> {
-        self.life.begin_open()?;
-        self.sink.on_open().await?;
-        self.life.ready();
-        Ok(())
-    }
-
     async fn write_chunks(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<Written, WriteError> {
-        self.life.begin()?;
         while let Some(mut chunk) = chunks.pop_front() {
             self.received = self.received.saturating_add(chunk.len() as u64);
             while !chunk.is_empty() {
@@ -163,56 +142,40 @@ impl<P: PartSink> UploadWriter for BufferedUploadWriter<P> {
                 }
             }
         }
-        self.life.ready();
         Ok(self.written())
     }
 
     async fn flush(&mut self) -> Result<Written, WriteError> {
-        self.life.check()?;
-        if let Err(error) = self.sink.on_flush().await {
-            self.life.failed();
-            return Err(error);
-        }
+        self.sink.on_flush().await?;
         Ok(self.written())
     }
 
     async fn close(&mut self) -> Result<Value, WriteError> {
-        if let Some(result) = self.life.result() {
-            return Ok(result);
-        }
-        self.life.begin()?;
         if let Some(part) = self.cutter.finish() {
             self.give(part).await?;
         }
-        let result = self.sink.on_complete().await?;
-        self.life.closed(&result);
-        Ok(result)
+        self.sink.on_complete().await
     }
 
-    async fn abort(&mut self, reason: &AbortReason) {
-        if self.life.begin_abort() {
-            self.cutter.finish();
-            self.sink.on_abort(reason).await;
-        }
+    async fn abort(mut self: Box<Self>, reason: &AbortReason) {
+        self.cutter.finish();
+        self.sink.on_abort(reason).await;
     }
 
     fn checkpoint(&self) -> Option<Checkpoint> {
-        self.life.has_stored().then(|| self.sink.checkpoint())?
+        self.sink.checkpoint()
     }
 
-    /// Parts go on arriving by themselves.
-    fn flush_can_be_left(&self) -> bool {
-        true
+    fn buffered(&self) -> Buffered {
+        let incomplete = self.cutter.held_bytes();
+        Buffered {
+            bytes: self.sink.held_bytes().saturating_add(incomplete),
+            incomplete,
+        }
     }
 
-    fn held(&self) -> u64 {
-        let cut = self.sink.held_bytes();
-        cut.saturating_add(self.cutter.held_bytes())
-    }
-
-    fn lacking(&self) -> u64 {
-        self.cutter.held_bytes()
-    }
+    /// Parts continue to arrive by themselves, and keep no one away.
+    fn suspend(&mut self) {}
 }
 
 #[cfg(test)]
@@ -249,10 +212,12 @@ mod tests {
         }
     }
 
-    async fn opened(part_bytes: u64) -> BufferedUploadWriter<Log> {
-        let mut writer = BufferedUploadWriter::new(Log::default(), part_bytes);
-        writer.open().await.expect("opens");
-        writer
+    fn opened(part_bytes: u64) -> BufferedUploadWriter<Log> {
+        BufferedUploadWriter::new(Log::default(), part_bytes)
+    }
+
+    fn buffered(bytes: u64, incomplete: u64) -> Buffered {
+        Buffered { bytes, incomplete }
     }
 
     async fn write(writer: &mut BufferedUploadWriter<Log>, chunk: &'static str) -> Written {
@@ -262,7 +227,7 @@ mod tests {
 
     #[tokio::test]
     async fn parts_are_numbered_and_the_last_may_be_short() {
-        let mut writer = opened(5).await;
+        let mut writer = opened(5);
         write(&mut writer, "12345678901234567").await;
         writer.close().await.expect("closes");
         let calls = ["1 12345", "2 67890", "3 12345", "4 67", "complete"];
@@ -271,7 +236,7 @@ mod tests {
 
     #[tokio::test]
     async fn closing_an_even_file_adds_no_part() {
-        let mut writer = opened(5).await;
+        let mut writer = opened(5);
         write(&mut writer, "12345").await;
         write(&mut writer, "67890").await;
         writer.close().await.expect("closes");
@@ -280,7 +245,7 @@ mod tests {
 
     #[tokio::test]
     async fn small_parts_cross_chunks() {
-        let mut writer = opened(4).await;
+        let mut writer = opened(4);
         write(&mut writer, "abcde").await;
         write(&mut writer, "fg").await;
         writer.close().await.expect("closes");
@@ -289,7 +254,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_whole_parts_are_durable() {
-        let mut writer = opened(5).await;
+        let mut writer = opened(5);
         let written = |received, durable| Written { received, durable };
         assert_eq!(write(&mut writer, "aaa").await, written(3, 0));
         assert_eq!(write(&mut writer, "bbb").await, written(6, 5));
@@ -298,44 +263,29 @@ mod tests {
 
     /// The bytes of a part that is not full yet are held, and only more bytes can free them.
     #[tokio::test]
-    async fn an_unfinished_part_is_lacking() {
-        let mut writer = opened(5).await;
+    async fn an_unfinished_part_is_incomplete() {
+        let mut writer = opened(5);
         write(&mut writer, "1234567").await;
-        assert_eq!((writer.held(), writer.lacking()), (2, 2));
+        assert_eq!(writer.buffered(), buffered(2, 2));
         write(&mut writer, "890").await;
-        assert_eq!((writer.held(), writer.lacking()), (0, 0));
+        assert_eq!(writer.buffered(), buffered(0, 0));
     }
 
     #[tokio::test]
-    async fn closing_again_changes_nothing() {
-        let mut writer = opened(5).await;
-        write(&mut writer, "12").await;
-        let first = writer.close().await.expect("closes");
-        assert_eq!(writer.close().await.expect("closes again"), first);
-        let mut late = VecDeque::from([Bytes::from_static(b"late")]);
-        writer.write_chunks(&mut late).await.expect_err("is closed");
-        writer.abort(&AbortReason::Cancelled).await;
-        assert_eq!(writer.sink().calls, ["1 12", "complete"]);
-    }
-
-    #[tokio::test]
-    async fn after_a_failed_part_only_abort_follows() {
-        let mut writer = opened(5).await;
+    async fn a_failed_part_is_the_write_s_failure() {
+        let mut writer = opened(5);
         writer.sink.fail_part = Some(2);
         let mut chunks = VecDeque::from([Bytes::from_static(b"1234567890")]);
         let error = writer.write_chunks(&mut chunks).await.expect_err("fails");
         assert_eq!(error.kind, WriteErrorKind::Full);
-        writer.close().await.expect_err("is broken");
-        writer.abort(&AbortReason::Storage(error.kind)).await;
-        writer.abort(&AbortReason::Cancelled).await;
-        assert_eq!(writer.sink().calls, ["1 12345", "abort storage is full"]);
+        assert_eq!(writer.sink().calls, ["1 12345"]);
     }
 
     #[tokio::test]
     async fn resuming_inside_a_part_gives_its_rest_first() {
         let mut writer = BufferedUploadWriter::resume(Log::default(), 5, 7, 1);
         assert_eq!(write(&mut writer, "ab").await.durable, 7);
-        assert_eq!(writer.held(), 2);
+        assert_eq!(writer.buffered(), buffered(2, 2));
         assert_eq!(write(&mut writer, "cdefghij").await.durable, 15);
         writer.close().await.expect("closes");
         let calls = ["2 abc", "3 defgh", "4 ij", "complete"];
@@ -345,7 +295,6 @@ mod tests {
     #[tokio::test]
     async fn resuming_counts_on() {
         let mut writer = BufferedUploadWriter::resume(Log::default(), 5, 10, 2);
-        writer.open().await.expect_err("is open already");
         let written = write(&mut writer, "abcdef").await;
         assert_eq!((written.received, written.durable), (16, 15));
         writer.close().await.expect("closes");

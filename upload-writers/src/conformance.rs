@@ -1,31 +1,41 @@
 //! The conformance suite: what every writer, and every decorator of one, must pass.
 //!
-//! Implement [`Backend`] for your storage and call [`run_all`] from a test; or call the checks one by
-//! one, to see each by its name. A check panics when the writer breaks the contract.
-//! Uploads of several checks may stand side by side in one backend, but the checks must not run at
-//! the same time, since some compare what is stored before and after.
+//! Implement [`Backend`] for your storage, and have [`writer_conformance!`](crate::writer_conformance) make
+//! a test of each check, with a backend of its own; or call [`run_all`], or the checks one by one.
+//! A check panics when the writer breaks the contract.
+//! Checks must not run at the same time on one backend, since some compare what is stored before and
+//! after. A writer around another one is also compared with it, by [`decorates`].
 
+mod decorator;
+mod drops;
 mod keep;
-mod misuse;
 mod reopen;
+mod rest;
 
 use std::collections::VecDeque;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub use self::{
-    keep::{
-        abort_leaves_nothing, durability_is_honest, names_cannot_escape, stores_an_empty_file,
-        stores_every_chunking, uploads_are_separate,
+    decorator::decorates,
+    drops::{
+        an_abandoned_call_can_be_aborted, an_abandoned_creation_leaves_nothing,
+        an_abandoned_flush_changes_nothing,
     },
-    misuse::misuse_answers_errors,
+    keep::{
+        a_deleted_upload_is_gone, abort_leaves_nothing, buffered_bytes_are_told,
+        durability_is_honest, names_cannot_escape, stores_an_empty_file, stores_every_chunking,
+        stores_less_than_the_most, uploads_are_separate,
+    },
     reopen::{
         a_held_upload_can_be_taken_over, checkpoints_are_small, dropping_keeps_what_was_stored,
         foreign_checkpoints_are_refused, reopening_after_abort_finds_nothing,
-        reopening_after_close_answers_the_result, reopening_discards_the_tail,
+        reopening_after_close_answers_the_result, reopening_below_the_durable_offset_works,
+        reopening_discards_the_tail,
     },
+    rest::{a_suspended_writer_continues, sweeping_takes_what_is_released},
 };
 use crate::writer::{BoxWriter, UploadFacts, WriterFactory, Written};
 
@@ -58,28 +68,76 @@ pub trait Backend: Send + Sync {
     }
 }
 
+/// The list of the checks, and what is made of it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! writer_checks {
+    (@$what:ident $with:expr) => {
+        $crate::writer_checks! {
+            =$what $with;
+            stores_every_chunking
+            stores_an_empty_file
+            stores_less_than_the_most
+            durability_is_honest
+            buffered_bytes_are_told
+            uploads_are_separate
+            names_cannot_escape
+            abort_leaves_nothing
+            a_deleted_upload_is_gone
+            an_abandoned_creation_leaves_nothing
+            an_abandoned_flush_changes_nothing
+            an_abandoned_call_can_be_aborted
+            a_suspended_writer_continues
+            checkpoints_are_small
+            dropping_keeps_what_was_stored
+            reopening_discards_the_tail
+            reopening_below_the_durable_offset_works
+            reopening_after_close_answers_the_result
+            reopening_after_abort_finds_nothing
+            foreign_checkpoints_are_refused
+            a_held_upload_can_be_taken_over
+            sweeping_takes_what_is_released
+        }
+    };
+    (=tests $backend:expr; $($check:ident)*) => {
+        $(
+            #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $check() {
+                $crate::conformance::$check(&$backend).await;
+            }
+        )*
+    };
+    (=run $backend:expr; $($check:ident)*) => {
+        $($crate::conformance::$check($backend).await;)*
+    };
+}
+
+/// Makes a test of each check of the conformance suite, on a [`Backend`](crate::conformance::Backend)
+/// that the expression makes anew for each; it may await. For a module of its own, in a crate with tokio.
+///
+/// ```
+/// # use upload_writers::conformance::Backend;
+/// # async fn my_backend() -> Box<dyn Backend> { std::future::pending().await }
+/// mod my_storage {
+///     use super::*;
+///     upload_writers::writer_conformance!(*my_backend().await);
+/// }
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! writer_conformance {
+    ($backend:expr) => {
+        $crate::writer_checks!(@tests $backend);
+    };
+}
+
 /// Runs every check.
 ///
 /// # Panics
 ///
 /// When the writer breaks the contract.
 pub async fn run_all(backend: &dyn Backend) {
-    stores_every_chunking(backend).await;
-    stores_an_empty_file(backend).await;
-    durability_is_honest(backend).await;
-    uploads_are_separate(backend).await;
-    names_cannot_escape(backend).await;
-    abort_leaves_nothing(backend).await;
-    misuse_answers_errors(backend).await;
-    checkpoints_are_small(backend).await;
-    dropping_keeps_what_was_stored(backend).await;
-    reopening_discards_the_tail(backend).await;
-    reopening_after_close_answers_the_result(backend).await;
-    reopening_after_abort_finds_nothing(backend).await;
-    foreign_checkpoints_are_refused(backend).await;
-    if backend.fences() {
-        a_held_upload_can_be_taken_over(backend).await;
-    }
+    crate::writer_checks!(@run backend);
 }
 
 /// Makes `len` bytes in which every place differs from its neighbours in a way that depends on
@@ -104,25 +162,22 @@ pub fn pattern(seed: u64, len: usize) -> Vec<u8> {
 pub fn facts(number: u64, client_size: usize) -> UploadFacts {
     UploadFacts {
         owner: "owner".to_owned(),
-        upload_id: format!("00000000-0000-4000-8000-{number:012x}"),
-        slot: "documents".to_owned(),
         client_name: "Report.bin".to_owned(),
         safe_client_name: "Report.bin".to_owned(),
         client_type: "application/octet-stream".to_owned(),
-        client_size: client_size as u64,
         resumable: true,
-        epoch: 1,
-        crc32c_before: None,
-        relative_path: None,
-        meta: json!({}),
+        ..UploadFacts::new(
+            format!("00000000-0000-4000-8000-{number:012x}"),
+            "documents",
+            client_size as u64,
+        )
     }
 }
 
-/// Makes an open writer.
+/// Makes a writer.
 async fn opened(backend: &dyn Backend, facts: &UploadFacts) -> BoxWriter {
-    let mut writer = backend.factory().create(facts);
-    writer.open().await.expect("a fresh writer opens");
-    writer
+    let created = backend.factory().create(facts).await;
+    created.expect("a fresh writer is made")
 }
 
 /// Writes one chunk.

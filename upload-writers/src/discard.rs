@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 
 use crate::{
     error::{AbortReason, WriteError},
-    life::Life,
-    writer::{BoxWriter, UploadFacts, UploadWriter, WriterFactory, Written},
+    writer::{
+        BoxWriter, Buffered, Checkpoint, Orphan, Reopened, SweepPolicy, UploadFacts, UploadWriter,
+        WriterFactory, WriterTraits, Written,
+    },
 };
 
 /// Makes writers that keep nothing; their result is `{"size": n}`.
@@ -18,27 +20,39 @@ pub struct DiscardWriterFactory;
 
 #[async_trait]
 impl WriterFactory for DiscardWriterFactory {
-    fn create(&self, _facts: &UploadFacts) -> BoxWriter {
-        Box::new(DiscardWriter::default())
+    async fn create(&self, _facts: &UploadFacts) -> Result<BoxWriter, WriteError> {
+        Ok(Box::new(DiscardWriter { received: 0 }))
+    }
+
+    async fn reopen(
+        &self,
+        _facts: &UploadFacts,
+        _checkpoint: &Checkpoint,
+        _offset: u64,
+    ) -> Result<Reopened, WriteError> {
+        Ok(Reopened::Gone)
+    }
+
+    fn traits(&self) -> WriterTraits {
+        WriterTraits::default()
+    }
+
+    async fn delete(&self, _facts: &UploadFacts, _result: &Value) -> Result<(), WriteError> {
+        Ok(())
+    }
+
+    async fn sweep(&self, _policy: &SweepPolicy) -> Result<Vec<Orphan>, WriteError> {
+        Ok(Vec::new())
     }
 }
 
-#[derive(Default)]
 struct DiscardWriter {
-    life: Life,
     received: u64,
 }
 
 #[async_trait]
 impl UploadWriter for DiscardWriter {
-    async fn open(&mut self) -> Result<(), WriteError> {
-        self.life.begin_open()?;
-        self.life.ready();
-        Ok(())
-    }
-
     async fn write_chunks(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<Written, WriteError> {
-        self.life.check()?;
         for chunk in chunks.drain(..) {
             self.received = self.received.saturating_add(chunk.len() as u64);
         }
@@ -46,7 +60,6 @@ impl UploadWriter for DiscardWriter {
     }
 
     async fn flush(&mut self) -> Result<Written, WriteError> {
-        self.life.check()?;
         Ok(Written {
             received: self.received,
             durable: self.received,
@@ -54,16 +67,18 @@ impl UploadWriter for DiscardWriter {
     }
 
     async fn close(&mut self) -> Result<Value, WriteError> {
-        if let Some(result) = self.life.result() {
-            return Ok(result);
-        }
-        self.life.check()?;
-        let result = json!({ "size": self.received });
-        self.life.closed(&result);
-        Ok(result)
+        Ok(json!({ "size": self.received }))
     }
 
-    async fn abort(&mut self, _reason: &AbortReason) {
-        self.life.begin_abort();
+    async fn abort(self: Box<Self>, _reason: &AbortReason) {}
+
+    fn checkpoint(&self) -> Option<Checkpoint> {
+        None
     }
+
+    fn buffered(&self) -> Buffered {
+        Buffered::default()
+    }
+
+    fn suspend(&mut self) {}
 }

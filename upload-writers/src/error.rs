@@ -6,6 +6,7 @@ use rustix::io::Errno;
 
 /// What kind of failure storage reported; all a client ever learns of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum WriteErrorKind {
     /// Storage refused: permissions, credentials, a read-only file system.
     Denied,
@@ -32,23 +33,41 @@ impl fmt::Display for WriteErrorKind {
 
 /// A failed call of a writer or of its factory.
 ///
-/// It is final: a writer retries transient faults itself.
+/// It ends the call: a writer retries transient faults itself. A *temporary* one leaves a resumable
+/// upload as it is, to be resumed once the trouble is over (PROTOCOL RESUME-10); any other ends it.
 /// `Display` tells only the kind, so it may be shown to a client (PROTOCOL MSG-4);
 /// paths, buckets and messages of the storage stand in [`Error::source`], for the log.
 #[derive(Debug)]
 pub struct WriteError {
     /// What to tell the client.
     pub kind: WriteErrorKind,
+    is_temporary: bool,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl WriteError {
     /// Makes an error with what caused it, which only the log sees.
+    ///
+    /// It is temporary where its kind usually is.
     pub fn new(kind: WriteErrorKind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
-            kind,
             source: Some(source.into()),
+            ..kind.into()
         }
+    }
+
+    /// Says that what is stored is not touched by it, and that trying later may help.
+    #[must_use]
+    pub fn temporary(self) -> Self {
+        Self {
+            is_temporary: true,
+            ..self
+        }
+    }
+
+    /// Returns whether a resumable upload is kept, to be resumed later.
+    pub fn is_temporary(&self) -> bool {
+        self.is_temporary
     }
 
     /// Makes the error that answers a call the contract does not allow here.
@@ -74,7 +93,11 @@ impl Error for WriteError {
 
 impl From<WriteErrorKind> for WriteError {
     fn from(kind: WriteErrorKind) -> Self {
-        Self { kind, source: None }
+        Self {
+            kind,
+            is_temporary: matches!(kind, WriteErrorKind::Full | WriteErrorKind::Throttled),
+            source: None,
+        }
     }
 }
 
@@ -109,6 +132,7 @@ impl From<Errno> for WriteError {
 
 /// Why an upload is thrown away.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum AbortReason {
     /// More bytes came than the limit, in bytes, that stands here.
     SizeLimit(u64),
@@ -118,8 +142,6 @@ pub enum AbortReason {
     SessionClosed,
     /// It was not continued in time.
     Expired,
-    /// Another connection took it over and started anew.
-    Superseded,
     /// The content is not what its name and type say.
     ContentMismatch,
     /// The bytes do not have the checksum the client sent.
@@ -135,7 +157,6 @@ impl fmt::Display for AbortReason {
             Self::Cancelled => f.write_str("upload cancelled"),
             Self::SessionClosed => f.write_str("session closed"),
             Self::Expired => f.write_str("upload expired"),
-            Self::Superseded => f.write_str("upload superseded"),
             Self::ContentMismatch => f.write_str("content does not match its type"),
             Self::ChecksumMismatch => f.write_str("checksum does not match"),
             Self::Storage(kind) => kind.fmt(f),
@@ -166,6 +187,22 @@ mod tests {
         }
         let made_up = io::Error::new(io::ErrorKind::StorageFull, "x");
         assert_eq!(WriteError::from(made_up).kind, WriteErrorKind::Full);
+    }
+
+    /// RESUME-10: what may pass by itself costs nothing of what is stored.
+    #[test]
+    fn errors_say_whether_they_are_temporary() {
+        use WriteErrorKind::{Denied, Failed, Full, Throttled};
+        for (kind, is_temporary) in [
+            (Denied, false),
+            (Full, true),
+            (Throttled, true),
+            (Failed, false),
+        ] {
+            assert_eq!(WriteError::from(kind).is_temporary(), is_temporary);
+            assert_eq!(WriteError::new(kind, "x").is_temporary(), is_temporary);
+            assert!(WriteError::from(kind).temporary().is_temporary());
+        }
     }
 
     /// MSG-4: what a client may see names no path; the log finds it in the source.

@@ -15,16 +15,16 @@ use tokio::{sync::Semaphore, time::sleep};
 use crate::{
     error::{AbortReason, WriteError, WriteErrorKind},
     writer::{
-        BoxWriter, Checkpoint, Reopened, Stray, SweepPolicy, UploadFacts, UploadWriter,
-        WriterFactory, Written,
+        BoxWriter, Buffered, Checkpoint, Orphan, Reopened, SweepPolicy, UploadFacts, UploadWriter,
+        WriterFactory, WriterTraits, Written,
     },
 };
 
 /// The calls a script can disturb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Call {
-    /// [`UploadWriter::open`].
-    Open,
+    /// [`WriterFactory::create`].
+    Create,
     /// [`UploadWriter::write_chunks`].
     Write,
     /// [`UploadWriter::flush`].
@@ -37,6 +37,8 @@ pub enum Call {
     Reopen,
     /// [`WriterFactory::sweep`].
     Sweep,
+    /// [`WriterFactory::delete`].
+    Delete,
 }
 
 /// What happens to a call.
@@ -124,15 +126,17 @@ impl FaultyWriterFactory {
         Box::new(FaultyWriter {
             inner,
             script: Arc::clone(&self.script),
-            broken: false,
         })
     }
 }
 
 #[async_trait]
 impl WriterFactory for FaultyWriterFactory {
-    fn create(&self, facts: &UploadFacts) -> BoxWriter {
-        self.wrap(self.inner.create(facts))
+    async fn create(&self, facts: &UploadFacts) -> Result<BoxWriter, WriteError> {
+        let after = self.script.begin(Call::Create).await?;
+        let writer = self.inner.create(facts).await?;
+        after.end()?;
+        Ok(self.wrap(writer))
     }
 
     async fn reopen(
@@ -150,86 +154,57 @@ impl WriterFactory for FaultyWriterFactory {
         })
     }
 
-    fn can_reopen(&self) -> bool {
-        self.inner.can_reopen()
+    fn traits(&self) -> WriterTraits {
+        self.inner.traits()
     }
 
-    async fn sweep(&self, policy: &SweepPolicy) -> Result<Vec<Stray>, WriteError> {
+    async fn delete(&self, facts: &UploadFacts, result: &Value) -> Result<(), WriteError> {
+        let after = self.script.begin(Call::Delete).await?;
+        self.inner.delete(facts, result).await?;
+        after.end()
+    }
+
+    async fn sweep(&self, policy: &SweepPolicy) -> Result<Vec<Orphan>, WriteError> {
         let after = self.script.begin(Call::Sweep).await?;
-        let strays = self.inner.sweep(policy).await?;
+        let orphans = self.inner.sweep(policy).await?;
         after.end()?;
-        Ok(strays)
+        Ok(orphans)
     }
 }
 
 struct FaultyWriter {
     inner: BoxWriter,
     script: Arc<Script>,
-    /// A fault was injected, which the writer inside knows nothing of.
-    broken: bool,
-}
-
-impl FaultyWriter {
-    async fn begin(&mut self, call: Call) -> Result<After, WriteError> {
-        if self.broken {
-            return Err(WriteError::misuse("called after a failure"));
-        }
-        // Stays if the fault strikes, or if the future is dropped during a stall: but for that of a
-        // flush that can be left, which then was not begun.
-        self.broken = call != Call::Flush || !self.inner.flush_can_be_left();
-        let after = self.script.begin(call).await;
-        self.broken = after.is_err();
-        after
-    }
-
-    fn end(&mut self, after: After) -> Result<(), WriteError> {
-        let ended = after.end();
-        self.broken = ended.is_err();
-        ended
-    }
 }
 
 #[async_trait]
 impl UploadWriter for FaultyWriter {
-    async fn open(&mut self) -> Result<(), WriteError> {
-        let after = self.begin(Call::Open).await?;
-        self.inner.open().await?;
-        self.end(after)
-    }
-
     async fn write_chunks(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<Written, WriteError> {
-        let after = self.begin(Call::Write).await?;
+        let after = self.script.begin(Call::Write).await?;
         let written = self.inner.write_chunks(chunks).await?;
-        self.end(after)?;
+        after.end()?;
         Ok(written)
     }
 
     async fn flush(&mut self) -> Result<Written, WriteError> {
-        let after = self.begin(Call::Flush).await?;
+        let after = self.script.begin(Call::Flush).await?;
         let written = self.inner.flush().await?;
-        self.end(after)?;
+        after.end()?;
         Ok(written)
     }
 
-    fn flush_can_be_left(&self) -> bool {
-        self.inner.flush_can_be_left()
-    }
-
-    fn batch_bytes(&self) -> u64 {
-        self.inner.batch_bytes()
-    }
-
     async fn close(&mut self) -> Result<Value, WriteError> {
-        let after = self.begin(Call::Close).await?;
+        let after = self.script.begin(Call::Close).await?;
         let result = self.inner.close().await?;
-        self.end(after)?;
+        after.end()?;
         Ok(result)
     }
 
-    async fn abort(&mut self, reason: &AbortReason) {
-        self.script.lock().aborts.push(reason.clone());
-        if self.script.begin(Call::Abort).await.is_ok() {
-            self.inner.abort(reason).await;
+    async fn abort(self: Box<Self>, reason: &AbortReason) {
+        let Self { inner, script } = *self;
+        script.lock().aborts.push(reason.clone());
+        if script.begin(Call::Abort).await.is_ok() {
+            inner.abort(reason).await;
         }
     }
 
@@ -237,16 +212,12 @@ impl UploadWriter for FaultyWriter {
         self.inner.checkpoint()
     }
 
-    fn rest(&mut self) {
-        self.inner.rest();
+    fn buffered(&self) -> Buffered {
+        self.inner.buffered()
     }
 
-    fn lacking(&self) -> u64 {
-        self.inner.lacking()
-    }
-
-    fn held(&self) -> u64 {
-        self.inner.held()
+    fn suspend(&mut self) {
+        self.inner.suspend();
     }
 }
 

@@ -1,26 +1,29 @@
 //! The file writer: one file per upload, published by one atomic rename.
 //!
 //! An upload is written to `<temp_dir>/<uuid>.<generation>.<kind>.part`, locked by its holder, and
-//! ends as `<data_dir>/<slot>/<uuid>-<safe name>`. The generation is the epoch of its holder.
+//! ends as `<data_dir>/<slot>/<uuid>-<safe name>`, below a folder that the application may choose
+//! ([`UploadFacts::folder`]). The generation is the epoch of its holder.
 //! The uuid is made here, so no client chooses or guesses a path.
 //!
 //! - `place`: where a finished file goes; `temp`: files under way and their locks.
 //! - `pace`: inline or blocking writes; `write_back`: an early start on the disk; `writer`: the writer itself.
 //! - `reopen`: going on after a restart or on another node; `sweep`: what nobody holds any more.
 
-mod notes;
+mod checkpoint;
 mod pace;
 mod place;
 mod reopen;
 mod sweep;
 mod temp;
+mod usage;
+mod watchdog;
 mod write_back;
 mod writer;
 
 use std::{
     collections::BTreeSet,
     fs, io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -28,23 +31,30 @@ use std::{
 
 use async_trait::async_trait;
 use rustix::io::Errno;
+use serde_json::Value;
 use thiserror::Error;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 use uuid::Uuid;
 
-use self::{pace::Pace, place::Place, temp::TempName, writer::FileWriter};
+use self::{pace::Pace, place::Place, temp::TempName, usage::Usage, writer::FileWriter};
 use crate::{
     error::{WriteError, WriteErrorKind},
-    writer::{BoxWriter, Checkpoint, Reopened, Stray, SweepPolicy, UploadFacts, WriterFactory},
+    writer::{
+        BoxWriter, Checkpoint, Orphan, Reopened, SweepPolicy, UploadFacts, WriterFactory,
+        WriterTraits,
+    },
 };
 
-/// Slots whose directories are remembered; an application may name any number of slots.
-const SLOTS_SEEN_MAX: usize = 1024;
+/// Directories that are remembered; an application may name any number of slots and folders.
+const DIRS_SEEN_MAX: usize = 1024;
 
 /// What it takes until bytes count as durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
     /// A completed `write`: bytes survive the death of the process. Closing still syncs the file.
+    ///
+    /// Where an upload resumes after another boot of the system, or on another machine, its bytes are
+    /// read once and compared with their checksum; what differs, or has none, is gone.
     #[default]
     Process,
     /// A completed `fdatasync`: bytes survive the loss of power. Only a flush makes them durable.
@@ -75,6 +85,12 @@ pub struct FileWriterConfig {
     /// How long reopening waits for an earlier holder to let go of the file, before it copies what
     /// is durable and goes on with the copy.
     pub lock_wait: Duration,
+    /// What has to be free on the file system of `temp_dir` before a file begins, in bytes, so that those
+    /// that have begun have room; 0 by default.
+    pub min_free: u64,
+    /// How much room files under way may take together, in bytes, those that were left included; beyond it no
+    /// file begins and none grows. No limit by default.
+    pub max_unfinished_bytes: Option<u64>,
 }
 
 impl FileWriterConfig {
@@ -91,6 +107,8 @@ impl FileWriterConfig {
             openings_max: 4,
             // A holder that lost its lease learns so with its next save, a tenth of a second on.
             lock_wait: Duration::from_millis(500),
+            min_free: 0,
+            max_unfinished_bytes: None,
         }
     }
 }
@@ -113,6 +131,12 @@ pub enum FileSetupError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// The directory for files under way belongs to another user, or everybody may write to it.
+    #[error("{path} belongs to another user or can be written by all")]
+    Open {
+        /// Which one.
+        path: PathBuf,
     },
     /// The two directories are on different file systems, so no rename can publish a file.
     #[error("{temp_dir} and {data_dir} are not on the same file system")]
@@ -150,12 +174,13 @@ struct Shared {
     syncs: Arc<Semaphore>,
     early_starts: Arc<Semaphore>,
     pace: Pace,
+    usage: Usage,
     openings: Arc<Semaphore>,
     /// Held where a file under way is made or removed: the system lets one at a time change the
     /// directory, and the others would wait for that spinning.
     naming: Mutex<()>,
-    /// Slots whose directory is known to be there; closing looks at it again.
-    slots_seen: Mutex<BTreeSet<String>>,
+    /// Directories of slots that are known to be there; closing looks at each again.
+    dirs_seen: Mutex<BTreeSet<String>>,
 }
 
 impl FileWriterFactory {
@@ -170,16 +195,18 @@ impl FileWriterFactory {
     pub fn new(mut config: FileWriterConfig) -> Result<Self, FileSetupError> {
         config.data_dir = make_dir(&config.data_dir, 0o777)?;
         config.temp_dir = make_dir(&config.temp_dir, 0o700)?;
+        guard(&config.temp_dir)?;
         probe(&config)?;
         let permits = |max: usize| Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)));
         Ok(Self {
             shared: Arc::new(Shared {
                 pace: Pace::new(config.inline_write_max),
+                usage: Usage::new(config.max_unfinished_bytes),
                 syncs: permits(config.syncs_max),
                 early_starts: permits(config.syncs_max),
                 openings: permits(config.openings_max),
                 naming: Mutex::default(),
-                slots_seen: Mutex::default(),
+                dirs_seen: Mutex::default(),
                 config,
             }),
         })
@@ -193,9 +220,10 @@ impl FileWriterFactory {
 
 #[async_trait]
 impl WriterFactory for FileWriterFactory {
-    fn create(&self, facts: &UploadFacts) -> BoxWriter {
-        let uuid = Uuid::new_v4();
-        Box::new(FileWriter::new(Arc::clone(&self.shared), facts, uuid))
+    async fn create(&self, facts: &UploadFacts) -> Result<BoxWriter, WriteError> {
+        self.shared.check_free().await?;
+        let writer = FileWriter::create(Arc::clone(&self.shared), facts).await?;
+        Ok(Box::new(writer))
     }
 
     async fn reopen(
@@ -207,17 +235,45 @@ impl WriterFactory for FileWriterFactory {
         reopen::reopen(&self.shared, facts, checkpoint, offset).await
     }
 
-    fn can_reopen(&self) -> bool {
-        true
+    fn traits(&self) -> WriterTraits {
+        WriterTraits::resumable().batch_bytes(writer::BATCH_BYTES)
     }
 
-    async fn sweep(&self, policy: &SweepPolicy) -> Result<Vec<Stray>, WriteError> {
+    async fn delete(&self, facts: &UploadFacts, result: &Value) -> Result<(), WriteError> {
+        let text = result.get("path").and_then(Value::as_str);
+        let place = text.and_then(|text| Place::read(text, &facts.slot));
+        let place = place.ok_or_else(|| WriteError::misuse("not a result of this factory"))?;
+        let shared = Arc::clone(&self.shared);
+        blocking(move || Ok(place.remove(&shared.config.data_dir)?)).await
+    }
+
+    async fn sweep(&self, policy: &SweepPolicy) -> Result<Vec<Orphan>, WriteError> {
         let (shared, policy) = (Arc::clone(&self.shared), policy.clone());
         blocking(move || Ok(sweep::sweep(&shared.config.temp_dir, &policy)?)).await
     }
 }
 
 impl Shared {
+    /// Refuses a file that would take the last room of those that have begun.
+    async fn check_free(self: &Arc<Self>) -> Result<(), WriteError> {
+        let least = self.config.min_free;
+        if least == 0 && !self.usage.is_bounded() {
+            return Ok(());
+        }
+        let shared = Arc::clone(self);
+        let free = blocking(move || {
+            shared.usage.check(&shared.config.temp_dir)?;
+            let facts = rustix::fs::statvfs(&shared.config.temp_dir).map_err(io::Error::from)?;
+            Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
+        });
+        let free = free.await?;
+        if free < least {
+            let why = format!("{free} bytes are free, and `min_free` keeps {least}");
+            return Err(WriteError::new(WriteErrorKind::Full, why));
+        }
+        Ok(())
+    }
+
     fn temp_path(&self, name: TempName) -> PathBuf {
         self.config.temp_dir.join(name.to_string())
     }
@@ -227,21 +283,22 @@ impl Shared {
         self.naming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the directory of a place, unless it was seen before.
+    /// Makes the directory of a place, and proves that it serves, unless it was seen before.
     fn make_dir(&self, place: &Place) -> io::Result<()> {
         // A set of names is whole after every step, so a panic elsewhere does not spoil it.
         let seen = || {
-            self.slots_seen
+            self.dirs_seen
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
         };
-        if seen().contains(place.slot()) {
+        if seen().contains(place.relative_dir()) {
             return Ok(());
         }
         place.make_dir(&self.config.data_dir)?;
+        place.prove(&self.config.data_dir, &self.config.temp_dir)?;
         let mut seen = seen();
-        if seen.len() < SLOTS_SEEN_MAX {
-            seen.insert(place.slot().to_owned());
+        if seen.len() < DIRS_SEEN_MAX {
+            seen.insert(place.relative_dir().to_owned());
         }
         Ok(())
     }
@@ -283,6 +340,20 @@ fn make_dir(path: &Path, mode: u32) -> Result<PathBuf, FileSetupError> {
         })
 }
 
+/// Refuses a directory for files under way in which others can put a file in the place of another.
+fn guard(temp_dir: &Path) -> Result<(), FileSetupError> {
+    let metadata = fs::metadata(temp_dir).map_err(|source| FileSetupError::Directory {
+        path: temp_dir.to_owned(),
+        source,
+    })?;
+    if place::is_ours(&metadata) && metadata.permissions().mode() & 0o002 == 0 {
+        return Ok(());
+    }
+    Err(FileSetupError::Open {
+        path: temp_dir.to_owned(),
+    })
+}
+
 /// Makes, locks and moves a file as an upload would, and removes it.
 fn probe(config: &FileWriterConfig) -> Result<(), FileSetupError> {
     let name = TempName {
@@ -321,32 +392,20 @@ pub(crate) fn read_checkpoint(
     checkpoint: &Checkpoint,
     facts: &UploadFacts,
 ) -> Option<(String, String)> {
-    let notes = notes::Notes::read(checkpoint, facts).ok()?;
-    Some((notes.temp.to_string(), notes.place.relative()))
+    let read = checkpoint::FileCheckpoint::read(checkpoint, facts).ok()?;
+    Some((read.temp.to_string(), read.place.relative()))
 }
 
 #[cfg(test)]
 mod tests {
     use std::{future::poll_fn, task::Poll};
 
-    use serde_json::json;
-
     use super::*;
 
     fn facts() -> UploadFacts {
         UploadFacts {
-            owner: "owner".into(),
-            upload_id: "u".into(),
-            slot: "docs".into(),
-            client_name: "a.txt".into(),
             safe_client_name: "a.txt".into(),
-            client_type: String::new(),
-            client_size: 0,
-            resumable: false,
-            epoch: 1,
-            crc32c_before: None,
-            relative_path: None,
-            meta: json!({}),
+            ..UploadFacts::new("u", "docs", 0)
         }
     }
 
@@ -367,12 +426,12 @@ mod tests {
     #[tokio::test]
     async fn openings_wait_for_each_other() {
         let (_dir, factory) = factory();
-        let mut writer = factory.create(&facts());
         let permit = Arc::clone(&factory.shared.openings).acquire_owned().await;
-        let mut open = writer.open();
-        assert!(is_pending(&mut open).await);
+        let facts = facts();
+        let mut create = factory.create(&facts);
+        assert!(is_pending(&mut create).await);
         drop(permit);
-        open.await.expect("opens");
+        let writer = create.await.expect("creates");
         let permit = Arc::clone(&factory.shared.openings).acquire_owned().await;
         let mut abort = writer.abort(&crate::AbortReason::Cancelled);
         assert!(is_pending(&mut abort).await);
@@ -387,8 +446,7 @@ mod tests {
     async fn directories_of_slots_come_back() {
         let (dir, factory) = factory();
         for _ in 0..2 {
-            let mut writer = factory.create(&facts());
-            writer.open().await.expect("opens");
+            let mut writer = factory.create(&facts()).await.expect("creates");
             writer.close().await.expect("closes");
             fs::remove_dir_all(dir.path().join("docs")).expect("was made");
         }

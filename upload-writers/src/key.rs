@@ -1,7 +1,6 @@
 //! What an object in a bucket is called, and what is said about it beside its bytes.
 
-use std::fmt::Write as _;
-
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -81,11 +80,7 @@ pub(crate) fn is_prefix(prefix: &str) -> bool {
 /// Tells owners apart without telling who they are: the first 8 bytes of a hash, in hex.
 fn scope(facts: &UploadFacts) -> String {
     let hash = Sha256::digest(facts.owner.as_bytes());
-    let mut scope = String::with_capacity(16);
-    for byte in hash.iter().take(8) {
-        write!(scope, "{byte:02x}").expect("writing to a String cannot fail");
-    }
-    scope
+    hex::encode(hash.first_chunk::<8>().expect("a hash has 32 bytes"))
 }
 
 fn content_type(declared: &str) -> String {
@@ -101,6 +96,21 @@ fn content_type(declared: &str) -> String {
     if is_type { essence } else { any }.to_owned()
 }
 
+/// What RFC 8187 leaves as it is (`attr-char`).
+const QUOTED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'!')
+    .remove(b'#')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'^')
+    .remove(b'_')
+    .remove(b'`')
+    .remove(b'|')
+    .remove(b'~');
+
 /// RFC 6266: a plain name for old readers, and the real one in UTF-8 (RFC 8187).
 fn disposition(name: &str) -> String {
     let plain = |c: char| {
@@ -111,37 +121,21 @@ fn disposition(name: &str) -> String {
         }
     };
     let ascii: String = name.chars().map(plain).collect();
-    let mut text = format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''");
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
-            text.push(byte.into());
-        } else {
-            write!(text, "%{byte:02X}").expect("writing to a String cannot fail");
-        }
-    }
-    text
+    let quoted = utf8_percent_encode(name, QUOTED);
+    format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{quoted}")
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn facts(owner: &str, safe_name: &str, client_type: &str) -> UploadFacts {
         UploadFacts {
             owner: owner.to_owned(),
-            upload_id: "0f0e0d0c-0000-4000-8000-000000000001".to_owned(),
-            slot: "documents".to_owned(),
             client_name: "../../raw\r\nname".to_owned(),
             safe_client_name: safe_name.to_owned(),
             client_type: client_type.to_owned(),
-            client_size: 1,
-            resumable: true,
-            epoch: 1,
-            crc32c_before: None,
-            relative_path: None,
-            meta: json!({}),
+            ..UploadFacts::new("0f0e0d0c-0000-4000-8000-000000000001", "documents", 1)
         }
     }
 

@@ -7,36 +7,39 @@
 //! wants a [`MultipartStore`], whose uploads have ids and can be gone on with; local files do not
 //! implement it, so [`ObjectStoreWriterFactory::plain`] takes them and cannot reopen.
 //!
-//! # Going on
+//! # Resuming
 //!
-//! The checkpoint holds the ids of all parts, since these stores do not list them. Once they do not
-//! fit any more, there is none, and the upload goes on without being resumable. Reopened at an
-//! offset, the parts before it are kept and everything after it is sent again. An offset inside a
-//! part keeps that part: its rest comes again and is compared by its CRC32C. Where the part's or the
-//! file's is not known it rests on the client's proof that its file is the same (PROTOCOL RESUME-6).
+//! The checkpoint holds the ids of all parts, since these stores do not list them. A resumable file is
+//! therefore cut into at most 300 parts, of up to 64 MiB. Where that does not suffice (18.75 GiB), or
+//! the ids have another form than those of S3, GCS and Azure, they may not fit at last: then there is
+//! no checkpoint any more, and the upload continues without being resumable.
 
+mod backend;
 mod errors;
 mod plain;
-mod resumable;
 mod url;
 
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use object_store::{
-    Attribute, Attributes, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions,
-    PutPayload, PutResult, multipart::MultipartStore, path::Path,
+    Attribute, Attributes, ObjectStore, ObjectStoreExt, PutOptions, PutPayload, PutResult,
+    multipart::MultipartStore, path::Path,
 };
 use serde_json::{Value, json};
 
 pub use self::url::ObjectStoreSetupError;
-use self::{plain::PlainSink, resumable::ResumableSink};
+use self::{backend::StoreBackend, plain::PlainSink};
 use crate::{
     buffered::BufferedUploadWriter,
-    error::{WriteError, WriteErrorKind},
-    key::{self, Object},
-    parts::{Part, PartPlan, PartProfile},
-    writer::{BoxWriter, Checkpoint, Reopened, UploadFacts, WriterFactory},
+    error::WriteError,
+    key,
+    multipart::{MultipartConfig, MultipartWriterFactory, NewObject, RetryPolicy},
+    parts::PartProfile,
+    writer::{
+        BoxWriter, Checkpoint, Orphan, Reopened, SweepPolicy, UploadFacts, WriterFactory,
+        WriterTraits,
+    },
 };
 
 /// How a factory of object_store writers is set up.
@@ -95,15 +98,20 @@ pub struct ObjectStoreWriterFactory {
 }
 
 struct Shared {
-    store: Arc<dyn ObjectStore>,
-    multipart: Option<Arc<dyn MultipartStore>>,
+    writers: Writers,
     config: ObjectStoreWriterConfig,
+}
+
+/// What the store can do.
+enum Writers {
+    Resumable(MultipartWriterFactory),
+    Plain(Arc<dyn ObjectStore>),
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared")
-            .field("resumable", &self.multipart.is_some())
+            .field("resumable", &matches!(self.writers, Writers::Resumable(_)))
             .field("config", &self.config)
             .finish_non_exhaustive()
     }
@@ -122,8 +130,11 @@ impl ObjectStoreWriterFactory {
     where
         S: ObjectStore + MultipartStore,
     {
-        let multipart: Arc<dyn MultipartStore> = Arc::clone(&store) as _;
-        Self::new(store, Some(multipart), config)
+        let mut of_parts = MultipartConfig::new(&config.prefix, config.profile());
+        of_parts.max_parts_in_flight = config.max_parts_in_flight;
+        of_parts.retry = RetryPolicy::once();
+        let writers = MultipartWriterFactory::new(StoreBackend { store }, of_parts);
+        Self::new(Writers::Resumable(writers), config)
     }
 
     /// Takes any store; its writers cannot be reopened.
@@ -135,21 +146,16 @@ impl ObjectStoreWriterFactory {
         store: Arc<dyn ObjectStore>,
         config: ObjectStoreWriterConfig,
     ) -> Result<Self, ObjectStoreSetupError> {
-        Self::new(store, None, config)
+        Self::new(Writers::Plain(store), config)
     }
 
     fn new(
-        store: Arc<dyn ObjectStore>,
-        multipart: Option<Arc<dyn MultipartStore>>,
+        writers: Writers,
         config: ObjectStoreWriterConfig,
     ) -> Result<Self, ObjectStoreSetupError> {
         config.check()?;
         Ok(Self {
-            shared: Arc::new(Shared {
-                store,
-                multipart,
-                config,
-            }),
+            shared: Arc::new(Shared { writers, config }),
         })
     }
 
@@ -161,19 +167,14 @@ impl ObjectStoreWriterFactory {
 
 #[async_trait]
 impl WriterFactory for ObjectStoreWriterFactory {
-    fn create(&self, facts: &UploadFacts) -> BoxWriter {
-        let shared = Arc::clone(&self.shared);
-        let upload = Upload::new(shared, facts);
-        let part_bytes = upload.part_bytes;
-        match &self.shared.multipart {
-            Some(multipart) => {
-                let sink = ResumableSink::new(upload, Arc::clone(multipart));
-                Box::new(BufferedUploadWriter::new(sink, part_bytes))
+    async fn create(&self, facts: &UploadFacts) -> Result<BoxWriter, WriteError> {
+        match &self.shared.writers {
+            Writers::Resumable(writers) => writers.create(facts).await,
+            Writers::Plain(store) => {
+                let sink = PlainSink::begin(Arc::clone(store), &self.shared.config, facts).await?;
+                let part_bytes = sink.part_bytes();
+                Ok(Box::new(BufferedUploadWriter::new(sink, part_bytes)))
             }
-            None => Box::new(BufferedUploadWriter::new(
-                PlainSink::new(upload),
-                part_bytes,
-            )),
         }
     }
 
@@ -183,131 +184,78 @@ impl WriterFactory for ObjectStoreWriterFactory {
         checkpoint: &Checkpoint,
         offset: u64,
     ) -> Result<Reopened, WriteError> {
-        match &self.shared.multipart {
-            Some(multipart) => {
-                resumable::reopen(&self.shared, multipart, facts, checkpoint, offset).await
-            }
-            None => Err(WriteError::misuse(
-                "this store's uploads cannot be reopened",
-            )),
+        match &self.shared.writers {
+            Writers::Resumable(writers) => writers.reopen(facts, checkpoint, offset).await,
+            Writers::Plain(_) => Ok(Reopened::Gone),
         }
     }
 
-    fn can_reopen(&self) -> bool {
-        self.shared.multipart.is_some()
+    fn traits(&self) -> WriterTraits {
+        match &self.shared.writers {
+            Writers::Resumable(writers) => writers.traits(),
+            Writers::Plain(_) => WriterTraits::default(),
+        }
+    }
+
+    async fn delete(&self, facts: &UploadFacts, result: &Value) -> Result<(), WriteError> {
+        match &self.shared.writers {
+            Writers::Resumable(writers) => writers.delete(facts, result).await,
+            Writers::Plain(store) => {
+                let key = result.get("key").and_then(Value::as_str);
+                let key = key.ok_or_else(|| WriteError::misuse("not a result of this factory"))?;
+                match store.delete(&path_of(key)).await {
+                    Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                    Err(error) => Err(errors::judged(error)),
+                }
+            }
+        }
+    }
+
+    /// These stores list no unfinished uploads.
+    async fn sweep(&self, policy: &SweepPolicy) -> Result<Vec<Orphan>, WriteError> {
+        match &self.shared.writers {
+            Writers::Resumable(writers) => writers.sweep(policy).await,
+            Writers::Plain(_) => Ok(Vec::new()),
+        }
     }
 }
 
-/// One upload, as both kinds of writer see it.
-#[derive(Debug)]
-struct Upload {
-    shared: Arc<Shared>,
-    object: Object,
-    path: Path,
-    client_size: u64,
-    part_bytes: u64,
+/// The path of a key: as it is where the crate takes it so, and with its escapes otherwise.
+fn path_of(key: &str) -> Path {
+    Path::parse(key).unwrap_or_else(|_| Path::from(key))
 }
 
-impl Upload {
-    fn new(shared: Arc<Shared>, facts: &UploadFacts) -> Self {
-        let object = Object::new(&shared.config.prefix, facts);
-        let profile = shared.config.profile();
-        let plan = PartPlan::for_size(facts.client_size, &profile);
-        // A file that is too large is refused when it is opened.
-        let part_bytes = plan.map_or(profile.part_bytes_max, |plan| plan.part_bytes);
-        Self::with(shared, object, facts, part_bytes)
-    }
+/// What the object says of itself, for stores that keep it.
+fn attributes(object: &NewObject) -> Attributes {
+    let text = |text: &str| text.to_owned();
+    Attributes::from_iter([
+        (Attribute::ContentType, text(object.content_type())),
+        (
+            Attribute::ContentDisposition,
+            text(object.content_disposition()),
+        ),
+        (
+            Attribute::Metadata("upload_id".into()),
+            text(object.upload_id()),
+        ),
+    ])
+}
 
-    fn with(shared: Arc<Shared>, object: Object, facts: &UploadFacts, part_bytes: u64) -> Self {
-        Self {
-            shared,
-            // As it is where the crate takes it so, and with its escapes otherwise.
-            path: Path::parse(&object.key).unwrap_or_else(|_| Path::from(object.key.as_str())),
-            object,
-            client_size: facts.client_size,
-            part_bytes,
+/// Stores a whole object, without attributes where the store takes none.
+async fn put_with(
+    store: &dyn ObjectStore,
+    object: &NewObject,
+    payload: impl Fn() -> PutPayload + Send,
+) -> object_store::Result<PutResult> {
+    let path = path_of(object.key());
+    let options = PutOptions::from(attributes(object));
+    match store.put_opts(&path, payload(), options).await {
+        Err(error) if errors::is_unsupported(&error) => {
+            store
+                .put_opts(&path, payload(), PutOptions::default())
+                .await
         }
-    }
-
-    /// Refuses a file that no number of parts can hold.
-    fn check(&self) -> Result<(), WriteError> {
-        let profile = self.shared.config.profile();
-        PartPlan::for_size(self.client_size, &profile)
-            .map_err(|error| WriteError::new(WriteErrorKind::Failed, error))?;
-        Ok(())
-    }
-
-    /// Says whether the file is stored by a single request.
-    fn is_single(&self) -> bool {
-        self.client_size <= self.part_bytes
-    }
-
-    /// Stores a file of one part; says how it is called and how large it is.
-    async fn put_whole(&self, part: Part) -> Result<Value, WriteError> {
-        let len = part.len();
-        let store = &self.shared.store;
-        let options = PutOptions::from(self.attributes());
-        let put = store.put_opts(&self.path, payload(part.clone()), options);
-        let put = match put.await {
-            Err(error) if errors::is_unsupported(&error) => {
-                let bare = PutOptions::default();
-                store.put_opts(&self.path, payload(part), bare).await
-            }
-            done => done,
-        };
-        self.settled(put, len).await
-    }
-
-    /// Says what became of a request that publishes the file. One that failed may have taken effect,
-    /// or an earlier one of its tries: its object is there then, and nobody else's can be.
-    async fn settled(
-        &self,
-        put: Result<PutResult, object_store::Error>,
-        len: u64,
-    ) -> Result<Value, WriteError> {
-        match put {
-            Ok(put) => Ok(result(&self.path, put.e_tag.as_deref(), len)),
-            Err(error) => match self.finished(len).await {
-                Ok(Some(result)) => Ok(result),
-                _ => Err(errors::judged(error)),
-            },
-        }
-    }
-
-    /// Looks for the finished object.
-    async fn finished(&self, len: u64) -> Result<Option<Value>, WriteError> {
-        match self.shared.store.head(&self.path).await {
-            Ok(found) if found.size == len => {
-                Ok(Some(result(&self.path, found.e_tag.as_deref(), len)))
-            }
-            Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(errors::judged(error)),
-        }
-    }
-
-    /// Removes the object. One that is not there counts as removed.
-    async fn remove(&self) -> Result<(), object_store::Error> {
-        match self.shared.store.delete(&self.path).await {
-            Err(object_store::Error::NotFound { .. }) => Ok(()),
-            done => done,
-        }
-    }
-
-    fn multipart_options(&self) -> PutMultipartOptions {
-        PutMultipartOptions::from(self.attributes())
-    }
-
-    /// What the object says of itself, for stores that keep it.
-    fn attributes(&self) -> Attributes {
-        let id = Attribute::Metadata("upload_id".into());
-        Attributes::from_iter([
-            (Attribute::ContentType, self.object.content_type.clone()),
-            (
-                Attribute::ContentDisposition,
-                self.object.disposition.clone(),
-            ),
-            (id, self.object.upload_id.clone()),
-        ])
+        done => done,
     }
 }
 
@@ -317,11 +265,6 @@ fn result(path: &Path, etag: Option<&str>, len: u64) -> Value {
     json!({ "key": path.as_ref(), "etag": etag, "size": len })
 }
 
-/// The chunks of a part, as they are.
-fn payload(part: Part) -> PutPayload {
-    part.into_slices().into_iter().collect()
-}
-
 /// Reads a checkpoint, for the fuzzer: the key.
 #[cfg(feature = "testing")]
 pub(crate) fn read_checkpoint(
@@ -329,6 +272,9 @@ pub(crate) fn read_checkpoint(
     facts: &UploadFacts,
     prefix: &str,
 ) -> Option<String> {
-    let notes = crate::notes::Notes::read(checkpoint, facts, prefix, &PartProfile::S3).ok()?;
-    Some(notes.object.key)
+    use crate::multipart::MultipartCheckpoint;
+
+    let parts = &PartProfile::S3;
+    let read = MultipartCheckpoint::read(checkpoint, "object_store", facts, prefix, parts);
+    Some(read.ok()??.object.key().to_owned())
 }

@@ -16,7 +16,6 @@ const FULL_BYTES: usize = 64 * 1024;
 pub struct Part {
     slices: Vec<Bytes>,
     len: u64,
-    short: bool,
 }
 
 impl Part {
@@ -38,13 +37,6 @@ impl Part {
     /// Says whether it has no bytes. A cutter makes no such part.
     pub fn is_empty(&self) -> bool {
         self.len == 0
-    }
-
-    /// Says whether it is a short one that the end of the file cut.
-    ///
-    /// The last part of a file that parts divide evenly was cut before the end was known.
-    pub fn is_short(&self) -> bool {
-        self.short
     }
 }
 
@@ -94,10 +86,7 @@ impl PartCutter {
 
     /// Ends the file; answers the short part that is left, if any.
     pub fn finish(&mut self) -> Option<Part> {
-        (!self.held.is_empty()).then(|| Part {
-            short: true,
-            ..self.release()
-        })
+        (!self.held.is_empty()).then(|| self.release())
     }
 
     /// How many bytes wait for their part to be full.
@@ -266,7 +255,7 @@ mod tests {
         let mut cutter = PartCutter::new(5);
         assert_eq!(push(&mut cutter, "1234567"), ["12345"]);
         let last = cutter.finish().expect("two bytes are left");
-        assert_eq!((text(&last).as_str(), last.is_short()), ("67", true));
+        assert_eq!(text(&last), "67");
         assert_eq!(cutter.finish(), None);
     }
 

@@ -11,8 +11,10 @@ use serde_json::{Value, json};
 
 use crate::{
     error::{AbortReason, WriteError, WriteErrorKind},
-    life::Life,
-    writer::{BoxWriter, Checkpoint, Reopened, UploadFacts, UploadWriter, WriterFactory, Written},
+    writer::{
+        BoxWriter, Buffered, Checkpoint, Orphan, Reopened, SweepPolicy, UploadFacts, UploadWriter,
+        WriterFactory, WriterTraits, Written,
+    },
 };
 
 /// One call a driver made.
@@ -22,8 +24,6 @@ pub enum Recorded {
     Create,
     /// The factory was asked to go on at this offset.
     Reopen(u64),
-    /// The writer was opened.
-    Open,
     /// The writer got these chunks.
     Write(Vec<Bytes>),
     /// The writer was flushed.
@@ -34,6 +34,8 @@ pub enum Recorded {
     Abort(AbortReason),
     /// The writer was dropped with neither close nor abort.
     Release,
+    /// The factory was asked to remove the finished upload.
+    Delete,
 }
 
 /// Makes writers that keep uploads in memory and note the calls, whether allowed or not.
@@ -108,7 +110,7 @@ impl RecordingWriterFactory {
             durable_on_flush: self.durable_on_flush,
             object,
             epoch,
-            life: Life::New,
+            has_ended: false,
             written: Written::default(),
         }
     }
@@ -116,12 +118,14 @@ impl RecordingWriterFactory {
 
 #[async_trait]
 impl WriterFactory for RecordingWriterFactory {
-    fn create(&self, facts: &UploadFacts) -> BoxWriter {
+    async fn create(&self, facts: &UploadFacts) -> Result<BoxWriter, WriteError> {
         let mut memory = lock(&self.memory);
         memory.made += 1;
         let call = (facts.upload_id.clone(), Recorded::Create);
         memory.calls.push(call);
-        Box::new(self.writer(facts, memory.made, 0))
+        let number = memory.made;
+        memory.objects.insert(number, Object::default());
+        Ok(Box::new(self.writer(facts, number, 0)))
     }
 
     async fn reopen(
@@ -151,7 +155,6 @@ impl WriterFactory for RecordingWriterFactory {
         object.bytes.truncate(len);
         object.epoch += 1;
         let mut writer = self.writer(facts, key, object.epoch);
-        writer.life = Life::Open;
         writer.written = Written {
             received: offset,
             durable: offset,
@@ -159,8 +162,22 @@ impl WriterFactory for RecordingWriterFactory {
         Ok(Reopened::Open(Box::new(writer)))
     }
 
-    fn can_reopen(&self) -> bool {
-        true
+    fn traits(&self) -> WriterTraits {
+        WriterTraits::resumable()
+    }
+
+    async fn delete(&self, facts: &UploadFacts, result: &Value) -> Result<(), WriteError> {
+        let key = result.get("object").and_then(Value::as_u64);
+        let key = key.ok_or_else(|| WriteError::misuse("not a result of this factory"))?;
+        let mut memory = lock(&self.memory);
+        memory.objects.remove(&key);
+        let call = (facts.upload_id.clone(), Recorded::Delete);
+        memory.calls.push(call);
+        Ok(())
+    }
+
+    async fn sweep(&self, _policy: &SweepPolicy) -> Result<Vec<Orphan>, WriteError> {
+        Ok(Vec::new())
     }
 }
 
@@ -170,7 +187,8 @@ struct RecordingWriter {
     durable_on_flush: bool,
     object: u64,
     epoch: u64,
-    life: Life,
+    /// It was closed or aborted.
+    has_ended: bool,
     written: Written,
 }
 
@@ -195,18 +213,8 @@ impl RecordingWriter {
 
 #[async_trait]
 impl UploadWriter for RecordingWriter {
-    async fn open(&mut self) -> Result<(), WriteError> {
-        self.record(Recorded::Open);
-        self.life.begin_open()?;
-        let object = Object::default();
-        lock(&self.memory).objects.insert(self.object, object);
-        self.life.ready();
-        Ok(())
-    }
-
     async fn write_chunks(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<Written, WriteError> {
         self.record(Recorded::Write(chunks.iter().cloned().collect()));
-        self.life.begin()?;
         let mut received = self.written.received;
         self.change(|object| {
             for chunk in chunks.drain(..) {
@@ -218,49 +226,46 @@ impl UploadWriter for RecordingWriter {
         if !self.durable_on_flush {
             self.written.durable = self.written.received;
         }
-        self.life.ready();
         Ok(self.written)
     }
 
     async fn flush(&mut self) -> Result<Written, WriteError> {
         self.record(Recorded::Flush);
-        self.life.check()?;
         self.written.durable = self.written.received;
         Ok(self.written)
     }
 
     async fn close(&mut self) -> Result<Value, WriteError> {
         self.record(Recorded::Close);
-        if let Some(result) = self.life.result() {
-            return Ok(result);
-        }
-        self.life.begin()?;
         self.change(|object| object.published = true)?;
-        let result = result(self.object, self.written.received);
-        self.life.closed(&result);
-        Ok(result)
+        self.has_ended = true;
+        Ok(result(self.object, self.written.received))
     }
 
-    async fn abort(&mut self, reason: &AbortReason) {
+    async fn abort(mut self: Box<Self>, reason: &AbortReason) {
         self.record(Recorded::Abort(reason.clone()));
-        if self.life.begin_abort() {
-            let mut memory = lock(&self.memory);
-            let object = memory.objects.get(&self.object);
-            if object.is_some_and(|object| object.epoch == self.epoch) {
-                memory.objects.remove(&self.object);
-            }
+        self.has_ended = true;
+        let mut memory = lock(&self.memory);
+        let object = memory.objects.get(&self.object);
+        if object.is_some_and(|object| object.epoch == self.epoch) {
+            memory.objects.remove(&self.object);
         }
     }
 
     fn checkpoint(&self) -> Option<Checkpoint> {
-        let stored = self.life.has_stored();
-        stored.then(|| Checkpoint(json!({ "object": self.object })))
+        Some(Checkpoint(json!({ "object": self.object })))
     }
+
+    fn buffered(&self) -> Buffered {
+        Buffered::default()
+    }
+
+    fn suspend(&mut self) {}
 }
 
 impl Drop for RecordingWriter {
     fn drop(&mut self) {
-        if !matches!(self.life, Life::Closed(_) | Life::Aborted) {
+        if !self.has_ended {
             self.record(Recorded::Release);
         }
     }

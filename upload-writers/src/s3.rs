@@ -1,43 +1,28 @@
 //! Uploads straight into an S3 bucket, with the user's own client of the AWS SDK.
 //!
-//! A file of one part is stored by a single request. A larger one is a multipart upload: parts are
-//! sent while the next ones are received, each with its CRC32C, and put together on close. What a
-//! request's lost answer leaves in doubt is looked up by the upload's key, which no other has.
-//!
-//! # Going on
-//!
-//! A checkpoint names the multipart upload; the bucket itself tells which parts it has. Reopened at
-//! an offset, the writer keeps the parts before it. Parts past it are not believed, but one that has
-//! the size and the CRC32C of the bytes that come again is not sent again (where the provider lists
-//! checksums). An offset *inside* a stored part keeps that part: its rest comes again and is compared
-//! by its CRC32C. Where the part's or the file's is not known it rests on the client's proof that its
-//! file is the same (PROTOCOL RESUME-6).
-//!
-//! S3 cannot keep an old holder from sending parts. That there is one holder is up to the lease of
-//! the upload's record.
+//! The writers are those over any [`MultipartBackend`](crate::MultipartBackend); here are the requests,
+//! and what their answers mean.
 
 mod config;
 mod errors;
-mod live;
 mod ops;
 mod payload;
-mod reopen;
-mod retry;
-mod sink;
-mod sweep;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
+use serde_json::Value;
 
-pub use self::config::{RetryPolicy, S3Checksums, S3ConfigError, S3Provider, S3WriterConfig};
-use self::{live::LiveSet, ops::Bucket, sink::S3Sink};
+pub use self::config::{S3Checksums, S3ConfigError, S3Provider, S3WriterConfig};
+use self::ops::Bucket;
 use crate::{
-    buffered::BufferedUploadWriter,
     error::WriteError,
-    parts::PartPlan,
-    writer::{BoxWriter, Checkpoint, Reopened, Stray, SweepPolicy, UploadFacts, WriterFactory},
+    multipart::{MultipartConfig, MultipartWriterFactory},
+    writer::{
+        BoxWriter, Checkpoint, Orphan, Reopened, SweepPolicy, UploadFacts, WriterFactory,
+        WriterTraits,
+    },
 };
 
 /// Makes writers that store each upload as an object `<prefix><owner scope>/<uuid>-<safe name>`.
@@ -48,15 +33,8 @@ use crate::{
 /// Cloning is cheap. It needs a tokio runtime with time enabled.
 #[derive(Clone, Debug)]
 pub struct S3WriterFactory {
-    shared: Arc<Shared>,
-}
-
-/// What all writers of a factory share.
-#[derive(Debug)]
-struct Shared {
-    config: S3WriterConfig,
-    bucket: Bucket,
-    live: LiveSet,
+    config: Arc<S3WriterConfig>,
+    writers: MultipartWriterFactory,
 }
 
 impl S3WriterFactory {
@@ -68,40 +46,33 @@ impl S3WriterFactory {
     /// When the configuration cannot work with any bucket.
     pub fn new(client: &Client, config: S3WriterConfig) -> Result<Self, S3ConfigError> {
         config.check()?;
+        let mut of_parts = MultipartConfig::new(&config.prefix, config.profile());
+        of_parts.max_parts_in_flight = config.max_parts_in_flight;
+        of_parts.retry = config.retry.clone();
         let bucket = Bucket::new(client, &config);
         Ok(Self {
-            shared: Arc::new(Shared {
-                config,
-                bucket,
-                live: LiveSet::default(),
-            }),
+            config: Arc::new(config),
+            writers: MultipartWriterFactory::new(bucket, of_parts),
         })
     }
 
     /// Tells how the factory is configured.
     pub fn config(&self) -> &S3WriterConfig {
-        &self.shared.config
+        &self.config
     }
 
     /// Tells how many bytes a writer for a file of `client_size` bytes holds at most: the parts in
     /// flight, and the one that is being filled up or waits for a place. The batch it was just given
     /// comes on top.
     pub fn held_bytes_max(&self, client_size: u64) -> u64 {
-        let config = &self.shared.config;
-        let plan = PartPlan::for_size(client_size, &config.profile());
-        let part_bytes = plan.map_or(0, |plan| plan.part_bytes);
-        let parts = u64::try_from(config.max_parts_in_flight.max(1)).unwrap_or(u64::MAX);
-        let most = part_bytes.saturating_mul(parts.saturating_add(1));
-        most.min(client_size)
+        self.writers.held_bytes_max(client_size)
     }
 }
 
 #[async_trait]
 impl WriterFactory for S3WriterFactory {
-    fn create(&self, facts: &UploadFacts) -> BoxWriter {
-        let sink = S3Sink::new(Arc::clone(&self.shared), facts);
-        let part_bytes = sink.part_bytes();
-        Box::new(BufferedUploadWriter::new(sink, part_bytes))
+    async fn create(&self, facts: &UploadFacts) -> Result<BoxWriter, WriteError> {
+        self.writers.create(facts).await
     }
 
     async fn reopen(
@@ -110,14 +81,18 @@ impl WriterFactory for S3WriterFactory {
         checkpoint: &Checkpoint,
         offset: u64,
     ) -> Result<Reopened, WriteError> {
-        reopen::reopen(&self.shared, facts, checkpoint, offset).await
+        self.writers.reopen(facts, checkpoint, offset).await
     }
 
-    fn can_reopen(&self) -> bool {
-        true
+    fn traits(&self) -> WriterTraits {
+        self.writers.traits()
     }
 
-    async fn sweep(&self, policy: &SweepPolicy) -> Result<Vec<Stray>, WriteError> {
-        sweep::sweep(&self.shared, policy).await
+    async fn delete(&self, facts: &UploadFacts, result: &Value) -> Result<(), WriteError> {
+        self.writers.delete(facts, result).await
+    }
+
+    async fn sweep(&self, policy: &SweepPolicy) -> Result<Vec<Orphan>, WriteError> {
+        self.writers.sweep(policy).await
     }
 }

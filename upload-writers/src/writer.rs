@@ -1,4 +1,8 @@
 //! The contract: what keeps an upload's bytes, and what makes such writers.
+//!
+//! A writer takes batches, so a busy upload costs one call for many chunks, and it can be asked to make
+//! durable what it has. Dropping a writer keeps what it stored, since its process may only be ending;
+//! only `abort` removes it.
 
 use std::{collections::VecDeque, fmt, time::Duration};
 
@@ -21,32 +25,20 @@ pub type BoxWriter = Box<dyn UploadWriter>;
 ///
 /// # Contract
 ///
+/// - [`WriterFactory::create`] and [`WriterFactory::reopen`] make it, ready for bytes.
 /// - One instance serves one upload, and one task calls it, one call at a time.
-/// - [`open`](Self::open) comes first and once. A writer that came from
-///   [`WriterFactory::reopen`] is open already.
-/// - No bytes before `open` succeeded.
-/// - After any call answered an error, or its future was dropped half way, only
-///   [`abort`](Self::abort) or dropping the writer may follow; everything else answers an error.
-///   (A call that was merely not allowed where it was made changes nothing, and some writers
-///   [let go of a flush](Self::flush_can_be_left).)
-/// - After [`close`](Self::close) answered `Ok`, closing again answers the same result and changes
-///   nothing. Nothing else may follow; a late `abort` leaves the finished upload alone.
-/// - After `abort` returned, nothing may follow.
+/// - After a call answered an error, or its future was dropped half way, only
+///   [`checkpoint`](Self::checkpoint) and [`abort`](Self::abort) may follow, or dropping the writer.
+///   A [`flush`](Self::flush) is the exception: dropping its future changes nothing.
+/// - After [`close`](Self::close) answered `Ok` the writer is dropped.
 /// - Dropping a writer without `close` or `abort` *releases* it: what was stored is kept, and if the
-///   factory [can reopen](WriterFactory::can_reopen) it goes on from the checkpoint, here or in
-///   another process.
-/// - A call that breaks the contract answers [`WriteErrorKind::Failed`], never a panic.
+///   factory [can resume](WriterTraits::resumable) it is resumed from the checkpoint, here or in another
+///   process.
 ///
-/// [`WriteErrorKind::Failed`]: crate::WriteErrorKind::Failed
+/// A writer need not check any of this: what drives it does, by a [`CheckedWriter`](crate::CheckedWriter).
+/// All methods are required, so that a writer around another one cannot forget to pass one on.
 #[async_trait]
 pub trait UploadWriter: Send {
-    /// Prepares storage; once, before any chunk.
-    ///
-    /// # Errors
-    ///
-    /// When storage refuses or has no room. Nothing is left behind then.
-    async fn open(&mut self) -> Result<(), WriteError>;
-
     /// Takes all of `chunks`, front to back, and leaves it empty.
     ///
     /// Several chunks in one call are the batch that waited while the last call ran; a writer puts
@@ -64,27 +56,14 @@ pub trait UploadWriter: Send {
     /// answer `durable < received`: storage that takes parts cannot keep half a part.
     /// It may also answer when some bytes became durable and others not yet; it is called again then.
     ///
+    /// Dropping its future only stops waiting: what it began continues, the writer takes further
+    /// calls, and a later one tells how far it came. So the driver can hand over what arrives
+    /// meanwhile, instead of keeping it in memory.
+    ///
     /// # Errors
     ///
     /// When storage fails.
     async fn flush(&mut self) -> Result<Written, WriteError>;
-
-    /// Says that dropping the future of a `flush` only stops waiting for it: what it began goes on,
-    /// the writer takes further calls, and a later one tells how far it came.
-    ///
-    /// The driver then hands over what arrives while a flush runs, instead of keeping it in memory.
-    fn flush_can_be_left(&self) -> bool {
-        false
-    }
-
-    /// Returns how many bytes a call is best given while more are about to come; where none are, it
-    /// gets fewer.
-    ///
-    /// By default that is a full chunk: it is taken while it is in the processor's cache, and its
-    /// buffer receives the next one.
-    fn batch_bytes(&self) -> u64 {
-        64 * 1024
-    }
 
     /// Ends the file and publishes it; answers the `result` clients and applications see.
     ///
@@ -93,49 +72,46 @@ pub trait UploadWriter: Send {
     /// # Errors
     ///
     /// When storage fails. The driver then calls `abort`, or drops the writer to keep what a
-    /// checkpoint holds, as it does after [`WriteErrorKind::Throttled`] and `Full`.
-    ///
-    /// [`WriteErrorKind::Throttled`]: crate::WriteErrorKind::Throttled
+    /// checkpoint holds, as it does after a [temporary](WriteError::is_temporary) error.
     async fn close(&mut self) -> Result<Value, WriteError>;
 
     /// Throws the upload away and removes what was stored; the end of every failure path.
     ///
     /// It cannot fail: what could not be removed is left to [`WriterFactory::sweep`].
-    /// It is safe before `open` and after a failed call.
+    /// It is safe after a failed call.
     ///
-    /// Whoever calls it owns the upload: no later holder goes on with it or has finished it, so a file
-    /// that a failed `close` may have published goes as well. Who cannot tell drops the writer instead.
-    async fn abort(&mut self, reason: &AbortReason);
+    /// The caller owns the upload: no later holder resumes it or has finished it, so a file that a
+    /// failed `close` may have published goes as well. A caller who cannot tell drops the writer instead.
+    async fn abort(self: Box<Self>, reason: &AbortReason);
 
-    /// Tells what another process needs to go on with this upload; `None`, the default: it cannot be
-    /// reopened.
+    /// Tells what another process needs to resume this upload; `None`: it cannot be resumed.
     ///
-    /// Valid once open. It may change with each call that stores something, and has at most
-    /// [`CHECKPOINT_BYTES_MAX`] bytes. Once it would need more, the writer returns `None`, and its
-    /// upload goes on without being resumable.
-    fn checkpoint(&self) -> Option<Checkpoint> {
-        None
-    }
+    /// It may change with each call that stores something, and has at most [`CHECKPOINT_BYTES_MAX`]
+    /// bytes. Once it would need more, the writer returns `None`, and its upload continues without
+    /// being resumable.
+    fn checkpoint(&self) -> Option<Checkpoint>;
 
-    /// Nobody writes until the next call, which may be long in coming, or never come: a writer that
-    /// keeps others away from what it stored, with a lock for example, gives that up for now.
+    /// Tells what it has taken and still has in memory, so that a budget can count it.
     ///
-    /// Whoever calls it has a fence of its own against two holders. The next call finds out whether
-    /// somebody went on with the upload meanwhile, and fails if so.
-    fn rest(&mut self) {}
+    /// A writer whose calls return only when the bytes are out of its hands has nothing.
+    fn buffered(&self) -> Buffered;
 
-    /// Tells how many bytes it has taken and still holds in memory, so that a budget can count them.
+    /// No call follows for now, maybe never: a writer that keeps others away from what it stored, with
+    /// a lock for example, gives that up, and returns what it had reserved.
     ///
-    /// A writer whose calls return only when the bytes are out of its hands keeps the default.
-    fn held(&self) -> u64 {
-        0
-    }
+    /// The caller has another fence against two holders. The next call finds out whether the upload was
+    /// resumed by another holder meanwhile, and fails if so.
+    fn suspend(&mut self);
+}
 
-    /// Tells how many of the [held](Self::held) bytes wait for more bytes of the file, such as those
-    /// of a part that is not full yet: a budget that refuses to take more would wait for them forever.
-    fn lacking(&self) -> u64 {
-        0
-    }
+/// Payload bytes in the memory of a writer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Buffered {
+    /// All of them.
+    pub bytes: u64,
+    /// Those among them that wait for more bytes of the file, such as those of a part that is not full
+    /// yet: a budget that refuses to take more would wait for them forever.
+    pub incomplete: u64,
 }
 
 /// How far a writer has come; offsets are bytes from the start of the file.
@@ -155,6 +131,7 @@ pub struct Checkpoint(pub Value);
 
 /// What a factory is told about an upload.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct UploadFacts {
     /// Who the upload belongs to.
     pub owner: String,
@@ -168,7 +145,7 @@ pub struct UploadFacts {
     pub safe_client_name: String,
     /// The media type the client declared.
     pub client_type: String,
-    /// The declared size in bytes.
+    /// The declared size in bytes; of a file whose length is not known yet the most that it may have.
     pub client_size: u64,
     /// Whether the upload can be continued after its connection was lost.
     pub resumable: bool,
@@ -182,42 +159,125 @@ pub struct UploadFacts {
     pub relative_path: Option<String>,
     /// What the client sent along.
     pub meta: Value,
+    /// Where the application wants the finished file: components that begin with no dot, separated by
+    /// `/`, at most 512 bytes. The file writer puts it before the slot; other writers need not look at it.
+    pub folder: Option<String>,
+}
+
+impl UploadFacts {
+    /// Describes an upload of a file of `client_size` bytes; everything else can be set afterwards.
+    ///
+    /// It has neither owner, names nor type, is not resumable, and this is its first holder.
+    pub fn new(upload_id: impl Into<String>, slot: impl Into<String>, client_size: u64) -> Self {
+        Self {
+            owner: String::new(),
+            upload_id: upload_id.into(),
+            slot: slot.into(),
+            client_name: String::new(),
+            safe_client_name: String::new(),
+            client_type: String::new(),
+            client_size,
+            resumable: false,
+            epoch: 1,
+            crc32c_before: None,
+            relative_path: None,
+            meta: Value::Object(serde_json::Map::new()),
+            folder: None,
+        }
+    }
 }
 
 /// Makes, reopens and sweeps writers of one kind of storage.
+///
+/// All methods are required, so that a factory around another one cannot forget to pass one on.
 #[async_trait]
 pub trait WriterFactory: Send + Sync {
-    /// Makes a writer. Does no I/O: [`UploadWriter::open`] does.
-    fn create(&self, facts: &UploadFacts) -> BoxWriter;
-
-    /// Goes on with an upload at `offset`, which is at most what was durable when `checkpoint` was
-    /// taken; anything stored past it is discarded. By default there is nothing to go on from.
+    /// Makes the writer of a new upload, ready for its bytes.
     ///
     /// # Errors
     ///
-    /// When storage fails, or the checkpoint is not one of this factory; `Throttled` also where
-    /// storage knows a holder of a higher [epoch](UploadFacts::epoch).
+    /// When storage refuses or has no room. Nothing is left behind then, nor where its future is dropped.
+    async fn create(&self, facts: &UploadFacts) -> Result<BoxWriter, WriteError>;
+
+    /// Resumes an upload at `offset`, which is at most what was durable when `checkpoint` was taken.
+    ///
+    /// Anything stored past it is discarded; or it is kept, if it is compared with the bytes that
+    /// come again. Bytes before it that may have been lost are compared with
+    /// [`UploadFacts::crc32c_before`].
+    ///
+    /// A factory whose [traits](Self::traits) say that it cannot answers [`Reopened::Gone`].
+    ///
+    /// # Errors
+    ///
+    /// When storage fails, or the checkpoint is not one of this factory; a
+    /// [temporary](WriteError::is_temporary) one if storage knows a holder of a higher
+    /// [epoch](UploadFacts::epoch).
     async fn reopen(
         &self,
-        _facts: &UploadFacts,
-        _checkpoint: &Checkpoint,
-        _offset: u64,
-    ) -> Result<Reopened, WriteError> {
-        Ok(Reopened::Gone)
-    }
+        facts: &UploadFacts,
+        checkpoint: &Checkpoint,
+        offset: u64,
+    ) -> Result<Reopened, WriteError>;
 
-    /// Says whether [`reopen`](Self::reopen) can ever succeed; not by default.
-    fn can_reopen(&self) -> bool {
-        false
-    }
+    /// Removes a finished upload that was not taken, by what its close answered.
+    ///
+    /// It is called again where it is not known whether an earlier call took effect.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails, or the result is not one of this factory. Bytes that are gone already are no
+    /// error.
+    async fn delete(&self, facts: &UploadFacts, result: &Value) -> Result<(), WriteError>;
+
+    /// Says what its writers can do.
+    fn traits(&self) -> WriterTraits;
 
     /// Removes what nobody holds any more (PROTOCOL RESUME-8), and tells what that was.
     ///
     /// # Errors
     ///
     /// When storage cannot be listed. What cannot be removed is only left out of the answer.
-    async fn sweep(&self, _policy: &SweepPolicy) -> Result<Vec<Stray>, WriteError> {
-        Ok(Vec::new())
+    async fn sweep(&self, policy: &SweepPolicy) -> Result<Vec<Orphan>, WriteError>;
+}
+
+/// What the writers of a factory can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WriterTraits {
+    /// Whether [`WriterFactory::reopen`] can ever succeed; not by default.
+    pub resumable: bool,
+    /// How many bytes a call is best given while more are about to come; where none are, it gets fewer.
+    ///
+    /// By default that is a full chunk of 64 KiB: it is taken while it is in the processor's cache, and
+    /// its buffer receives the next one.
+    pub batch_bytes: u64,
+}
+
+impl Default for WriterTraits {
+    fn default() -> Self {
+        Self {
+            resumable: false,
+            batch_bytes: 64 * 1024,
+        }
+    }
+}
+
+impl WriterTraits {
+    /// Describes writers that can be reopened.
+    pub fn resumable() -> Self {
+        Self {
+            resumable: true,
+            ..Self::default()
+        }
+    }
+
+    /// Sets how many bytes a call is best given.
+    #[must_use]
+    pub fn batch_bytes(self, batch_bytes: u64) -> Self {
+        Self {
+            batch_bytes,
+            ..self
+        }
     }
 }
 
@@ -257,7 +317,7 @@ pub struct SweepPolicy {
 
 /// A leftover a sweep found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stray {
+pub struct Orphan {
     /// What it is called in storage; for the log.
     pub what: String,
     /// How many bytes it holds.

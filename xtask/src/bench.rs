@@ -4,13 +4,16 @@
 //! what disturbs the machine disturbs all alike, and takes medians.
 //! `report` prints and keeps the figures, `bars` holds them against what was promised, `plot` draws them.
 
+mod against;
 mod bars;
 mod codec;
 mod cost;
 pub(crate) mod crowd;
 mod garage;
 mod latency;
+mod load;
 mod machine;
+mod many;
 mod plot;
 pub(crate) mod process;
 mod receive;
@@ -33,6 +36,8 @@ pub(crate) use smoke::smoke;
 pub(crate) enum Bench {
     /// Receiving, to nowhere and to files, beside a bare sink of the same WebSocket library
     Receive(receive::Receive),
+    /// Many uploads under way on one connection, beside the bare loop with as many
+    Many(many::Many),
     /// What a byte costs as files grow and uploads become many
     Cost(cost::Cost),
     /// What resuming costs: stores, durability, and the way back after a cut
@@ -60,6 +65,7 @@ pub(crate) enum Bench {
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Receive(receive) => receive.run(),
+        Bench::Many(many) => many.run(),
         Bench::Cost(cost) => cost.run(),
         Bench::Resume(resume) => resume.run(),
         Bench::Idle(idle) => idle.run(),

@@ -1,4 +1,4 @@
-//! `cargo xtask browser`: the client in a real Chromium against the real binary.
+//! `cargo xtask browser`: the client in real browsers against the real binary.
 
 use anyhow::{Context, Result, bail};
 
@@ -21,6 +21,8 @@ pub(crate) fn run(args: &[String]) -> Result<Tally> {
         bail!("{} is missing", script.display());
     }
     let chromium = services::chromium()?;
+    services::xvfb()?;
+    services::other_browsers()?;
     services::npm_packages(&folder)?;
     let server = server_binary()?;
     let examples = examples::build()?;

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use crate::{
     release,
     run::{cargo, metadata, must_succeed, output_of, program},
-    services,
+    services, site,
     stages::{Stage, Tally},
     test,
 };
@@ -15,6 +15,7 @@ pub(crate) fn stages() -> Vec<Stage> {
     let extras: &[Stage] = &[
         ("msrv", msrv),
         ("docs", docs),
+        ("site", site::build),
         ("features", features),
         ("release", release::rehearse),
         ("deny", deny),
@@ -24,7 +25,11 @@ pub(crate) fn stages() -> Vec<Stage> {
 }
 
 /// Every public item's documentation, without a warning.
-fn docs() -> Result<Tally> {
+///
+/// # Errors
+///
+/// There is a warning.
+pub(crate) fn docs() -> Result<Tally> {
     must_succeed(
         cargo(["doc", "--workspace", "--no-deps", "--all-features"])
             .env("RUSTDOCFLAGS", "--deny warnings"),

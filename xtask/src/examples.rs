@@ -21,7 +21,9 @@ use crate::{
 /// Examples that serve until they are stopped, and so pass once they print an address.
 const SERVERS: &[&str] = &[
     "axum_app",
+    "getting_started",
     "react_page",
+    "several_nodes",
     "signed_in",
     "to_bucket",
     "user_folders",

@@ -1,5 +1,7 @@
 //! `cargo xtask fences`: each crate pulls in only what its layer may have.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail};
 
 use crate::{
@@ -16,7 +18,8 @@ struct Fence {
     ours: &'static [&'static str],
 }
 
-const PUBLISHED: &[&str] = &[
+/// The crates that are published.
+pub(crate) const PUBLISHED: &[&str] = &[
     "upload-proto",
     "upload-core",
     "upload-validate",
@@ -74,13 +77,17 @@ const FENCES: &[Fence] = &[
     },
     Fence {
         package: "upload-stores",
-        forbidden: &["redis", "redb", "http*", "hyper*", "rustls*", "axum*"],
+        forbidden: &[
+            "redis", "redb", "sqlx*", "http*", "hyper*", "rustls*", "axum*",
+        ],
         ours: &[],
     },
     Fence {
         package: "upload-server",
         forbidden: &[
-            "openssl*",
+            // Not openssl-probe, which only knows where systems keep their certificates.
+            "openssl",
+            "openssl-sys",
             "native-tls",
             "tungstenite",
             "aws-*",
@@ -113,6 +120,24 @@ const FENCES: &[Fence] = &[
     },
 ];
 
+/// Crates that an application with the library alone builds at most, that itself included.
+const LIGHT_MAX: usize = 130;
+
+/// What only the ready server needs.
+const NOT_LIGHT: &[&str] = &[
+    "anyhow",
+    "aws-*",
+    "clap*",
+    "dirs*",
+    "figment",
+    "indicatif",
+    "metrics-exporter-prometheus",
+    "redis",
+    "sqlx*",
+    "toml*",
+    "tracing-subscriber",
+];
+
 /// What `upload-core/clippy.toml` must ban, so that the core stays free of clocks and chance.
 const BANNED_IN_CORE: &[&str] = &["std::time::Instant::now", "std::time::SystemTime::now"];
 
@@ -127,17 +152,7 @@ pub(crate) fn check() -> Result<Tally> {
         let Some(fence) = FENCES.iter().find(|fence| fence.package == package.name) else {
             bail!("{} has no row in the table of fences", package.name);
         };
-        let tree = output_of(&mut cargo([
-            "tree",
-            "--edges",
-            "normal",
-            "--prefix",
-            "none",
-            "--format",
-            "{p}",
-            "--package",
-            fence.package,
-        ]))?;
+        let tree = dependencies(fence.package, &[])?;
         let trespassers = trespassers(fence, &tree);
         for name in &trespassers {
             println!(
@@ -147,6 +162,7 @@ pub(crate) fn check() -> Result<Tally> {
         }
         tally.count(trespassers.is_empty());
     }
+    tally.count(is_light()?);
     let path = root().join("upload-core/clippy.toml");
     let bans = std::fs::read_to_string(&path).unwrap_or_default();
     for ban in BANNED_IN_CORE {
@@ -156,6 +172,36 @@ pub(crate) fn check() -> Result<Tally> {
         tally.count(bans.contains(ban));
     }
     Ok(tally)
+}
+
+/// Returns what `cargo tree` says that a crate pulls in, a crate and its version a line.
+fn dependencies(package: &str, more: &[&str]) -> Result<String> {
+    let arguments = ["tree", "--edges", "normal", "--prefix", "none"];
+    let format = ["--format", "{p}", "--package", package];
+    output_of(cargo(arguments).args(format).args(more))
+}
+
+/// Prints how many crates the library alone is, and tells whether those are few enough, and the right ones.
+fn is_light() -> Result<bool> {
+    let tree = dependencies("upload-server", &["--no-default-features"])?;
+    let (count, heavy) = weight(&tree);
+    println!("upload-server as a library, --no-default-features: {count} of {LIGHT_MAX} crates");
+    for name in &heavy {
+        println!("upload-server --no-default-features pulls in {name}");
+    }
+    Ok(count <= LIGHT_MAX && heavy.is_empty())
+}
+
+/// Counts the crates in `cargo tree`'s output, and finds those that only the ready server needs.
+fn weight(tree: &str) -> (usize, Vec<&str>) {
+    let crates = tree.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?, words.next()?))
+    });
+    let crates: BTreeSet<_> = crates.collect();
+    let names: BTreeSet<_> = crates.iter().map(|(name, _)| *name).collect();
+    let is_heavy = |name: &&str| NOT_LIGHT.iter().any(|pattern| matches(pattern, name));
+    (crates.len(), names.into_iter().filter(is_heavy).collect())
 }
 
 /// Returns the names in `cargo tree`'s output that the fence keeps out.
@@ -196,5 +242,11 @@ mod tests {
         assert!(trespassers(&fence, tree).is_empty());
         let tree = "upload-a v0.1.0 (/x)\ntokio-util v1 (*)\nlog v0.4\nupload-c v0.1.0\nlog v0.4\n";
         assert_eq!(trespassers(&fence, tree), ["log", "tokio-util", "upload-c"]);
+    }
+
+    #[test]
+    fn versions_count_and_heavy_crates_are_named() {
+        let tree = "upload-server v0.1.0 (/x)\nsyn v2.0.0 (proc-macro)\nsyn v1.0.0\nsyn v2.0.0 (*)\nclap_derive v4\n";
+        assert_eq!(weight(tree), (4, vec!["clap_derive"]));
     }
 }

@@ -6,7 +6,7 @@
 use anyhow::{Result, bail};
 
 use crate::{
-    run::{cargo, metadata, server_binary, server_binary_with, watch},
+    run::{cargo, metadata, root, server_binary, server_binary_with, watch},
     services,
     stages::Tally,
 };
@@ -15,6 +15,9 @@ use crate::{
 const SERVER: &str = "UPLOAD_SERVER_BINARY";
 /// The variable that tells a test which Redis to start.
 const REDIS: &str = "REDIS_SERVER";
+
+/// The variable that tells a test which Postgres to start.
+const POSTGRES: &str = "POSTGRES";
 
 /// The target that is always among them.
 const NAME: &str = "integration";
@@ -78,15 +81,20 @@ pub(crate) fn run(args: &[String]) -> Result<Tally> {
         bail!("no test target is called {NAME} or says `test = false`, so there is nothing to run");
     }
     let redis = services::redis()?;
+    let postgres = services::postgres()?;
     services::strace()?;
     services::script()?;
     services::proxies()?;
+    let doors = root().join("upload-server/tests/integration/doors");
+    services::npm_packages(&doors)?;
+    services::python_packages(&doors)?;
     let server = server_binary()?;
     let mut command = cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
     command.args(targets.iter().flat_map(|name| ["--test", name]));
     command
         .env(SERVER, server)
         .env(REDIS, redis)
+        .env(POSTGRES, postgres)
         .arg("--")
         .args(args);
     let mut tally = Tally::default();

@@ -6,13 +6,17 @@ mod browser;
 mod ci;
 mod client;
 mod examples;
+mod faults;
 mod fences;
 mod fuzz;
+mod guides;
 mod integration;
+mod plant;
 mod release;
 mod run;
 mod services;
 mod sim;
+mod site;
 mod soak;
 mod stages;
 mod test;
@@ -58,6 +62,10 @@ enum Command {
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// The blocks of the guides, in their order, against the real binary
+    Guides,
+    /// The documents as a site, in target/site
+    Site,
     /// The client in a real Chromium against the real binary
     Browser {
         /// Passed on to the browser run
@@ -78,6 +86,8 @@ enum Command {
     Soak(soak::Soak),
     /// Feed every parser what nobody thought of
     Fuzz(fuzz::Fuzz),
+    /// Bring back faults that were mended, one after the other, and see the test of each fail
+    Faults(faults::Faults),
     /// Simulate histories with faults, or plant bugs that they must find
     Sim(sim::Sim),
 }
@@ -106,11 +116,14 @@ fn obey(command: Command) -> Result<()> {
             };
             tally.and_then(stages::Tally::into_result)
         }
+        Command::Guides => guides::run().and_then(stages::Tally::into_result),
+        Command::Site => site::build().and_then(stages::Tally::into_result),
         Command::Browser { args } => browser::run(&args).and_then(stages::Tally::into_result),
         Command::Release { dry_run } => release::run(dry_run).and_then(stages::Tally::into_result),
         Command::Bench(bench) => bench::run(&bench),
         Command::Soak(soak) => soak::run(&soak),
         Command::Fuzz(fuzz) => fuzz::run(&fuzz).and_then(stages::Tally::into_result),
+        Command::Faults(faults) => faults::run(&faults).and_then(stages::Tally::into_result),
         Command::Sim(sim) => sim::run(&sim).and_then(stages::Tally::into_result),
     }
 }

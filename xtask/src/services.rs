@@ -22,6 +22,32 @@ pub(crate) fn redis() -> Result<PathBuf> {
     )
 }
 
+/// Returns a Postgres server; the program that makes its clusters is beside it.
+///
+/// # Errors
+///
+/// There is none, and it cannot be installed.
+pub(crate) fn postgres() -> Result<PathBuf> {
+    let newest = || {
+        let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+        let programs =
+            versions.filter_map(|version| Some(version.ok()?.path().join("bin/postgres")));
+        programs.filter(|program| program.is_file()).max()
+    };
+    if let Some(named) = named("POSTGRES")? {
+        return Ok(named);
+    }
+    // Debian keeps its servers off the path.
+    if let Some(found) = newest() {
+        return Ok(found);
+    }
+    if let Some(found) = find(&["postgres"]) {
+        return Ok(found);
+    }
+    install("postgresql")?;
+    newest().context("postgresql was installed but is not in /usr/lib/postgresql")
+}
+
 /// Returns a Chromium.
 ///
 /// # Errors
@@ -33,6 +59,25 @@ pub(crate) fn chromium() -> Result<PathBuf> {
         &["chromium", "chromium-browser", "google-chrome"],
         "chromium",
     )
+}
+
+/// Makes sure that `Xvfb` is on the path; a browser with windows draws on it.
+///
+/// # Errors
+///
+/// There is none, and it cannot be installed.
+pub(crate) fn xvfb() -> Result<()> {
+    find_or_install("XVFB", &["Xvfb"], "xvfb").map(drop)
+}
+
+/// Makes sure that the other browsers are there that the client supports: Firefox, and WebKitGTK with its driver.
+///
+/// # Errors
+///
+/// One is missing, and cannot be installed.
+pub(crate) fn other_browsers() -> Result<()> {
+    find_or_install("FIREFOX", &["firefox-esr"], "firefox-esr")?;
+    find_or_install("WEBKIT_DRIVER", &["WebKitWebDriver"], "webkit2gtk-driver").map(drop)
 }
 
 /// Makes sure that `strace` is on the path; tests kill the server through it.
@@ -95,6 +140,28 @@ pub(crate) fn npm_packages(folder: &Path) -> Result<()> {
         return Ok(());
     }
     must_succeed(program("npm", ["ci", "--no-audit", "--no-fund"]).current_dir(folder))
+}
+
+/// Installs what a folder's `requirements.txt` says into its `venv`, unless that is done.
+///
+/// # Errors
+///
+/// There is no Python, or pip fails.
+pub(crate) fn python_packages(folder: &Path) -> Result<()> {
+    let (wanted, installed) = (
+        folder.join("requirements.txt"),
+        folder.join("venv/installed"),
+    );
+    let text = fs::read_to_string(&wanted)?;
+    if fs::read_to_string(&installed).is_ok_and(|done| done == text) {
+        return Ok(());
+    }
+    find_or_install("PYTHON", &["python3"], "python3-venv")?;
+    let venv = folder.join("venv");
+    must_succeed(program("python3", ["-m", "venv"]).arg(&venv))?;
+    let pip = venv.join("bin/pip");
+    must_succeed(program(&pip, ["install", "--quiet", "--requirement"]).arg(&wanted))?;
+    fs::write(&installed, text).context("a mark that the packages are installed")
 }
 
 /// Returns a Garage, an S3 server in one program; the first time it is built, which takes a quarter of an
@@ -176,6 +243,12 @@ fn find_or_install(variable: &str, names: &[&str], package: &str) -> Result<Path
     if let Some(found) = find(names) {
         return Ok(found);
     }
+    install(package)?;
+    find(names).with_context(|| format!("{package} was installed but is not on the path"))
+}
+
+/// Installs a package of the system.
+fn install(package: &str) -> Result<()> {
     let by_hand = format!("apt-get update && apt-get install -y {package}");
     let is_root = output_of(&mut program("id", ["-u"])).is_ok_and(|id| id.trim() == "0");
     if !is_root || find(&["apt-get"]).is_none() {
@@ -188,9 +261,7 @@ fn find_or_install(variable: &str, names: &[&str], package: &str) -> Result<Path
             ["install", "-y", "--no-install-recommends", package],
         )
         .env("DEBIAN_FRONTEND", "noninteractive"),
-    )?;
-    find(names)
-        .with_context(|| format!("{package} was installed but is not on the path: {by_hand}"))
+    )
 }
 
 /// Returns what a variable names, if it is set.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    bench, browser, client, examples, fences, integration,
+    bench, browser, client, examples, fences, guides, integration,
     run::{cargo, must_succeed, server_binary, watch},
     services, sim, soak,
     stages::{Stage, Tally},
@@ -21,6 +21,7 @@ pub(crate) const STAGES: &[Stage] = &[
     ("examples", examples::run),
     ("codes", tidy::check_codes),
     ("binary", binary),
+    ("guides", guides::run),
     ("integration", || integration::run(&[])),
     ("soak", soak::smoke),
     ("client", client::tests),
@@ -50,6 +51,7 @@ fn clippy() -> Result<Tally> {
 /// Unit, property and documentation tests of every crate; examples are compiled on the way.
 fn tests() -> Result<Tally> {
     services::redis()?;
+    services::postgres()?;
     let mut tally = Tally::default();
     let status = watch(
         &mut cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]),

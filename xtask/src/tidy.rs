@@ -1,11 +1,16 @@
 //! `cargo xtask tidy`: what the compiler does not check.
 
 mod commands;
+mod faults;
 mod files;
+mod folders;
+mod lines;
 mod links;
-mod map;
 mod markdown;
+mod media_types;
+mod reading;
 mod rules;
+mod words;
 
 use std::{fs, path::Path};
 
@@ -20,7 +25,11 @@ use crate::{
 
 /// Where the protocol's rules and codes are written down.
 const PROTOCOL: &str = "docs/PROTOCOL.md";
-/// Where the map of the code is.
+/// Where the codes are explained.
+const ERRORS: &str = "docs/errors.md";
+/// What pages show for each code.
+const TEXTS: &str = "upload-server/client/texts.js";
+/// Where the order of folders is written down.
 const ARCHITECTURE: &str = "ARCHITECTURE.md";
 
 /// What the checks found.
@@ -52,12 +61,12 @@ impl Findings {
 pub(crate) fn command(write: bool) -> Result<Tally> {
     let root = root();
     if write {
-        write_block(
-            &root.join(ARCHITECTURE),
-            map::BLOCK,
-            &map::render(&tree::read(&root)?),
-        )?;
-        write_block(&root.join(PROTOCOL), CODES, &code_table()?)?;
+        for (path, table) in code_tables()? {
+            write_block(&root.join(path), CODES, &table)?;
+        }
+        fs::write(root.join(media_types::TABLE), media_types::generate(&root)?)?;
+        let words = words::lowered(&tree::read(&root)?)?;
+        fs::write(root.join(words::LIST), words)?;
     }
     let (files, codes) = (check()?, check_codes()?);
     Ok(Tally {
@@ -84,7 +93,9 @@ pub(crate) fn list_links() -> Result<()> {
 ///
 /// A file cannot be read.
 pub(crate) fn check() -> Result<Tally> {
-    let findings = look(&root())?;
+    let root = root();
+    let findings = look(&root)?;
+    print!("{}", lines::table(&lines::count(&tree::read(&root)?)));
     for warning in &findings.warnings {
         println!("warning: {warning}");
     }
@@ -97,17 +108,21 @@ pub(crate) fn check() -> Result<Tally> {
     })
 }
 
-/// Compares the table of codes in the protocol's document with the one its crate prints.
+/// Compares the tables of codes in the documents with those that the code prints.
 ///
 /// # Errors
 ///
-/// The example does not run, or the document has no such table.
+/// The example does not run, or a document has no such table.
 pub(crate) fn check_codes() -> Result<Tally> {
-    let document = fs::read_to_string(root().join(PROTOCOL)).context(PROTOCOL)?;
-    if blocks::find(&document, CODES)?.trim() != code_table()?.trim() {
-        bail!("the table of codes in {PROTOCOL} is not the crate's: cargo xtask tidy --write");
+    let mut tally = Tally::default();
+    for (path, table) in code_tables()? {
+        let document = fs::read_to_string(root().join(path)).context(path)?;
+        if blocks::find(&document, CODES)?.trim() != table.trim() {
+            bail!("the table of codes in {path} is not the code's: cargo xtask tidy --write");
+        }
+        tally.count(true);
     }
-    Ok(Tally::ONE)
+    Ok(tally)
 }
 
 /// The name of the generated part with the codes.
@@ -124,10 +139,16 @@ fn look(root: &Path) -> Result<Findings> {
             links::check(root, file, &anchors, &mut findings);
         }
     }
+    files::check_lengths(&tree, &mut findings);
     files::check_crates(&tree, &mut findings);
+    faults::check(&tree, &mut findings);
     commands::check(&tree, &mut findings)?;
     rules::check(document(&tree, PROTOCOL)?, &tree, &mut findings);
-    map::check(document(&tree, ARCHITECTURE)?, &tree, &mut findings);
+    folders::check(document(&tree, ARCHITECTURE)?, &tree, &mut findings)?;
+    media_types::check(root, &tree, &mut findings)?;
+    words::check(&tree, &mut findings)?;
+    reading::check(&tree, &words::refused(&tree)?, &mut findings);
+    lines::check(&lines::count(&tree), &mut findings);
     Ok(findings)
 }
 
@@ -137,15 +158,21 @@ fn document<'a>(tree: &'a [TextFile], path: &str) -> Result<&'a TextFile> {
         .with_context(|| format!("{path} is missing"))
 }
 
-fn code_table() -> Result<String> {
-    output_of(&mut cargo([
-        "run",
-        "--quiet",
-        "--package",
-        "upload-proto",
-        "--example",
-        "code_table",
-    ]))
+/// Returns the documents that have a table of codes, with their tables.
+fn code_tables() -> Result<[(&'static str, String); 2]> {
+    let example = || {
+        cargo([
+            "run",
+            "--quiet",
+            "--package",
+            "upload-proto",
+            "--example",
+            "code_table",
+        ])
+    };
+    let protocol = output_of(&mut example())?;
+    let errors = output_of(example().args(["--", TEXTS]))?;
+    Ok([(PROTOCOL, protocol), (ERRORS, errors)])
 }
 
 fn write_block(path: &Path, name: &str, block: &str) -> Result<()> {

@@ -12,9 +12,12 @@ const LEFT_OUT: &[&str] = &[
     ".git",
     "target",
     "node_modules",
-    "uploads",
+    "venv",
     "proptest-regressions",
 ];
+
+/// What a server that ran here left behind, in the workspace's folder only.
+const LEFT_BEHIND: &str = "uploads";
 
 /// A text file of the workspace.
 pub(crate) struct TextFile {
@@ -91,7 +94,8 @@ pub(crate) fn read(root: &Path) -> Result<Vec<TextFile>> {
             let entry = entry?;
             let (path, kind) = (entry.path(), entry.file_type()?);
             let name = entry.file_name();
-            if LEFT_OUT.iter().any(|left_out| name == *left_out) {
+            let is_left_behind = folder == root && name == LEFT_BEHIND;
+            if is_left_behind || LEFT_OUT.iter().any(|left_out| name == *left_out) {
                 continue;
             }
             if kind.is_dir() {

@@ -50,7 +50,7 @@ impl Reference {
 
     /// A chunk comes; returns whether its bytes count.
     pub(crate) fn chunk(&mut self, index: u64, length: u64, plain: bool) -> bool {
-        if self.finish || index < self.next {
+        if self.finish || length > CHUNK || index < self.next {
             return false;
         }
         if index > self.next {

@@ -1,6 +1,7 @@
 //! PROTOCOL 2 and 3: frames and chunks.
 
 use crate::rig::{Rig, up};
+use upload_core::Door;
 
 /// FRAME-1, MSG-1: a frame that can not be read is refused; the connection and
 /// its uploads go on.
@@ -42,7 +43,7 @@ fn nil_names_nothing() {
 /// length; WL-2: the writer gets exactly these pieces.
 #[test]
 fn order_comes_from_the_index() {
-    let mut rig = Rig::new();
+    let mut rig = Rig::wide();
     rig.register(1, "file", 8);
     rig.chunk(1, 0, "a")
         .chunk(1, 1, "")
@@ -114,7 +115,7 @@ fn excess_ends_the_upload() {
         (&["12345", "678901"][..], "write 12345"),
         (&["12345678901"], ""),
     ] {
-        let mut rig = Rig::new();
+        let mut rig = Rig::wide();
         rig.register(1, "file", 10).sent();
         for (index, data) in sizes.iter().enumerate() {
             rig.chunk(1, u32::try_from(index).expect("few"), data);
@@ -177,4 +178,16 @@ fn late_frames_after_a_detach_are_dropped() {
     rig.told();
     rig.chunk(1, 1, "efgh");
     assert!(rig.sent().is_empty() && rig.told().is_empty());
+}
+
+/// CHUNK-8: a chunk longer than the slot's is a bad frame, and its upload continues.
+#[test]
+fn chunk_8_a_chunk_that_is_too_long_is_a_bad_frame() {
+    let mut rig = Rig::new();
+    rig.register(1, "file", 8).sent();
+    assert_eq!(rig.chunk(1, 0, "abcde").sent(), ["error bad_frame 1"]);
+    assert!(rig.told().is_empty());
+    rig.chunk(1, 0, "abcd").chunk(1, 1, "efgh").complete(1);
+    assert_eq!(rig.sent().pop().expect("it"), "1:complete 8@2");
+    assert_eq!(rig.kept(), "abcdefgh");
 }

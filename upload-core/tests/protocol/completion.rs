@@ -1,7 +1,7 @@
 //! PROTOCOL 4: completion, and one ending per upload.
 
 use serde_json::json;
-use upload_core::{AbortReason, DisconnectReason, Event};
+use upload_core::{DisconnectReason, Fact};
 use upload_proto::{Retry, Status};
 
 use crate::rig::{Mood, Rig};
@@ -23,7 +23,7 @@ fn incomplete_is_told_and_goes_on() {
         "1:uploading incomplete 7@2"
     );
     rig.chunk(1, 2, "h").complete(1);
-    assert_eq!(rig.sent().last().expect("an ending"), "1:complete 8@3");
+    assert_eq!(rig.sent().last().expect("an ending"), "1:complete 8@2");
 }
 
 /// COMPLETE-1: a plain client would wait for ever.
@@ -39,7 +39,7 @@ fn incomplete_ends_a_plain_upload() {
 /// COMPLETE-2: a wrong checksum ends the upload before anything is published.
 #[test]
 fn a_wrong_checksum_publishes_nothing() {
-    let mut rig = Rig::new();
+    let mut rig = Rig::wide();
     rig.register(1, "file", 8).chunk(1, 0, "abcdefgh").sent();
     rig.complete_with(1, Some(crc32c::crc32c(b"abcdefgX")));
     assert_eq!(rig.sent(), ["1:error checksum_mismatch 8@1"]);
@@ -53,7 +53,7 @@ fn a_wrong_checksum_publishes_nothing() {
 /// COMPLETE-2, COMPLETE-3: the right one passes and is told in 8 digits.
 #[test]
 fn a_right_checksum_completes() {
-    let mut rig = Rig::new();
+    let mut rig = Rig::wide();
     let crc = crc32c::crc32c(b"abcdefgh");
     rig.register(1, "file", 8).chunk(1, 0, "abcdefgh");
     let snapshot = rig.complete_with(1, Some(crc)).snapshot();
@@ -121,7 +121,7 @@ fn the_receipt_is_repeated() {
     let again = rig.complete(1).snapshot();
     assert_eq!(first, again);
     rig.disconnect(DisconnectReason::Lost);
-    let mut later = rig.beside(2, |_| {});
+    let mut later = rig.next_connection(2, |_| {});
     let later = later.complete(1).snapshot();
     assert_eq!(later.result, first.result);
     assert_eq!(later.crc32c, first.crc32c);
@@ -137,7 +137,7 @@ fn the_receipt_is_repeated() {
 fn there_is_no_receipt_before_the_end() {
     let mut rig = Rig::new();
     rig.register(1, "keep", 8).chunk(1, 0, "abcd");
-    let mut other = rig.beside(2, |_| {});
+    let mut other = rig.next_connection(2, |_| {});
     assert_eq!(other.complete(1).sent(), ["error unknown_ref 1"]);
     assert_eq!(other.complete(9).sent(), ["error unknown_ref 9"]);
 }
@@ -165,7 +165,7 @@ fn an_empty_chunk_of_an_empty_file() {
     let mut rig = Rig::new();
     rig.register(1, "file", 0).chunk(1, 0, "").complete(1);
     assert_eq!(rig.told(), ["open", "close"]);
-    assert_eq!(rig.sent().last().expect("an ending"), "1:complete 0@1");
+    assert_eq!(rig.sent().last().expect("an ending"), "1:complete 0@0");
 }
 
 /// COMPLETE-6, WL-18, FR-13, FR-14: complete and cancel after an ending answer
@@ -180,8 +180,8 @@ fn an_ending_is_repeated() {
         ("1:cancelled cancelled 4@1", |rig| {
             rig.chunk(1, 0, "abcd").cancel(1);
         }),
-        ("1:error size_exceeded 0@0", |rig| {
-            rig.chunk(1, 0, "abcde");
+        ("1:error size_exceeded 4@1", |rig| {
+            rig.chunk(1, 0, "abcd").chunk(1, 1, "e");
         }),
         ("1:error checksum_mismatch 4@1", |rig| {
             rig.chunk(1, 0, "abcd").complete_with(1, Some(1));
@@ -200,7 +200,7 @@ fn an_ending_is_repeated() {
         let ends = rig
             .events
             .iter()
-            .filter(|event| matches!(event, Event::Completed(_) | Event::Ended(_)));
+            .filter(|event| matches!(event, Fact::Completed(_) | Fact::Ended(_)));
         assert_eq!(ends.count(), 1);
     }
 }
@@ -255,7 +255,7 @@ fn nothing_is_taken_after_complete() {
 /// COMPLETE-4: an answer of close that got lost is found by the next holder.
 #[test]
 fn a_lost_close_is_found() {
-    let mut rig = Rig::new();
+    let mut rig = Rig::wide();
     rig.room.borrow_mut().close_mood = Mood::Silent;
     rig.register(1, "keep", 8)
         .chunk(1, 0, "abcdefgh")
@@ -304,6 +304,57 @@ fn a_failed_close_is_an_error() {
         1
     );
     assert_eq!(rig.published(), 0);
-    let reason = AbortReason::Cancelled;
-    assert_ne!(format!("{reason:?}"), "Storage(Failed)");
+}
+
+/// COMPLETE-8: a second complete while the first is being answered is answered once.
+#[test]
+fn complete_8_a_second_complete_is_answered_by_the_first() {
+    let mut rig = Rig::new();
+    rig.register(1, "keep", 4).chunk(1, 0, "abcd").complete(1);
+    rig.disconnect(DisconnectReason::Lost);
+    let mut later = rig.next_connection(2, |_| {});
+    later.room.borrow_mut().store_mood = Mood::Silent;
+    later.complete(1).complete(1);
+    assert!(later.sent().is_empty());
+    assert_eq!(later.answer().sent(), ["1:complete 4@1"]);
+    assert!(later.unanswered.is_empty());
+}
+
+/// COMPLETE-8: so is one that comes right behind a resume.
+#[test]
+fn complete_8_a_complete_behind_a_resume_is_answered() {
+    let mut rig = Rig::new();
+    rig.register(1, "keep", 4).chunk(1, 0, "abcd").complete(1);
+    rig.register(2, "keep", 8).chunk(2, 0, "abcd");
+    rig.register(3, "keep", 4).chunk(3, 0, "abcd");
+    rig.disconnect(DisconnectReason::Lost);
+    let mut later = rig.next_connection(2, |_| {});
+    later.room.borrow_mut().store_mood = Mood::Silent;
+    for n in 1..=3 {
+        later.resume(n, None).complete(n);
+    }
+    assert!(later.sent().is_empty());
+    while !later.unanswered.is_empty() {
+        later.answer();
+    }
+    assert_eq!(
+        later.sent(),
+        [
+            "1:already complete 4@1",
+            "1:complete 4@1",
+            "2:resumed 4@1",
+            "2:uploading incomplete 4@1",
+            "3:resumed 4@1",
+            "3:complete 4@1",
+        ]
+    );
+}
+
+/// COMPLETE-8: where look-ups are full, the client has to come back.
+#[test]
+fn complete_8_full_lookups_are_told_as_such() {
+    let mut rig = Rig::with(|config| config.limits.pending_max = 1);
+    rig.room.borrow_mut().store_mood = Mood::Silent;
+    rig.complete(1).complete(2);
+    assert_eq!(rig.sent(), ["error rate_limited 2"]);
 }

@@ -1,14 +1,12 @@
 //! PROTOCOL 5 and 6: registration, events, snapshots.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
-use upload_core::{
-    CallOutcome, DisconnectReason, Event, OwnerTally, ServerTally, SessionConfig, Verdict,
-};
+use upload_core::{CallOutcome, Door, Fact, OwnerTally, ServerTally, SessionConfig, Verdict};
 use upload_proto::{Code, Retry, ServerMessage, Status};
 
-use crate::rig::{Rig, tally, up};
+use crate::rig::{Mood, Rig, up, wide};
 
 /// CTRL-1, CTRL-2, FR-17 to FR-20, MSG-1: what is said badly is refused by one
 /// message, which names the ref where there is one; the connection goes on.
@@ -48,262 +46,6 @@ fn bad_messages_have_one_answer() {
     assert_eq!(rig.session.entries().count(), 0);
 }
 
-/// MSG-1a, RV-1 to RV-12, RV-15: the first failing check names the code.
-#[test]
-fn checks_have_an_order() {
-    let rows = [
-        // fields of the registration, expected
-        (json!({}), "1:registered"),
-        (
-            json!({"upload_name": "no", "client_size": 101, "client_name": "a.exe"}),
-            "1:error unknown_slot 0@0",
-        ),
-        (
-            json!({"client_size": 101, "client_name": "a.exe"}),
-            "1:error too_large 0@0",
-        ),
-        (json!({"client_size": 100}), "1:registered"),
-        (json!({"client_size": 101}), "1:error too_large 0@0"),
-        (
-            json!({"client_name": "a.exe", "client_type": "text/html"}),
-            "1:error active_content 0@0",
-        ),
-        (
-            json!({"client_name": "a.exe"}),
-            "1:error type_not_accepted 0@0",
-        ),
-        (json!({"client_type": ""}), "1:registered"),
-    ];
-    for (fields, expected) in rows {
-        let mut rig = Rig::new();
-        assert_eq!(
-            rig.register_as(1, fields.clone()).sent(),
-            [expected],
-            "{fields}"
-        );
-        assert!(rig.told().is_empty(), "no writer yet");
-    }
-}
-
-/// MSG-1a: entries are counted before the size is looked at, and a live ref
-/// before both.
-#[test]
-fn too_many_comes_before_too_large() {
-    let mut rig = Rig::new();
-    rig.register(1, "one", 4).sent();
-    let big = json!({"upload_name": "one", "client_size": 101});
-    assert_eq!(
-        rig.register_as(2, big.clone()).sent(),
-        ["2:error too_many_entries 0@0"]
-    );
-    assert_eq!(rig.register_as(1, big).sent(), ["error ref_in_use 1"]);
-    let unknown = json!({"upload_name": "no"});
-    assert_eq!(
-        rig.register_as(1, unknown).sent(),
-        ["error unknown_slot 1"],
-        "MSG-1: a snapshot would end the live upload"
-    );
-}
-
-/// CTRL-3, RV-13, RV-14: entries count while under way, and complete until
-/// consumed.
-#[test]
-fn entries_are_counted_per_slot() {
-    let mut rig = Rig::new();
-    rig.register(1, "one", 4).sent();
-    assert_eq!(
-        rig.register(2, "one", 4).sent(),
-        ["2:error too_many_entries 0@0"]
-    );
-    assert_eq!(
-        rig.register(3, "file", 4).sent(),
-        ["3:registered"],
-        "another slot"
-    );
-    rig.cancel(1).sent();
-    assert_eq!(rig.register(2, "one", 4).sent(), ["2:registered"]);
-    rig.chunk(2, 0, "abcd").complete(2).sent();
-    assert_eq!(
-        rig.register(4, "one", 4).sent(),
-        ["4:error too_many_entries 0@0"]
-    );
-    assert_eq!(rig.session.consume("one").len(), 1);
-    assert!(rig.session.consume("one").is_empty(), "PC-10");
-    assert_eq!(rig.register(4, "one", 4).sent(), ["4:registered"]);
-}
-
-/// CTRL-3: where completion consumes, a complete entry is in nobody's way.
-#[test]
-fn completion_may_consume() {
-    let mut rig = Rig::with(|config| {
-        let one = Arc::make_mut(config.slots.get_mut("one").expect("there is one"));
-        one.consume_on_complete = true;
-    });
-    for n in 1..=3 {
-        rig.register(n, "one", 4).chunk(n, 0, "abcd").complete(n);
-        assert_eq!(
-            rig.sent().last().expect("an ending"),
-            &format!("{n}:complete 4@1")
-        );
-    }
-    assert_eq!(rig.session.entries().count(), 0);
-}
-
-/// CTRL-3: an owner's uploads count over all connections, parked ones included.
-#[test]
-fn an_owner_has_so_many_uploads() {
-    let tally = tally();
-    let mut rig = Rig::with(|config| {
-        config.tally = Arc::clone(&tally);
-        config.limits.max_uploads_per_owner = 2;
-    });
-    rig.register(1, "keep", 8).chunk(1, 0, "abcd");
-    rig.register(2, "file", 8).sent();
-    let mut other = rig.beside(2, |config| {
-        config.tally = Arc::clone(&tally);
-        config.limits.max_uploads_per_owner = 2;
-    });
-    assert_eq!(
-        other.register(3, "file", 8).sent(),
-        ["3:error too_many_entries 0@0"]
-    );
-    rig.evict(1).sent();
-    assert_eq!(
-        other.register(3, "file", 8).sent(),
-        ["3:error too_many_entries 0@0"]
-    );
-    rig.cancel(2).sent();
-    assert_eq!(other.register(3, "file", 8).sent(), ["3:registered"]);
-    other.resume(1, None);
-    assert_eq!(other.sent(), ["1:resumed 4@1"], "it was counted before");
-    assert_eq!(tally.count(), 2);
-    other.cancel(1).cancel(3);
-    assert_eq!(tally.count(), 0);
-}
-
-/// CTRL-3, MSG-1a, MSG-3: owners are free, so a process counts the uploads of all of them; past that
-/// everybody is told to come back later, in the place of `too_many_entries` among the checks.
-#[test]
-fn a_process_has_so_many_uploads() {
-    let server = Arc::new(ServerTally::new(1));
-    let owned = |config: &mut SessionConfig| {
-        config.tally = Arc::new(OwnerTally::within(Arc::clone(&server)));
-    };
-    let mut rig = Rig::with(owned);
-    rig.register(1, "keep", 8).sent();
-    let mut other = rig.beside(2, owned);
-    let too_large = json!({"upload_name": "file", "client_size": 101});
-    other.register_as(2, too_large);
-    let snapshot = other.snapshot();
-    assert_eq!(snapshot.code, Some(Code::RateLimited));
-    assert_eq!(snapshot.retry, Some(Retry::Later));
-    rig.disconnect(DisconnectReason::Lost);
-    assert_eq!(other.register(2, "file", 8).sent(), ["2:registered"]);
-    assert_eq!(other.resume(1, None).sent(), ["1:locked 0@0"]);
-    other.cancel(2).sent();
-    assert_eq!(other.resume(1, None).sent(), ["1:resumed 0@0"]);
-    assert_eq!(server.count(), 1);
-}
-
-/// CTRL-3, RESUME-3: what was left behind as a record is not counted, so an owner could attach any
-/// number of such uploads; beyond twice the limit they wait for each other.
-#[test]
-fn an_owner_resumes_no_more_than_twice_as_many() {
-    for by_bytes in [false, true] {
-        let tally = tally();
-        let mut rig = Rig::new();
-        let limit = |config: &mut SessionConfig| {
-            config.tally = Arc::clone(&tally);
-            if by_bytes {
-                config.limits.max_bytes_per_owner = Some(8);
-            } else {
-                config.limits.max_uploads_per_owner = 1;
-            }
-        };
-        for n in 1..=3 {
-            rig = rig.beside(n.into(), limit);
-            rig.register(n, "keep", 8)
-                .disconnect(DisconnectReason::Lost);
-        }
-        assert_eq!(tally.count(), 0);
-        let mut rig = rig.beside(4, limit);
-        rig.resume(1, None).resume(2, None).resume(3, None);
-        assert_eq!(
-            rig.sent(),
-            ["1:resumed 0@0", "2:resumed 0@0", "3:locked 0@0"]
-        );
-        rig.cancel(1).sent();
-        assert_eq!(rig.resume(3, None).sent(), ["3:resumed 0@0"]);
-    }
-}
-
-/// CTRL-4: the same registration is answered again until bytes came.
-#[test]
-fn the_same_registration_is_answered_again() {
-    for slot in ["file", "keep"] {
-        let mut rig = Rig::new();
-        for _ in 0..3 {
-            assert_eq!(rig.register(1, slot, 8).sent(), ["1:registered"]);
-        }
-        assert_eq!(rig.register(1, slot, 9).sent(), ["error ref_in_use 1"]);
-        for fields in [
-            json!({"upload_name": slot, "client_name": "b.txt"}),
-            json!({"upload_name": slot, "client_type": "text/csv"}),
-            json!({"upload_name": "stay"}),
-        ] {
-            assert_eq!(rig.register_as(1, fields).sent(), ["error ref_in_use 1"]);
-        }
-        rig.chunk(1, 0, "abcd").sent();
-        assert_eq!(rig.register(1, slot, 8).sent(), ["error ref_in_use 1"]);
-        rig.chunk(1, 1, "efgh").complete(1).sent();
-        assert_eq!(
-            rig.register(1, slot, 8).sent(),
-            ["error ref_in_use 1"],
-            "not consumed"
-        );
-        rig.session.consume(slot);
-        let expected = if slot == "keep" {
-            "error ref_in_use 1"
-        } else {
-            "1:registered"
-        };
-        assert_eq!(rig.register(1, slot, 8).sent(), [expected]);
-    }
-}
-
-/// CTRL-4: the record is in the store before `upload_registered` is sent.
-#[test]
-fn the_record_comes_before_the_answer() {
-    let mut rig = Rig::new();
-    rig.room.borrow_mut().store_mood = crate::rig::Mood::Silent;
-    assert!(rig.register(1, "keep", 8).sent().is_empty());
-    assert!(
-        rig.register(1, "keep", 8).sent().is_empty(),
-        "one answer, once it is time"
-    );
-    rig.answer();
-    assert!(rig.room.borrow().record(1).is_some());
-    let messages = rig.messages();
-    let [ServerMessage::Registered(registered)] = &messages[..] else {
-        panic!("{messages:?}");
-    };
-    assert!(registered.resumable);
-    assert_eq!(registered.expires_in, Some(3600));
-    assert_eq!((registered.chunk_size, registered.credit), (4, 16));
-}
-
-/// CTRL-4: a ref whose record is alive can not be registered elsewhere.
-#[test]
-fn a_recorded_ref_is_in_use() {
-    let mut rig = Rig::new();
-    rig.register(1, "keep", 8).chunk(1, 0, "abcd");
-    let mut other = rig.beside(2, |_| {});
-    assert_eq!(other.register(1, "keep", 8).sent(), ["error ref_in_use 1"]);
-    rig.disconnect(upload_core::DisconnectReason::Lost);
-    assert_eq!(other.register(1, "keep", 8).sent(), ["error ref_in_use 1"]);
-    assert_eq!(other.resume(1, None).sent(), ["1:resumed 4@1"]);
-}
-
 /// MSG-1a: `forbidden` comes after `unknown_slot` and before all else.
 #[test]
 fn the_application_is_asked() {
@@ -329,7 +71,10 @@ fn events_are_answered() {
     rig.text(r#"{"type":"event","event":"bad"}"#);
     rig.call_back(CallOutcome::Done(json!(1)));
     rig.call_back(CallOutcome::Unknown);
-    rig.call_back(CallOutcome::Failed(None));
+    rig.call_back(CallOutcome::Failed {
+        reason: None,
+        text: None,
+    });
     let messages = rig.messages();
     let results: Vec<_> = messages
         .iter()
@@ -375,7 +120,10 @@ fn events_are_bounded() {
 /// not otherwise.
 #[test]
 fn progress_is_told_in_time() {
-    let mut rig = Rig::with(|config| config.limits.window_bytes = 160);
+    let mut rig = Rig::with(|config| {
+        wide(config);
+        config.limits.window_bytes = 160;
+    });
     rig.register(1, "file", 100).chunk(1, 0, "abcd").sent();
     rig.chunk(1, 1, "e");
     assert!(rig.sent().is_empty());
@@ -401,7 +149,7 @@ fn progress_is_told_in_time() {
 #[test]
 fn progress_is_in_percent() {
     for (size, data, percent) in [(100, "helloworld", 10), (3, "ab", 66), (4, "abcd", 100)] {
-        let mut rig = Rig::new();
+        let mut rig = Rig::wide();
         rig.register(1, "file", size).chunk(1, 0, data).pass(200);
         assert_eq!(rig.snapshot().progress, percent);
     }
@@ -470,11 +218,67 @@ fn an_idle_upload_ends() {
     assert_eq!(rig.told(), ["abort Expired"]);
 }
 
+/// CONN-3: an upload that drips is let go once others find no place, and not before.
+#[test]
+fn conn_3_a_slow_upload_leaves_where_others_are_refused() {
+    let server = Arc::new(ServerTally::new(8));
+    let mut rig = Rig::with(|config| {
+        config.tally = Arc::new(OwnerTally::within(Arc::clone(&server)));
+        config.limits.bytes_per_second_min = 1;
+        config.limits.window_bytes = 1024;
+    });
+    rig.register(1, "file", 100);
+    let drip = |rig: &mut Rig, index| {
+        rig.pass(30_000).chunk(1, index, "abcd");
+        rig.sent()
+    };
+    for index in 0..10 {
+        let sent = drip(&mut rig, index);
+        assert!(!sent.iter().any(|line| line.contains("error")), "{sent:?}");
+    }
+    server.refuse();
+    let sent: Vec<_> = (10..13).flat_map(|index| drip(&mut rig, index)).collect();
+    assert!(
+        sent.iter().any(|line| line.contains("error idle_timeout")),
+        "{sent:?}"
+    );
+    // One that is as fast as it has to be stays.
+    rig.register(2, "file", 100);
+    for index in 0..20 {
+        server.refuse();
+        rig.pass(3_000).chunk(2, index, "abcd");
+        let sent = rig.sent();
+        assert!(!sent.iter().any(|line| line.contains("error")), "{sent:?}");
+    }
+}
+
+/// RESUME-8: however it progresses, an upload that is unfinished for longer than one may be ends as expired.
+#[test]
+fn resume_8_an_upload_that_is_too_old_ends() {
+    let limit = |config: &mut SessionConfig| {
+        config.limits.unfinished_max = Some(Duration::from_secs(300));
+    };
+    let mut rig = Rig::with(limit);
+    rig.register(1, "file", 100);
+    let mut ended = Vec::new();
+    for index in 0..14 {
+        rig.pass(30_000).chunk(1, index, "a");
+        let sent = rig.sent().into_iter();
+        ended.extend(
+            sent.filter(|line| line.contains("error"))
+                .map(|line| (index, line)),
+        );
+    }
+    let (index, line) = ended.first().expect("an ending");
+    assert!(line.contains("error expired"), "{line}");
+    assert!((10..=12).contains(index), "{ended:?}");
+}
+
 /// CONN-3: a client without credit is not idle.
 #[test]
 fn waiting_for_credit_is_not_idling() {
     let mut rig = Rig::new();
-    rig.room.borrow_mut().write_mood = crate::rig::Mood::Silent;
+    rig.room.borrow_mut().write_mood = Mood::Silent;
     rig.register(1, "file", 100);
     for index in 0..4 {
         rig.chunk(1, index, "abcd");
@@ -494,7 +298,7 @@ fn waiting_for_credit_is_not_idling() {
 #[test]
 fn a_piece_of_credit_is_none() {
     let mut rig = Rig::new();
-    rig.room.borrow_mut().write_mood = crate::rig::Mood::Silent;
+    rig.room.borrow_mut().write_mood = Mood::Silent;
     rig.register(1, "file", 100);
     for (index, data) in (0..).zip(["abcd", "efgh", "ijkl", "mn"]) {
         rig.chunk(1, index, data);
@@ -519,7 +323,7 @@ fn entries_are_listed_in_order() {
         .collect();
     assert_eq!(entries, [(up(3), 100, true), (up(1), 50, false)]);
     let completed = rig.events.iter().find_map(|event| match event {
-        Event::Completed(entry) => entry.result.clone(),
+        Fact::Completed(entry) => entry.result.clone(),
         _ => None,
     });
     assert_eq!(completed, Some(json!({"stored": true})));
@@ -545,4 +349,30 @@ fn the_application_cancels() {
     assert!(rig.told().is_empty());
     rig.judge(Verdict::Accept);
     assert!(rig.told().is_empty(), "a late verdict opens nothing");
+}
+
+/// CHUNK-8: a file of more chunks than an index can number is too large.
+#[test]
+fn chunk_8_more_chunks_than_indices_are_too_large() {
+    let mut rig = Rig::with(|config| {
+        for slot in config.slots.values_mut() {
+            Arc::make_mut(slot).max_file_size = u64::MAX;
+        }
+    });
+    let most: u64 = 4 << 32;
+    assert_eq!(rig.register(1, "file", most).sent(), ["1:registered"]);
+    assert_eq!(
+        rig.register(2, "file", most + 1).sent(),
+        ["2:error too_large 0@0"]
+    );
+}
+
+/// CONN-3: a complete frame that comes too early is no progress.
+#[test]
+fn conn_3_a_premature_complete_keeps_nothing_alive() {
+    let mut rig = Rig::new();
+    rig.register(1, "file", 8).chunk(1, 0, "abcd");
+    rig.pass(59_000).complete(1).sent();
+    rig.pass(1_000);
+    assert_eq!(rig.sent(), ["1:error idle_timeout 4@1"]);
 }

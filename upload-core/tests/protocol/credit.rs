@@ -1,6 +1,7 @@
 //! PROTOCOL 7: credit.
 
 use std::sync::Arc;
+use upload_core::Door;
 
 use bytes::Bytes;
 use upload_proto::Frame;
@@ -12,15 +13,17 @@ use crate::rig::{Mood, Rig, up};
 #[test]
 fn credit_runs_ahead_of_the_writer() {
     let mut rig = Rig::new();
-    rig.register(1, "file", 100).chunk(1, 0, "abcdefgh");
+    rig.register(1, "file", 100)
+        .chunk(1, 0, "abcd")
+        .chunk(1, 1, "efgh");
     assert_eq!(rig.snapshot().credit, 8 + 16);
     rig.session.handle_window(8);
-    rig.chunk(1, 1, "ijkl").pass(200);
+    rig.chunk(1, 2, "ijkl").pass(200);
     assert_eq!(rig.snapshot().credit, 24, "granted stays granted");
-    rig.chunk(1, 2, "mnopqrst").pass(200);
+    rig.chunk(1, 3, "mnop").chunk(1, 4, "qrst").pass(200);
     assert_eq!(rig.snapshot().credit, 20 + 8);
     rig.session.handle_window(1 << 40);
-    rig.chunk(1, 3, "uvwxyz01").pass(200);
+    rig.chunk(1, 5, "uvwx").chunk(1, 6, "yz01").pass(200);
     assert_eq!(
         rig.snapshot().credit,
         28 + 16,
@@ -104,7 +107,7 @@ fn ignoring_credit_loses_nothing() {
 /// CREDIT-4: a slow writer of one upload is no other upload's business.
 #[test]
 fn a_slow_writer_delays_nobody_else() {
-    let mut rig = Rig::new();
+    let mut rig = Rig::wide();
     rig.room.borrow_mut().write_mood = Mood::Silent;
     rig.register(1, "file", 100);
     for index in 0..4 {

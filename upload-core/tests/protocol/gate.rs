@@ -16,7 +16,7 @@ fn a_head_that_comes_again_is_judged_again() {
             vec!["write <scr", "write ipt>", "close"],
         ),
         (
-            Verdict::Refuse(Code::ActiveContent),
+            Verdict::Refuse(Code::ActiveContent.into()),
             "1:error active_content 8@2",
             vec!["abort ContentMismatch"],
         ),
@@ -92,10 +92,10 @@ fn leaving_before_the_second_verdict() {
     rig.told();
     rig.disconnect(DisconnectReason::Lost);
     assert_eq!(rig.told(), ["release"]);
-    let mut rig = rig.beside(3, |config| config.holder.boot = "again".into());
-    assert_eq!(rig.resume(1, None).sent(), ["1:resumed 0@0"]);
-    rig.room.borrow_mut().verdict = Some(Verdict::Refuse(Code::ContentMismatch));
-    rig.chunk(1, 0, "<scr");
+    let mut rig = rig.next_connection(3, |config| config.holder.boot = "again".into());
+    assert_eq!(rig.resume(1, None).sent(), ["1:resumed 2@0"]);
+    rig.room.borrow_mut().verdict = Some(Verdict::Refuse(Code::ContentMismatch.into()));
+    rig.chunk(1, 0, "cr");
     assert_eq!(
         rig.sent().pop().expect("an ending"),
         "1:error content_mismatch 4@1"
@@ -112,9 +112,26 @@ fn what_was_parked_is_not_judged_twice() {
     rig.room.borrow_mut().write_mood = Mood::Works;
     rig.disconnect(DisconnectReason::Lost);
     rig.room.borrow_mut().verdict = None;
-    let mut rig = rig.beside(2, |_| {});
+    let mut rig = rig.next_connection(2, |_| {});
     assert_eq!(rig.resume(1, None).sent(), ["1:resumed 4@1"]);
     rig.chunk(1, 1, "-1.7").complete(1);
     assert_eq!(rig.sent().pop().expect("an ending"), "1:complete 8@2");
     assert!(rig.unanswered.is_empty());
+}
+
+/// RESUME-1: a name that the content check chose is kept with the upload, so that what is opened again has it.
+#[test]
+fn the_name_of_a_file_outlives_a_crash() {
+    let mut rig = Rig::new();
+    rig.room.borrow_mut().durable_step = 1;
+    rig.room.borrow_mut().stored_name = Some("a.jpg".to_owned());
+    rig.register(1, "keep", 8).chunk(1, 0, "abcd").pass(200);
+    let record = rig.room.borrow().record(1).expect("a record");
+    assert_eq!(record.stored_name.as_deref(), Some("a.jpg"));
+    rig.room.borrow_mut().stored_name = None;
+    let mut rig = rig.after_crash();
+    rig.room.borrow_mut().clock_ms += 30_000;
+    rig.resume(1, None).pass(200);
+    let record = rig.room.borrow().record(1).expect("a record");
+    assert_eq!(record.stored_name.as_deref(), Some("a.jpg"));
 }

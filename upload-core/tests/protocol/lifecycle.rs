@@ -31,7 +31,7 @@ fn three_uploads_do_not_mix() {
 #[test]
 fn a_refused_file_opens_no_writer() {
     for code in [Code::ContentMismatch, Code::ActiveContent, Code::Forbidden] {
-        let mut rig = Rig::new();
+        let mut rig = Rig::wide();
         rig.room.borrow_mut().verdict = None;
         rig.register(1, "file", 12).chunk(1, 0, "ab");
         assert!(rig.unanswered.is_empty(), "the head is not whole yet");
@@ -42,7 +42,7 @@ fn a_refused_file_opens_no_writer() {
         assert!(rig.told().is_empty());
         assert_eq!(rig.unanswered.len(), 1, "one verdict is asked for");
         let expected = format!("1:error {code} 12@3");
-        assert_eq!(rig.judge(Verdict::Refuse(code)).sent(), [expected]);
+        assert_eq!(rig.judge(Verdict::Refuse(code.into())).sent(), [expected]);
         assert!(rig.told().is_empty());
         assert!(rig.room.borrow().files.is_empty());
     }
@@ -59,17 +59,17 @@ fn the_head_does_not_depend_on_chunks() {
         (&["a", "bc"], 3, "abc", true),
         (&["abcd"], 4, "abcd", true),
     ] {
-        let mut rig = Rig::new();
+        let mut rig = Rig::wide();
         rig.room.borrow_mut().verdict = None;
         rig.register(1, "file", size);
         for (index, data) in (0..).zip(chunks) {
             rig.chunk(1, index, data);
         }
-        let Some(upload_core::Output::Inspect {
+        let Some(upload_core::Output::App(upload_core::Question::Inspect {
             head: seen,
             is_whole: whole,
             ..
-        }) = rig.unanswered.front()
+        })) = rig.unanswered.front()
         else {
             panic!("{chunks:?} asks for no verdict");
         };

@@ -1,18 +1,26 @@
 //! Every rule of PROTOCOL 3 to 8 that the core decides, on a scripted host.
 //!
-//! The rooms: `rig` (the host), `chunks`, `completion`, `control`, `credit`,
-//! `resume`, `lifecycle` (writers and their ends), `records` (trouble with the
-//! store), `sending` (the client's side).
+//! The rooms: `rig` (the host), `chunks`, `completion`, `control`,
+//! `registration`, `counting`, `credit`, `resume`, `takeover`, `leaving`,
+//! `cancelling`, `lifecycle` (writers and their ends), `records` (trouble with
+//! the store), `sending` (the client's side).
 
+mod cancelling;
 mod chunks;
 mod completion;
 mod control;
+mod counting;
 mod credit;
 mod fences;
 mod gate;
+mod layout;
+mod leaving;
 mod lifecycle;
 mod records;
+mod registration;
 mod resume;
 mod rig;
 mod rights;
 mod sending;
+mod takeover;
+mod waiting;

@@ -1,7 +1,9 @@
 //! PROTOCOL 8: trouble with the store.
 
 use serde_json::{Value, json};
-use upload_core::{CheckpointNews, DisconnectReason, Output, StoreEvent, WriterEvent};
+use upload_core::{
+    CheckpointChange, DisconnectReason, Door, Notice, Output, Query, StoreEvent, WriterEvent,
+};
 use upload_proto::{Code, ServerMessage};
 
 use crate::rig::{Mood, Rig, up};
@@ -92,7 +94,7 @@ fn a_record_that_was_there_before() {
     let mut rig = Rig::new();
     rig.register(1, "keep", 8).chunk(1, 0, "abcd").pass(200);
     rig.disconnect(DisconnectReason::Lost);
-    let mut rig = rig.beside(2, |_| {});
+    let mut rig = rig.next_connection(2, |_| {});
     rig.room.borrow_mut().store_mood = Mood::Fails;
     rig.register(1, "keep", 12).chunk(1, 0, "XXXX").sent();
     rig.room.borrow_mut().store_mood = Mood::Works;
@@ -100,7 +102,7 @@ fn a_record_that_was_there_before() {
     let last = rig.sent().pop().expect("an ending");
     assert_eq!(last, "1:error superseded detached 4@1");
     let record = rig.room.borrow().record(1).expect("a record");
-    assert_eq!((record.client_size, record.offset), (8, 4));
+    assert_eq!((record.length.max(), record.offset), (8, 4));
 }
 
 /// COMPLETE-4: without a store, and without its client, nobody publishes what
@@ -112,13 +114,13 @@ fn a_file_nobody_else_can_know_of() {
     rig.register_as(1, client);
     rig.room.borrow_mut().store_mood = Mood::Silent;
     rig.chunk(1, 0, "abcd").complete(1);
-    let Some(Output::Save { entry, .. }) = rig.unanswered.pop_front() else {
+    let Some(Output::Store(entry, Query::Save { .. })) = rig.unanswered.pop_front() else {
         panic!("a save is under way");
     };
     rig.disconnect(DisconnectReason::Lost);
     rig.room.borrow_mut().store_mood = Mood::Works;
 
-    let mut other = rig.beside(2, |config| config.holder.boot = "there".into());
+    let mut other = rig.next_connection(2, |config| config.holder.boot = "there".into());
     assert_eq!(other.resume(1, Some("tab")).sent(), ["1:resumed 0@0"]);
     other.chunk(1, 0, "abcd").complete(1);
     assert_eq!(other.sent().last().expect("an ending"), "1:complete 4@1");
@@ -178,7 +180,8 @@ fn a_record_that_is_too_large() {
     let wrote = WriterEvent::Wrote {
         received: 4,
         durable: 4,
-        checkpoint: CheckpointNews::New(Value::from("x".repeat(20_000))),
+        buffered: 0,
+        checkpoint: CheckpointChange::New(Value::from("x".repeat(20_000))),
     };
     rig.session.handle_writer(entry, wrote, now);
     rig.pass(200).text(r#"{"type":"ping"}"#);
@@ -202,7 +205,8 @@ fn a_return_knows_the_newest_checkpoint() {
     let wrote = WriterEvent::Wrote {
         received: 4,
         durable: 4,
-        checkpoint: CheckpointNews::New("newer".into()),
+        buffered: 0,
+        checkpoint: CheckpointChange::New("newer".into()),
     };
     rig.session.handle_writer(entry, wrote, now);
     rig.disconnect(DisconnectReason::Lost);
@@ -210,9 +214,9 @@ fn a_return_knows_the_newest_checkpoint() {
     assert_eq!(checkpoint(&rig), Some(Value::from(0)));
 
     rig.room.borrow_mut().store_mood = Mood::Works;
-    let mut rig = rig.beside(2, |_| {});
+    let mut rig = rig.next_connection(2, |_| {});
     rig.resume(1, Some("tab"));
-    let Some(Output::Evict { entry, .. }) = rig.unanswered.pop_front() else {
+    let Some(Output::Neighbour(entry, Notice::Evict(_))) = rig.unanswered.pop_front() else {
         panic!("the old connection is asked first");
     };
     rig.store(entry, StoreEvent::Evicted).pass(200);
@@ -258,7 +262,10 @@ fn a_checkpoint_that_is_lost_during_a_save() {
     }
     assert_eq!(rig.unanswered.len(), 1);
     rig.answer();
-    assert!(matches!(rig.unanswered[0], Output::Forget { .. }));
+    assert!(matches!(
+        rig.unanswered[0],
+        Output::Store(_, Query::Delete { .. })
+    ));
     rig.answer();
     assert!(rig.room.borrow().record(1).is_none() && rig.unanswered.is_empty());
     let told: Vec<_> = rig.messages().into_iter().filter_map(resumable).collect();
@@ -300,7 +307,7 @@ fn a_record_that_is_not_deleted_at_once() {
 /// RESUME-1: from the start, with metadata that fills it.
 #[test]
 fn a_registration_that_is_too_large() {
-    let mut rig = Rig::new();
+    let mut rig = Rig::wide();
     let long = "\u{1}".repeat(2700);
     rig.register_as(1, json!({"upload_name": "keep", "client_name": long}));
     assert!(rig.room.borrow().record(1).is_none());
@@ -325,7 +332,7 @@ fn without_a_record_a_lost_connection_aborts() {
 /// RESUME-9: an upload that finishes while the store is down is complete.
 #[test]
 fn completion_does_not_wait_for_a_store_that_is_down() {
-    let mut rig = Rig::new();
+    let mut rig = Rig::wide();
     rig.register(1, "keep", 8)
         .chunk(1, 0, "abcdefgh")
         .pass(200)

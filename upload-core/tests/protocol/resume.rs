@@ -1,16 +1,14 @@
 //! PROTOCOL 8: resume.
 
-use std::time::Duration;
-
 use serde_json::json;
-use upload_core::{DisconnectReason, Output, StorageFault, StoreEvent};
-use upload_proto::{Code, Retry, ServerMessage, Status};
+use upload_core::{DisconnectReason, Door, Output, Question};
+use upload_proto::ServerMessage;
 
 use crate::rig::{Mood, Rig, up};
 
-const WHOLE: &str = "abcdefgh";
+pub(crate) const WHOLE: &str = "abcdefgh";
 
-fn half_way(slot: &str) -> Rig {
+pub(crate) fn half_way(slot: &str) -> Rig {
     let mut rig = Rig::new();
     rig.register_as(1, json!({"upload_name": slot, "client_id": "tab"}));
     rig.chunk(1, 0, "abcd").pass(200).sent();
@@ -18,7 +16,7 @@ fn half_way(slot: &str) -> Rig {
     rig
 }
 
-fn finish(rig: &mut Rig) {
+pub(crate) fn finish(rig: &mut Rig) {
     rig.chunk(1, 1, "efgh");
     rig.complete_with(1, Some(crc32c::crc32c(WHOLE.as_bytes())));
     assert_eq!(rig.sent().last().expect("an ending"), "1:complete 8@2");
@@ -37,7 +35,7 @@ fn the_record_is_complete() {
         ("a.txt", "text/plain")
     );
     assert_eq!(
-        (record.client_size, record.chunk_size, record.epoch),
+        (record.length.max(), record.chunk_size, record.epoch),
         (8, 4, 1)
     );
     let lease = record.lease.expect("a holder");
@@ -81,7 +79,7 @@ fn a_return_to_the_same_process() {
     let record = rig.room.borrow().record(1).expect("a record");
     assert_eq!(record.lease, None, "RESUME-3a");
 
-    let mut rig = rig.beside(2, |_| {});
+    let mut rig = rig.next_connection(2, |_| {});
     rig.resume(1, None);
     let messages = rig.messages();
     let [ServerMessage::Resumed(resumed)] = &messages[..] else {
@@ -141,17 +139,44 @@ fn a_return_after_a_crash() {
     assert_eq!(rig.kept(), "abcdefghijklm");
 }
 
-/// RESUME-3: an upload whose writer was never opened begins again.
+/// RESUME-2: an upload that leaves before its head is full loses none of it, in this process and
+/// after its death, and the head is judged once.
 #[test]
-fn a_return_before_the_writer_opened() {
+fn a_head_that_is_not_full_is_kept() {
     let mut rig = Rig::new();
     rig.register(1, "keep", 8)
-        .chunk(1, 0, "ab")
+        .chunk(1, 0, "a")
         .disconnect(DisconnectReason::Lost);
     assert!(rig.told().is_empty(), "nothing to park");
-    let mut rig = rig.beside(2, |_| {});
-    assert_eq!(rig.resume(1, None).sent(), ["1:resumed 0@0"]);
-    rig.chunk(1, 0, "abcd");
+    let mut rig = rig.next_connection(2, |_| {});
+    assert_eq!(rig.resume(1, None).sent(), ["1:resumed 1@0"]);
+    rig.chunk(1, 0, "bc").disconnect(DisconnectReason::Lost);
+    let mut rig = rig.after_crash();
+    assert_eq!(rig.resume(1, None).sent(), ["1:resumed 3@0"]);
+    rig.chunk(1, 0, "d");
+    let heads: Vec<_> = rig.room.borrow().heads.clone();
+    assert_eq!(heads, ["abcd"]);
+    finish(&mut rig);
+}
+
+/// RESUME-2: the first bytes stay in the record until what a writer made durable reaches past them.
+#[test]
+fn a_kept_head_outlives_a_crash_behind_it() {
+    let mut rig = Rig::new();
+    rig.room.borrow_mut().durable_step = 100;
+    rig.register(1, "keep", 8)
+        .chunk(1, 0, "abc")
+        .disconnect(DisconnectReason::Lost);
+    let mut rig = rig.next_connection(2, |_| {});
+    rig.resume(1, None).chunk(1, 0, "d").pass(200);
+    let record = rig.room.borrow().record(1).expect("a record");
+    assert_eq!((record.opened, record.offset), (true, 3));
+    assert_eq!(rig.snapshot().bytes_durable, 3);
+    let mut rig = rig.after_crash();
+    rig.room.borrow_mut().clock_ms += 30_000;
+    assert_eq!(rig.resume(1, None).sent(), ["1:resumed 3@0"]);
+    assert_eq!(rig.told(), ["reopen 0"]);
+    rig.chunk(1, 0, "d");
     finish(&mut rig);
 }
 
@@ -164,131 +189,6 @@ fn a_resume_of_ones_own() {
     finish(&mut rig);
 }
 
-/// RESUME-3a: idleness detaches and releases the lease.
-#[test]
-fn idleness_detaches() {
-    let mut rig = half_way("keep");
-    rig.pass(60_000);
-    let snapshot = rig.snapshot();
-    assert_eq!(snapshot.status, Status::Uploading);
-    assert_eq!(snapshot.detached, Some(true));
-    assert_eq!(snapshot.code, Some(Code::IdleTimeout));
-    assert_eq!(snapshot.retry, Some(Retry::Later));
-    assert_eq!(rig.told(), ["park"]);
-    assert_eq!(rig.room.borrow().record(1).expect("a record").lease, None);
-    assert_eq!(
-        rig.resume(1, None).sent(),
-        ["1:resumed 4@1"],
-        "the same connection"
-    );
-    finish(&mut rig);
-}
-
-/// RESUME-4: the same client takes over at once, and the old connection can
-/// change nothing any more.
-#[test]
-fn the_same_client_takes_over() {
-    let mut old = half_way("keep");
-    let mut new = old.beside(2, |_| {});
-    new.resume(1, Some("tab"));
-    assert!(new.sent().is_empty());
-    let Some(Output::Evict { entry, upload }) = new.unanswered.pop_front() else {
-        panic!("the old connection is asked first");
-    };
-    assert_eq!(upload, up(1));
-    old.evict(1);
-    let snapshot = old.snapshot();
-    assert_eq!(
-        (snapshot.status, snapshot.code),
-        (Status::Error, Some(Code::Superseded))
-    );
-    new.store(entry, StoreEvent::Evicted);
-    assert_eq!(new.sent(), ["1:resumed 4@1"]);
-    old.told();
-    old.chunk(1, 1, "XXXX");
-    assert!(old.told().is_empty());
-    assert_eq!(new.room.borrow().record(1).expect("a record").epoch, 2);
-    finish(&mut new);
-}
-
-/// RESUME-4: a second tab does not take over; without an id, the lease decides.
-#[test]
-fn another_client_is_locked_out() {
-    let old = half_way("keep");
-    let mut new = old.beside(2, |_| {});
-    for client_id in [Some("other"), None] {
-        assert_eq!(new.resume(1, client_id).sent(), ["1:locked 0@0"]);
-    }
-    drop(old);
-    new.room.borrow_mut().clock_ms += 30_000;
-    new.resume(1, Some("other"));
-    let Some(Output::Evict { entry, .. }) = new.unanswered.pop_front() else {
-        panic!("whoever holds it in this process is asked");
-    };
-    new.store(entry, StoreEvent::Evicted);
-    assert_eq!(new.sent(), ["1:resumed 4@1"]);
-}
-
-/// RESUME-4: a holder that renews its lease in time keeps it.
-#[test]
-fn the_lease_is_renewed() {
-    let mut rig = Rig::new();
-    rig.register(1, "keep", 100);
-    for index in 0..10 {
-        rig.pass(12_000).chunk(1, index, "abcd");
-        let record = rig.room.borrow().record(1).expect("a record");
-        let lease = record.lease.expect("a holder");
-        let now = rig.now().unix_ms;
-        assert!(lease.expires_unix_ms > now + 15_000);
-    }
-}
-
-/// RESUME-4: an old holder whose record was taken over stops, and keeps what is
-/// the new holder's.
-#[test]
-fn an_old_holder_stops() {
-    let mut rig = half_way("keep");
-    rig.room.borrow_mut().rewrite(1, |record| {
-        record.epoch = 2;
-        record.lease.as_mut().expect("a holder").boot = "there".into();
-    });
-    rig.chunk(1, 1, "efg").pass(200);
-    let sent = rig.sent();
-    assert_eq!(
-        sent.last().expect("an ending"),
-        "1:error superseded detached 7@2"
-    );
-    assert_eq!(rig.told(), ["write efg", "release"]);
-    let record = rig.room.borrow().record(1).expect("the new holder's");
-    assert_eq!((record.epoch, record.offset), (2, 4));
-    rig.cancel(1).pass(100_000);
-    assert!(
-        rig.room.borrow().record(1).is_some(),
-        "it can change nothing any more"
-    );
-    assert!(rig.told().is_empty());
-}
-
-/// RESUME-4: who loses the race for a record looks again, and takes nothing
-/// from who asked later, not even under the same name.
-#[test]
-fn a_lost_race_starts_over() {
-    for client_id in [None, Some("tab")] {
-        let mut rig = half_way("keep");
-        rig.disconnect(DisconnectReason::Lost);
-        let mut rig = rig.beside(2, |_| {});
-        rig.room.borrow_mut().store_mood = Mood::Silent;
-        rig.resume(1, client_id).answer();
-        assert_eq!(rig.unanswered.len(), 1, "the record is about to be written");
-        let mut winner = rig.beside(3, |_| {});
-        winner.room.borrow_mut().store_mood = Mood::Works;
-        assert_eq!(winner.resume(1, client_id).sent(), ["1:resumed 4@1"]);
-        rig.answer();
-        assert_eq!(rig.sent(), ["1:locked 0@0"]);
-        finish(&mut winner);
-    }
-}
-
 /// RESUME-5, RS-2, RS-4, RS-7: unknown, complete elsewhere and expired look
 /// alike, and a slot that keeps nothing knows nothing.
 #[test]
@@ -298,7 +198,7 @@ fn not_found_looks_alike() {
         .chunk(3, 0, "abcd")
         .disconnect(DisconnectReason::Lost);
     rig.room.borrow_mut().store.remove(&up(1));
-    let mut rig = rig.beside(2, |_| {});
+    let mut rig = rig.next_connection(2, |_| {});
     for n in 1..=3 {
         let ServerMessage::Resumed(mut resumed) = rig.resume(n, None).messages().remove(0) else {
             panic!("an answer");
@@ -315,10 +215,10 @@ fn not_found_looks_alike() {
 /// RESUME-5: records that make no sense are no records.
 #[test]
 fn a_broken_record_is_none() {
-    for broken in [&b"{"[..], b"", b"{\"layout\":9}", &[0xff; 40_000]] {
+    for broken in [&b"{"[..], b"", b"{\"layout\":1}", &[0xff; 40_000]] {
         let mut rig = half_way("keep");
         rig.disconnect(DisconnectReason::Lost);
-        let mut rig = rig.beside(2, |_| {});
+        let mut rig = rig.next_connection(2, |_| {});
         for (bytes, _) in rig.room.borrow_mut().store.values_mut() {
             *bytes = broken.to_vec();
         }
@@ -331,7 +231,7 @@ fn a_broken_record_is_none() {
 fn the_other_way_to_ask() {
     let mut rig = half_way("keep");
     rig.disconnect(DisconnectReason::Lost);
-    let mut rig = rig.beside(2, |_| {});
+    let mut rig = rig.next_connection(2, |_| {});
     let ask = |n| json!({"type": "upload_resume", "upload_id": up(n).to_string()}).to_string();
     assert_eq!(rig.text(&ask(1)).sent(), ["1:resumed 4@1", "1:ack true 4"]);
     assert_eq!(rig.text(&ask(1)).sent(), ["1:locked 4@0", "1:ack false 4"]);
@@ -358,110 +258,70 @@ fn the_other_way_to_ask_for_what_is_stored() {
     );
 }
 
-/// RESUME-7: who closes the tab gives up, unless the slot keeps it.
+/// RESUME-2: the record tells of a writer's bytes as soon as it can find them again, so that a
+/// process that dies right then leaves nothing that no one knows of.
 #[test]
-fn closing_the_tab() {
-    for (slot, told, resumed) in [
-        ("keep", "abort SessionClosed", "1:not found 0@0"),
-        ("stay", "park", "1:resumed 4@1"),
-    ] {
-        let mut rig = half_way(slot);
-        rig.disconnect(DisconnectReason::Left);
-        assert_eq!(rig.told(), [told]);
-        let mut rig = rig.beside(2, |_| {});
-        assert_eq!(rig.resume(1, None).sent(), [resumed]);
-    }
-}
-
-/// RESUME-7: also while the writer is busy and the store slow.
-#[test]
-fn closing_the_tab_while_all_is_slow() {
+fn the_first_checkpoint_is_saved_at_once() {
     let mut rig = Rig::new();
-    rig.room.borrow_mut().store_mood = Mood::Silent;
-    rig.register(1, "keep", 8)
-        .disconnect(DisconnectReason::Left);
-    assert!(!rig.session.is_finished(), "a record is to be deleted");
-    rig.answer();
-    rig.answer();
-    assert!(rig.session.is_finished());
-    assert!(rig.room.borrow().record(1).is_none());
+    rig.register(1, "keep", 8).chunk(1, 0, "abcd");
+    let record = rig.room.borrow().record(1).expect("a record");
+    assert!(record.checkpoint.is_some() && record.opened);
+    rig.chunk(1, 1, "ef");
+    let again = rig.room.borrow().record(1).expect("a record");
+    assert_eq!(record, again, "progress waits for its interval");
 }
 
-/// RESUME-3: a lost connection detaches only once the writer took what came.
+/// RESUME-1: a record of a layout that another version wrote is left alone: a client is asked to come
+/// back, and never learns that its upload is gone.
 #[test]
-fn detaching_waits_for_the_writer() {
+fn resume_1_a_record_of_an_unknown_layout_is_left_alone() {
     let mut rig = half_way("keep");
-    rig.room.borrow_mut().write_mood = Mood::Silent;
-    rig.chunk(1, 1, "ef").disconnect(DisconnectReason::Lost);
-    assert!(rig.told().is_empty());
-    assert!(!rig.session.is_finished());
-    rig.answer();
-    assert_eq!(rig.told(), ["write ef", "park"]);
-    assert!(rig.session.is_finished());
-    let mut rig = rig.beside(2, |_| {});
-    assert_eq!(rig.resume(1, None).sent(), ["1:resumed 6@1"]);
+    rig.disconnect(DisconnectReason::Lost);
+    let mut rig = rig.next_connection(2, |_| {});
+    let foreign = br#"{"layout":9,"what":["other","fields"]}"#.to_vec();
+    rig.room
+        .borrow_mut()
+        .store
+        .insert(up(1), (foreign.clone(), 9));
+    assert_eq!(rig.resume(1, Some("tab")).sent(), ["1:locked 0@0"]);
+    assert_eq!(rig.cancel(1).sent(), ["error locked 1"]);
+    assert_eq!(rig.register(1, "keep", 8).sent(), ["error ref_in_use 1"]);
+    assert_eq!(rig.register(1, "file", 8).sent(), ["error ref_in_use 1"]);
+    assert_eq!(rig.room.borrow().store[&up(1)].0, foreign);
 }
 
-/// RESUME-10: storage that is full keeps what is durable, to be resumed later.
+/// COMPLETE-4: the receipt is recorded only once the application is sure to hear of the file.
 #[test]
-fn full_storage_is_waited_for() {
-    for fault in [StorageFault::Full, StorageFault::Throttled] {
-        let mut rig = half_way("keep");
-        rig.pass(200).sent();
-        rig.room.borrow_mut().write_mood = Mood::Fails;
-        rig.room.borrow_mut().fault = fault;
-        rig.chunk(1, 1, "ef");
-        let snapshot = rig.snapshot();
-        assert_eq!(snapshot.status, Status::Uploading);
-        assert_eq!(snapshot.code, Some(fault_code(fault)));
-        assert_eq!(
-            (snapshot.detached, snapshot.retry),
-            (Some(true), Some(Retry::Later))
-        );
-        assert_eq!(snapshot.retry_after_ms, Some(5000));
-        assert_eq!(rig.told(), ["write ef", "release"]);
-        rig.room.borrow_mut().write_mood = Mood::Works;
-        assert_eq!(rig.resume(1, None).sent(), ["1:resumed 4@1"]);
-        finish(&mut rig);
-    }
+fn a_receipt_waits_until_it_is_announced() {
+    let mut rig = Rig::with(|config| config.announces = true);
+    rig.register(1, "keep", 4).chunk(1, 0, "abcd").complete(1);
+    assert!(!rig.sent().iter().any(|line| line.contains("complete")));
+    let record = rig.room.borrow().record(1).expect("a record");
+    assert_eq!(record.phase, upload_core::RecordPhase::Completing);
+    assert_eq!(record.result, serde_json::Value::Null);
+    let Some(Output::App(Question::Announce { entry, result })) = rig.unanswered.pop_front() else {
+        panic!("it is announced");
+    };
+    assert_eq!(result, json!({"stored": true}));
+    assert!(rig.cancel(1).sent().is_empty(), "it is too late");
+    let now = rig.now();
+    rig.session.handle_announced(entry, now);
+    rig.text(r#"{"type":"ping"}"#);
+    assert_eq!(rig.sent(), ["pong", "1:complete 4@1"]);
+    let record = rig.room.borrow().record(1).expect("a record");
+    assert_eq!(record.phase, upload_core::RecordPhase::Complete);
 }
 
-/// RESUME-10: a plain client would wait for ever.
+/// RESUME-8: an upload that is unfinished for longer than one may be is not continued.
 #[test]
-fn full_storage_ends_a_plain_upload() {
-    let mut rig = Rig::with(|config| config.plain = true);
-    rig.register(1, "keep", 8).chunk(1, 0, "abcd").sent();
-    rig.room.borrow_mut().write_mood = Mood::Fails;
-    rig.room.borrow_mut().fault = StorageFault::Full;
-    let snapshot = rig.chunk(1, 1, "efgh").snapshot();
-    assert_eq!(
-        (snapshot.status, snapshot.code),
-        (Status::Error, Some(Code::StorageFull))
-    );
-}
-
-/// Section 6, `draining`: what can be resumed is detached, the rest goes on, and
-/// then the connection closes with 1012.
-#[test]
-fn draining() {
+fn resume_8_an_upload_that_is_too_old_is_not_continued() {
     let mut rig = half_way("keep");
-    rig.register(2, "file", 4).sent();
-    rig.restart(Duration::from_secs(2));
-    assert_eq!(
-        rig.sent(),
-        ["draining 2000", "1:uploading draining detached 4@1"]
-    );
-    assert_eq!(rig.register(3, "file", 4).sent(), ["3:error draining 0@0"]);
-    assert_eq!(rig.resume(1, None).sent(), ["error draining 1"]);
-    assert_eq!(rig.closed, None);
-    rig.chunk(2, 0, "abcd").complete(2);
-    assert_eq!(rig.sent().last().expect("an ending"), "2:complete 4@1");
-    assert_eq!(rig.closed, Some(1012));
-}
-
-fn fault_code(fault: StorageFault) -> Code {
-    match fault {
-        StorageFault::Full => Code::StorageFull,
-        _ => Code::StorageThrottled,
-    }
+    rig.disconnect(DisconnectReason::Lost).pass(400_000);
+    let mut again = rig.next_connection(2, |config| {
+        config.limits.unfinished_max = Some(std::time::Duration::from_secs(300));
+    });
+    again.resume(1, None).pass(200);
+    let sent = again.sent();
+    assert!(sent.iter().any(|line| line.contains("expired")), "{sent:?}");
+    assert_eq!(again.published(), 0);
 }

@@ -22,15 +22,16 @@ use std::{
 use bytes::Bytes;
 use serde_json::{Value, json};
 use upload_core::{
-    CallOutcome, CheckpointNews, DisconnectReason, EntryId, Event, Moment, Now, Output, OwnerTally,
-    RecordVersion, Session, SessionConfig, StoreEvent, Verdict, WriterEvent,
+    CallOutcome, CheckpointChange, DisconnectReason, Door, EntryId, Fact, Moment, Notice, Now,
+    Order, Output, OwnerTally, Query, Question, RecordVersion, Refusal, Removed, Session,
+    SessionConfig, StoreEvent, Verdict, WriterEvent,
 };
 use upload_proto::{ClientMessage, Code, Frame, ServerMessage, Snapshot, UploadRef};
 
 use lines::line;
 use room::reopen;
 pub(crate) use room::{File, Mood, Room};
-pub(crate) use rules::config;
+pub(crate) use rules::{config, wide};
 
 /// One connection of a process.
 pub(crate) struct Rig {
@@ -41,11 +42,12 @@ pub(crate) struct Rig {
     /// What writers were told, not yet looked at.
     told: Vec<String>,
     /// Facts for the host, not yet looked at.
-    pub(crate) events: Vec<Event>,
+    pub(crate) events: Vec<Fact>,
     /// Outputs whose mood was silent.
     pub(crate) unanswered: VecDeque<Output>,
     pub(crate) closed: Option<u16>,
     files: BTreeMap<EntryId, usize>,
+    number: u64,
 }
 
 /// Returns the ref of upload `n`.
@@ -69,13 +71,22 @@ impl Rig {
         Self::with(|_| {})
     }
 
+    /// Opens a connection whose slots take chunks of 16 bytes.
+    pub(crate) fn wide() -> Self {
+        Self::with(wide)
+    }
+
     /// Opens a connection whose configuration is changed first.
     pub(crate) fn with(change: impl FnOnce(&mut SessionConfig)) -> Self {
         Self::in_room(Rc::new(RefCell::new(Room::new())), 1, change)
     }
 
     /// Opens another connection of the same process.
-    pub(crate) fn beside(&self, session: u64, change: impl FnOnce(&mut SessionConfig)) -> Self {
+    pub(crate) fn next_connection(
+        &self,
+        session: u64,
+        change: impl FnOnce(&mut SessionConfig),
+    ) -> Self {
         Self::in_room(Rc::clone(&self.room), session, change)
     }
 
@@ -86,6 +97,7 @@ impl Rig {
         {
             let mut room = room.borrow_mut();
             room.parked.clear();
+            room.holders.clear();
             let step = room.durable_step as usize;
             for file in room.files.iter_mut().filter(|file| !file.published) {
                 let durable = file.bytes.len() / step * step;
@@ -112,6 +124,7 @@ impl Rig {
             unanswered: VecDeque::new(),
             closed: None,
             files: BTreeMap::new(),
+            number: session,
         };
         rig.drain();
         let first = rig.sent.remove(0);
@@ -281,10 +294,10 @@ impl Rig {
 
     /// Answers the verdict that waits.
     pub(crate) fn judge(&mut self, verdict: Verdict) -> &mut Self {
-        let waits = |output: &Output| matches!(output, Output::Inspect { .. });
+        let waits = |output: &Output| matches!(output, Output::App(Question::Inspect { .. }));
         let at = self.unanswered.iter().position(waits);
         let output = self.unanswered.remove(at.expect("a verdict waits"));
-        let Some(Output::Inspect { entry, .. }) = output else {
+        let Some(Output::App(Question::Inspect { entry, .. })) = output else {
             unreachable!("it was found a line ago")
         };
         let now = self.now();
@@ -294,7 +307,7 @@ impl Rig {
 
     /// Answers a call of the application.
     pub(crate) fn call_back(&mut self, outcome: CallOutcome) -> &mut Self {
-        let Some(Output::Call { call, .. }) = self.unanswered.pop_front() else {
+        let Some(Output::App(Question::Call { call, .. })) = self.unanswered.pop_front() else {
             panic!("no call waits");
         };
         let now = self.now();
@@ -302,19 +315,39 @@ impl Rig {
         self.drain()
     }
 
+    /// Answers what became of a removal.
+    pub(crate) fn removed(&mut self, removed: Removed) -> &mut Self {
+        let Some(Output::App(Question::Remove { entry, .. })) = self.unanswered.pop_front() else {
+            panic!("nothing is to be removed");
+        };
+        let now = self.now();
+        self.session.handle_removed(entry, removed, now);
+        self.drain()
+    }
+
     /// Returns at which moment the application is asked, if it is.
     pub(crate) fn asked(&self) -> Option<(Moment, String)> {
         self.unanswered.iter().find_map(|output| match output {
-            Output::Authorize {
+            Output::App(Question::Authorize {
                 register, moment, ..
-            } => Some((*moment, register.client_name.clone())),
+            }) => Some((*moment, register.client_name.clone())),
             _ => None,
         })
     }
 
     /// Answers an authorisation.
     pub(crate) fn authorize(&mut self, answer: Result<(), Code>) -> &mut Self {
-        let Some(Output::Authorize { entry, .. }) = self.unanswered.pop_front() else {
+        self.decide(answer.map_err(Refusal::from))
+    }
+
+    /// Refuses an upload for the application.
+    pub(crate) fn refuse_in(&mut self, refusal: Refusal) -> &mut Self {
+        self.decide(Err(refusal))
+    }
+
+    fn decide(&mut self, answer: Result<(), Refusal>) -> &mut Self {
+        let Some(Output::App(Question::Authorize { entry, .. })) = self.unanswered.pop_front()
+        else {
             panic!("no authorisation waits");
         };
         let now = self.now();
@@ -368,92 +401,117 @@ impl Rig {
     }
 
     fn carry_out(&mut self, output: Output) {
-        let now = self.now();
         match output {
             Output::Send(message) => self.sent.push(message),
-            Output::Notify(event) => self.events.push(event),
-            Output::Disconnect { code } => self.closed = Some(code),
-            Output::Authorize { .. } | Output::Call { .. } | Output::Evict { .. } => {
-                self.unanswered.push_back(output);
-            }
-            Output::Inspect { entry, .. } => {
-                let verdict = self.room.borrow().verdict;
-                match verdict {
-                    Some(verdict) => self.session.handle_verdict(entry, verdict, now),
-                    None => self.unanswered.push_back(output),
-                }
-            }
-            Output::Claim { .. } | Output::Save { .. } | Output::Forget { .. } => {
-                self.do_store(output, now);
-            }
-            _ => self.do_writer(output, now),
+            Output::Writer(entry, order) => self.do_writer(entry, order),
+            Output::Store(entry, query) => self.do_store(entry, query),
+            Output::Neighbour(entry, notice) => self.notice(entry, notice),
+            Output::App(question) => self.ask(question),
+            Output::Fact(fact) => self.events.push(fact),
+            Output::Close(reason) => self.closed = Some(reason.code()),
         }
     }
 
-    fn do_store(&mut self, output: Output, now: Now) {
+    fn notice(&mut self, entry: EntryId, notice: Notice) {
+        let (now, number) = (self.now(), self.number);
+        let mut room = self.room.borrow_mut();
+        match notice {
+            Notice::Reserve(upload) => {
+                let holder = *room.holders.entry(upload).or_insert(number);
+                drop(room);
+                self.session.handle_reserved(entry, holder == number, now);
+            }
+            Notice::Hold(upload) => {
+                room.holders.insert(upload, number);
+            }
+            Notice::LetGo(upload) => {
+                if room.holders.get(&upload) == Some(&number) {
+                    room.holders.remove(&upload);
+                }
+            }
+            Notice::Evict(_) | Notice::FindParked(_) => {
+                self.unanswered.push_back(Output::Neighbour(entry, notice))
+            }
+        }
+    }
+
+    fn ask(&mut self, question: Question) {
+        let now = self.now();
+        let verdict = self.room.borrow().verdict.clone();
+        match (question, verdict) {
+            (Question::Inspect { entry, head, .. }, Some(verdict)) => {
+                self.room.borrow_mut().heads.push(head);
+                let stored_name = self.room.borrow().stored_name.clone();
+                if let Some(name) = stored_name {
+                    self.session.handle_stored_name(entry, name, now);
+                }
+                self.session.handle_verdict(entry, verdict, now);
+            }
+            (question, _) => self.unanswered.push_back(Output::App(question)),
+        }
+    }
+
+    fn do_store(&mut self, entry: EntryId, query: Query) {
+        let now = self.now();
         let mut room = self.room.borrow_mut();
         if room.store_mood == Mood::Silent {
-            self.unanswered.push_back(output);
+            self.unanswered.push_back(Output::Store(entry, query));
             return;
         }
-        let (entry, event) = match output {
-            Output::Claim { entry, upload, .. } => {
+        let event = match query {
+            Query::Read { upload, .. } => {
                 let found = room.store.get(&upload).cloned();
                 let found = found.map(|(bytes, version)| (bytes, RecordVersion(version)));
-                let event = match room.store_mood {
+                match room.store_mood {
                     Mood::Works => StoreEvent::Found(found),
                     _ => StoreEvent::Failed,
-                };
-                (entry, event)
+                }
             }
-            Output::Save {
-                entry,
+            Query::Save {
                 upload,
                 record,
                 expect,
+                quota,
                 ..
-            } => (entry, room.put(upload, record, expect)),
-            Output::Forget {
-                entry,
-                upload,
-                expect,
-                ..
-            } => (entry, room.delete(upload, expect)),
-            other => unreachable!("{other:?} is not the store's"),
+            } => room.put(upload, record, expect, quota),
+            Query::Delete { upload, expect, .. } => room.delete(upload, expect),
         };
         drop(room);
         self.session.handle_store(entry, event, now);
     }
 
-    fn do_writer(&mut self, output: Output, now: Now) {
-        let mut room = self.room.borrow_mut();
-        let (entry, mood, text) = describe(&output, &room);
+    fn do_writer(&mut self, entry: EntryId, order: Order) {
+        let now = self.now();
+        let room = Rc::clone(&self.room);
+        let mut room = room.borrow_mut();
+        let (mood, text) = describe(&order, &room);
         if mood == Mood::Silent {
-            self.unanswered.push_back(output);
+            self.unanswered.push_back(Output::Writer(entry, order));
             return;
         }
         // That it writes nothing more is told by what it does not write.
-        if !matches!(output, Output::Halt { .. }) {
+        // Neither is a flush, which brings nothing here.
+        if !matches!(order, Order::Halt | Order::Flush) {
             self.told.push(text);
         }
-        let event = match output {
+        let event = match order {
             _ if mood == Mood::Fails => Some(WriterEvent::Failed(room.fault)),
-            Output::Open { .. } => {
+            Order::Open => {
                 let file = room.files.len();
                 room.files.push(File::default());
                 self.files.insert(entry, file);
                 let checkpoint = room.checkpoints.then(|| Value::from(file));
                 Some(WriterEvent::Opened { checkpoint })
             }
-            Output::Reopen {
-                epoch,
+            Order::Reopen {
+                fence,
                 checkpoint,
                 offset,
                 ..
             } => {
                 let upload = self.session.entry(entry).expect("it is held").upload;
                 match room.parked.remove(&upload) {
-                    Some((file, parked)) if parked.epoch == epoch => {
+                    Some((file, parked)) if parked.fence == fence => {
                         self.files.insert(entry, file);
                         Some(WriterEvent::Unparked(parked))
                     }
@@ -466,25 +524,28 @@ impl Rig {
                     )),
                 }
             }
-            Output::Write { data, .. } => {
+            Order::Write(_) | Order::Flush => {
                 let step = room.durable_step;
                 let file = self.files.get(&entry).expect("written once open");
                 let bytes = &mut room.files[*file].bytes;
-                bytes.extend_from_slice(&data);
+                if let Order::Write(data) = order {
+                    bytes.extend_from_slice(&data);
+                }
                 let received = bytes.len() as u64;
                 let durable = received / step * step;
                 let checkpoint = if durable > room.told_max {
-                    CheckpointNews::Absent
+                    CheckpointChange::Absent
                 } else {
-                    CheckpointNews::Same
+                    CheckpointChange::Same
                 };
                 Some(WriterEvent::Wrote {
                     received,
                     durable,
+                    buffered: received - durable,
                     checkpoint,
                 })
             }
-            Output::Close { .. } => {
+            Order::Close => {
                 let file = self.files[&entry];
                 room.files[file].published = true;
                 let result = room.result.clone();
@@ -493,29 +554,28 @@ impl Rig {
                     _ => WriterEvent::Closed { result },
                 })
             }
-            Output::Abort { .. } => {
+            Order::Abort(_) => {
                 if let Some(file) = self.files.remove(&entry) {
                     room.files[file].aborted = true;
                     room.files[file].published = false;
                 }
                 None
             }
-            Output::Halt { .. } => None,
-            Output::Release { .. } => {
+            Order::Halt => None,
+            Order::Release => {
                 self.files.remove(&entry);
                 None
             }
-            Output::Park { parked, .. } => {
-                let file = self.files.remove(&entry).expect("a quiet writer");
-                let upload = self.events.iter().rev().find_map(|event| match event {
-                    Event::Attached(it) if it.id == entry => Some(it.upload),
-                    _ => None,
-                });
-                let upload = upload.expect("it was attached before");
+            Order::Remove(_) => {
+                let file = self.files.remove(&entry).expect("it was closed");
+                room.files[file].published = false;
+                None
+            }
+            Order::Park { upload, parked } => {
+                let file = self.files.remove(&entry).expect("an idle writer");
                 room.parked.insert(upload, (file, parked));
                 None
             }
-            other => unreachable!("{other:?} is not a writer's"),
         };
         drop(room);
         if let Some(event) = event {
@@ -524,22 +584,21 @@ impl Rig {
     }
 }
 
-fn describe(output: &Output, room: &Room) -> (EntryId, Mood, String) {
-    match output {
-        Output::Open { entry } => (*entry, room.open_mood, "open".into()),
-        Output::Reopen { entry, offset, .. } => {
-            (*entry, room.open_mood, format!("reopen {offset}"))
-        }
-        Output::Write { entry, data } => {
+fn describe(order: &Order, room: &Room) -> (Mood, String) {
+    match order {
+        Order::Open => (room.open_mood, "open".into()),
+        Order::Reopen { offset, .. } => (room.open_mood, format!("reopen {offset}")),
+        Order::Write(data) => {
             let text = String::from_utf8_lossy(data);
-            (*entry, room.write_mood, format!("write {text}"))
+            (room.write_mood, format!("write {text}"))
         }
-        Output::Close { entry } => (*entry, room.close_mood, "close".into()),
-        Output::Abort { entry, reason } => (*entry, Mood::Works, format!("abort {reason:?}")),
-        Output::Halt { entry } => (*entry, Mood::Works, "halt".into()),
-        Output::Release { entry } => (*entry, Mood::Works, "release".into()),
-        Output::Park { entry, .. } => (*entry, Mood::Works, "park".into()),
-        other => unreachable!("{other:?} is not a writer's"),
+        Order::Flush => (Mood::Works, "flush".into()),
+        Order::Close => (room.close_mood, "close".into()),
+        Order::Abort(reason) => (Mood::Works, format!("abort {reason:?}")),
+        Order::Halt => (Mood::Works, "halt".into()),
+        Order::Release => (Mood::Works, "release".into()),
+        Order::Remove(_) => (Mood::Works, "remove".into()),
+        Order::Park { .. } => (Mood::Works, "park".into()),
     }
 }
 

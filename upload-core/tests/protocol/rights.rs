@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use upload_core::{DisconnectReason, Moment};
-use upload_proto::Code;
+use upload_core::{DisconnectReason, Moment, OwnWords, Refusal, Verdict};
+use upload_proto::{Code, ServerMessage};
 
 use crate::rig::{Rig, tally};
 
@@ -75,7 +75,7 @@ fn a_resume_is_asked_about() {
     let mut rig = registered("mind");
     rig.chunk(1, 0, "abcd").pass(200);
     rig.disconnect(DisconnectReason::Lost);
-    let mut rig = rig.beside(2, |_| {});
+    let mut rig = rig.next_connection(2, |_| {});
     for _ in 0..2 {
         rig.resume(1, None);
         assert_eq!(rig.asked(), Some((Moment::Resume, "a.txt".into())));
@@ -107,7 +107,7 @@ fn a_receipt_is_not_asked_about() {
     let mut rig = registered("mind");
     rig.chunk(1, 0, "abcd").chunk(1, 1, "efgh").complete(1);
     rig.authorize(Ok(())).disconnect(DisconnectReason::Lost);
-    let mut rig = rig.beside(2, |_| {});
+    let mut rig = rig.next_connection(2, |_| {});
     assert_eq!(
         rig.resume(1, None).sent(),
         ["1:already complete 8@2", "1:complete 8@2"]
@@ -136,7 +136,7 @@ fn an_owner_has_so_many_bytes() {
     };
     let mut rig = Rig::with(limit);
     assert_eq!(rig.register(1, "keep", 30).sent(), ["1:registered"]);
-    let mut other = rig.beside(2, limit);
+    let mut other = rig.next_connection(2, limit);
     assert_eq!(
         other.register(2, "file", 21).sent(),
         ["2:error too_many_entries 0@0"]
@@ -155,4 +155,57 @@ fn an_owner_has_so_many_bytes() {
     assert_eq!(tally.bytes(), 30, "it was counted before");
     other.cancel(1);
     assert_eq!(tally.bytes(), 0);
+}
+
+fn in_words() -> Refusal {
+    Refusal {
+        code: Code::Forbidden,
+        words: Some(OwnWords {
+            reason: "upgrade".into(),
+            text: "Your plan has no uploads".into(),
+        }),
+    }
+}
+
+/// MSG-4: the application's words are sent with its refusal at every step, and again when the ending is repeated.
+#[test]
+fn msg_4_the_words_of_the_application_are_told() {
+    let expected = (
+        Some(Code::Forbidden),
+        Some("upgrade".to_owned()),
+        Some("Your plan has no uploads".to_owned()),
+    );
+    let mut rig = Rig::new();
+    rig.register(1, "ask", 8).refuse_in(in_words());
+    let refused = rig.snapshot();
+    assert_eq!((refused.code, refused.reason, refused.error), expected);
+
+    let mut rig = registered("ask");
+    rig.chunk(1, 0, "abcd").chunk(1, 1, "efgh").complete(1);
+    rig.refuse_in(in_words());
+    for _ in 0..2 {
+        let ended = rig.snapshot();
+        assert_eq!((ended.code, ended.reason, ended.error), expected);
+        rig.complete(1);
+    }
+
+    let mut rig = Rig::new();
+    rig.room.borrow_mut().verdict = Some(Verdict::Refuse(in_words()));
+    rig.register(1, "keep", 8)
+        .chunk(1, 0, "abcd")
+        .chunk(1, 1, "efgh");
+    let judged = rig.snapshot();
+    assert_eq!((judged.code, judged.reason, judged.error), expected);
+
+    let mut rig = registered("mind");
+    rig.chunk(1, 0, "abcd").pass(200);
+    rig.disconnect(DisconnectReason::Lost);
+    let mut rig = rig.next_connection(2, |_| {});
+    rig.resume(1, None).messages();
+    rig.refuse_in(in_words());
+    let Some(ServerMessage::Error(error)) = rig.messages().pop() else {
+        panic!("an error");
+    };
+    let told = (Some(error.code), error.reason, Some(error.error));
+    assert_eq!(told, expected);
 }

@@ -1,22 +1,29 @@
-//! PROTOCOL 7 and 8 from the other side: the sender.
+//! PROTOCOL 7 and 8 from the other side: a sender, and what the server says to it.
+
+mod finishing;
+mod resuming;
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use upload_core::{FileFacts, Now, Outcome, Sender, SenderConfig, SenderOutput};
+use upload_core::{
+    FileCheck, FileFacts, Now, Outcome, ReadId, Sender, SenderConfig, SenderOutput, SenderPhase,
+    Violation,
+};
 use upload_proto::{
-    ClientMessage, Code, Frame, ResumeStatus, Resumed, ServerMessage, Snapshot, Status, crc32c_hex,
+    ClientMessage, Code, ErrorMessage, Frame, Registered, ResumeStatus, Resumed, Retry,
+    ServerMessage, Snapshot, Status, UploadRef, crc32c_hex,
 };
 
 use crate::rig::up;
 
 const FILE: &[u8] = b"abcdefghijklmnop";
 
-/// A sender of 16 bytes that resumes what it knows.
-fn resuming(now: Now) -> Sender {
-    let facts = FileFacts {
+/// What the server says that the file is.
+fn facts(is_known: bool) -> FileFacts {
+    FileFacts {
         upload: up(1),
-        is_known: true,
+        is_known,
         slot: "keep".into(),
         name: "a.txt".into(),
         media_type: String::new(),
@@ -25,11 +32,37 @@ fn resuming(now: Now) -> Sender {
         relative_path: None,
         meta: None,
         client_id: Some("tab".into()),
-    };
-    let mut sender = Sender::new(facts, SenderConfig::default(), now);
+    }
+}
+
+/// A sender of 16 bytes that asked for what it knows.
+fn resuming(now: Now) -> Sender {
+    connected(facts(true), now)
+}
+
+/// A sender of 16 bytes in chunks of 4 that may send.
+fn registered(now: Now) -> Sender {
+    let mut sender = connected(facts(false), now);
+    sender.handle_message(&registration(up(1)), now);
+    sender
+}
+
+fn connected(facts: FileFacts, now: Now) -> Sender {
+    let mut sender = Sender::new(facts, SenderConfig::default());
     sender.handle_connected(now);
     drain(&mut sender);
     sender
+}
+
+fn registration(upload: UploadRef) -> ServerMessage {
+    ServerMessage::Registered(Registered {
+        upload,
+        upload_name: "keep".into(),
+        chunk_size: 4,
+        credit: 100,
+        resumable: true,
+        expires_in: None,
+    })
 }
 
 #[expect(
@@ -43,13 +76,67 @@ fn start() -> Now {
     }
 }
 
+fn after(now: Now, pause: Duration) -> Now {
+    Now {
+        instant: now.instant + pause,
+        ..now
+    }
+}
+
 fn drain(sender: &mut Sender) -> Vec<SenderOutput> {
     std::iter::from_fn(|| sender.poll_output()).collect()
 }
 
+/// Drains and returns the ids of the reads that are asked for at these places.
+fn drain_reads(sender: &mut Sender, expected: &[(u64, u32)]) -> Vec<ReadId> {
+    let asked = drain(sender).into_iter().map(|output| match output {
+        SenderOutput::Read { id, offset, length } => (id, (offset, length)),
+        other => panic!("{other:?}"),
+    });
+    let (ids, places): (Vec<_>, Vec<_>) = asked.unzip();
+    assert_eq!(places, expected);
+    ids
+}
+
+/// Answers all reads and checks until something else is to be done.
+fn feed(sender: &mut Sender, file: &[u8], now: Now) -> Vec<SenderOutput> {
+    let mut others = Vec::new();
+    while let Some(output) = sender.poll_output() {
+        match output {
+            SenderOutput::Read { id, offset, length } => {
+                let from = offset as usize;
+                let data = Bytes::copy_from_slice(&file[from..from + length as usize]);
+                sender.handle_data(id, data, now);
+            }
+            SenderOutput::CheckFile { id } => {
+                sender.handle_checked(id, FileCheck::Unchanged, now);
+            }
+            other => others.push(other),
+        }
+    }
+    others
+}
+
+fn chunk(index: u32) -> SenderOutput {
+    let from = index as usize * 4;
+    SenderOutput::Frame(Frame::Chunk {
+        upload: up(1),
+        index,
+        data: Bytes::from_static(&FILE[from..from + 4]),
+    })
+}
+
+fn cancel(upload: UploadRef) -> SenderOutput {
+    SenderOutput::Frame(Frame::Cancel { upload })
+}
+
 fn resumed(received: u64) -> ServerMessage {
-    let prefix = &FILE[..usize::try_from(received).expect("small")];
-    ServerMessage::Resumed(Resumed {
+    ServerMessage::Resumed(resumed_at(received))
+}
+
+fn resumed_at(received: u64) -> Resumed {
+    let prefix = &FILE[..usize::try_from(received).expect("small").min(FILE.len())];
+    Resumed {
         upload: up(1),
         status: ResumeStatus::Resumed,
         bytes_received: received,
@@ -58,108 +145,13 @@ fn resumed(received: u64) -> ServerMessage {
         crc32c: Some(crc32c_hex(crc32c::crc32c(prefix))),
         chunk_size: 4,
         credit: 100,
-    })
+    }
 }
 
-fn read(offset: u64, length: u32) -> SenderOutput {
-    SenderOutput::Read { offset, length }
+fn snapshot(upload: UploadRef, status: Status) -> Snapshot {
+    Snapshot::new(upload, status)
 }
 
-/// RESUME-6: an answer to a question of the past is not a file that shrank.
-#[test]
-fn a_stale_read_is_asked_again() {
-    let now = start();
-    let mut sender = resuming(now);
-    sender.handle_message(&resumed(4), now);
-    assert_eq!(drain(&mut sender), [read(0, 4)]);
-    sender.handle_disconnected(now);
-    sender.handle_connected(now);
-    sender.handle_message(&resumed(8), now);
-    drain(&mut sender);
-    sender.handle_data(0, Bytes::from_static(&FILE[..4]), now);
-    assert_eq!(drain(&mut sender), [read(0, 8)]);
-    sender.handle_data(0, Bytes::from_static(&FILE[..8]), now);
-    assert_eq!(drain(&mut sender), [read(8, 4), read(12, 4)]);
-    // More than a chunk is no chunk.
-    sender.handle_data(8, Bytes::from_static(&FILE[8..]), now);
-    let chunk = SenderOutput::Frame(Frame::Chunk {
-        upload: up(1),
-        index: 2,
-        data: Bytes::from_static(&FILE[8..12]),
-    });
-    assert_eq!(drain(&mut sender), [chunk]);
-}
-
-/// RESUME-6: a file that shrank is another file.
-#[test]
-fn a_short_read_ends_it() {
-    let now = start();
-    let mut sender = resuming(now);
-    sender.handle_message(&resumed(8), now);
-    drain(&mut sender);
-    sender.handle_data(0, Bytes::from_static(&FILE[..4]), now);
-    assert_eq!(sender.outcome(), Some(&Outcome::FileChanged));
-}
-
-/// RESUME-6: not a byte is sent after a prefix that differs.
-#[test]
-fn another_prefix_begins_anew() {
-    let now = start();
-    let mut sender = resuming(now);
-    sender.handle_message(&resumed(8), now);
-    drain(&mut sender);
-    sender.handle_data(0, Bytes::from_static(b"ABCDEFGH"), now);
-    assert_eq!(drain(&mut sender), [SenderOutput::NeedRef]);
-    sender.handle_ref(up(2));
-    let asked = drain(&mut sender);
-    let [SenderOutput::Message(ClientMessage::Register(register))] = &asked[..] else {
-        panic!("{asked:?}");
-    };
-    assert_eq!(register.upload, up(2));
-}
-
-/// RESUME-3a: the late word of a detaching does not make it ask for ever.
-#[test]
-fn a_second_word_of_detaching() {
-    let now = start();
-    let mut sender = resuming(now);
-    let mut detached = Snapshot::new(up(1), Status::Uploading).with_code(Code::StorageFull);
-    detached.detached = Some(true);
-    detached.retry_after_ms = Some(5_000);
-    sender.handle_message(&ServerMessage::Progress(Box::new(detached)), now);
-    sender.handle_message(&resumed(8), now);
-    assert_eq!(drain(&mut sender), [read(0, 8)]);
-}
-
-/// CTRL-4: a registration whose answer was lost is resumed, not made again.
-#[test]
-fn a_lost_answer_is_asked_for() {
-    let now = start();
-    let mut sender = resuming(now);
-    sender.handle_message(
-        &ServerMessage::Resumed(Resumed {
-            status: ResumeStatus::NotFound,
-            ..match resumed(0) {
-                ServerMessage::Resumed(it) => it,
-                other => panic!("{other:?}"),
-            }
-        }),
-        now,
-    );
-    drain(&mut sender);
-    sender.handle_ref(up(2));
-    drain(&mut sender);
-    sender.handle_disconnected(now);
-    let later = Now {
-        instant: now.instant + Duration::from_secs(60),
-        ..now
-    };
-    sender.handle_timeout(later);
-    assert_eq!(drain(&mut sender), [SenderOutput::Connect]);
-    sender.handle_connected(later);
-    let asked = drain(&mut sender);
-    let [SenderOutput::Message(ClientMessage::Resume(resume))] = &asked[..] else {
-        panic!("{asked:?}");
-    };
-    assert_eq!(resume.upload, up(2));
+fn progress(snapshot: Snapshot) -> ServerMessage {
+    ServerMessage::Progress(Box::new(snapshot))
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use serde_json::Value;
-use upload_core::{CheckpointNews, EntryId, Parked, StorageFault, WriterEvent};
+use upload_core::{CheckpointChange, EntryId, Fence, Parked, StorageFault, WriterEvent};
 
 use crate::{
     host::{Answer, Host, ParkedWriter, Queue, Stage},
@@ -13,6 +13,9 @@ use crate::{
     world::{Happening, Key, World},
 };
 
+/// How long after an answer of its writer bytes must be on their way to be durable, in milliseconds.
+pub(crate) const FLUSHED_AFTER: u64 = 1_000;
+
 /// What a writer is told.
 #[derive(Debug)]
 pub(crate) enum Cmd {
@@ -20,6 +23,7 @@ pub(crate) enum Cmd {
     Unpark(Handle, Box<Parked>),
     Reopen(Option<Value>, u64, u64),
     Write(Bytes),
+    Flush,
     Close,
     Halt,
     Abort,
@@ -44,11 +48,12 @@ pub(crate) struct Driver {
     key: Key,
     queue: Queue,
     call: Option<Call>,
+    /// The flush under way was abandoned for what came, and has no answer.
+    abandons: bool,
     handle: Option<Handle>,
     has_failed: bool,
     has_closed: bool,
     written: (u64, u64),
-    flushed_at: Option<u64>,
     checkpoint: Option<Value>,
 }
 
@@ -58,16 +63,24 @@ impl Driver {
             key,
             queue: VecDeque::new(),
             call: None,
+            abandons: false,
             handle: None,
             has_failed: false,
             has_closed: false,
             written: (0, 0),
-            flushed_at: None,
             checkpoint: None,
         }
     }
 
-    pub(crate) fn tell(&mut self, cmd: Cmd) {
+    /// Returns whether it does nothing and has nothing to do.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.call.is_none() && self.queue.is_empty()
+    }
+
+    /// Queues a command; a flush under way is abandoned for it, or is too far for that.
+    pub(crate) fn tell(&mut self, cmd: Cmd, abandons: bool) {
+        self.abandons |= abandons && matches!(self.call, Some(Call::Flush));
+        self.queue.retain(|cmd| !matches!(cmd, Cmd::Flush));
         if matches!(cmd, Cmd::Halt | Cmd::Abort | Cmd::Release) {
             self.queue.retain(|cmd| !matches!(cmd, Cmd::Write(_)));
         }
@@ -81,7 +94,7 @@ impl World {
         &mut self,
         conn: usize,
         key: Key,
-        epoch: u64,
+        fence: &Fence,
         checkpoint: Option<Value>,
         offset: u64,
     ) -> Cmd {
@@ -90,12 +103,12 @@ impl World {
         if let Some(place) = lot.iter().position(|(of, _)| *of == key)
             && let Some((_, found)) = lot.remove(place)
         {
-            if found.parked.epoch == epoch {
+            if found.parked.fence == *fence {
                 return Cmd::Unpark(found.handle, found.parked);
             }
             self.storage.release(found.handle);
         }
-        Cmd::Reopen(checkpoint, offset, epoch)
+        Cmd::Reopen(checkpoint, offset, fence.epoch)
     }
 
     /// Makes the next call if none is under way.
@@ -118,6 +131,8 @@ impl World {
                     Call::Write(batch)
                 }
                 Some(Cmd::Write(_) | Cmd::Halt) => continue,
+                Some(Cmd::Flush) if !driver.has_failed => Call::Flush,
+                Some(Cmd::Flush) => continue,
                 Some(Cmd::Open) if driver.queue.is_empty() => Call::Open,
                 Some(Cmd::Unpark(handle, parked)) => Call::Unpark(Some((handle, parked))),
                 Some(Cmd::Reopen(checkpoint, offset, epoch)) => {
@@ -142,10 +157,6 @@ impl World {
                     }
                     host.drivers.remove(&entry);
                     return;
-                }
-                None if driver.wants_flush() => {
-                    driver.flushed_at = Some(driver.written.0);
-                    Call::Flush
                 }
                 None => return,
             };
@@ -251,7 +262,7 @@ impl World {
                 };
                 driver.handle = Some(handle);
                 driver.written = (parked.received, parked.durable);
-                self.storage.unpark(handle, parked.epoch);
+                self.storage.unpark(handle, parked.fence.epoch);
                 WriterEvent::Unparked(parked)
             }
             Call::Reopen(None, 0, _) => {
@@ -305,6 +316,7 @@ impl World {
                 WriterEvent::Wrote {
                     received,
                     durable,
+                    buffered: keeping.buffered(received, durable),
                     checkpoint,
                 }
             }
@@ -314,10 +326,12 @@ impl World {
                 };
                 driver.written = self.storage.flush(handle, keeping);
                 let (received, durable) = driver.written;
+                let checkpoint = self.checkpoint_news(driver, keeping);
                 WriterEvent::Wrote {
                     received,
                     durable,
-                    checkpoint: CheckpointNews::Same,
+                    buffered: keeping.buffered(received, durable),
+                    checkpoint,
                 }
             }
             Call::Close => {
@@ -339,15 +353,15 @@ impl World {
         })
     }
 
-    fn checkpoint_news(&mut self, driver: &mut Driver, keeping: Keeping) -> CheckpointNews {
+    fn checkpoint_news(&mut self, driver: &mut Driver, keeping: Keeping) -> CheckpointChange {
         let Some(handle) = driver.handle else {
-            return CheckpointNews::Same;
+            return CheckpointChange::Same;
         };
         let before = driver.checkpoint.take();
         driver.checkpoint = self.storage.checkpoint(handle, keeping);
         match &driver.checkpoint {
-            now if *now == before && now.is_some() => CheckpointNews::Same,
-            Some(checkpoint) => CheckpointNews::New(checkpoint.clone()),
+            now if *now == before && now.is_some() => CheckpointChange::Same,
+            Some(checkpoint) => CheckpointChange::New(checkpoint.clone()),
             None => {
                 if keeping != Keeping::NoCheckpoint
                     && let Some(truth) = self.truth.get_mut(&driver.key)
@@ -355,7 +369,7 @@ impl World {
                     truth.lost_checkpoint = true;
                     truth.lost_record = true;
                 }
-                CheckpointNews::Absent
+                CheckpointChange::Absent
             }
         }
     }
@@ -382,6 +396,15 @@ impl World {
         };
         let was_reopening = matches!(driver.call, Some(Call::Reopen(..)));
         driver.call = None;
+        let answer = match answer {
+            Answer::Event(WriterEvent::Wrote { .. }) if driver.abandons => {
+                // Whatever it came to, the core hears of the checkpoint with the next batch.
+                driver.checkpoint = None;
+                Answer::Silent
+            }
+            answer => answer,
+        };
+        driver.abandons = false;
         let mut is_over = false;
         if let Some(life) = host.entries.get_mut(&entry) {
             let stage = match &answer {
@@ -430,6 +453,7 @@ impl World {
         }
         self.drive(conn, &mut host, entry);
         self.conns[conn].host = Some(host);
+        self.expect_flush(conn, entry, &answer);
         match answer {
             Answer::Event(event) if told => {
                 self.input(conn, |session, now| {
@@ -437,6 +461,41 @@ impl World {
                 });
             }
             _ => self.input(conn, |_, _| {}),
+        }
+    }
+
+    /// Notes what a writer took that a flush could make durable, to look at it again later.
+    fn expect_flush(&mut self, conn: usize, entry: EntryId, answer: &Answer) {
+        let written = match answer {
+            Answer::Event(WriterEvent::Wrote {
+                received, durable, ..
+            }) => (*received, *durable),
+            Answer::Event(WriterEvent::Unparked(parked)) => (parked.received, parked.durable),
+            _ => return,
+        };
+        if self.plan.setup.keeping.flushed(written) != written {
+            self.after(FLUSHED_AFTER, Happening::FlushOverdue(conn, entry, written));
+        }
+    }
+
+    /// Invariant 8: what a writer took does not wait for its client to become durable.
+    pub(crate) fn check_flushed(&mut self, conn: usize, entry: EntryId, written: (u64, u64)) {
+        let Some(host) = &self.conns[conn].host else {
+            return;
+        };
+        let (driver, life) = (host.drivers.get(&entry), host.entries.get(&entry));
+        let (Some(driver), Some(life)) = (driver, life) else {
+            return;
+        };
+        if life.stage == Stage::Open
+            && !life.is_halted
+            && driver.is_idle()
+            && driver.written == written
+        {
+            let (received, durable) = written;
+            self.fail(format!(
+                "8: {durable} of {received} bytes are durable, and nobody flushes the writer"
+            ));
         }
     }
 
@@ -471,15 +530,5 @@ impl World {
         for (_, parked) in left {
             self.storage.release(parked.handle);
         }
-    }
-}
-
-impl Driver {
-    fn wants_flush(&self) -> bool {
-        !self.has_failed
-            && !self.has_closed
-            && self.handle.is_some()
-            && self.written.1 < self.written.0
-            && self.flushed_at != Some(self.written.0)
     }
 }

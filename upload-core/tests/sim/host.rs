@@ -13,22 +13,26 @@ use std::{
 };
 
 use upload_core::{
-    DisconnectReason, EntryId, EntryStatus, Event, Holder, Now, Output, Parked, RecordExpect,
-    RecordPhase, RecordVersion, Session, SessionConfig, SessionLimits, SlotRules, Verdict,
-    WriterEvent,
+    Content, DisconnectReason, EntryId, EntryStatus, Fact, Holder, Moment, Notice, Now, Order,
+    Output, Parked, Query, Question, RecordExpect, RecordPhase, RecordVersion, Session,
+    SessionConfig, SessionLimits, SlotRules, StoreEvent, Verdict, WriterEvent,
 };
 use upload_proto::{Code, Frame, FrameError, FrameErrorKind, UploadRef};
 
 use crate::{
+    core::Core,
     driver::{Cmd, Driver},
     storage::Handle,
+    tab::http::Asker,
     told::Told,
     world::{Happening, Up, World, ms_of},
 };
 
 /// One session and everything it owns.
 pub(crate) struct Host {
-    pub(crate) session: Session,
+    pub(crate) session: Core,
+    /// Requests that a visit has not answered.
+    pub(crate) requests: BTreeMap<u64, (Asker, Option<Content>)>,
     pub(crate) drivers: BTreeMap<EntryId, Driver>,
     pub(crate) entries: BTreeMap<EntryId, Life>,
     pub(crate) told: BTreeMap<UploadRef, Told>,
@@ -106,15 +110,19 @@ impl Host {
 
 impl World {
     /// Makes the session of a new connection.
-    pub(crate) fn accept(&mut self, conn: usize) {
+    pub(crate) fn accept(&mut self, conn: usize, visited: Option<UploadRef>) {
         let config = self.session_config(conn);
         let now = self.clock(self.conns[conn].node);
-        let mut session = Session::new(config, now);
+        let mut session = match visited {
+            Some(upload) => Core::visit(upload, config),
+            None => Core::Socket(Box::new(Session::new(config, now))),
+        };
         if let Some(bytes) = self.nodes[self.conns[conn].node].squeeze {
             session.handle_window(bytes);
         }
         self.conns[conn].host = Some(Box::new(Host {
             session,
+            requests: BTreeMap::new(),
             drivers: BTreeMap::new(),
             entries: BTreeMap::new(),
             told: BTreeMap::new(),
@@ -125,13 +133,16 @@ impl World {
             wake_at: None,
             spins: 0,
         }));
-        self.input(conn, |_, _| {});
+        // A visit of which nothing is asked is over.
+        if visited.is_none() {
+            self.input(conn, |_, _| {});
+        }
     }
 
     fn session_config(&mut self, conn: usize) -> SessionConfig {
         let setup = &self.plan.setup;
         let slot = |name: &str, resumable, keep_on_leave| SlotRules {
-            max_entries: 32,
+            max_entries: setup.max_entries,
             max_file_size: 1_000,
             chunk_size: setup.chunk_size,
             head_bytes: setup.head_bytes,
@@ -139,6 +150,7 @@ impl World {
             resumable,
             shared_store: setup.nodes > 1,
             keep_on_leave,
+            authorize: setup.authorizes,
             ..SlotRules::new(name)
         };
         let slots = [
@@ -171,11 +183,12 @@ impl World {
                 ..SessionLimits::default()
             },
             checksum: setup.checksum,
+            announces: setup.announces,
         }
     }
 
     /// Tells a session something and carries out what follows.
-    pub(crate) fn input(&mut self, conn: usize, tell: impl FnOnce(&mut Session, Now)) {
+    pub(crate) fn input(&mut self, conn: usize, tell: impl FnOnce(&mut Core, Now)) {
         let Some(mut host) = self.conns[conn].host.take() else {
             return;
         };
@@ -185,7 +198,9 @@ impl World {
         while host.session.wants_input()
             && let Some(up) = self.conns[conn].inbox.pop_front()
         {
-            hear(&mut host.session, up, now);
+            if let Some(session) = host.session.socket() {
+                hear(session, up, now);
+            }
             self.carry_out_all(conn, &mut host);
         }
         let listens = host.session.wants_input();
@@ -203,7 +218,7 @@ impl World {
         let chunk = u64::from(self.plan.setup.chunk_size);
         let floor = chunk + chunk.max(u64::from(self.plan.setup.head_bytes));
         let window = self.plan.setup.window.max(floor) + chunk.max(64);
-        let live = host.session.entries().count() as u64;
+        let live = host.session.live();
         if host.session.buffered() > live * window {
             let buffered = host.session.buffered();
             self.fail(format!("5: {buffered} bytes are held for {live} uploads"));
@@ -211,6 +226,7 @@ impl World {
     }
 
     fn settle(&mut self, conn: usize, mut host: Box<Host>) {
+        self.http_says(conn, &mut host);
         let at = host
             .session
             .poll_timeout()
@@ -263,6 +279,9 @@ impl World {
         if it.cut || !it.server_open || it.host.is_none() {
             return;
         }
+        if let Up::Frame(Frame::Cancel { upload }) = &up {
+            self.cancelled.insert((it.owner, *upload));
+        }
         it.inbox.push_back(up);
         self.input(conn, |_, _| {});
     }
@@ -287,46 +306,60 @@ impl World {
         match output {
             Output::Send(message) => {
                 if !self.conns[conn].server_open {
-                    self.fail("a message is sent to nobody".into());
+                    self.fail("a message is sent although no client is there".into());
                 }
                 self.check_told(conn, host, &message);
                 self.send_down(conn, message);
             }
-            Output::Authorize { .. } | Output::Call { .. } => {
-                self.fail("nobody asked for this".into());
+            Output::Writer(entry, order) => self.command(conn, host, entry, order),
+            Output::Store(entry, query) => match query {
+                Query::Read { upload, .. } => {
+                    self.call_store(conn, StoreCall::Get(entry, upload));
+                }
+                Query::Save {
+                    upload,
+                    record,
+                    expect,
+                    ttl,
+                    ..
+                } => {
+                    let ttl = ttl.as_millis() as u64;
+                    self.call_store(conn, StoreCall::Put(entry, upload, record, expect, ttl));
+                }
+                Query::Delete { upload, expect, .. } => {
+                    self.call_store(conn, StoreCall::Delete(entry, upload, expect));
+                }
+            },
+            Output::Neighbour(entry, notice) => self.notice(conn, host, entry, notice),
+            Output::App(Question::Inspect { entry, head, .. }) => {
+                self.inspect(conn, host, entry, &head);
             }
-            Output::Inspect { entry, head, .. } => self.inspect(conn, host, entry, &head),
-            Output::Open { entry }
-            | Output::Reopen { entry, .. }
-            | Output::Write { entry, .. }
-            | Output::Close { entry }
-            | Output::Halt { entry }
-            | Output::Abort { entry, .. }
-            | Output::Release { entry }
-            | Output::Park { entry, .. } => self.command(conn, host, entry, output),
-            Output::Claim { entry, upload, .. } => {
-                self.call_store(conn, StoreCall::Get(entry, upload));
+            Output::App(Question::Announce { entry, .. }) => {
+                let delay = self.rng.range(0, self.plan.setup.writer_delay);
+                self.after(delay, Happening::Announced(conn, entry));
             }
-            Output::Save {
+            Output::App(Question::Authorize {
                 entry,
-                upload,
-                record,
-                expect,
-                ttl,
-                ..
-            } => {
-                let ttl = ttl.as_millis() as u64;
-                self.call_store(conn, StoreCall::Put(entry, upload, record, expect, ttl));
+                register,
+                moment,
+            }) => {
+                let truth = self.truth.get(&(self.conns[conn].owner, register.upload));
+                let is_forbidden = truth.is_some_and(|truth| truth.forbidden);
+                let answer = match is_forbidden && moment == Moment::Complete {
+                    true => Err(Code::Forbidden),
+                    false if is_forbidden && self.rng.chance(50) => Err(Code::Forbidden),
+                    false => Ok(()),
+                };
+                let delay = self.rng.range(0, self.plan.setup.writer_delay);
+                self.after(delay, Happening::Authorized(conn, entry, answer));
             }
-            Output::Forget {
-                entry,
-                upload,
-                expect,
-                ..
-            } => self.call_store(conn, StoreCall::Delete(entry, upload, expect)),
-            Output::Evict { entry, upload } => self.evict(conn, entry, upload),
-            Output::Notify(event) => self.notified(conn, host, &event),
-            Output::Disconnect { .. } => {
+            Output::App(
+                Question::Call { .. } | Question::List { .. } | Question::Remove { .. },
+            ) => {
+                self.fail("the application is asked for nothing".into());
+            }
+            Output::Fact(fact) => self.noted(conn, host, &fact),
+            Output::Close(_) => {
                 self.after(0, Happening::ServerLost(conn, DisconnectReason::Lost));
                 let at = self.now + self.plan.setup.delay;
                 self.at(at, Happening::TabLost(conn));
@@ -334,44 +367,83 @@ impl World {
         }
     }
 
+    fn notice(&mut self, conn: usize, host: &mut Host, entry: EntryId, notice: Notice) {
+        let (owner, number) = (self.conns[conn].owner, self.conns[conn].node);
+        match notice {
+            Notice::Reserve(upload) => {
+                let key = (owner, upload);
+                let holder = *self.nodes[number].holders.entry(key).or_insert(conn);
+                let now = self.clock(number);
+                host.session.handle_reserved(entry, holder == conn, now);
+            }
+            Notice::Hold(upload) => {
+                host.life(entry, upload);
+                self.nodes[number].holders.insert((owner, upload), conn);
+            }
+            Notice::LetGo(upload) => {
+                let key = (owner, upload);
+                if self.nodes[number].holders.get(&key) == Some(&conn) {
+                    self.nodes[number].holders.remove(&key);
+                }
+                self.release_waiters(number, key);
+            }
+            Notice::FindParked(upload) => {
+                let parked = &self.nodes[number].parked;
+                let found = parked.iter().find(|(of, _)| *of == (owner, upload));
+                let parked = found.map(|(_, it)| (it.parked.fence.clone(), it.parked.received));
+                let now = self.clock(number);
+                host.session
+                    .handle_store(entry, StoreEvent::Parked(parked), now);
+            }
+            Notice::Evict(upload) => {
+                // One entry may ask more than once, if it loses a race.
+                host.evicted.remove(&entry);
+                self.evict(conn, entry, upload);
+            }
+        }
+    }
+
     fn inspect(&mut self, conn: usize, host: &Host, entry: EntryId, head: &[u8]) {
         let Some(held) = host.session.entry(entry) else {
-            self.fail("a verdict is asked for an upload nobody holds".into());
+            // A request to delete the upload may be served in the same moment.
+            if let Core::Socket(_) = host.session {
+                self.fail("a verdict is asked for an upload nobody holds".into());
+            }
             return;
         };
-        let expected = u64::from(self.plan.setup.head_bytes).min(held.client_size);
+        let expected = u64::from(self.plan.setup.head_bytes).min(held.length.max());
         if head.len() as u64 != expected {
             let length = head.len();
             self.fail(format!("a head of {length} bytes instead of {expected}"));
         }
         let truth = self.truth.get(&(self.conns[conn].owner, held.upload));
         let verdict = match truth {
-            Some(truth) if truth.unwelcome => Verdict::Refuse(Code::ContentMismatch),
+            Some(truth) if truth.unwelcome => Verdict::Refuse(Code::ContentMismatch.into()),
             _ => Verdict::Accept,
         };
         let delay = self.rng.range(0, self.plan.setup.writer_delay);
         self.after(delay, Happening::Judged(conn, entry, verdict));
     }
 
-    fn command(&mut self, conn: usize, host: &mut Host, entry: EntryId, output: Output) {
+    fn command(&mut self, conn: usize, host: &mut Host, entry: EntryId, order: Order) {
         let (upload, size) = match (host.session.entry(entry), host.entries.get(&entry)) {
-            (Some(held), _) => (held.upload, held.client_size),
+            (Some(held), _) => (held.upload, held.length.max()),
             (None, Some(life)) => (life.upload, u64::MAX),
             (None, None) => {
-                self.fail(format!("3: {output:?} of an unknown entry"));
+                self.fail(format!("3: {order:?} of an unknown entry"));
                 return;
             }
         };
         let key = (self.conns[conn].owner, upload);
         let life = host.life(entry, upload);
         let before = life.stage;
-        let (fits, cmd) = match output {
-            Output::Open { .. } => {
+        let (fits, cmd) = match order {
+            Order::Open => {
                 life.stage = Stage::Opening;
                 (before == Stage::Unopened, Cmd::Open)
             }
-            Output::Reopen {
-                epoch,
+            Order::Reopen {
+                fence,
                 checkpoint,
                 offset,
                 ..
@@ -379,20 +451,25 @@ impl World {
                 life.stage = Stage::Opening;
                 life.offset = offset;
                 let fits = before == Stage::Unopened;
-                (fits, self.reopen_cmd(conn, key, epoch, checkpoint, offset))
+                (fits, self.reopen_cmd(conn, key, &fence, checkpoint, offset))
             }
-            Output::Write { data, .. } => {
+            Order::Write(data) => {
                 let at = life.offset;
                 life.offset += data.len() as u64;
                 let fits = before == Stage::Open && !data.is_empty() && life.offset <= size;
                 self.check_bytes(key, at, &data);
                 (fits, Cmd::Write(data))
             }
-            Output::Close { .. } => {
+            Order::Flush => {
+                let driver = host.drivers.get(&entry);
+                let is_idle = driver.is_some_and(|driver| driver.is_idle());
+                (before == Stage::Open && is_idle, Cmd::Flush)
+            }
+            Order::Close => {
                 life.stage = Stage::Closing;
                 (before == Stage::Open, Cmd::Close)
             }
-            Output::Halt { .. } => {
+            Order::Halt => {
                 life.is_halted = true;
                 let fits = !matches!(before, Stage::Unopened | Stage::Ended);
                 (fits, Cmd::Halt)
@@ -400,14 +477,14 @@ impl World {
             ending => {
                 life.stage = Stage::Ended;
                 let fits = match ending {
-                    Output::Park { .. } => before == Stage::Open,
+                    Order::Park { .. } => before == Stage::Open,
                     _ if life.is_halted => before != Stage::Unopened,
                     _ => !matches!(before, Stage::Unopened | Stage::Ended),
                 };
                 life.is_halted = false;
                 let cmd = match ending {
-                    Output::Abort { .. } => Cmd::Abort,
-                    Output::Park { parked, .. } => Cmd::Park(parked),
+                    Order::Abort(_) => Cmd::Abort,
+                    Order::Park { parked, .. } => Cmd::Park(parked),
                     _ => Cmd::Release,
                 };
                 (fits, cmd)
@@ -420,7 +497,8 @@ impl World {
             .drivers
             .entry(entry)
             .or_insert_with(|| Driver::new(key));
-        driver.tell(cmd);
+        let abandons = self.rng.chance(50);
+        driver.tell(cmd, abandons);
         self.drive(conn, host, entry);
     }
 
@@ -438,22 +516,10 @@ impl World {
         }
     }
 
-    fn notified(&mut self, conn: usize, host: &mut Host, event: &Event) {
-        let (owner, number) = (self.conns[conn].owner, self.conns[conn].node);
-        match event {
-            Event::Attached(entry) => {
-                host.life(entry.id, entry.upload);
-                let key = (owner, entry.upload);
-                self.nodes[number].holders.insert(key, conn);
-            }
-            Event::Left { upload, .. } => {
-                let key = (owner, *upload);
-                if self.nodes[number].holders.get(&key) == Some(&conn) {
-                    self.nodes[number].holders.remove(&key);
-                }
-                self.release_waiters(number, key);
-            }
-            Event::Completed(entry) => {
+    fn noted(&mut self, conn: usize, host: &mut Host, fact: &Fact) {
+        let owner = self.conns[conn].owner;
+        match fact {
+            Fact::Completed(entry) => {
                 let key = (owner, entry.upload);
                 let receipt = self.records.record(key);
                 let has_receipt = receipt.is_some_and(|it| it.phase == RecordPhase::Complete);
@@ -466,7 +532,7 @@ impl World {
                     truth.lost_record |= !has_receipt || is_excused;
                 }
                 self.check_complete(owner, entry.upload);
-                let is_whole = |bytes: &Vec<u8>| bytes.len() as u64 == entry.client_size;
+                let is_whole = |bytes: &Vec<u8>| bytes.len() as u64 == entry.bytes_received;
                 if !self.storage.published(key).any(is_whole) {
                     self.fail("COMPLETE-1: complete without every byte".into());
                 }
@@ -475,7 +541,7 @@ impl World {
                     self.fail("COMPLETE-3: complete before the writer closed".into());
                 }
             }
-            Event::Ended(entry) => {
+            Fact::Ended(entry) => {
                 let is_lost = entry.status == EntryStatus::Failed(Code::SessionClosed);
                 if is_lost && entry.resumable && !host.has_left {
                     self.fail("RESUME-3: a lost connection ends what can be resumed".into());

@@ -1,17 +1,29 @@
-//! Many histories of owners, tabs, nodes and storage, on the real core, with
-//! faults; see DESIGN for the invariants.
+//! Many histories of owners, tabs, nodes and storage, on the real core, with faults.
+//!
+//! What fails names a rule of the protocol or one of these invariants:
+//!
+//! 1. only the file's own bytes are written and stored, and complete means all of them;
+//! 2. what a record promises is durable and can be reopened;
+//! 3. a writer receives only orders that fit what it was asked before;
+//! 4. of several holders of an upload, only the newest continues it;
+//! 5. bytes in memory are bounded;
+//! 7. everything ends, and an honest upload ends well;
+//! 8. what a writer took becomes durable although its client sends nothing.
 //!
 //! `cargo test -p upload-core --test sim -- --histories 50000 --seed 1`: the
 //! seeds run from `--seed` on. A failing seed is shrunk and its trace printed;
 //! `--replay SEED` runs it again, `--faults 0,3` with these faults only.
 
+mod core;
 mod driver;
+mod due;
 mod host;
 mod plan;
 mod records;
 mod rng;
 mod storage;
 mod tab;
+mod taking;
 mod told;
 mod truth;
 mod world;
@@ -145,9 +157,21 @@ fn run_all(args: &Args) -> Option<(u64, Ending)> {
     first.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs one history; a panic is a finding like any other.
+/// Runs one history, of uploads and of taking one; a panic is a finding like any other.
 fn run(plan: Plan, is_loud: bool) -> Ending {
-    let ran = catch_unwind(AssertUnwindSafe(|| World::new(plan, is_loud).run()));
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        let seed = plan.seed;
+        let ending = World::new(plan, is_loud).run();
+        if ending.wrong.is_some() {
+            return ending;
+        }
+        let (steps, wrong) = taking::run(seed, is_loud);
+        Ending {
+            steps: ending.steps + steps,
+            wrong,
+            ..ending
+        }
+    }));
     ran.unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<String>()

@@ -1,8 +1,12 @@
 //! What one history is made of: who takes part, and what goes wrong.
 
+mod timed;
+
 use upload_core::StorageFault;
 
 use crate::rng::Rng;
+
+use self::timed::timed;
 
 /// Faults happen before this time, in milliseconds; afterwards all must end well.
 pub(crate) const FAULTS_END: u64 = 8_000;
@@ -23,6 +27,9 @@ pub(crate) struct Setup {
     /// Records do not outlive their node; then there is one node.
     pub(crate) memory_store: bool,
     pub(crate) checksum: bool,
+    pub(crate) announces: bool,
+    /// The application is asked.
+    pub(crate) authorizes: bool,
     pub(crate) chunk_size: u32,
     pub(crate) head_bytes: u32,
     pub(crate) window: u64,
@@ -30,6 +37,10 @@ pub(crate) struct Setup {
     /// Most parts that fit into a checkpoint.
     pub(crate) parts_told_max: u64,
     pub(crate) parked_max: usize,
+    /// Entries that one connection may have in one slot; never fewer than its tab has files for it.
+    pub(crate) max_entries: u32,
+    /// Reads of a file are answered in the order in which they were asked for.
+    pub(crate) reads_in_order: bool,
     /// Longest usual delay of a message, in milliseconds.
     pub(crate) delay: u64,
     /// Longest usual time of a writer's call, in milliseconds.
@@ -51,6 +62,25 @@ pub(crate) enum Keeping {
     NoCheckpoint,
 }
 
+impl Keeping {
+    /// Returns how much a flush leaves received and durable of what was so before.
+    pub(crate) fn flushed(self, (received, durable): (u64, u64)) -> (u64, u64) {
+        match self {
+            Self::AtOnce | Self::NoCheckpoint => (received, durable),
+            Self::OnFlush => (received, received),
+            Self::Parts(size) => (received, durable.max(received / size * size)),
+        }
+    }
+
+    /// Returns how many bytes are in the writer's memory.
+    pub(crate) fn buffered(self, received: u64, durable: u64) -> u64 {
+        match self {
+            Self::AtOnce | Self::NoCheckpoint | Self::OnFlush => 0,
+            Self::Parts(_) => received - durable,
+        }
+    }
+}
+
 /// One browser tab.
 #[derive(Clone, Debug)]
 pub(crate) struct TabPlan {
@@ -58,6 +88,24 @@ pub(crate) struct TabPlan {
     pub(crate) kind: Kind,
     pub(crate) opens_at: u64,
     pub(crate) uploads: Vec<UploadPlan>,
+}
+
+impl TabPlan {
+    /// Returns how many files the tab has for one slot at most.
+    fn most_in_a_slot(&self) -> u32 {
+        let files_for = |slot| {
+            self.uploads
+                .iter()
+                .filter(|upload| upload.slot == slot)
+                .count()
+        };
+        let most = self
+            .uploads
+            .iter()
+            .map(|upload| files_for(upload.slot))
+            .max();
+        most.map_or(1, |most| most as u32)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +116,8 @@ pub(crate) enum Kind {
     Plain,
     /// Says anything.
     Hostile,
+    /// Uploads over HTTP, by requests to any node.
+    Http,
 }
 
 #[derive(Clone, Debug)]
@@ -76,6 +126,10 @@ pub(crate) struct UploadPlan {
     pub(crate) size: u64,
     /// The content check says no.
     pub(crate) unwelcome: bool,
+    /// The application says no, if not before then at the end.
+    pub(crate) forbidden: bool,
+    /// Its size is not told before its end; only over HTTP.
+    pub(crate) is_open: bool,
 }
 
 /// Something that goes wrong.
@@ -126,6 +180,10 @@ pub(crate) enum Timed {
     },
     /// The same client once more, while the first still runs.
     Twin {
+        tab: usize,
+    },
+    /// The same uploads over HTTP, while the first still runs.
+    Door {
         tab: usize,
     },
     Crash {
@@ -215,6 +273,8 @@ impl Plan {
             },
             memory_store,
             checksum: rng.chance(85),
+            announces: rng.chance(50),
+            authorizes: rng.chance(30),
             chunk_size,
             head_bytes: rng.pick(&[0, 1, 10, 16, 40, 100]),
             window: u64::from(chunk_size) * rng.range(2, 8),
@@ -226,6 +286,8 @@ impl Plan {
             },
             parts_told_max: u64::MAX,
             parked_max: rng.pick(&[1, 4, 32]),
+            max_entries: 32,
+            reads_in_order: true,
             delay: rng.pick(&[2, 20, 120]),
             writer_delay: rng.pick(&[0, 5, 60]),
             store_delay: rng.pick(&[0, 5, 60]),
@@ -261,6 +323,10 @@ impl Plan {
         if rng.chance(30) {
             setup.parts_told_max = rng.range(0, 6);
         }
+        if rng.chance(50) {
+            setup.max_entries = tabs.iter().map(TabPlan::most_in_a_slot).max().unwrap_or(1);
+        }
+        setup.reads_in_order = rng.chance(40);
         Self {
             seed,
             setup,
@@ -274,6 +340,7 @@ fn tab(rng: &mut Rng) -> TabPlan {
     let kind = match rng.below(10) {
         0 => Kind::Hostile,
         1..3 => Kind::Plain,
+        3..5 => Kind::Http,
         _ => Kind::Modern,
     };
     let uploads = (0..rng.pick(&[1, 1, 2, 3]))
@@ -286,6 +353,8 @@ fn tab(rng: &mut Rng) -> TabPlan {
                 _ => rng.range(50, 600),
             },
             unwelcome: rng.chance(3),
+            forbidden: rng.chance(3),
+            is_open: rng.chance(40),
         })
         .collect();
     TabPlan {
@@ -293,78 +362,5 @@ fn tab(rng: &mut Rng) -> TabPlan {
         kind,
         opens_at: rng.range(0, 2000),
         uploads,
-    }
-}
-
-fn timed(rng: &mut Rng, setup: &Setup, tabs: &[TabPlan]) -> Timed {
-    let tab = rng.below(tabs.len());
-    let upload = rng.below(tabs[tab].uploads.len());
-    let node = rng.below(setup.nodes);
-    let soon_or_late = |rng: &mut Rng| match rng.below(3) {
-        0 => rng.range(0, 5),
-        1 => rng.range(5, 500),
-        _ => rng.range(500, 20_000),
-    };
-    match rng.below(35) {
-        0..10 => Timed::Cut {
-            tab,
-            server_after: soon_or_late(rng),
-            tab_after: rng.pick(&[0, 1, 30, 2000]),
-        },
-        10 => Timed::Leave {
-            tab,
-            back_after: rng.range(1, 4000),
-            file_changed: rng.chance(30),
-        },
-        11 => Timed::Pause {
-            tab,
-            lasts: rng.range(100, 15_000),
-        },
-        12 => Timed::Cancel { tab, upload },
-        13 => Timed::AppCancel { tab, upload },
-        14..16 => Timed::Rival { tab },
-        16 => Timed::Twin { tab },
-        17..21 => Timed::Crash {
-            node,
-            down_for: rng.range(1, 3000),
-        },
-        21..23 => Timed::Drain {
-            node,
-            down_for: rng.range(1, 3000),
-        },
-        23..25 => Timed::Freeze {
-            node,
-            lasts: rng.range(50, 12_000),
-        },
-        25 => Timed::Clock {
-            node,
-            skew: rng.range(0, 40_000) as i64 - 20_000,
-        },
-        26 => Timed::Squeeze {
-            node,
-            bytes: rng.range(0, 64),
-            lasts: rng.range(100, 5000),
-        },
-        27 => Timed::EmptyLot { node },
-        28 => Timed::StoreDown {
-            lasts: rng.range(50, 5000),
-            after_effect: rng.chance(40),
-        },
-        29 => Timed::StoreSlow {
-            lasts: rng.range(50, 3000),
-            by: rng.range(50, 4000),
-        },
-        30 => Timed::StorageShort {
-            lasts: rng.range(10, 2000),
-            fault: rng.pick(&[StorageFault::Full, StorageFault::Throttled]),
-        },
-        31..34 => Timed::Clumsy {
-            tab,
-            lasts: rng.range(100, 4000),
-        },
-        _ => Timed::WritersSlow {
-            lasts: rng.range(50, 3000),
-            by: rng.range(50, 8000),
-        },
     }
 }

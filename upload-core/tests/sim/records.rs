@@ -78,7 +78,7 @@ impl Records {
             return StoreEvent::Conflict;
         }
         self.stands.remove(&key);
-        StoreEvent::Forgotten
+        StoreEvent::Deleted
     }
 
     /// A store in memory dies with its process.
@@ -104,7 +104,8 @@ fn follows(before: &Record, after: &Record) -> Result<(), String> {
     let rank = |phase: RecordPhase| match phase {
         RecordPhase::Receiving => 0,
         RecordPhase::Completing => 1,
-        RecordPhase::Complete => 2,
+        RecordPhase::Complete | RecordPhase::Waiting | RecordPhase::Lent | RecordPhase::Taken => 2,
+        RecordPhase::Ended => 3,
     };
     if after.epoch < before.epoch || after.epoch > before.epoch + 1 {
         return Err(format!("epoch {} after {}", after.epoch, before.epoch));
@@ -113,7 +114,9 @@ fn follows(before: &Record, after: &Record) -> Result<(), String> {
         let lease = record.lease.as_ref();
         lease.map(|lease| (lease.boot.clone(), lease.session))
     };
+    // Whom a finished upload is lent to is no matter of epochs.
     if after.epoch == before.epoch
+        && !after.phase.is_unclaimed()
         && let (Some(old), Some(new)) = (holder(before), holder(after))
         && old != new
     {
@@ -137,11 +140,14 @@ fn follows(before: &Record, after: &Record) -> Result<(), String> {
         (
             record.slot.clone(),
             record.client_name.clone(),
-            record.client_size,
             record.birth.clone(),
         )
     };
-    if facts(before) != facts(after) {
+    let is_declared = before
+        .length
+        .known()
+        .is_none_or(|_| before.length == after.length);
+    if facts(before) != facts(after) || !is_declared {
         return Err("the facts of an upload changed".into());
     }
     Ok(())

@@ -156,8 +156,10 @@ impl Storage {
             Keeping::AtOnce | Keeping::NoCheckpoint => file.durable = file.bytes.len(),
             Keeping::OnFlush => {}
             Keeping::Parts(size) => {
+                // The last part is on its way still.
                 let size = size as usize;
-                file.durable = file.durable.max(file.bytes.len() / size * size);
+                let before = file.bytes.len() - data.len();
+                file.durable = file.durable.max(before / size * size);
             }
         }
         (file.bytes.len() as u64, file.durable as u64)
@@ -165,10 +167,10 @@ impl Storage {
 
     pub(crate) fn flush(&mut self, handle: Handle, keeping: Keeping) -> (u64, u64) {
         let file = &mut self.files[self.handles[&handle]];
-        if keeping == Keeping::OnFlush {
-            file.durable = file.bytes.len();
-        }
-        (file.bytes.len() as u64, file.durable as u64)
+        let written = (file.bytes.len() as u64, file.durable as u64);
+        let (received, durable) = keeping.flushed(written);
+        file.durable = durable as usize;
+        (received, durable)
     }
 
     pub(crate) fn checkpoint(&self, handle: Handle, keeping: Keeping) -> Option<Value> {

@@ -3,16 +3,18 @@
 //! The rooms beside this one: `plain` (tabs without it), `users` (what happens
 //! to tabs).
 
+pub(crate) mod http;
 mod plain;
 mod users;
 
 use bytes::Bytes;
-use upload_core::{FileFacts, Outcome, Sender, SenderConfig, SenderOutput};
+use upload_core::{FileCheck, FileFacts, Outcome, ReadId, Sender, SenderConfig, SenderOutput};
 use upload_proto::{Code, Frame, ResumeStatus, ServerMessage, UploadRef};
 
 use crate::{
     plan::{Kind, TabPlan, UploadPlan},
     rng::{content, mix},
+    tab::http::Http,
     truth::Truth,
     world::{Happening, Up, World, ms_of},
 };
@@ -36,6 +38,12 @@ pub(crate) struct Tab {
 struct Member {
     sender: Option<Sender>,
     plain: Plain,
+    http: Http,
+    /// Requests over HTTP so far, and the node of the last one.
+    attempt: u32,
+    node: usize,
+    /// Its user had it deleted.
+    is_deleted: bool,
     plan: UploadPlan,
     seed: u64,
     upload: UploadRef,
@@ -64,6 +72,10 @@ impl Tab {
     pub(crate) fn unfinished(&self) -> Option<String> {
         if self.is_closed || self.kind == Kind::Hostile {
             return None;
+        }
+        if self.kind == Kind::Http {
+            let under_way = self.members.iter().find(|it| it.http != Http::Done);
+            return under_way.map(|it| format!("{} {:?}", it.upload, it.http));
         }
         self.members.iter().find_map(|member| match &member.sender {
             Some(sender) => sender
@@ -122,20 +134,28 @@ impl World {
                     reads_max: self.rng.pick(&[1, 4]),
                     stall: std::time::Duration::from_secs(12),
                     attempts_max: 10_000,
+                    restarts_max: 1_000,
                     ..SenderConfig::default()
                 };
-                Sender::new(facts, config, self.tab_clock())
+                Sender::new(facts, config)
             });
             members.push(Member {
                 sender,
                 plain: Plain::Idle,
+                http: match known {
+                    Some(_) => Http::Ask,
+                    None => Http::Create,
+                },
+                attempt: 0,
+                node: usize::MAX,
+                is_deleted: false,
                 plan: upload_plan.clone(),
                 seed,
                 upload,
                 wake_at: None,
                 read_at: 0,
                 wants_connection: false,
-                is_excused: upload_plan.unwelcome,
+                is_excused: upload_plan.unwelcome || upload_plan.forbidden,
                 has_rival: false,
                 credit: 0,
             });
@@ -172,6 +192,7 @@ impl World {
             size: plan.size,
             slot: plan.slot,
             unwelcome: plan.unwelcome,
+            forbidden: plan.forbidden,
             ..Truth::default()
         });
         if !truth.files.contains(&seed) {
@@ -283,7 +304,14 @@ impl World {
         }
     }
 
-    pub(crate) fn data_read(&mut self, tab: usize, member: usize, offset: u64, length: u32) {
+    pub(crate) fn data_read(
+        &mut self,
+        tab: usize,
+        member: usize,
+        id: ReadId,
+        offset: u64,
+        length: u32,
+    ) {
         if self.tabs[tab].is_closed {
             return;
         }
@@ -291,7 +319,7 @@ impl World {
         let it = &mut self.tabs[tab].members[member];
         let data = content(it.seed, offset, u64::from(length));
         if let Some(sender) = &mut it.sender {
-            sender.handle_data(offset, Bytes::from(data), now);
+            sender.handle_data(id, Bytes::from(data), now);
             self.pump(tab, member);
         }
     }
@@ -324,11 +352,20 @@ impl World {
                     self.check_frame(tab, member, &frame);
                     self.say(tab, Up::Frame(frame));
                 }
-                SenderOutput::Read { offset, length } => {
+                SenderOutput::Read { id, offset, length } => {
                     let delay = self.rng.pick(&[0, 0, 1, 3, 40]);
-                    let at = self.tabs[tab].members[member].read_at.max(self.now + delay);
-                    self.tabs[tab].members[member].read_at = at;
-                    self.at(at, Happening::Data(tab, member, offset, length));
+                    let mut at = self.now + delay;
+                    if self.plan.setup.reads_in_order {
+                        at = at.max(self.tabs[tab].members[member].read_at);
+                        self.tabs[tab].members[member].read_at = at;
+                    }
+                    self.at(at, Happening::Data(tab, member, id, offset, length));
+                }
+                SenderOutput::CheckFile { id } => {
+                    let now = self.tab_clock();
+                    if let Some(sender) = &mut self.tabs[tab].members[member].sender {
+                        sender.handle_checked(id, FileCheck::Unchanged, now);
+                    }
                 }
                 SenderOutput::NeedRef => {
                     let upload = self.new_ref();
@@ -337,8 +374,9 @@ impl World {
                     let (plan, seed) = (it.plan.clone(), it.seed);
                     let of = self.tabs[tab].plan.clone();
                     self.know(&of, &plan, upload, seed);
+                    let now = self.tab_clock();
                     if let Some(sender) = &mut self.tabs[tab].members[member].sender {
-                        sender.handle_ref(upload);
+                        sender.handle_ref(upload, now);
                     }
                 }
             }
@@ -387,6 +425,7 @@ impl World {
             Outcome::Complete { .. } => (!truth.is_complete).then_some("complete, nobody said so"),
             Outcome::Refused { code, .. } => match code {
                 Code::ContentMismatch if it.plan.unwelcome => None,
+                Code::Forbidden if it.plan.forbidden => None,
                 Code::StorageFailed | Code::StorageDenied => None,
                 Code::StorageFull | Code::StorageThrottled => None,
                 Code::Superseded if it.has_rival || may_be_overtaken => None,
@@ -395,7 +434,8 @@ impl World {
             Outcome::Cancelled if it.is_excused => None,
             Outcome::Cancelled => Some("cancelled by nobody"),
             Outcome::FileChanged => Some("the file did not change"),
-            Outcome::Unreachable => Some("the server was there"),
+            Outcome::Unreachable { .. } => Some("the server was there"),
+            Outcome::ProtocolViolation(_) => Some("the server keeps to the protocol"),
         };
         if let Some(wrong) = wrong {
             self.fail(format!("7: {} ends as {outcome:?}: {wrong}", it.upload));

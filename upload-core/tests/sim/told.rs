@@ -21,7 +21,8 @@ impl World {
             ServerMessage::Registered(it) => {
                 let key = (owner, it.upload);
                 // The answer of the store may be old news by now.
-                let is_over = self.truth.get(&key).is_some_and(|truth| truth.may_be_gone);
+                let is_over = self.cancelled.contains(&key)
+                    || self.truth.get(&key).is_some_and(|truth| truth.may_be_gone);
                 if it.resumable && !is_over && self.records.record(key).is_none() {
                     self.fail("CTRL-4: registered without a record".into());
                 }
@@ -95,7 +96,7 @@ impl World {
     }
 
     /// RESUME-5 is no excuse: what was promised is found as long as it is kept.
-    fn check_not_found(&mut self, key: (u8, upload_proto::UploadRef), promised: u64) {
+    pub(crate) fn check_not_found(&mut self, key: (u8, upload_proto::UploadRef), promised: u64) {
         let Some(truth) = self.truth.get(&key) else {
             return;
         };

@@ -1,9 +1,13 @@
-//! What is known to be true of an upload, whatever anybody says.
+//! What is known to be true of an upload, whatever the messages say.
 
 use upload_core::Record;
 use upload_proto::UploadRef;
 
-use crate::{plan::Keeping, rng::content, world::World};
+use crate::{
+    plan::Keeping,
+    rng::content,
+    world::{Key, World},
+};
 
 /// What the simulator knows of an upload.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +17,8 @@ pub(crate) struct Truth {
     pub(crate) size: u64,
     pub(crate) slot: &'static str,
     pub(crate) unwelcome: bool,
+    /// The application lets nothing of it be stored.
+    pub(crate) forbidden: bool,
     /// Highest durable offset a client was told.
     pub(crate) durable_told: u64,
     /// Somebody was told that it is complete.
@@ -56,12 +62,15 @@ impl World {
                 .then(|| "not the whole file".to_owned()),
             more => Some(format!("{} files are published", more.len())),
         };
-        let unwelcome = truth.unwelcome;
+        let (unwelcome, forbidden) = (truth.unwelcome, truth.forbidden);
         if let Some(wrong) = wrong {
             self.fail(format!("1: complete is said of {upload}: {wrong}"));
         }
         if unwelcome {
             self.fail(format!("the gate let {upload} pass"));
+        }
+        if forbidden && self.plan.setup.authorizes {
+            self.fail(format!("{upload} is stored, which is forbidden"));
         }
         if let Some(truth) = self.truth.get_mut(&key) {
             truth.is_complete = true;
@@ -80,7 +89,8 @@ impl World {
 
     /// Invariant 2: a record is never ahead of what the writer kept.
     pub(crate) fn check_record(&mut self, key: (u8, UploadRef), record: &Record) {
-        let kept = self.storage.durable(key);
+        // The first bytes of a file may be in the record itself.
+        let kept = self.storage.durable(key).max(record.head.len() as u64);
         // A save that takes effect after its upload was undone harms nobody.
         let is_undone = self.truth.get(&key).is_none_or(|truth| truth.may_be_gone);
         if record.offset > kept && !is_undone {
@@ -102,7 +112,13 @@ impl World {
     }
 
     /// RESUME-4: nobody takes a live lease from another client.
-    pub(crate) fn check_lease(&mut self, conn: usize, before: Option<&Record>, after: &Record) {
+    pub(crate) fn check_lease(
+        &mut self,
+        conn: usize,
+        key: Key,
+        before: Option<&Record>,
+        after: &Record,
+    ) {
         let Some(before) = before.filter(|before| before.epoch < after.epoch) else {
             return;
         };
@@ -113,7 +129,9 @@ impl World {
         let is_live = old.expires_unix_ms > self.clock(self.conns[conn].node).unix_ms
             && !self.clocks_were_set;
         let counts = self.plan.setup.nodes > 1 || old.boot == new.boot;
-        if is_live && counts && old.client_id != new.client_id {
+        // COMPLETE-7: a cancel takes it from anyone.
+        let is_cancelled = self.cancelled.contains(&key);
+        if is_live && counts && old.client_id != new.client_id && !is_cancelled {
             self.fail(format!("RESUME-4: {new:?} takes from {old:?}"));
         }
     }

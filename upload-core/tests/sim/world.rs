@@ -2,21 +2,29 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, VecDeque},
+    collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque},
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
-use upload_core::{DisconnectReason, EntryId, Now, OwnerTally, StorageFault, StoreEvent, Verdict};
-use upload_proto::{Frame, ServerMessage, UploadRef};
+use upload_core::{
+    DisconnectReason, EntryId, Now, OwnerTally, ReadId, Refusal, Reply, Request, StorageFault,
+    StoreEvent, Verdict,
+};
+use upload_proto::{Code, Frame, ServerMessage, UploadRef};
 
 use crate::{
+    driver::FLUSHED_AFTER,
+    due::Due,
     host::{Answer, Host, ParkedWriter, StoreCall},
     plan::{FAULTS_END, Fault, Kind, Plan, StoreTrouble, Timed, WriterTrouble},
     records::Records,
     rng::{Rng, mix},
     storage::Storage,
-    tab::Tab,
+    tab::{
+        Tab,
+        http::{Asker, Body},
+    },
     truth::Truth,
 };
 
@@ -47,12 +55,18 @@ pub(crate) enum Happening {
     StoreAnswer(usize, EntryId, StoreEvent),
     WriterEffect(usize, EntryId, Option<WriterTrouble>),
     WriterAnswer(usize, EntryId, Answer),
+    FlushOverdue(usize, EntryId, (u64, u64)),
     Judged(usize, EntryId, Verdict),
+    Announced(usize, EntryId),
     EvictArrives(usize, UploadRef),
     EvictDone(usize, EntryId),
+    Authorized(usize, EntryId, Result<(), Code>),
+    HttpAsks(usize, UploadRef, Asker, Box<Request>),
+    HttpBody(usize, Body),
+    HttpAnswer(Asker, Option<Box<Reply>>),
     SenderWake(usize, usize),
     SenderUp(usize, usize),
-    Data(usize, usize, u64, u32),
+    Data(usize, usize, ReadId, u64, u32),
     TabStep(usize),
     Fault(usize),
     NodeUp(usize),
@@ -99,6 +113,8 @@ pub(crate) struct Node {
     pub(crate) parked: VecDeque<(Key, ParkedWriter)>,
     pub(crate) holders: BTreeMap<Key, usize>,
     pub(crate) waiters: Vec<(Key, usize, EntryId)>,
+    /// The visit of each upload that was asked about over HTTP.
+    pub(crate) visits: BTreeMap<Key, usize>,
     pub(crate) tallies: BTreeMap<u8, Arc<OwnerTally>>,
 }
 
@@ -115,7 +131,7 @@ pub(crate) struct World {
     pub(crate) now: u64,
     pub(crate) plan: Plan,
     pub(crate) rng: Rng,
-    queue: BinaryHeap<Reverse<Due>>,
+    queue: BinaryHeap<Reverse<Due<Happening>>>,
     seq: u64,
     pub(crate) conns: Vec<Conn>,
     pub(crate) nodes: Vec<Node>,
@@ -123,6 +139,8 @@ pub(crate) struct World {
     pub(crate) records: Records,
     pub(crate) storage: Storage,
     pub(crate) truth: BTreeMap<Key, Truth>,
+    /// What a cancel arrived for, which ends it wherever it is held.
+    pub(crate) cancelled: BTreeSet<Key>,
     pub(crate) weather: Weather,
     pub(crate) store_calls: u32,
     pub(crate) writer_calls: u32,
@@ -134,18 +152,14 @@ pub(crate) struct World {
     /// Some node's wall clock jumped.
     pub(crate) clocks_were_set: bool,
     pub(crate) refs: u64,
+    /// Requests over HTTP so far.
+    pub(crate) requests: u64,
     /// Tabs that are closed and will be opened again.
     pub(crate) coming_back: u32,
     steps: u64,
     trace: u64,
     wrong: Option<String>,
     pub(crate) is_loud: bool,
-}
-
-struct Due {
-    at: u64,
-    seq: u64,
-    what: Happening,
 }
 
 /// How a history went.
@@ -170,6 +184,7 @@ impl World {
             parked: VecDeque::new(),
             holders: BTreeMap::new(),
             waiters: Vec::new(),
+            visits: BTreeMap::new(),
             tallies: BTreeMap::new(),
         };
         let mut world = Self {
@@ -183,6 +198,7 @@ impl World {
             records: Records::default(),
             storage: Storage::new(plan.setup.parts_told_max),
             truth: BTreeMap::new(),
+            cancelled: BTreeSet::new(),
             weather: Weather::default(),
             store_calls: 0,
             writer_calls: 0,
@@ -192,6 +208,7 @@ impl World {
             is_lossy: false,
             clocks_were_set: false,
             refs: 0,
+            requests: 0,
             coming_back: 0,
             steps: 0,
             trace: plan.seed,
@@ -264,7 +281,12 @@ impl World {
 
     fn step(&mut self, what: Happening) {
         if let Some(until) = self.frozen_until(&what) {
-            self.at(until, what);
+            let pause = match what {
+                // What it has to do it does once it is awake.
+                Happening::FlushOverdue(..) => FLUSHED_AFTER,
+                _ => 0,
+            };
+            self.at(until + pause, what);
             return;
         }
         if self.is_loud {
@@ -286,19 +308,34 @@ impl World {
             Happening::WriterAnswer(conn, entry, answer) => {
                 self.writer_answers(conn, entry, answer)
             }
+            Happening::FlushOverdue(conn, entry, written) => {
+                self.check_flushed(conn, entry, written);
+            }
             Happening::Judged(conn, entry, verdict) => {
                 self.input(conn, |session, now| {
                     session.handle_verdict(entry, verdict, now)
                 });
             }
+            Happening::Announced(conn, entry) => {
+                self.input(conn, |session, now| session.handle_announced(entry, now));
+            }
             Happening::EvictArrives(conn, upload) => {
                 self.input(conn, |session, now| session.handle_evict(upload, now));
             }
             Happening::EvictDone(conn, entry) => self.evict_done(conn, entry),
+            Happening::Authorized(conn, entry, answer) => {
+                let answer = answer.map_err(Refusal::from);
+                self.input(conn, |core, now| core.handle_authorized(entry, answer, now));
+            }
+            Happening::HttpAsks(node, upload, asker, request) => {
+                self.http_asks(node, upload, asker, *request);
+            }
+            Happening::HttpBody(conn, body) => self.http_body(conn, body),
+            Happening::HttpAnswer(asker, reply) => self.http_hears(asker, reply),
             Happening::SenderWake(tab, member) => self.sender_wakes(tab, member),
             Happening::SenderUp(tab, member) => self.sender_up(tab, member),
-            Happening::Data(tab, member, offset, length) => {
-                self.data_read(tab, member, offset, length);
+            Happening::Data(tab, member, id, offset, length) => {
+                self.data_read(tab, member, id, offset, length);
             }
             Happening::TabStep(tab) => self.tab_steps(tab),
             Happening::Fault(number) => self.fault(number),
@@ -319,13 +356,21 @@ impl World {
     /// A frozen process takes nothing in.
     fn frozen_until(&self, what: &Happening) -> Option<u64> {
         let conn = match what {
+            Happening::HttpAsks(node, ..) => {
+                let until = self.nodes[*node].frozen_until;
+                return (until > self.now).then_some(until);
+            }
             Happening::ToServer(conn, _)
             | Happening::ServerLost(conn, _)
             | Happening::Wake(conn)
             | Happening::StoreAnswer(conn, ..)
             | Happening::WriterEffect(conn, ..)
             | Happening::WriterAnswer(conn, ..)
+            | Happening::FlushOverdue(conn, ..)
             | Happening::Judged(conn, ..)
+            | Happening::Announced(conn, _)
+            | Happening::Authorized(conn, ..)
+            | Happening::HttpBody(conn, _)
             | Happening::EvictArrives(conn, _)
             | Happening::EvictDone(conn, _) => *conn,
             _ => return None,
@@ -370,7 +415,7 @@ impl World {
         self.at(at, Happening::ToTab(conn, Box::new(message)));
     }
 
-    fn delay(&mut self) -> u64 {
+    pub(crate) fn delay(&mut self) -> u64 {
         let most = self.plan.setup.delay;
         self.rng.range(0, most)
     }
@@ -388,7 +433,13 @@ impl World {
             return;
         }
         let node = up[self.rng.below(up.len())];
-        let conn = self.conns.len();
+        let conn = self.add_conn(tab, node, true);
+        self.tabs[tab].conn = Some(conn);
+        self.accept(conn, None);
+        self.tab_connected(tab);
+    }
+
+    fn add_conn(&mut self, tab: usize, node: usize, is_socket: bool) -> usize {
         let (owner, plain) = (self.tabs[tab].owner, self.tabs[tab].kind == Kind::Plain);
         self.conns.push(Conn {
             tab,
@@ -397,15 +448,27 @@ impl World {
             plain,
             host: None,
             inbox: VecDeque::new(),
-            server_open: true,
-            tab_open: true,
-            cut: false,
+            server_open: is_socket,
+            tab_open: is_socket,
+            cut: !is_socket,
             up_at: self.now,
             down_at: self.now,
         });
-        self.tabs[tab].conn = Some(conn);
-        self.accept(conn);
-        self.tab_connected(tab);
+        self.conns.len() - 1
+    }
+
+    /// Returns the visit of an upload on a node, a new one where there is none.
+    pub(crate) fn visit_of(&mut self, node: usize, tab: usize, upload: UploadRef) -> usize {
+        let key = (self.tabs[tab].owner, upload);
+        if let Some(conn) = self.nodes[node].visits.get(&key)
+            && self.conns[*conn].host.is_some()
+        {
+            return *conn;
+        }
+        let conn = self.add_conn(tab, node, false);
+        self.nodes[node].visits.insert(key, conn);
+        self.accept(conn, Some(upload));
+        conn
     }
 
     /// Breaks a connection; what is on its way is lost.
@@ -446,6 +509,7 @@ impl World {
             Timed::Clumsy { tab, lasts } => self.tabs[tab].clumsy_until = self.now + lasts,
             Timed::Rival { tab } => self.open_again(tab, false),
             Timed::Twin { tab } => self.open_again(tab, true),
+            Timed::Door { tab } => self.open_door(tab),
             Timed::Crash { node, down_for } => self.crash(node, down_for),
             Timed::Drain { node, down_for } => self.drain_node(node, down_for),
             Timed::Freeze { node, lasts } => {
@@ -545,24 +609,4 @@ pub(crate) fn ms_of(at: Instant) -> u64 {
 fn epoch() -> Instant {
     static EPOCH: OnceLock<Instant> = OnceLock::new();
     *EPOCH.get_or_init(Instant::now)
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.seq) == (other.at, other.seq)
-    }
-}
-
-impl Eq for Due {}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.seq).cmp(&(other.at, other.seq))
-    }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use super::list::ListCall;
 use crate::ids::UploadRef;
 
 /// One text message of a client.
@@ -20,6 +21,9 @@ pub enum ClientMessage {
     /// Runs a handler of the application.
     #[serde(rename = "event")]
     Event(EventCall),
+    /// Asks for the uploads of its owner.
+    #[serde(rename = "upload_list")]
+    List(ListCall),
     /// Wants a pong.
     #[serde(rename = "ping")]
     Ping,
@@ -45,15 +49,16 @@ pub struct Register {
     pub client_name: String,
     /// MIME type as the client believes; empty if it does not know, at most 255 bytes.
     pub client_type: String,
-    /// Size of the file in bytes, at most 2^53-1.
-    pub client_size: u64,
+    /// Size of the file in bytes, at most 2^53-1; `None` where it is not known yet (written as null).
+    pub client_size: Option<u64>,
     /// Whether the client wants to resume it; `None` leaves that to the slot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resumable: Option<bool>,
     /// Which client of the owner this is; at most 128 bytes (PROTOCOL RESUME-4).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// When the file was last changed, in milliseconds since 1970.
+    /// When the file was last changed, in milliseconds since 1970, at most
+    /// [`DATE_MS_MAX`](crate::limits::DATE_MS_MAX); a time that is no such date is not kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_modified: Option<u64>,
     /// Path of the file inside a chosen directory, for display only; at most 4 KiB.
@@ -112,6 +117,10 @@ pub struct EventCall {
     /// What the client recognises the answer by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<EventId>,
+    /// The finished uploads that the page shows and that were not taken, at most 1,024; `None` stands for those of
+    /// this connection (PROTOCOL CTRL-6).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uploads: Option<Vec<UploadRef>>,
 }
 
 /// What a client recognises the answer to an event by; it is sent back as it came.

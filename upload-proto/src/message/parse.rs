@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{
     client::{ClientMessage, EventCall, EventId, Register, Resume},
+    list::ListCall,
     scan::{Field, Fields, is_too_deep, read},
 };
 use crate::{
@@ -11,8 +12,9 @@ use crate::{
     error::{MessageAbout, MessageError},
     ids::UploadRef,
     limits::{
-        CLIENT_ID_BYTES_MAX, CLIENT_NAME_BYTES_MAX, CLIENT_TYPE_BYTES_MAX, EVENT_ID_BYTES_MAX,
-        EVENT_NAME_BYTES_MAX, META_BYTES_MAX, SIZE_MAX, TEXT_BYTES_MAX,
+        CLIENT_ID_BYTES_MAX, CLIENT_NAME_BYTES_MAX, CLIENT_TYPE_BYTES_MAX, DATE_MS_MAX,
+        EVENT_ID_BYTES_MAX, EVENT_NAME_BYTES_MAX, EVENT_UPLOADS_MAX, META_BYTES_MAX, SIZE_MAX,
+        TEXT_BYTES_MAX,
     },
 };
 
@@ -45,6 +47,7 @@ impl ClientMessage {
             Some("upload_register") => register(&fields).map(Self::Register),
             Some("upload_resume") => resume(&fields).map(Self::Resume),
             Some("event") => event(&fields).map(Self::Event),
+            Some("upload_list") => list(&fields).map(Self::List),
             Some("ping") => Ok(Self::Ping),
             Some(_) => Err(Code::UnknownType),
         };
@@ -53,7 +56,7 @@ impl ClientMessage {
                 Some("upload_register") => (MessageAbout::Register, fields.upload.upload()),
                 Some("upload_resume") => (MessageAbout::Resume, resumed(&fields)),
                 Some("event") => (MessageAbout::Event, None),
-                Some("ping") => (MessageAbout::Unknown, None),
+                Some("ping" | "upload_list") => (MessageAbout::Unknown, None),
                 _ => (MessageAbout::Unknown, fields.upload.upload()),
             };
             MessageError {
@@ -82,7 +85,7 @@ fn register(fields: &Fields<'_>) -> Result<Register, Code> {
     let client_type = optional(fields.client_type, text::<CLIENT_TYPE_BYTES_MAX>)?;
     let resumable = optional(fields.resumable, read)?;
     let client_id = optional(fields.client_id, text::<CLIENT_ID_BYTES_MAX>)?;
-    let last_modified = optional(fields.last_modified, integer)?;
+    let last_modified = optional(fields.last_modified, moment)?.flatten();
     let relative_path = optional(fields.relative_path, text::<CLIENT_NAME_BYTES_MAX>)?;
 
     let upload = fields.upload.upload().ok_or(Code::BadRef)?;
@@ -91,10 +94,14 @@ fn register(fields: &Fields<'_>) -> Result<Register, Code> {
         .raw()
         .and_then(text::<CLIENT_NAME_BYTES_MAX>);
     let client_name = client_name.ok_or(Code::BadName)?;
-    let client_size = fields.client_size.raw().and_then(integer);
-    let client_size = client_size
-        .filter(|size| *size <= SIZE_MAX)
-        .ok_or(Code::BadSize)?;
+    let client_size = match fields.client_size.is_null() {
+        true => None,
+        false => {
+            let size = fields.client_size.raw().and_then(integer);
+            let size = size.filter(|size| *size <= SIZE_MAX);
+            Some(size.ok_or(Code::BadSize)?)
+        }
+    };
     let meta = optional(fields.meta, |raw| {
         if raw.len() > META_BYTES_MAX {
             None
@@ -143,11 +150,20 @@ fn resumed(fields: &Fields<'_>) -> Option<UploadRef> {
 }
 
 fn event(fields: &Fields<'_>) -> Result<EventCall, Code> {
-    sound(&[fields.event, fields.params, fields.id])?;
+    sound(&[fields.event, fields.params, fields.id, fields.uploads])?;
     let event = fields.event.raw().and_then(text::<EVENT_NAME_BYTES_MAX>);
     Ok(EventCall {
         event: event.ok_or(Code::BadMessage)?,
         params: optional(fields.params, object)?.unwrap_or_default(),
+        id: optional(fields.id, event_id)?,
+        uploads: optional(fields.uploads, refs)?,
+    })
+}
+
+fn list(fields: &Fields<'_>) -> Result<ListCall, Code> {
+    sound(&[fields.upload_name, fields.id])?;
+    Ok(ListCall {
+        upload_name: optional(fields.upload_name, read)?,
         id: optional(fields.id, event_id)?,
     })
 }
@@ -177,8 +193,30 @@ fn integer(raw: &str) -> Option<u64> {
     raw.parse().ok()
 }
 
+/// Reads any JSON number as milliseconds since 1970 (PROTOCOL CTRL-2).
+///
+/// The inner value is `None` for a number that is no date from 1970 on: file systems and browsers
+/// tell negative times for files from before, and for files whose time is not known.
+fn moment(raw: &str) -> Option<Option<u64>> {
+    // JSON text that begins so is a number; Rust's reader takes every number of JSON.
+    if !raw.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+        return None;
+    }
+    let milliseconds: f64 = raw.parse().ok()?;
+    let is_date = (0.0..=DATE_MS_MAX as f64).contains(&milliseconds);
+    // A part of a millisecond is dropped.
+    Some(is_date.then_some(milliseconds as u64))
+}
+
 fn object(raw: &str) -> Option<Map<String, Value>> {
     read(raw)
+}
+
+/// Reads a list of refs that can be uploads.
+fn refs(raw: &str) -> Option<Vec<UploadRef>> {
+    let refs: Vec<UploadRef> = read(raw)?;
+    let is_sound = refs.len() <= EVENT_UPLOADS_MAX && !refs.iter().any(|upload| upload.is_nil());
+    is_sound.then_some(refs)
 }
 
 fn event_id(raw: &str) -> Option<EventId> {

@@ -33,6 +33,7 @@ pub(super) struct Fields<'a> {
     pub(super) event: Field<'a>,
     pub(super) params: Field<'a>,
     pub(super) id: Field<'a>,
+    pub(super) uploads: Field<'a>,
 }
 
 impl<'a> Fields<'a> {
@@ -59,6 +60,7 @@ impl<'a> Fields<'a> {
             "event" => &mut self.event,
             "params" => &mut self.params,
             "id" => &mut self.id,
+            "uploads" => &mut self.uploads,
             _ => return None,
         })
     }
@@ -105,6 +107,11 @@ impl<'a> Field<'a> {
     /// Returns the JSON text; none if the field is absent or null.
     pub(super) fn raw(self) -> Option<&'a str> {
         self.raw.filter(|raw| *raw != "null")
+    }
+
+    /// Tells whether the field is there and null, where that says something else than no field.
+    pub(super) fn is_null(self) -> bool {
+        self.raw == Some("null")
     }
 
     /// Tells whether the field stands there at most once and all its text is Unicode (PROTOCOL CTRL-2).

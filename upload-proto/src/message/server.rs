@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{
     client::EventId,
+    list::UploadList,
     snapshot::{Snapshot, present},
 };
 use crate::{
@@ -36,6 +37,12 @@ pub enum ServerMessage {
     /// What the application's handler returned.
     #[serde(rename = "event_result")]
     EventResult(EventResult),
+    /// The uploads of its owner.
+    #[serde(rename = "upload_list")]
+    List(UploadList),
+    /// What the application tells the owner's pages.
+    #[serde(rename = "event_push")]
+    EventPush(EventPush),
     /// A trouble that is not about one live upload.
     #[serde(rename = "error")]
     Error(ErrorMessage),
@@ -80,15 +87,17 @@ impl ServerMessage {
 }
 
 /// The names of [`ServerMessage`]'s variants on the wire.
-const TYPES: [&str; 9] = [
+const TYPES: [&str; 11] = [
     "upload_configs",
     "upload_registered",
     "upload_progress",
     "upload_resumed",
     "upload_resume_ack",
     "event_result",
+    "event_push",
     "error",
     "draining",
+    "upload_list",
     "pong",
 ];
 
@@ -125,6 +134,13 @@ pub struct SlotConfig {
     /// Whether the bytes go straight to the storage, by a presigned request; absent when not.
     #[serde(default, skip_serializing_if = "is_false")]
     pub direct: bool,
+    /// Whether `client_size` may be null, for a size that is not known yet; absent when not.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unknown_size: bool,
+    /// Whether a complete file is the application's at once; otherwise it waits until it is taken (PROTOCOL CTRL-3).
+    /// Older servers do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumes_on_complete: Option<bool>,
 }
 
 /// What holds for the whole connection.
@@ -233,9 +249,28 @@ pub struct EventResult {
     /// `unknown_event` or `event_failed`, if not `ok`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
+    /// The application's own code, if its handler failed with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Text for people, if not `ok`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The uploads that the event named and the application took before (PROTOCOL CTRL-6).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken: Vec<UploadRef>,
+    /// The uploads that the event named and that are none that can be taken (PROTOCOL CTRL-6).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<UploadRef>,
+}
+
+/// `event_push`: what the application tells the owner's pages.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventPush {
+    /// Name of the event.
+    pub event: String,
+    /// Any JSON.
+    #[serde(default)]
+    pub value: Value,
 }
 
 /// `error`: a trouble that is not about one upload, or about a ref that has no entry (PROTOCOL MSG-1).
@@ -243,7 +278,10 @@ pub struct EventResult {
 pub struct ErrorMessage {
     /// The reason.
     pub code: Code,
-    /// Text for people; fixed for each code (PROTOCOL MSG-4).
+    /// The application's own code, where it chose the text (PROTOCOL MSG-4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Text for people; without a `reason`, it is fixed for each code (PROTOCOL MSG-4).
     pub error: String,
     /// The ref of the request, if it had a valid one.
     #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
@@ -257,6 +295,7 @@ impl ErrorMessage {
     pub fn new(code: Code, upload: Option<UploadRef>) -> Self {
         Self {
             code,
+            reason: None,
             error: code.text().to_owned(),
             upload,
             retry: code.retry(),

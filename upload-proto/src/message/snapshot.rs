@@ -29,7 +29,10 @@ pub struct Snapshot {
     /// The reason, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
-    /// Text for people; fixed for each code (PROTOCOL MSG-4).
+    /// The application's own code, where it chose the text (PROTOCOL MSG-4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Text for people; without a `reason`, it is fixed for each code (PROTOCOL MSG-4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// What the client may do about it.
@@ -68,6 +71,7 @@ impl Snapshot {
             next_index: 0,
             credit: 0,
             code: None,
+            reason: None,
             error: None,
             retry: None,
             retry_after_ms: None,

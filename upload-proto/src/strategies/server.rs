@@ -6,8 +6,8 @@ use super::{event_ids, json_values, refs, text};
 use crate::{
     codes::{Code, Retry},
     message::{
-        Configs, ErrorMessage, EventResult, Limits, Registered, ResumeAck, ResumeStatus, Resumed,
-        ServerMessage, SlotConfig, Snapshot, Status, crc32c_hex,
+        Configs, ErrorMessage, EventPush, EventResult, Limits, ListedUpload, Registered, ResumeAck,
+        ResumeStatus, Resumed, ServerMessage, SlotConfig, Snapshot, Status, UploadList, crc32c_hex,
     },
 };
 
@@ -22,12 +22,39 @@ pub fn server_messages() -> impl Strategy<Value = ServerMessage> {
             ServerMessage::ResumeAck(ResumeAck { upload_id, accepted, offset })
         }),
         2 => event_results().prop_map(ServerMessage::EventResult),
-        2 => (codes(), option::of(refs()))
-            .prop_map(|(code, upload)| ServerMessage::Error(ErrorMessage::new(code, upload))),
+        1 => (text(16), json_values())
+            .prop_map(|(event, value)| ServerMessage::EventPush(EventPush { event, value })),
+        2 => (codes(), option::of(refs()), option::of(text(8))).prop_map(|(code, upload, reason)| {
+            ServerMessage::Error(ErrorMessage { reason, ..ErrorMessage::new(code, upload) })
+        }),
         1 => any::<u64>()
             .prop_map(|reconnect_after_ms| ServerMessage::Draining { reconnect_after_ms }),
+        1 => lists().prop_map(ServerMessage::List),
         1 => Just(ServerMessage::Pong),
     ]
+}
+
+fn lists() -> impl Strategy<Value = UploadList> {
+    let size = option::of(0..1_u64 << 53);
+    let result = option::of(json_values()).prop_map(|it| it.filter(|it| !it.is_null()));
+    let listed = (refs(), text(8), text(8), size, any::<u64>(), result).prop_map(
+        |(upload, upload_name, client_name, client_size, bytes_received, result)| ListedUpload {
+            upload,
+            upload_name,
+            client_name,
+            client_size,
+            status: Status::Complete,
+            bytes_received,
+            result,
+            expires_in: client_size,
+        },
+    );
+    let uploads = collection::vec(listed, 0..3);
+    (option::of(event_ids()), uploads, any::<bool>()).prop_map(|(id, uploads, more)| UploadList {
+        id,
+        uploads,
+        more,
+    })
 }
 
 fn codes() -> impl Strategy<Value = Code> {
@@ -58,17 +85,21 @@ fn configs() -> impl Strategy<Value = Configs> {
 
 fn slot_configs() -> impl Strategy<Value = SlotConfig> {
     let numbers = any::<(u32, u64, u32)>();
-    let flags = any::<[bool; 4]>();
-    (text(8), text(16), numbers, flags).prop_map(|(name, accept, numbers, flags)| SlotConfig {
-        name,
-        accept,
-        max_entries: numbers.0,
-        max_file_size: numbers.1,
-        chunk_size: numbers.2,
-        auto_upload: flags[0],
-        resumable: flags[1],
-        allow_active_content: flags[2],
-        direct: flags[3],
+    let flags = any::<([bool; 5], Option<bool>)>();
+    (text(8), text(16), numbers, flags).prop_map(|(name, accept, numbers, (flags, consumes))| {
+        SlotConfig {
+            name,
+            accept,
+            max_entries: numbers.0,
+            max_file_size: numbers.1,
+            chunk_size: numbers.2,
+            auto_upload: flags[0],
+            resumable: flags[1],
+            allow_active_content: flags[2],
+            direct: flags[3],
+            unknown_size: flags[4],
+            consumes_on_complete: consumes,
+        }
     })
 }
 
@@ -97,7 +128,12 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
         Retry::Restart,
         Retry::Never,
     ]);
-    let reason = (option::of(codes()), option::of(text(16)), option::of(retry));
+    let reason = (
+        option::of(codes()),
+        option::of(text(16)),
+        option::of(retry),
+        option::of(text(8)),
+    );
     let ending = (option::of(json_values()), checksums());
     let flags = any::<(Option<u64>, Option<bool>, Option<bool>)>();
     (
@@ -119,6 +155,7 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
                 next_index: numbers[2],
                 credit: numbers[3],
                 code: reason.0,
+                reason: reason.3,
                 error: reason.1,
                 retry: reason.2,
                 retry_after_ms: flags.0,
@@ -162,13 +199,19 @@ fn event_results() -> impl Strategy<Value = EventResult> {
         any::<bool>(),
         option::of(json_values()),
         failure,
+        (collection::vec(refs(), 0..3), collection::vec(refs(), 0..3)),
     )
-        .prop_map(|(id, event, ok, result, code)| EventResult {
-            id,
-            event,
-            ok,
-            result,
-            code,
-            error: code.map(|code| code.text().to_owned()),
-        })
+        .prop_map(
+            |(id, event, ok, result, code, (taken, unknown))| EventResult {
+                id,
+                event,
+                ok,
+                result,
+                code,
+                reason: code.map(|code| code.as_str().to_owned()),
+                error: code.map(|code| code.text().to_owned()),
+                taken,
+                unknown,
+            },
+        )
 }

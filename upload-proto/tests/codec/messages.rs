@@ -4,7 +4,7 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 use serde_json::{Value, json};
 use upload_proto::{
     ClientMessage, Code, ServerMessage,
-    limits::{MESSAGE_DEPTH_MAX, SIZE_MAX, TEXT_BYTES_MAX},
+    limits::{DATE_MS_MAX, MESSAGE_DEPTH_MAX, SIZE_MAX, TEXT_BYTES_MAX},
     strategies::{client_messages, json_values, refs, server_messages, text},
 };
 
@@ -82,12 +82,32 @@ proptest! {
         let expected = size.parse::<u64>().ok().filter(|size| *size <= SIZE_MAX);
         match ClientMessage::parse(&text) {
             Ok(ClientMessage::Register(register)) => {
-                prop_assert_eq!(Some(register.client_size), expected);
+                prop_assert_eq!(register.client_size, expected);
             }
             other => {
                 prop_assert_eq!(other.map_err(|error| error.code), Err(Code::BadSize));
                 prop_assert_eq!(expected, None);
             }
+        }
+    }
+
+    /// CTRL-2: every JSON number is taken as `last_modified`; one that is no date is dropped.
+    #[test]
+    fn ctrl_2_any_number_is_a_last_modified(
+        upload in refs(),
+        number in "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,3})?",
+    ) {
+        let text = format!(
+            r#"{{"type":"upload_register","ref":"{upload}","upload_name":"","client_name":"","client_size":0,"last_modified":{number}}}"#
+        );
+        let read = ClientMessage::parse(&text);
+        let Ok(ClientMessage::Register(register)) = &read else {
+            return Err(TestCaseError::fail(format!("{read:?}")));
+        };
+        let value: f64 = number.parse().unwrap();
+        match register.last_modified {
+            Some(date) => prop_assert!(date <= DATE_MS_MAX && date as f64 == value.abs().floor()),
+            None => prop_assert!(value < 0.0 || value > DATE_MS_MAX as f64),
         }
     }
 

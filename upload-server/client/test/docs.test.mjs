@@ -36,7 +36,7 @@ test("JavaScript parses, and imports what is exported", () => {
 });
 
 test("HTML uses attributes and classes the client knows", () => {
-  const source = text("upload-server/client/directives.js");
+  const source = ["directives", "forms", "results", "rows", "dropzone"].map((name) => text(`upload-server/client/${name}.js`)).join("\n");
   const found = blocks("html");
   assert.ok(found.length > 2, `${found.length} blocks`);
   for (const [place, code] of found) {

@@ -40,6 +40,10 @@ export class ModelServer {
   window;
   /** Bytes taken by every connection together, repeats included. */
   taken = 0;
+  /** Refs of what a handler took. */
+  gone = new Set();
+  /** Events are carried out, and their answers are lost. */
+  losesAnswers = false;
   /** Keep content, or only count and hash it. */
   keep = true;
   violations = [];
@@ -94,9 +98,18 @@ export class ModelServer {
 
   #text(conn, m) {
     if (m.type === "ping") return conn.send({ type: "pong" });
+    if (m.type === "upload_list") {
+      const done = [...this.uploads.values()].filter((up) => up.done && (!m.upload_name || up.slot === m.upload_name));
+      return conn.send({ type: "upload_list", id: m.id, uploads: done.map((up) => ({ ref: up.ref, upload_name: up.slot, client_name: up.name, client_size: up.size, status: "complete", result: up.done.result })) });
+    }
     if (m.type === "event") {
+      this.named = m.uploads;
+      const taken = m.uploads.filter((ref) => this.gone.has(ref));
+      const unknown = m.uploads.filter((ref) => !this.gone.has(ref) && !this.uploads.has(ref));
+      if (m.event === "take") for (const ref of m.uploads) if (this.uploads.delete(ref)) this.gone.add(ref);
+      if (this.losesAnswers) return undefined;
       if (m.event === "fail") return conn.send({ type: "event_result", id: m.id, event: m.event, ok: false, code: "unknown_event", error: "unknown event" });
-      return conn.send({ type: "event_result", id: m.id, event: m.event, ok: true, result: m.params });
+      return conn.send({ type: "event_result", id: m.id, event: m.event, ok: true, result: m.params, taken, unknown });
     }
     if (m.type === "upload_register") {
       const config = this.configs[m.upload_name];
@@ -135,7 +148,8 @@ export class ModelServer {
   #frame(conn, f) {
     if (!f) return conn.send({ type: "error", code: "bad_frame", error: "bad frame", retry: "never" });
     const up = this.uploads.get(f.ref);
-    if (!up || !conn.held.has(up)) return conn.send({ type: "error", ref: f.ref, code: "unknown_ref", error: "unknown ref", retry: "restart" });
+    // COMPLETE-7: a complete one that no one took is deleted by whichever connection of its owner says so.
+    if (!up || (!conn.held.has(up) && !(f.type === "cancel" && up.done))) return conn.send({ type: "error", ref: f.ref, code: "unknown_ref", error: "unknown ref", retry: "restart" });
     if (f.type === "cancel") {
       this.uploads.delete(up.ref);
       conn.held.delete(up);

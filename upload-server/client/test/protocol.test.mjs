@@ -114,4 +114,16 @@ test("files are refused for the reasons and in the order of MSG-1a", () => {
   is(null, { accept: "image/*" }, "a.webp", "application/octet-stream");
   is("type_not_accepted", { accept: "image/*" }, "a.pdf", "application/pdf");
   is(null, { accept: "*/*" }, "a.pdf", "application/pdf");
+  is("type_not_accepted", { accept: "image/jpeg,.gif" }, "a.png", "image/png");
+});
+
+test("a file is not refused for another name of its type", () => {
+  const rows = [
+    ["application/zip", "a.zip", "application/x-zip-compressed"], ["image/jpeg", "a.jpg", "image/pjpeg"], ["image/jpeg", "a.jpg", "image/jpg"], ["image/jpg", "a.jpg", "image/jpeg"],
+    ["audio/mpeg", "a.mp3", "audio/mp3"], ["image/*", "a.jpg", "binary/octet-stream"], ["text/markdown", "a.md", "text/x-markdown"], ["text/csv", "a.csv", "application/vnd.ms-excel"],
+    ["image/*", "a.nef", ""], ["video/quicktime", "a.mov", "video/mp4"], [".docx", "a.docx", "application/wps-office.docx"], ["application/pdf", "a.pdf", "application/x-pdf"],
+  ];
+  for (const [accept, name, type] of rows) {
+    assert.equal(refusal(configs({ x: { max_entries: 2, max_file_size: 1000, accept } }).x, { name, type, size: 1 }), null, `${accept}: ${name} as ${type}`);
+  }
 });

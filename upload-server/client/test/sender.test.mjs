@@ -487,3 +487,96 @@ test("whatever a server says, the sender neither throws nor speaks after its end
     }
   }
 });
+
+test("an empty file is read before it is completed, and one that cannot be opened is never called empty", () => {
+  const empty = new Rig(content(0));
+  empty.connect();
+  empty.run(() => empty.reads.length);
+  assert.deepEqual([empty.reads[0].offset, empty.reads[0].length], [0, 0]);
+  for (let i = 0; i < 50; i++) assert.equal(empty.frame(), null, "no complete before the read");
+  empty.run();
+  assert.equal(empty.endings[0].status, "complete");
+  assert.equal(empty.log.filter((what) => what === "read").length, 1);
+
+  const shut = new Rig(content(0));
+  shut.connect();
+  shut.run(() => shut.reads.length);
+  shut.sender.handleUnreadable();
+  shut.drain();
+  assert.equal(shut.endings[0].code, "file_unreadable");
+  while (shut.toServer()) assert.equal([...shut.server.uploads.values()].filter((up) => up.done).length, 0);
+  assert.equal(shut.server.uploads.size, 0, "the server forgets it");
+});
+
+test("an empty file that is resumed is confirmed as well", () => {
+  const rig = new Rig(content(0));
+  rig.connect();
+  rig.run(() => rig.reads.length);
+  rig.cut();
+  rig.reads = [];
+  rig.connect();
+  rig.run();
+  assert.deepEqual(rig.endings.map((ending) => ending.status), ["complete"]);
+  assert.equal(rig.log.filter((what) => what === "read").length, 2);
+});
+
+test("a date from before 1970 and one that is none are not sent, others are (CTRL-2)", () => {
+  const sent = (lastModified) => {
+    const rig = new Rig(content(1), { lastModified });
+    rig.connect();
+    return JSON.parse(rig.up[0]).last_modified;
+  };
+  for (const no of [-11644473600000, -1, 0, NaN, Infinity, -Infinity, 2 ** 60, undefined]) assert.equal(sent(no), undefined, String(no));
+  assert.deepEqual([sent(1), sent(1.9), sent(1764367200000)], [1, 1, 1764367200000]);
+});
+
+test("a sender that has ended keeps nothing of its file", () => {
+  for (const ending of ["complete", "cancelled", "file_unreadable"]) {
+    const rig = new Rig(content(3_000_001));
+    rig.connect();
+    rig.run(() => rig.sender.received > 1_000_000);
+    assert.ok(rig.sender.spare.length, "buffers are used again while it runs");
+    if (ending === "cancelled") rig.sender.cancel(rig.now);
+    if (ending === "file_unreadable") rig.sender.handleUnreadable();
+    rig.run();
+    assert.deepEqual(rig.sender.spare, []);
+    assert.ok(["complete", "cancelled", "error"].includes(rig.sender.status));
+  }
+});
+
+test("no speed is shown when nothing moves: after three silent seconds, paused, or without a connection", () => {
+  const moving = () => {
+    const rig = new Rig(content(9_000_000));
+    rig.connect();
+    for (let i = 0; i < 5000 && !rig.sender.bytesPerSecond; i++) {
+      rig.now += 20;
+      rig.step();
+    }
+    assert.ok(rig.sender.bytesPerSecond > 0);
+    return rig;
+  };
+  const silent = moving();
+  assert.ok(silent.sender.pollTimeout() <= silent.now + 3000);
+  silent.sender.handleTimeout(silent.now + 3001);
+  assert.equal(silent.sender.bytesPerSecond, 0);
+  const paused = moving();
+  paused.sender.pause();
+  assert.equal(paused.sender.bytesPerSecond, 0);
+  const cut = moving();
+  cut.cut();
+  assert.equal(cut.sender.bytesPerSecond, 0);
+  cut.connect();
+  cut.run();
+  assert.equal(cut.endings[0].status, "complete");
+});
+
+test("it stores only when the server has every byte", () => {
+  const rig = new Rig(content(3_000_001));
+  rig.connect();
+  const phases = [];
+  for (let i = 0; i < 100_000 && !rig.sender.finished; i++) {
+    rig.step();
+    if (rig.sender.phase !== "sending" && rig.sender.received < rig.sender.size) phases.push(rig.sender.phase);
+  }
+  assert.deepEqual(phases, []);
+});

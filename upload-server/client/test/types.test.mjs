@@ -13,7 +13,7 @@ import * as declared from "./index";
 type Values = { [K in keyof typeof declared]: unknown };
 export const all: Values = code;
 export const uploads: declared.Uploads = new code.Uploads({ url: "" });
-export const upload: declared.Upload = new code.Upload(uploads, { file: new File([], "") }, "");
+export const upload: declared.Upload = new code.Uploads({ url: "" }).add([new File([], "")], "")[0];
 export const sender: declared.Sender = new code.Sender({ ref: "", slot: "", name: "", type: "", size: 0, newRef: () => "" });
 export const error: declared.UploadError = new code.UploadError({});
 export const bind: typeof declared.bind = code.bind;

@@ -8,6 +8,8 @@ const page = Object.assign(new EventTarget(), { hidden: false, scripts: [] });
 const system = { onLine: true };
 const sockets = [];
 let server = new ModelServer();
+/** Closes what connects with this code, as a server or a proxy that lets no one in. */
+let refuse = 0;
 
 /** A socket to the model; what either says arrives with the next turn, in order. */
 class Line {
@@ -15,11 +17,16 @@ class Line {
   constructor(url) {
     this.url = url;
     sockets.push(this);
-    setImmediate(() => (this.conn = server.connect((m) => setImmediate(() => this.onmessage?.({ data: JSON.stringify(m) })))));
+    if (refuse) setImmediate(() => this.onclose?.({ code: refuse }));
+    else setImmediate(() => (this.conn = server.connect((m) => setImmediate(() => this.onmessage?.({ data: JSON.stringify(m) })))));
   }
   send(data) {
     const sent = typeof data === "string" ? data : Uint8Array.from(data);
-    setImmediate(() => (typeof sent === "string" ? this.conn.text(sent) : this.conn.binary(sent)));
+    this.bufferedAmount += data.length;
+    setImmediate(() => {
+      this.bufferedAmount -= sent.length;
+      typeof sent === "string" ? this.conn.text(sent) : this.conn.binary(sent);
+    });
   }
   close() {
     setImmediate(() => this.conn?.close());
@@ -43,14 +50,14 @@ function database() {
 }
 
 const define = (name, value) => Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
-for (const [name, value] of Object.entries({ document: page, navigator: system, location: { href: "http://localhost/" }, sessionStorage: {}, WebSocket: Line })) define(name, value);
+for (const [name, value] of Object.entries({ document: page, navigator: system, location: { href: "http://uploads.example/" }, sessionStorage: {}, WebSocket: Line })) define(name, value);
 define("addEventListener", window.addEventListener.bind(window));
 
 /** The client as another tab has it: nothing is shared with the one before but the database and the server. */
-async function tab(number) {
+async function tab(number, options = {}) {
   delete sessionStorage.uploadClient;
   const { createUploads } = await import(`../index.js?tab=${number}`);
-  return createUploads({ url: "/uploads/ws" });
+  return createUploads({ url: "/uploads/ws", clientId: `tab ${number}`, ...options });
 }
 
 async function until(what, check, ms = 10_000) {
@@ -64,7 +71,7 @@ test("an upload that ended as locked goes on when it is tried again, once the ot
   const first = await tab(1);
   const [theirs] = first.add([file], "video");
   await until("bytes", () => theirs.progress.sent > 1_000_000);
-  first.pause();
+  first.pauseAll();
   await until("a record", () => indexedDB.rows.size);
   const second = await tab(2);
   const [mine] = second.add([file], "video");
@@ -90,7 +97,7 @@ test("of two uploads of one file, one takes up what a former page left", async (
   const former = await tab(3);
   const [left] = former.add([file], "video");
   await until("bytes", () => left.progress.sent > 1_000_000);
-  former.pause();
+  former.pauseAll();
   await until("a record", () => indexedDB.rows.size);
   former.close();
   await until("the server to notice", () => ![...server.uploads.values()][0].holder);
@@ -125,17 +132,19 @@ test("a refused signature says whether it is worth asking again (MSG-3)", async 
   );
   const uploads = await tab(8);
   const [up] = uploads.add([new File(["x"], "a.txt")], "reports");
-  await assert.rejects(up.done, { code: "draining", retry: "later", message: "Server is restarting" });
+  await assert.rejects(up.done, { code: "draining", retry: "later", message: "The server is restarting" });
   up.retry();
   assert.deepEqual((await up.done).result, { key: "key" });
   uploads.close();
 });
 
 /** Sockets of a page that wants one, while time is in the test's hands. */
-async function dialling(number, act) {
+async function dialling(number, act, options = {}) {
   server = new ModelServer();
   define("indexedDB", database());
   sockets.length = 0;
+  // Where a handshake fails, HTTP does not work either: there is nothing to fall back to.
+  define("fetch", () => Promise.reject(new TypeError("no answer")));
   mock.timers.enable({ apis: ["setTimeout"] });
   const turns = async () => {
     for (let i = 0; i < 9; i++) await new Promise((done) => setImmediate(done));
@@ -144,13 +153,14 @@ async function dialling(number, act) {
     mock.timers.tick(ms);
     await turns();
   };
-  const uploads = await tab(number);
+  const uploads = await tab(number, options);
   void uploads.connect();
   try {
     await act(uploads, pass);
   } finally {
     uploads.close();
     mock.timers.reset();
+    refuse = 0;
     system.onLine = true;
     page.hidden = false;
   }
@@ -197,3 +207,446 @@ test("a page that becomes visible dials at once, one that becomes hidden does no
     await pass(1);
     assert.deepEqual([sockets.length, uploads.connected], [2, true]);
   }));
+
+/** A file that is shown and cannot be opened: browsers say 0 bytes, and its slices and streams end at once. */
+function unreadable(name) {
+  const file = new File([], name, { lastModified: 5 });
+  file.arrayBuffer = () => Promise.reject(new DOMException("gone", "NotFoundError"));
+  return file;
+}
+
+test("a file that cannot be opened ends as unreadable and is never stored empty, over the socket and directly", async () => {
+  server = new ModelServer({ slots: { reports: { accept: "", max_entries: 9, max_file_size: 1e9, direct: true } } });
+  define("indexedDB", database());
+  let puts = 0;
+  define("fetch", async () => new Response(JSON.stringify({ url: "http://bucket/key", key: "key" })));
+  define(
+    "XMLHttpRequest",
+    class {
+      upload = {};
+      status = 200;
+      open() {}
+      send() {
+        puts++;
+        setImmediate(() => this.onloadend());
+      }
+    },
+  );
+  const uploads = await tab(9);
+  const added = [...uploads.add([unreadable("a.pdf"), new File([], "empty.pdf")], "documents"), ...uploads.add([unreadable("b.pdf"), new File([], "empty.pdf")], "reports")];
+  const ends = await Promise.all(added.map((up) => up.done.then((ending) => ending.status, (e) => e.code)));
+  assert.deepEqual(ends, ["file_unreadable", "complete", "file_unreadable", "complete"]);
+  assert.deepEqual([...server.uploads.values()].map((up) => up.name), ["empty.pdf"]);
+  assert.equal(puts, 1);
+  uploads.close();
+});
+
+test("what could not be added is reported as errors with a count", async () => {
+  server = new ModelServer();
+  define("indexedDB", database());
+  const uploads = await tab(10);
+  const told = [];
+  const intake = [];
+  uploads.on("error", ({ code, slot, count, error }) => told.push([code, slot, count, error]));
+  uploads.on("intake", (what) => intake.push(what));
+  const items = Array.from({ length: 20_003 }, (_, i) => ({ kind: "file", getAsFile: () => (i < 2 ? null : new File(["x"], `${i}.exe`)) }));
+  const added = await uploads.addFrom({ items }, "documents");
+  assert.equal(added.length, 20_000);
+  assert.deepEqual(intake, [{ slot: "documents", added: 20_000, companions: 0, unreadable: 2, beyond: 1 }]);
+  assert.deepEqual(told.slice(0, 2), [
+    ["file_unreadable", "documents", 2, "2 files or folders could not be opened"],
+    ["too_many_files", "documents", 1, "One file was left out: at most 20000 can be added at once"],
+  ]);
+  uploads.close();
+});
+
+test("no timer is between an answer and the next frame: a hidden page whose timers do not fire sends all the same", () =>
+  dialling(11, async (uploads, pass) => {
+    await pass(1);
+    const file = new File([new Uint8Array(24_000_000).map((_, i) => i * 31 + (i >> 11))], "hidden.mp4", { lastModified: 5 });
+    const [up] = uploads.add([file], "video");
+    page.hidden = true; // and from here on no timer fires
+    assert.equal((await up.done).status, "complete");
+    assert.ok(server.content(up.ref).equals(Buffer.from(await file.arrayBuffer())));
+  }));
+
+test("a finished upload is a small frozen record, and is reported as complete once", async () => {
+  server = new ModelServer();
+  define("indexedDB", database());
+  const uploads = await tab(12);
+  const told = [];
+  uploads.on("progress", (up) => told.push(up.status));
+  const [up] = uploads.add([new File([new Uint8Array(700_000)], "a.txt")], "documents");
+  await up.done;
+  await new Promise((done) => setTimeout(done, 200));
+  assert.equal(told.filter((status) => status === "complete").length, 1, String(told));
+  assert.ok(Object.isFrozen(up.progress));
+  assert.equal(up.progress, up.progress, "made once");
+  assert.deepEqual([up.progress.sent, up.progress.received, up.progress.stored, up.progress.progress], [700_000, 700_000, 700_000, 100]);
+  uploads.close();
+});
+
+test("a blob without a name is an error and the file after it is stored; what is no file is refused at once", async () => {
+  server = new ModelServer();
+  define("indexedDB", database());
+  const uploads = await tab(13);
+  const [bad, good, named] = uploads.add([{ file: new Blob(["x"]) }, new File(["x"], "good.txt"), { file: new Blob(["x"]), name: "named.txt" }], "documents");
+  await assert.rejects(bad.done, { code: "bad_name" });
+  assert.equal((await good.done).status, "complete");
+  assert.equal((await named.done).status, "complete");
+  assert.deepEqual([...server.uploads.values()].map((stored) => stored.name), ["good.txt", "named.txt"]);
+  for (const no of [undefined, null, "a.txt", {}]) assert.throws(() => uploads.add([no], "documents"), TypeError);
+  uploads.close();
+});
+
+test("cancel, pause and resume without a ref do nothing", async () => {
+  server = new ModelServer();
+  define("indexedDB", database());
+  const uploads = await tab(14);
+  const [up] = uploads.add([new File(["x"], "a.txt")], "documents");
+  for (const act of ["cancel", "pause", "resume"]) uploads[act](undefined);
+  assert.deepEqual([up.ended, up.paused], [false, false]);
+  assert.equal((await up.done).status, "complete");
+  uploads.close();
+});
+
+test("start resolves without anything to start, and when what it waits for is paused", async () => {
+  server = new ModelServer({ slots: { later: { accept: "", max_entries: 4, max_file_size: 1e9, auto_upload: false } } });
+  define("indexedDB", database());
+  const uploads = await tab(15);
+  await uploads.start();
+  await uploads.start("later");
+  const [first, second] = uploads.add([new File(["x"], "a.txt"), new File(["y"], "b.txt")], "later");
+  second.pause();
+  await uploads.start("later");
+  assert.deepEqual([first.status, second.status, second.paused], ["complete", "queued", true]);
+  second.resume();
+  await uploads.start("later");
+  assert.equal(second.status, "complete");
+  uploads.close();
+});
+
+test("where the server knows no one, every promise settles (CONN-2)", () =>
+  dialling(16, async (uploads, pass) => {
+    refuse = 4401;
+    const told = [];
+    uploads.on("error", ({ code }) => told.push(code));
+    const [up] = uploads.add([new File(["x"], "a.txt")], "documents");
+    const ends = [up.done, uploads.connect(), uploads.event("save")].map((promise) => assert.rejects(promise, { code: "unauthenticated", retry: "later" }));
+    const started = uploads.start("documents");
+    await pass(1);
+    await Promise.all(ends);
+    await started;
+    assert.deepEqual(told, ["unauthenticated"]);
+    assert.equal(uploads.connection.state, "unauthenticated");
+    await pass(600_000);
+    assert.equal(sockets.length, 1, "no more tries");
+    refuse = 0;
+    up.retry();
+    await pass(1);
+    assert.equal((await up.done).status, "complete");
+  }));
+
+test("a try that a visitor asks for does not wait for the refusals before it (CONN-2)", () =>
+  dialling(22, async (uploads, pass) => {
+    refuse = 4401;
+    uploads.on("error", () => {});
+    const settles = async () => {
+      const refused = assert.rejects(uploads.connect(), { code: "unauthenticated" });
+      let ms = 0;
+      do {
+        await pass(100);
+        ms += 100;
+      } while (uploads.connection.state !== "unauthenticated" && ms < 60_000);
+      await refused;
+      return ms;
+    };
+    const first = await settles();
+    assert.equal(sockets.length, 4, "three more tries, each with a new token");
+    const second = await settles();
+    assert.equal(sockets.length, 8);
+    assert.ok(first < 10_000 && second < 10_000, `${first} and ${second} ms`);
+  }, { token: () => "" }));
+
+test("close ends what is there, and nothing starts after it", async () => {
+  server = new ModelServer();
+  define("indexedDB", database());
+  const uploads = await tab(17);
+  await uploads.connect();
+  const [up] = uploads.add([new File([new Uint8Array(3_000_000)], "a.mp4")], "video");
+  uploads.close();
+  await assert.rejects(up.done, { code: "session_closed" });
+  await assert.rejects(uploads.add([new File(["x"], "b.txt")], "documents")[0].done, { code: "session_closed" });
+  await assert.rejects(uploads.event("save"), { code: "session_closed" });
+});
+
+test("a server that cannot be reached is an error after three tries, once, and tries continue", () =>
+  dialling(18, async (uploads, pass) => {
+    refuse = 1006;
+    const told = [];
+    uploads.on("error", ({ code, retry, upload }) => told.push([code, retry, upload]));
+    await pass(1);
+    await pass(500);
+    assert.deepEqual(told, []);
+    assert.equal(uploads.connection.state, "waiting");
+    assert.ok(uploads.connection.retryAt > 0);
+    for (let i = 0; i < 40; i++) await pass(5000);
+    assert.deepEqual(told, [["unreachable", "later", undefined]]);
+    const before = sockets.length;
+    assert.ok(before > 6, `${before} tries`);
+    refuse = 0;
+    uploads.reconnect();
+    await pass(1);
+    assert.deepEqual([sockets.length, uploads.connected, uploads.connection.state], [before + 1, true, "open"]);
+  }));
+
+test("an event that cannot be sent ends by its signal, or after a while, and is not sent later", () =>
+  dialling(19, async (uploads, pass) => {
+    refuse = 1006;
+    const signal = new AbortController();
+    const aborted = uploads.event("save", {}, { signal: signal.signal });
+    const late = uploads.event("save");
+    await pass(1);
+    signal.abort();
+    await assert.rejects(aborted, { code: "cancelled" });
+    await Promise.all([assert.rejects(late, { code: "unreachable", retry: "later" }), pass(31_000)]);
+    const events = [];
+    uploads.on("event", ({ event }) => events.push(event));
+    refuse = 0;
+    uploads.reconnect();
+    await pass(1);
+    assert.deepEqual([uploads.connected, events], [true, []]);
+    assert.deepEqual(await uploads.event("hello", { a: 1 }), { a: 1 });
+  }));
+
+test("a server on this machine is dialled whatever the browser says of the network", () => {
+  location.href = "http://localhost:8080/";
+  return dialling(20, async (uploads, pass) => {
+    system.onLine = false;
+    await pass(1);
+    assert.equal(uploads.connected, true);
+    fire(window, "offline");
+    assert.equal(uploads.connected, true);
+  }).finally(() => (location.href = "http://uploads.example/"));
+});
+
+test("totals know what is done, what failed and what waits, and failures are retried together", async () => {
+  server = new ModelServer();
+  define("indexedDB", database());
+  const uploads = await tab(21);
+  const files = [new File(["x"], "a.txt"), new File(["x"], "b.exe"), new File(["yy"], "c.txt"), unreadable("d.txt")];
+  const added = uploads.add(files, "documents");
+  assert.deepEqual([uploads.totals.files, uploads.totals.waiting], [4, 4]);
+  await Promise.allSettled(added.map((up) => up.done));
+  const { files: all, done, failed, running, waiting, bytes, receivedBytes, bytesPerSecond } = uploads.totals;
+  assert.deepEqual([all, done, failed, running, waiting, bytes, receivedBytes, bytesPerSecond], [4, 2, 2, 0, 0, 3, 3, 0]);
+  assert.deepEqual(uploads.failed.map((up) => [up.name, up.error.code]), [["b.exe", "type_not_accepted"], ["d.txt", "file_unreadable"]]);
+  files[3].arrayBuffer = async () => new ArrayBuffer(0);
+  uploads.retryAll();
+  assert.equal((await added[3].done).status, "complete");
+  assert.deepEqual(uploads.failed.map((up) => up.name), ["b.exe"], "what can never succeed is not retried");
+  added[1].remove();
+  assert.equal(uploads.totals.failed, 0);
+  uploads.close();
+});
+
+test("a refusal names the limit, in the page's own words where it has some", async () => {
+  server = new ModelServer({ slots: { small: { accept: ".txt,image/*", max_entries: 2, max_file_size: 1_500_000 } } });
+  define("indexedDB", database());
+  delete sessionStorage.uploadClient;
+  const { createUploads } = await import("../index.js?tab=22");
+  const texts = { too_many_entries: "Höchstens {limit} Dateien" };
+  const uploads = createUploads({ url: "/uploads/ws", clientId: "tab 22", texts });
+  const refused = (file) => uploads.add([file], "small")[0].done.catch((error) => error.message);
+  const held = uploads.add([new File(["a"], "1.txt"), new File(["b"], "2.txt"), new File(["c"], "3.txt")], "small");
+  assert.equal(await held[2].done.catch((error) => error.message), "Höchstens 2 Dateien");
+  await Promise.all([held[0].done, held[1].done]);
+  assert.equal(await refused(new File([new Uint8Array(1_600_000)], "big.txt")), "1.6 MB is too large: at most 1.5 MB is allowed");
+  assert.equal(await refused(new File(["x"], "a.pdf", { type: "application/pdf" })), "This type is not accepted: only TXT, images");
+  uploads.close();
+});
+
+test("where completion frees places, more files than there are places wait for one", async () => {
+  server = new ModelServer({ slots: { queue: { accept: "", max_entries: 2, max_file_size: 1e6, consumes_on_complete: true } } });
+  define("indexedDB", database());
+  const uploads = await tab(23);
+  const added = uploads.add(Array.from({ length: 9 }, (_, i) => new File([String(i)], `${i}.txt`)), "queue");
+  let most = 0;
+  uploads.on("progress", () => (most = Math.max(most, added.filter((up) => up.status === "uploading").length)));
+  await Promise.all(added.map((up) => up.done));
+  assert.equal(most, 2);
+  uploads.close();
+});
+
+test("before it is sent a file may be changed, renamed, left out or refused by the page, and counts as what it became", async () => {
+  server = new ModelServer({ slots: { queue: { accept: ".txt", max_entries: 9, max_file_size: 5 } } });
+  define("indexedDB", database());
+  delete sessionStorage.uploadClient;
+  const { createUploads } = await import("../index.js?tab=24");
+  const before = async ({ file, name }) => {
+    if (name === "out.txt") return null;
+    if (name === "bad.txt") throw new Error("Not this one");
+    if (name === "long.txt") return new File(["123456"], "long.txt");
+    if (name === "made.txt") return { file: new Blob(["abc"]), name: "new.txt", meta: { size: file.size } };
+    return undefined;
+  };
+  const uploads = createUploads({ url: "/uploads/ws", clientId: "tab 24", slots: { queue: { before } } });
+  const removed = [];
+  uploads.on("remove", ({ name }) => removed.push(name));
+  const names = ["made.txt", "same.txt", "out.txt", "bad.txt", "long.txt"];
+  const added = uploads.add(names.map((name) => new File(["x"], name)), "queue");
+  const endings = await Promise.all(added.map((up) => up.done.then(({ status }) => status, ({ code, message }) => [code, message])));
+  assert.deepEqual(endings, ["complete", "complete", ["cancelled", "Cancelled"], ["rejected", "Not this one"], ["too_large", "6 B is too large: at most 5 B is allowed"]]);
+  assert.deepEqual([...server.uploads.values()].map(({ name, size }) => [name, size]), [["new.txt", 3], ["same.txt", 1]]);
+  assert.deepEqual([added[0].name, removed], ["new.txt", ["out.txt"]]);
+  assert.deepEqual([uploads.totals.bytes, uploads.totals.done, uploads.totals.failed], [4, 2, 2]);
+  uploads.close();
+});
+
+test("a slot has its own concurrency, uploads their order, and a signal cancels what was added with it", async () => {
+  server = new ModelServer({ slots: { queue: { accept: "", max_entries: 50, max_file_size: 1e6 } } });
+  define("indexedDB", database());
+  delete sessionStorage.uploadClient;
+  const { createUploads } = await import("../index.js?tab=25");
+  const uploads = createUploads({ url: "/uploads/ws", clientId: "tab 25", slots: { queue: { concurrency: 1 } }, order: (a, b) => a.file.size - b.file.size });
+  const ended = [];
+  uploads.on("progress", (up) => up.status === "complete" && ended.push(up.file.size));
+  const added = uploads.add([30, 20, 10].map((size) => new File(["x".repeat(size)], `${size}.txt`)), "queue");
+  const stop = new AbortController();
+  const [late] = uploads.add([new File(["y".repeat(90)], "late.txt")], "queue", { signal: stop.signal });
+  stop.abort();
+  await assert.rejects(late.done, { code: "cancelled" });
+  await Promise.all(added.map((up) => up.done));
+  assert.deepEqual(ended, [10, 20, 30]);
+  uploads.close();
+});
+
+test("a page's policy says when a failure is tried again", async () => {
+  server = new ModelServer();
+  define("indexedDB", database());
+  delete sessionStorage.uploadClient;
+  const { createUploads } = await import("../index.js?tab=26");
+  const asked = [];
+  const retry = ({ code, tries }) => (asked.push([code, tries]), tries < 2 ? 5 : null);
+  const uploads = createUploads({ url: "/uploads/ws", clientId: "tab 26", retry });
+  const file = unreadable("gone.txt");
+  const [upload] = uploads.add([file], "documents");
+  await upload.done.catch(() => {});
+  for (let i = 0; i < 100 && asked.length < 3; i++) await new Promise((done) => setTimeout(done, 10));
+  assert.deepEqual(asked, [["file_unreadable", 0], ["file_unreadable", 1], ["file_unreadable", 2]]);
+  assert.equal(uploads.failed.length, 1);
+  uploads.close();
+});
+
+test("a finished upload that waits is named with events, found again by another page, and removed at the server", async () => {
+  const waiting = { accept: "", max_entries: 9, max_file_size: 1e6, consumes_on_complete: false };
+  server = new ModelServer({ slots: { queue: waiting, other: waiting, one: { ...waiting, max_entries: 1 } } });
+  define("indexedDB", database());
+  const uploads = await tab(27);
+  const [a, b] = uploads.add([new File(["a"], "a.txt"), new File(["b"], "b.txt")], "queue");
+  const [c] = uploads.add([new File(["c"], "c.txt")], "other");
+  await Promise.all([a.done, b.done, c.done]);
+  assert.deepEqual(uploads.finished("queue"), [a.ref, b.ref]);
+  await uploads.event("look", {}, { slots: ["other"] });
+  assert.deepEqual(server.named, [c.ref], "those of its slots");
+
+  const gone = [];
+  uploads.on("remove", ({ name }) => gone.push(name));
+  a.remove();
+  assert.equal(a.removing, true);
+  for (let i = 0; i < 100 && !gone.length; i++) await new Promise((done) => setTimeout(done, 5));
+  assert.deepEqual([gone, server.uploads.has(a.ref)], [["a.txt"], false]);
+
+  await uploads.event("take");
+  assert.deepEqual([server.named.length, b.taken, c.taken, uploads.finished()], [2, true, true, []], "what a handler took is no longer the page's");
+
+  const [first] = uploads.add([new File(["1"], "first.txt")], "one");
+  await first.done;
+  const other = await tab(28);
+  const [found] = await other.earlier("one");
+  assert.deepEqual([found.name, found.ref, found.status, other.finished("one")], ["first.txt", first.ref, "complete", [first.ref]]);
+  assert.deepEqual(await other.earlier("one"), [], "once");
+  const [second] = await other.addFrom([new File(["2"], "second.txt")], "one", { replace: true });
+  await second.done;
+  assert.deepEqual([...server.uploads.values()].map(({ name }) => name), ["second.txt"]);
+  uploads.close();
+  other.close();
+});
+
+test("an event whose answer was lost is sent again, and says what the first took; what another page removed is no longer there", async () => {
+  const waiting = { accept: "", max_entries: 9, max_file_size: 1e6, consumes_on_complete: false };
+  server = new ModelServer({ slots: { queue: waiting } });
+  define("indexedDB", database());
+  const uploads = await tab(29);
+  const named = (answer) => Object.fromEntries(["offered", "taken", "before", "unknown"].map((key) => [key, answer[key].map(({ name }) => name)]));
+  const [a, b] = uploads.add([new File(["a"], "a.txt"), new File(["b"], "b.txt")], "queue");
+  await Promise.all([a.done, b.done]);
+  server.uploads.delete(b.ref); // by another page
+  server.losesAnswers = true;
+  const lost = uploads.event("take", {}, { slots: ["queue"] });
+  for (let i = 0; i < 100 && !server.gone.size; i++) await new Promise((done) => setTimeout(done, 5));
+  sockets.at(-1).onclose({ code: 1006 });
+  await assert.rejects(lost, { code: "session_closed", retry: "later" });
+  server.losesAnswers = false;
+  const removed = [];
+  uploads.on("remove", ({ name }) => removed.push(name));
+  assert.deepEqual(named(await uploads.answer("take", {}, { slots: ["queue"] })), { offered: [], taken: ["a.txt"], before: [], unknown: ["b.txt"] });
+  assert.deepEqual([a.taken, removed, uploads.finished()], [true, ["b.txt"], []]);
+  assert.deepEqual(named(await uploads.answer("take", {}, { slots: ["queue"] })), { offered: [], taken: [], before: ["a.txt"], unknown: [] }, "a double click");
+  assert.deepEqual(named(await uploads.answer("look")), { offered: [], taken: [], before: [], unknown: [] }, "an event that is not about these slots");
+  const [c] = uploads.add([new File(["c"], "c.txt")], "queue");
+  await c.done;
+  assert.deepEqual(named(await uploads.answer("take", {}, { slots: ["queue"] })), { offered: ["c.txt"], taken: [], before: [], unknown: [] });
+  uploads.close();
+});
+
+test("an event waits for what an earlier page left, if that is being looked for", async () => {
+  server = new ModelServer({ slots: { queue: { accept: "", max_entries: 9, max_file_size: 1e6, consumes_on_complete: false } } });
+  define("indexedDB", database());
+  const [before, after] = [await tab(30), await tab(31)];
+  await before.add([new File(["d"], "d.txt")], "queue")[0].done;
+  void after.earlier("queue");
+  const { offered } = await after.answer("take", {}, { slots: ["queue"] });
+  assert.deepEqual(offered.map(({ name }) => name), ["d.txt"]);
+  before.close();
+  after.close();
+});
+
+test("a refusal in the application's own words is shown as it is (MSG-4)", async () => {
+  server = new ModelServer();
+  define("indexedDB", database());
+  const { connect } = server;
+  const words = { code: "forbidden", reason: "upgrade", error: "Your plan has no uploads", retry: "never" };
+  server.connect = (send) => connect.call(server, (m) => send(m.type === "upload_registered" ? { type: "upload_progress", ref: m.ref, status: "error", progress: 0, ...words } : m));
+  const uploads = await tab(71);
+  const troubles = [];
+  uploads.on("error", ({ code, reason, error }) => troubles.push({ code, reason, error }));
+  const [up] = uploads.add([new File(["x"], "a.txt")], "documents");
+  const { error: message, code, reason } = words;
+  await assert.rejects(up.done, { code, reason, message });
+  assert.deepEqual(troubles, [{ code, reason, error: message }]);
+  uploads.close();
+});
+
+test("what the application tells its pages arrives, and so does a handler's own code", async () => {
+  server = new ModelServer();
+  define("indexedDB", database());
+  let say;
+  const { connect } = server;
+  server.connect = (send) => {
+    say = send;
+    const conn = connect.call(server, send);
+    return { ...conn, text: (raw) => {
+      const { type, id, event } = JSON.parse(raw);
+      if (type === "event") send({ type: "event_result", id, event, ok: false, code: "event_failed", reason: "album_full", error: "The album is full" });
+    } };
+  };
+  const uploads = await tab(72);
+  const pushes = [];
+  uploads.on("push", ({ event, value }) => pushes.push({ event, value }));
+  await assert.rejects(uploads.event("save"), { code: "event_failed", reason: "album_full", message: "The album is full" });
+  say({ type: "event_push", event: "scanned", value: { clean: true } });
+  await until("it", () => pushes.length);
+  assert.deepEqual(pushes, [{ event: "scanned", value: { clean: true } }]);
+  uploads.close();
+});

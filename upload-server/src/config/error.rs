@@ -6,7 +6,7 @@ use figment::error::Kind;
 use thiserror::Error;
 
 use super::secret::is_secret;
-use crate::uploads::BuildError;
+use crate::app::build_error::BuildError;
 
 /// A configuration cannot be used.
 #[derive(Debug, Error)]
@@ -61,6 +61,20 @@ impl fmt::Display for Problems {
     }
 }
 
+/// Returns the known name that an unknown one is probably meant as.
+fn nearest(name: &str, known: &'static [&'static str]) -> Option<&'static str> {
+    /// Below it, two names have little in common.
+    const LIKENESS_MIN: f64 = 0.85;
+
+    let likeness = |known: &&'static str| (strsim::jaro_winkler(name, known), *known);
+    let best = known
+        .iter()
+        .map(likeness)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    best.filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
+        .map(|(_, known)| known)
+}
+
 fn line(error: &figment::Error) -> String {
     let mut key = error.path.clone();
     let what = match &error.kind {
@@ -69,7 +83,10 @@ fn line(error: &figment::Error) -> String {
             if key.last() != Some(name) {
                 key.push(name.clone());
             }
-            format!("unknown key; known here: {}", known.join(", "))
+            match nearest(name, known) {
+                Some(meant) => format!("unknown key; did you mean {meant}?"),
+                None => format!("unknown key; known here: {}", known.join(", ")),
+            }
         }
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if is_secret(&key) => {
             format!("must be {expected}")

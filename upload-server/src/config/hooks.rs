@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{ConfigError, Secret};
-use crate::hooks::{HOOKS_MAX, Hook};
+use crate::outbox::hooks::{HOOKS_MAX, Hook};
 
 /// `[webhook]`: takes S3's events at `/webhooks/s3`.
 #[derive(Clone, Debug, Deserialize)]
@@ -16,7 +16,7 @@ pub struct WebhookConfig {
 
 impl WebhookConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        check_secret("webhook.secret", &self.secret)
+        self.secret.check("webhook.secret")
     }
 }
 
@@ -25,6 +25,8 @@ impl WebhookConfig {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct HookConfig {
+    /// What the log and the metrics call it, and the calls that wait for it; by default something made of its address.
+    pub name: Option<String>,
     /// Where to; kept out of debug output, since it may hold a password.
     pub url: Secret,
     /// What is sent is signed with this.
@@ -32,24 +34,31 @@ pub struct HookConfig {
 }
 
 impl HookConfig {
-    /// Returns where to, without what of it may be secret: who calls, and the query.
+    /// Returns where to, without what of it may be secret: who calls, the path, where chat services keep
+    /// their key, and the query.
     pub fn address(&self) -> String {
-        let Ok(url) = self.url.0.parse::<http::Uri>() else {
-            return String::new();
-        };
-        let host = url.authority().map_or("", |authority| authority.as_str());
-        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-        let scheme = url.scheme_str().unwrap_or_default();
-        format!("{scheme}://{host}{}", url.path())
+        address_of(&self.url)
     }
 
     /// Makes the hook with this number in the list.
     pub(super) fn hook(&self, number: usize) -> Result<Hook, ConfigError> {
-        check_secret(&format!("hooks.{number}.secret"), &self.secret)?;
-        Hook::new(&self.url.0, self.secret.0.as_bytes()).map_err(|error| {
+        self.secret.check(&format!("hooks.{number}.secret"))?;
+        let name = self.name.as_deref();
+        Hook::new(name, self.url.expose(), self.secret.expose().as_bytes()).map_err(|error| {
             ConfigError::invalid(&format!("hooks.{number}.url"), error.to_string())
         })
     }
+}
+
+/// Returns an address without what of it may be secret.
+pub(super) fn address_of(url: &Secret) -> String {
+    let Ok(url) = url.expose().parse::<http::Uri>() else {
+        return String::new();
+    };
+    let host = url.authority().map_or("", |authority| authority.as_str());
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    let scheme = url.scheme_str().unwrap_or_default();
+    format!("{scheme}://{host}")
 }
 
 /// Checks all hooks.
@@ -63,19 +72,16 @@ pub(super) fn check(hooks: &[HookConfig]) -> Result<(), ConfigError> {
         let is_twice = hooks
             .iter()
             .take(number)
-            .any(|other| other.url.0 == hook.url.0);
+            .any(|other| other.url.expose() == hook.url.expose());
         if is_twice {
             let key = format!("hooks.{number}.url");
             return Err(ConfigError::invalid(&key, "is there twice"));
         }
-    }
-    Ok(())
-}
-
-/// An empty secret would let anybody sign.
-fn check_secret(key: &str, secret: &Secret) -> Result<(), ConfigError> {
-    if secret.0.is_empty() {
-        return Err(ConfigError::invalid(key, "is empty"));
+        let mut before = hooks.iter().take(number);
+        if hook.name.is_some() && before.any(|other| other.name == hook.name) {
+            let key = format!("hooks.{number}.name");
+            return Err(ConfigError::invalid(&key, "is there twice"));
+        }
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! `[slots.NAME.s3]` and `[slots.NAME.object_store]`: the buckets a slot's files go to.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use upload_writers::WriterFactory;
 
-use super::ConfigError;
+use super::{ConfigError, Time};
 
 /// The providers that `provider` can name; the writers' own data says what each can do.
 const PROVIDERS: [&str; 6] = ["aws", "r2", "gcs", "minio", "garage", "generic"];
@@ -30,8 +30,10 @@ pub struct S3Config {
     /// What the provider can do: `aws`, `r2`, `gcs`, `minio`, `garage` or `generic`; by default
     /// guessed by the endpoint.
     pub provider: Option<String>,
-    /// Seconds a signed URL of a direct slot is good for.
-    pub expires_seconds: u32,
+    /// How long a signed URL of a direct slot is good for.
+    pub expires_seconds: Time,
+    /// Whether a direct slot's URL asks the store to refuse a second `PUT`.
+    pub put_once: bool,
 }
 
 impl Default for S3Config {
@@ -44,7 +46,8 @@ impl Default for S3Config {
             force_path_style: false,
             max_parts_in_flight: 4,
             provider: None,
-            expires_seconds: 3600,
+            expires_seconds: Time(Duration::from_secs(3600)),
+            put_once: false,
         }
     }
 }
@@ -65,7 +68,7 @@ impl S3Config {
         if self.bucket.is_empty() {
             return Err(invalid("bucket", "is missing"));
         }
-        if !is_prefix(&self.prefix) {
+        if !crate::text::is_key_prefix(&self.prefix) {
             return Err(invalid("prefix", "cannot begin a key"));
         }
         if let Some(endpoint) = &self.endpoint {
@@ -100,8 +103,6 @@ impl S3Config {
         &self,
         section: &str,
     ) -> Result<Arc<dyn WriterFactory>, ConfigError> {
-        use aws_config::{BehaviorVersion, Region};
-        use aws_smithy_http_client::{Builder, tls};
         use upload_writers::{S3Provider, S3WriterConfig, S3WriterFactory};
 
         let provider = match &self.provider {
@@ -110,12 +111,7 @@ impl S3Config {
                 ConfigError::invalid(&format!("{section}.provider"), "is unknown")
             })?,
         };
-        let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
-        let shared = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(Builder::new().tls_provider(ring).build_https())
-            .region(Region::new(self.region(section)?))
-            .load()
-            .await;
+        let shared = sdk_config(self.region(section)?).await;
         let mut client =
             aws_sdk_s3::config::Builder::from(&shared).force_path_style(self.force_path_style);
         client.set_endpoint_url(self.endpoint.clone());
@@ -151,12 +147,10 @@ impl S3Config {
     /// Makes what signs URLs of this bucket; credentials are looked for with each signature.
     #[cfg(feature = "presign")]
     pub(super) fn presigner(&self, section: &str) -> Result<crate::Presigner, ConfigError> {
-        use std::time::Duration;
-
-        use crate::presign::{AwsCredentials, EXPIRES_MAX, PresignConfig, Presigner};
+        use crate::presign::{EXPIRES_MAX, PresignConfig, Presigner};
 
         self.check(section)?;
-        let expires_in = Duration::from_secs(self.expires_seconds.into());
+        let expires_in = self.expires_seconds.0;
         if expires_in.is_zero() || expires_in > EXPIRES_MAX {
             let key = format!("{section}.expires_seconds");
             let why = format!("must be 1 to {}", EXPIRES_MAX.as_secs());
@@ -167,10 +161,46 @@ impl S3Config {
             prefix: self.prefix.clone(),
             force_path_style: self.force_path_style,
             expires_in,
+            put_once: self.put_once,
             ..PresignConfig::new(&*self.bucket, self.region(section)?)
         };
-        Presigner::new(config, AwsCredentials::find)
+        #[cfg(feature = "s3")]
+        let credentials = find_by_sdk(self.region(section)?);
+        #[cfg(not(feature = "s3"))]
+        let credentials = || std::future::ready(crate::AwsCredentials::from_env());
+        Presigner::new(config, credentials)
             .map_err(|error| ConfigError::invalid(section, error.to_string()))
+    }
+}
+
+/// Reads what the SDK finds in the environment and in profiles.
+#[cfg(feature = "s3")]
+async fn sdk_config(region: String) -> aws_config::SdkConfig {
+    use aws_config::{BehaviorVersion, Region};
+    use aws_smithy_http_client::{Builder, tls};
+
+    let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(Builder::new().tls_provider(ring).build_https())
+        .region(Region::new(region))
+        .load()
+        .await
+}
+
+/// Has the SDK find credentials, from the first signature on.
+#[cfg(all(feature = "s3", feature = "presign"))]
+fn find_by_sdk(
+    region: String,
+) -> impl Fn() -> futures_util::future::BoxFuture<'static, Option<crate::AwsCredentials>> {
+    let chain = Arc::new(tokio::sync::OnceCell::new());
+    move || {
+        let (chain, region) = (Arc::clone(&chain), region.clone());
+        Box::pin(async move {
+            let chain = chain
+                .get_or_init(async || crate::presign::Chain::of(&sdk_config(region).await))
+                .await;
+            chain.find().await
+        })
     }
 }
 
@@ -193,7 +223,7 @@ impl ObjectStoreConfig {
         let config = ObjectStoreWriterConfig::default();
         let factory = ObjectStoreWriterFactory::from_url(&self.url, options, config);
         let factory = factory.map_err(|error| {
-            ConfigError::invalid(&format!("{section}.url"), crate::driver::chain(&error))
+            ConfigError::invalid(&format!("{section}.url"), crate::text::chain(&error))
         })?;
         Ok(Arc::new(factory))
     }
@@ -218,25 +248,11 @@ fn unreachable_writer(feature: &str) -> Result<Arc<dyn WriterFactory>, ConfigErr
     Err(ConfigError::invalid("slots", why))
 }
 
-/// Returns whether keys can begin like this.
-pub(crate) fn is_prefix(prefix: &str) -> bool {
-    /// Leaves room for everything behind it.
-    const BYTES_MAX: usize = 512;
-
-    let is_plain = |c: char| !c.is_control() && c != '\\';
-    let leads_elsewhere = |part: &str| part == "." || part == "..";
-    prefix.len() <= BYTES_MAX
-        && !prefix.starts_with('/')
-        && !prefix.contains("//")
-        && prefix.chars().all(is_plain)
-        && !prefix.split('/').any(leads_elsewhere)
-}
-
 #[cfg(all(test, feature = "s3"))]
 mod tests {
     use upload_writers::S3Provider;
 
-    use super::PROVIDERS;
+    use crate::config::s3::PROVIDERS;
 
     #[test]
     fn every_provider_of_the_writers_can_be_named() {

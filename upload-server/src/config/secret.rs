@@ -1,31 +1,57 @@
 //! Text that is told to nobody: not by debug output, and not by what is wrong with a configuration.
 
-use std::fmt;
+use std::{fmt, path::Path};
 
 use figment::{Figment, providers::Env, providers::Serialized, value::Value};
+use secrecy::{ExposeSecret, SecretString};
 use serde::{
     Deserialize, Deserializer,
     de::{self, Visitor},
 };
 
+use super::ConfigError;
+use crate::http::identity::SECRET_BYTES_MIN;
+
 /// Keys that are text whatever it looks like, as variables can name them.
-const KEYS: [&str; 3] = ["secret", "webhook.secret", "state.redis_url"];
+const KEYS: [&str; 6] = [
+    "deciding_hook.secret",
+    "secret",
+    "auth.jwt.secret",
+    "webhook.secret",
+    "state.redis_url",
+    "state.postgres_url",
+];
 
 /// Text that stays out of debug output.
 ///
 /// A number is taken for its digits: nothing about a secret says that it has letters.
-#[derive(Clone)]
-pub struct Secret(pub String);
+#[derive(Clone, Debug)]
+pub struct Secret(SecretString);
 
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
+impl Secret {
+    /// Returns the text.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// Checks that a secret that signs something is long enough.
+    ///
+    /// # Errors
+    ///
+    /// It has fewer than 32 bytes; the error names the key.
+    pub(super) fn check(&self, key: &str) -> Result<(), ConfigError> {
+        if self.expose().len() < SECRET_BYTES_MIN {
+            let why = format!("needs at least {SECRET_BYTES_MIN} bytes");
+            return Err(ConfigError::invalid(key, why));
+        }
+        Ok(())
     }
 }
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Text).map(Self)
+        let text = deserializer.deserialize_any(Text)?;
+        Ok(Self(text.into()))
     }
 }
 
@@ -85,10 +111,50 @@ fn text_of(variable: &str) -> Option<&str> {
 /// Returns whether what stands at this key, or below it, may be secret.
 pub(super) fn is_secret(key: &[String]) -> bool {
     match key.first().map(String::as_str) {
-        Some("secret" | "webhook" | "hooks") => true,
-        Some("state") => key.get(1).is_some_and(|key| key == "redis_url"),
+        Some("secret" | "previous_secrets" | "webhook" | "hooks" | "deciding_hook") => true,
+        Some("auth") => key.last().is_some_and(|key| key == "secret"),
+        Some("state") => key
+            .get(1)
+            .is_some_and(|key| key == "redis_url" || key == "postgres_url"),
         _ => false,
     }
+}
+
+/// Keys of the file whose values are secrets, or hold some.
+const SECRETS: &[&str] = &[
+    "secret",
+    "previous_secrets",
+    "webhook",
+    "hooks",
+    "state.redis_url",
+    "state.postgres_url",
+    "auth.jwt.secret",
+    "deciding_hook",
+];
+
+/// The bit of a file's mode that lets every user read it.
+#[cfg(unix)]
+const OTHERS_READ: u32 = 0o004;
+
+/// Returns a warning if the file holds secrets and every user of the machine can read it.
+#[cfg(unix)]
+pub(super) fn exposed(file: &Path, figment: &Figment) -> Option<String> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = file.metadata().ok()?.permissions().mode();
+    let key = SECRETS.iter().find(|key| figment.contains(key))?;
+    (mode & OTHERS_READ != 0).then(|| {
+        format!(
+            "{key}: every user can read {}; chmod 640, with the server's group, keeps it secret",
+            file.display()
+        )
+    })
+}
+
+/// Modes of files are those of Unix.
+#[cfg(not(unix))]
+pub(super) fn exposed(_: &Path, _: &Figment) -> Option<String> {
+    None
 }
 
 #[cfg(test)]

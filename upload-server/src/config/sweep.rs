@@ -5,20 +5,20 @@ use upload_writers::{FileWriterConfig, FileWriterFactory};
 
 use super::{Config, ConfigError, SlotConfig, StoreKind, WriterKind, open};
 use crate::{
-    reaper::{self, Sweepers, Swept},
-    uploads::BuildError,
+    app::build_error::BuildError,
+    server::reaper::{self, SweepReport, Sweepers},
 };
 
 impl Config {
     /// Removes what nobody holds any more, or only tells with `dry_run` (PROTOCOL RESUME-8).
     ///
     /// It may run beside a server: files under way are locked. The embedded store of a running
-    /// server is left alone and counted as a failure; that server sweeps it.
+    /// server is left alone: that server sweeps it.
     ///
     /// # Errors
     ///
     /// The directories do not serve.
-    pub async fn sweep(&self, dry_run: bool) -> Result<Swept, ConfigError> {
+    pub async fn sweep(&self, dry_run: bool) -> Result<SweepReport, ConfigError> {
         let mut sweepers = Sweepers::default();
         for (name, slot) in &self.slots {
             if let Some(writers) = slot.remote_writer(name).await? {
@@ -41,10 +41,11 @@ impl Config {
             .slots
             .values()
             .map(|slot| slot.store.unwrap_or(self.state.store));
-        // Memory has nothing without its server, and Redis forgets by itself.
+        // Memory has nothing without its server, Redis forgets by itself, and Postgres is swept by every server.
         if !dry_run && kinds.into_iter().any(|kind| kind == StoreKind::Embedded) {
             match self.sweep_embedded().await {
                 Ok(records) => swept.records = swept.records.saturating_add(records),
+                Err(ConfigError::Store(error)) if error.is_in_use() => swept.is_served = true,
                 Err(error) => {
                     swept.failures = swept.failures.saturating_add(1);
                     tracing::warn!(%error, "the embedded store was not swept");
@@ -55,7 +56,7 @@ impl Config {
     }
 
     async fn sweep_embedded(&self) -> Result<u64, ConfigError> {
-        let store = open::embedded(&self.state_dir(), self.durability).await?;
+        let store = open::embedded(self).await?;
         let records = store.sweep().await?;
         store.close().await?;
         Ok(records)

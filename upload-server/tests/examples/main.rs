@@ -9,20 +9,13 @@ mod axum_app;
 #[path = "../../examples/to_bucket.rs"]
 #[expect(dead_code, reason = "the example's main is not called")]
 mod to_bucket;
-#[path = "../../examples/user_folders.rs"]
-#[expect(dead_code, reason = "the example's main is not called")]
-mod user_folders;
+#[cfg(feature = "testing")]
+mod users;
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{fs, path::Path};
 
-use http::{StatusCode, header};
 use serde_json::json;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
-};
-use upload_proto::close;
+use tokio::time::timeout;
 use upload_server::Uploads;
 
 use client::{Client, PATIENCE, serve};
@@ -59,36 +52,6 @@ async fn an_avatar_is_uploaded_and_saved_by_the_page() {
     ends(&uploads).await;
 }
 
-#[tokio::test]
-async fn files_of_a_user_end_in_their_own_folder() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let (app, uploads) = user_folders::app(dir.path()).expect("the app");
-    let address = serve(app).await;
-
-    // CONN-2: nobody uploads without signing in.
-    let stranger = Client::connect(address, None).await.map(drop);
-    assert_eq!(stranger, Err(close::UNAUTHENTICATED));
-    let refused = sign_in(address, "alice", "guess").await;
-    assert_eq!(refused, Err(StatusCode::FORBIDDEN));
-
-    for user in ["alice", "bob"] {
-        let cookie = sign_in(address, user, "secret").await.expect("signed in");
-        let mut client = Client::connect(address, Some(&cookie))
-            .await
-            .expect("connected");
-        let notes = format!("notes of {user}");
-        let result = client
-            .upload("documents", "notes.txt", "text/plain", notes.as_bytes())
-            .await;
-        let path = result["path"].as_str().expect("a path");
-        let folder = dir.path().join("files").join(user);
-        let stored = fs::read_to_string(folder.join(path)).expect("stored");
-        assert_eq!(stored, notes);
-        assert_eq!(count_files(&folder), 1, "only their own");
-    }
-    ends(&uploads).await;
-}
-
 #[cfg(feature = "s3")]
 #[tokio::test]
 async fn a_video_goes_to_the_bucket_in_parts() {
@@ -115,33 +78,6 @@ async fn a_video_goes_to_the_bucket_in_parts() {
 
     drop(client);
     ends(&uploads).await;
-}
-
-/// Sends the sign-in form and returns the cookie it is answered with.
-async fn sign_in(address: SocketAddr, name: &str, password: &str) -> Result<String, StatusCode> {
-    let body = format!("name={name}&password={password}");
-    let request = format!(
-        "POST /sign-in HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
-         content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let mut stream = TcpStream::connect(address).await.expect("connected");
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("read");
-
-    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
-    let status = status.expect("a status");
-    if status != StatusCode::SEE_OTHER {
-        return Err(status);
-    }
-    let name = format!("{}: ", header::SET_COOKIE);
-    let line = answer.lines().find_map(|line| line.strip_prefix(&name));
-    let (cookie, _) = line
-        .expect("a cookie")
-        .split_once(';')
-        .expect("its attributes");
-    Ok(cookie.to_owned())
 }
 
 /// Counts the files below a folder.

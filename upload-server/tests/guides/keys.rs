@@ -11,6 +11,8 @@ struct Field {
     name: String,
     of: String,
     meaning: String,
+    /// The function that makes its default, which `serde` calls.
+    made_by: Option<String>,
 }
 
 /// The structs and enums of the configuration, as their sources have them.
@@ -19,6 +21,8 @@ pub(crate) struct Sources {
     structs: BTreeMap<String, Vec<Field>>,
     /// What `impl Default` writes for the fields of a struct, for those no instance is at hand of.
     defaults: BTreeMap<String, Vec<String>>,
+    /// What functions without arguments return, those that make the default of one field among them.
+    makers: BTreeMap<String, String>,
     enums: BTreeMap<String, Vec<String>>,
 }
 
@@ -30,7 +34,7 @@ impl Sources {
         files.extend(rooms.map(|entry| entry.expect("an entry").path()));
         let mut sources = Self::default();
         for file in files {
-            if !file.ends_with("tests.rs") {
+            if file.is_file() && !file.ends_with("tests.rs") {
                 sources.take(&fs::read_to_string(file).expect("a source"));
             }
         }
@@ -49,24 +53,49 @@ impl Sources {
             } else if let Some(name) = line.strip_prefix("impl Default for ").and_then(name) {
                 let lines = body().into_iter().map(|line| line.trim().to_owned());
                 self.defaults.insert(name, lines.collect());
+            } else if let Some((name, _)) = maker(line) {
+                let value = body().first().map(|value| value.trim().to_owned());
+                self.makers
+                    .insert(name.to_owned(), value.unwrap_or_default());
             }
         }
     }
 
-    /// Reads the default of a field from the source of its struct.
-    fn written_default(&self, of: &str, field: &str) -> Option<String> {
-        let begin = format!("{field}: ");
-        let line = self
-            .defaults
-            .get(of)?
-            .iter()
-            .find(|line| line.starts_with(&begin))?;
-        let value = line.strip_prefix(&begin)?.trim_end_matches(',');
-        Some(match value {
-            "None" => "none".to_owned(),
-            value => format!("`{}`", value.trim_end_matches(".to_owned()")),
-        })
-        .filter(|value| !value.contains("::"))
+    /// Reads the default of a field from the source of its struct, or of the function that makes it.
+    fn written_default(&self, of: &str, field: &Field) -> Option<String> {
+        let begin = format!("{}: ", field.name);
+        let mut lines = self.defaults.get(of).into_iter().flatten();
+        let value = lines
+            .find_map(|line| line.strip_prefix(&begin))
+            .map(|value| value.trim_end_matches(','));
+        let maker = field.made_by.as_ref();
+        let value = value.or_else(|| Some(self.makers.get(maker?)?.as_str()));
+        match value {
+            Some(value) => self.written(&field.of, value),
+            // What may be missing is none, unless the struct says otherwise.
+            None => field.of.starts_with("Option<").then(|| "none".to_owned()),
+        }
+    }
+
+    /// Writes the source of a value of this type as a configuration would.
+    fn written(&self, of: &str, value: &str) -> Option<String> {
+        if let Some((name, variant)) = value.split_once("::")
+            && self.enums.contains_key(name)
+        {
+            return Some(format!("`\"{}\"`", snake(variant)));
+        }
+        let value = match value {
+            "None" => return Some("none".to_owned()),
+            // An address that is empty by default is refused, so it is needed.
+            "String::new()" if of == "String" => return None,
+            "Vec::new()" => "[]".to_owned(),
+            value if value.starts_with("Time(") => {
+                let seconds: String = value.chars().filter(char::is_ascii_digit).collect();
+                format!("\"{seconds}s\"")
+            }
+            value => value.trim_start_matches("vec!").replace(".to_owned()", ""),
+        };
+        Some(format!("`{value}`")).filter(|value| !value.contains("::"))
     }
 
     /// Says what a value of this type is written as.
@@ -88,6 +117,7 @@ impl Sources {
             "String" | "Secret" => "text",
             "bool" => "`true`, `false`",
             "u16" | "u32" | "u64" | "usize" => "number",
+            "Time" => "seconds, or text with a unit",
             "Size" => "bytes, or text with a unit",
             other => panic!("tests/guides/keys.rs knows no word for values of type {other}"),
         }
@@ -133,7 +163,7 @@ fn section(text: &mut String, sources: &Sources, path: &str, of: &str, defaults:
         let kind = sources.kind(&field.of);
         let default = default
             .map(shown)
-            .or_else(|| sources.written_default(of, &field.name))
+            .or_else(|| sources.written_default(of, field))
             .unwrap_or_else(|| "needed".to_owned());
         let _ = writeln!(
             text,
@@ -180,6 +210,7 @@ fn shown(default: &Value) -> String {
         Value::Many(name, items) => match (name.as_str(), items.as_slice()) {
             ("Some", [inner]) => shown(inner),
             ("Size", [Value::Word(bytes)]) => size(bytes),
+            ("Time", [Value::Word(time)]) => format!("`\"{time}\"`"),
             ("", []) => "`[]`".to_owned(),
             (_, items) => items.iter().map(shown).collect::<Vec<_>>().join(", "),
         },
@@ -197,6 +228,11 @@ fn size(bytes: &str) -> String {
     }
 }
 
+/// Splits the first line of a function without arguments into its name and what it returns.
+fn maker(line: &str) -> Option<(&str, &str)> {
+    line.strip_prefix("fn ")?.split_once("() -> ")
+}
+
 fn text_until_brace<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     lines.take_while(|line| *line != "}").collect()
 }
@@ -204,15 +240,19 @@ fn text_until_brace<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Vec<&'a st
 fn fields(body: &[&str]) -> Vec<Field> {
     let mut fields = Vec::new();
     let mut meaning = String::new();
+    let mut made_by = None;
     for line in body.iter().map(|line| line.trim()) {
         if let Some(doc) = line.strip_prefix("///") {
             meaning.push_str(doc);
+        } else if let Some(function) = line.strip_prefix("#[serde(default = \"") {
+            made_by = function.strip_suffix("\")]").map(str::to_owned);
         } else if let Some((name, of)) = line.strip_prefix("pub ").and_then(|l| l.split_once(": "))
         {
             fields.push(Field {
                 name: name.to_owned(),
                 of: of.trim_end_matches(',').to_owned(),
                 meaning: std::mem::take(&mut meaning).trim().replace('|', "\\|"),
+                made_by: made_by.take(),
             });
         }
     }

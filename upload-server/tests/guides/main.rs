@@ -47,7 +47,8 @@ fn every_configuration_in_the_documents_loads() {
     assert!(loaded > 3, "only {loaded} configurations were found");
 }
 
-/// A block marked `toml,manifest` asks for the versions the workspace has, and for features that exist.
+/// A block marked `toml,manifest` asks for the versions the workspace has, for crates at the path of a clone, and for
+/// features that exist.
 #[test]
 fn every_manifest_in_the_documents_fits() {
     let workspace = fs::read_to_string(root().join("Cargo.toml")).expect("the manifest");
@@ -57,16 +58,20 @@ fn every_manifest_in_the_documents_fits() {
         for block in blocks::of(&text, "toml,manifest") {
             for line in block.text.lines().filter(|line| line.contains(" = ")) {
                 let (name, wanted) = line.split_once(" = ").expect("a dependency");
-                // The first is the version, what follows are features.
+                // The first is the version or the path, what follows are features.
                 let mut quoted = wanted.split('"').skip(1).step_by(2);
-                let version = quoted.next().expect("a version");
+                let first = quoted.next().expect("a version");
                 let own = workspace
                     .lines()
                     .find_map(|own| own.strip_prefix(&format!("{name} = ")))
                     .unwrap_or_else(|| panic!("{}: {name} is unknown", path.display()));
                 let own = own.split_once("version = ").map_or(own, |(_, own)| own);
                 let own = own.trim_start_matches('"');
-                assert!(own.starts_with(version), "{}: {line}", path.display());
+                let fits = match first.strip_prefix("../upload/") {
+                    Some(folder) => folder == name,
+                    None => own.starts_with(first),
+                };
+                assert!(fits, "{}: {line}", path.display());
                 if let Ok(manifest) = fs::read_to_string(root().join(name).join("Cargo.toml")) {
                     for feature in quoted {
                         let there = manifest.contains(&format!("\n{feature} = ["));
@@ -78,6 +83,19 @@ fn every_manifest_in_the_documents_fits() {
         }
     }
     assert!(compared > 5, "only {compared} dependencies were found");
+}
+
+/// The program of a guide is an example, which other stages run.
+#[test]
+fn programs_of_guides_are_examples() {
+    let guide = fs::read_to_string(root().join("docs/getting-started.md")).expect("a guide");
+    let example = root().join("upload-server/examples/getting_started.rs");
+    let example = fs::read_to_string(example).expect("an example");
+    let program = blocks::of(&guide, "rust,no_run");
+    let test = blocks::of(&guide, "rust");
+    assert_eq!((program.len(), test.len()), (1, 1));
+    let (_, code) = example.split_once("\n\n").expect("a head");
+    assert_eq!(code, format!("{}\n{}", program[0].text, test[0].text));
 }
 
 /// Whatever a `sh` block has readers run of the server, the server understands, up to the help that is

@@ -5,8 +5,7 @@ use std::{fmt::Write, fs, path::Path};
 /// Files that hold the names.
 const SOURCES: &[&str] = &[
     "metrics.rs",
-    "session/meters.rs",
-    "../../upload-writers/src/flight.rs",
+    "../../upload-writers/src/multipart/part_uploads.rs",
 ];
 
 /// Writes the table.

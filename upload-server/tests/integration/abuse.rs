@@ -23,7 +23,7 @@ use self::{
     canary::Canary,
     case::{Input, LIVE, Right, Table},
 };
-use crate::{
+use crate::support::{
     client::{Client, Ended},
     pattern,
     server::{EMBEDDED, Server, slots},

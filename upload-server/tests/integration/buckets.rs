@@ -7,16 +7,20 @@
     reason = "nothing of a test target is reachable from anywhere, and not every one needs all"
 )]
 
-mod bucket;
-mod client;
 #[path = "../../../upload-writers/tests/s3/ledger.rs"]
 mod ledger;
-mod pattern;
 mod secure;
-mod server;
 #[path = "../../../upload-writers/tests/s3/stage.rs"]
 mod stage;
-mod uploader;
+
+/// What the scenarios stand on.
+mod support {
+    pub mod bucket;
+    pub mod client;
+    pub mod pattern;
+    pub mod server;
+    pub mod uploader;
+}
 
 use std::sync::Arc;
 
@@ -27,11 +31,11 @@ use hyper_util::rt::TokioIo;
 use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
 use tokio::net::TcpListener;
 
-use bucket::{
-    Engine,
+use stage::Stage;
+use support::bucket::{
+    self, Engine,
     scenarios::{self, MIB},
 };
-use stage::Stage;
 
 /// Starts a stand-in with an empty bucket.
 async fn stand_in() -> Engine {
@@ -52,6 +56,12 @@ async fn sizes_around_a_part() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_sends_no_part_again() {
     scenarios::killed(&stand_in().await, 48 * MIB).await;
+}
+
+/// Uploads by HTTP requests.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_come_by_http_requests() {
+    scenarios::over_http(&stand_in().await, 17 * MIB + 5).await;
 }
 
 /// CREDIT-4: a bucket that takes 1 MiB/s.
@@ -82,6 +92,28 @@ async fn the_reaper_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn signed_urls_are_good_for_one_file() {
     scenarios::presigned(&checking().await).await;
+}
+
+/// What a container's role lends is asked for at an address that the container knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signed_urls_need_no_key_where_there_is_a_role() {
+    let role = serde_json::json!({
+        "AccessKeyId": bucket::KEY_ID, "SecretAccessKey": bucket::SECRET,
+        "Token": "a/session+", "Expiration": "2099-01-01T00:00:00Z",
+    });
+    let answer = axum::routing::get(async move || axum::Json(role));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let app = axum::Router::new().route("/role", answer);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let key = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    let mut env = bucket::credentials();
+    env.retain(|(name, _)| !key.contains(&name.as_str()));
+    let name = "AWS_CONTAINER_CREDENTIALS_FULL_URI".to_owned();
+    env.push((name, format!("http://{address}/role")));
+    let engine = checking().await;
+    let bed = bucket::Bed::start_with(&engine, "", env).await;
+    scenarios::presigned_by(&engine, &bed).await;
 }
 
 /// Starts an S3 server that checks signatures and nothing else.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::{JoinSet, block_in_place};
 
-use crate::{
+use crate::support::{
     client::Client,
     pattern,
     server::{EMBEDDED, Server, slots},

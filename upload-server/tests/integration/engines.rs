@@ -9,16 +9,19 @@
     reason = "nothing of a test target is reachable from anywhere, and not every one needs all"
 )]
 
-mod azurite;
-mod bucket;
-mod client;
-mod garage;
-mod pattern;
-mod server;
-mod uploader;
+/// What the scenarios stand on.
+mod support {
+    pub mod azurite;
+    pub mod bucket;
+    pub mod client;
+    pub mod garage;
+    pub mod pattern;
+    pub mod server;
+    pub mod uploader;
+}
 
-use bucket::scenarios::{self, MIB};
-use garage::garage;
+use support::bucket::scenarios::{self, MIB};
+use support::garage::garage;
 
 /// COMPLETE-3: sizes at and around one part, many parts, and a whole GiB.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{
+use crate::support::{
     client::Client,
     pattern,
     redis_server::RedisServer,
@@ -29,7 +29,8 @@ async fn begin(server: &Server, slot: &str) -> Begun {
     let cookie = client.cookie.clone();
     let upload = Uuid::new_v4();
     let file = pattern::file(SENT as u64, CHUNKS * CHUNK);
-    let mut message = crate::client::registration(upload, slot, "a.bin", "", file.len() as u64);
+    let mut message =
+        crate::support::client::registration(upload, slot, "a.bin", "", file.len() as u64);
     message["client_id"] = "tab one".into();
     client.send(message).await;
     let name = upload.to_string();
@@ -250,7 +251,11 @@ async fn row_5_another_node() {
     assert_eq!(resumed["bytes_received"], SENT);
     // What the old holder still takes reaches nobody.
     let _ = old
-        .try_binary(crate::client::chunk_frame(begun.upload, 3, &[9; 100]))
+        .try_binary(crate::support::client::chunk_frame(
+            begun.upload,
+            3,
+            &[9; 100],
+        ))
         .await;
     begun.finish(&second, "resumable", &resumed).await;
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::{
+use crate::support::{
     client::{Client, chunk_frame, registration},
     pattern,
     redis_server::RedisServer,

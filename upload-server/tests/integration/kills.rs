@@ -1,13 +1,14 @@
 //! SIGKILL at random points of 16 MiB uploads.
 
-use std::{fs, time::Duration};
+use std::{fs, os::unix::fs::FileExt, time::Duration};
 
 use tokio::{task::block_in_place, time::sleep};
 
-use crate::{
+use crate::support::{
     pattern::{self, Dice},
+    postgres_server::PostgresServer,
     redis_server::RedisServer,
-    server::{EMBEDDED, MEMORY, Server, is_long_run, redis, slots},
+    server::{EMBEDDED, MEMORY, Server, is_long_run, postgres, redis, slots},
     uploader::{Uploader, until},
 };
 
@@ -33,6 +34,14 @@ async fn kills_with_redis() {
     kill_at_random_points(server, "redis").await;
 }
 
+/// RESUME-2, RESUME-3, COMPLETE-4: Postgres.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_with_postgres() {
+    let postgres_server = PostgresServer::start();
+    let server = Server::start(&slots(&postgres(postgres_server.port)));
+    kill_at_random_points(server, "postgres").await;
+}
+
 /// RESUME-5: with the memory store a kill loses everything; the sender learns
 /// `not_found`, begins anew by itself, and ends byte-exact.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -53,6 +62,57 @@ async fn a_kill_with_the_memory_store() {
     assert_eq!((report.heard.restarts, report.heard.resumes), (1, 0));
     server.assert_stored_once("resumable", &file);
     server.assert_reaper_empties();
+}
+
+/// RESUME-2, RESUME-6: a machine that goes down may leave a file its length and zeros in place of bytes.
+/// After the next boot such a file is not resumed, and one that has its bytes is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_another_boot_is_compared() {
+    for is_whole in [false, true] {
+        let redis_server = RedisServer::start();
+        let mut server = Server::start(&slots(&redis(redis_server.port)));
+        let file = pattern::file(4, SIZE);
+        let uploader = Uploader::new(&server.ws(), "resumable", file.clone());
+        let uploader = if is_whole {
+            uploader
+        } else {
+            uploader.may_restart()
+        };
+        let (gate, mut heard) = (uploader.gate.clone(), uploader.watch());
+        gate.open_to(SIZE as u64 / 2);
+        let sending = tokio::spawn(uploader.complete());
+        until(&mut heard, |heard| heard.durable >= SIZE as u64 / 4).await;
+        let durable = heard.borrow().durable;
+        block_in_place(|| server.kill());
+        if !is_whole {
+            let part = fs::OpenOptions::new()
+                .write(true)
+                .open(&server.temporary()[0]);
+            let lost = part
+                .expect("opens")
+                .write_all_at(&[0; 4096], durable - 8192);
+            lost.expect("writes");
+        }
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("Linux names it");
+        let renamed = redis_server.command(&format!(
+            "EVAL \"local n = 0 for _, key in ipairs(redis.call('KEYS', '*')) do \
+             if redis.call('TYPE', key).ok == 'string' then \
+             local record, found = string.gsub(redis.call('GET', key), string.gsub(ARGV[1], '-', '%%-'), ARGV[2]) \
+             redis.call('SET', key, record, 'KEEPTTL') n = n + found end end return n\" 0 {} {}",
+            boot.trim(),
+            "0a0b0c0d-0000-4000-8000-000000000000",
+        ));
+        assert_eq!(renamed.as_deref(), Some(":1"), "the record names the boot");
+        block_in_place(|| server.restart());
+        gate.open_wide();
+        let report = sending.await.expect("the upload ends complete");
+        server.assert_stored_once("resumable", &file);
+        let heard = report.heard;
+        assert_eq!(heard.restarts, u32::from(!is_whole));
+        if is_whole {
+            assert!(heard.offered >= durable, "{} of {durable}", heard.offered);
+        }
+    }
 }
 
 /// Every upload is killed once, at any point from its registration to a moment
@@ -97,11 +157,11 @@ async fn kill_at_random_points(mut server: Server, store: &str) {
         fs::remove_file(&server.stored("resumable")[0]).expect("removed");
     }
     // A file that no record names yet when its server dies is the reaper's.
-    let strays = server.temporary().len();
+    let orphans = server.temporary().len();
     server.kill();
     server.assert_reaper_empties();
     println!(
-        "{store}: {} kills, {resumed} resumes, {} MiB kept, {strays} strays, all byte-exact",
+        "{store}: {} kills, {resumed} resumes, {} MiB kept, {orphans} orphans, all byte-exact",
         rounds(),
         kept >> 20
     );

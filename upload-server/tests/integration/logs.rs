@@ -8,7 +8,7 @@ use std::{
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{
+use crate::support::{
     client::{Client, registration},
     server::{EMBEDDED, Server, slots},
 };
@@ -17,7 +17,7 @@ use crate::{
 const NAME: &str = "marker-name\u{1b}[31m\r\n\u{7f}\u{9b}2Jforged ERROR line.bin";
 const EVENT: &str = "marker-event\u{1b}]0;title\u{7}\nforged";
 const SECRET: &str = "marker-secret-0123456789abcdef0123456789abcdef";
-const HOOK_SECRET: &str = "marker-hook-secret";
+const HOOK_SECRET: &str = "marker-hook-secret-0123456789abcdef";
 
 /// MSG-4: an error that a client saw stands in the log under its ref and an incident; names, cookies and
 /// secrets do not, and no control character of a peer gets there as it is.

@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{
+use crate::support::{
     client::{Client, registration},
     pattern::{self, Dice},
     redis_server::RedisServer,

@@ -10,28 +10,43 @@
 )]
 
 mod abuse;
-mod client;
 mod disk;
 mod djust;
+mod doors;
 mod drain;
 mod failure_table;
 mod half_open;
+mod inherited;
+mod killed_at_calls;
 mod kills;
 mod logs;
 mod lost_reply;
 mod main_job;
 mod parked;
-mod pattern;
 mod proxies;
-mod proxy;
 mod redis_faults;
-mod redis_server;
 mod rolling;
 mod rows;
-mod server;
+mod sending;
+mod signing_in;
 mod slow_disk;
 mod status;
-mod strace;
+mod taking;
 mod trusting;
-mod uploader;
 mod wire;
+
+/// What the scenarios stand on.
+mod support {
+    pub mod application;
+    pub mod client;
+    pub mod pattern;
+    #[path = "../../../../upload-stores/tests/postgres/cluster.rs"]
+    #[expect(dead_code, reason = "shared with the tests of the store")]
+    pub mod postgres_server;
+    pub mod proxy;
+    pub mod redis_server;
+    pub mod relay;
+    pub mod server;
+    pub mod strace;
+    pub mod uploader;
+}

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{
+use crate::support::{
     client::Client,
     pattern,
     server::{EMBEDDED, Server, binary, slots},

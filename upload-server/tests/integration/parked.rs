@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{
+use crate::support::{
     client::{Client, chunk_frame, registration},
     pattern,
     server::{EMBEDDED, Server, slots},

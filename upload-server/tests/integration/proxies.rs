@@ -14,9 +14,12 @@ use tempfile::TempDir;
 use tokio::task::block_in_place;
 
 use crate::{
-    pattern,
-    server::{EMBEDDED, Server, free_port, slots},
-    uploader::{Uploader, until},
+    doors::upload_through,
+    support::{
+        pattern,
+        server::{EMBEDDED, Server, free_port, slots},
+        uploader::{Uploader, until},
+    },
 };
 
 const SIZE: usize = 8 << 20;
@@ -24,15 +27,15 @@ const SIZE: usize = 8 << 20;
 const START_MAX: Duration = Duration::from_secs(20);
 
 /// A proxy in front of one server; killed when dropped.
-struct Running {
+pub struct Running {
     child: Child,
-    port: u16,
+    pub port: u16,
     _dir: TempDir,
 }
 
 impl Running {
     /// Starts `program` with a file of `docs/deploy`, its addresses exchanged for those of this test.
-    fn start(name: &str, to: u16) -> Self {
+    pub fn start(name: &str, to: u16) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
         let port = free_port();
         let listen = format!("127.0.0.1:{port}");
@@ -63,12 +66,12 @@ impl Running {
         proxy
     }
 
-    fn ws(&self) -> String {
+    pub fn ws(&self) -> String {
         format!("ws://127.0.0.1:{}/uploads/ws", self.port)
     }
 
     /// Returns the status line and the headers that answer a handshake.
-    fn handshake(&self, more: &str) -> String {
+    pub fn handshake(&self, more: &str) -> String {
         self.ask(&format!(
             "GET /uploads/ws HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nUpgrade: websocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
@@ -78,7 +81,7 @@ impl Running {
     }
 
     /// Returns the status line and the headers that answer a request.
-    fn ask(&self, request: &str) -> String {
+    pub fn ask(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("connects");
         let timeout = Some(Duration::from_secs(10));
         stream.set_read_timeout(timeout).expect("a timeout");
@@ -184,13 +187,14 @@ fn events_are_passed(proxy: &Running) {
 async fn uploads_pass_proxies() {
     for name in ["nginx", "caddy"] {
         let config = format!(
-            "trust_proxy = true\n{}\n[webhook]\nsecret = \"w\"\n",
+            "trust_proxy = true\n{}\n[webhook]\nsecret = \"0123456789abcdef0123456789abcdef\"\n",
             slots(EMBEDDED)
         );
         let mut server = Server::start(&config);
         let proxy = block_in_place(|| Running::start(name, server.port));
         block_in_place(|| headers_are_passed(&proxy));
         block_in_place(|| events_are_passed(&proxy));
+        block_in_place(|| upload_through(proxy.port, &server));
 
         let file = pattern::file(41, SIZE);
         let whole = Uploader::new(&proxy.ws(), "once", file.clone());

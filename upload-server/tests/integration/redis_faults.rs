@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::{sync::watch, task::block_in_place};
 use upload_proto::Code;
 
-use crate::{
+use crate::support::{
     client::{Client, registration},
     pattern,
     redis_server::RedisServer,
@@ -25,7 +25,7 @@ fn stillness() -> Duration {
 struct Live {
     server: Server,
     file: Vec<u8>,
-    gate: crate::uploader::Gate,
+    gate: crate::support::uploader::Gate,
     heard: watch::Receiver<Heard>,
     sending: tokio::task::JoinHandle<Report>,
 }

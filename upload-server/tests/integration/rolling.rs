@@ -1,13 +1,14 @@
-//! Two servers that share Redis and a directory, and servers that are told to end.
+//! Two servers that share Redis or Postgres and a directory, and servers that are told to end.
 
 use std::time::Duration;
 
 use tokio::task::block_in_place;
 
-use crate::{
+use crate::support::{
     pattern,
+    postgres_server::PostgresServer,
     redis_server::RedisServer,
-    server::{EMBEDDED, Server, files_below, redis, slots},
+    server::{EMBEDDED, Server, files_below, postgres, redis, slots},
     uploader::{Uploader, until},
 };
 
@@ -15,8 +16,8 @@ const MIB: usize = 1 << 20;
 /// What ending after SIGTERM may take.
 const EXIT_MAX: Duration = Duration::from_secs(3);
 
-fn two_nodes(redis_server: &RedisServer) -> (Server, Server) {
-    let config = slots(&redis(redis_server.port));
+fn two_nodes(state: &str) -> (Server, Server) {
+    let config = slots(state);
     let first = Server::start(&config);
     let second = Server::start_in(first.shared_dir(), &config);
     (first, second)
@@ -25,15 +26,28 @@ fn two_nodes(redis_server: &RedisServer) -> (Server, Server) {
 /// RESUME-3, RESUME-4: begun on one node, ended on the other: over a cut of the
 /// line, while the first node still holds it, and after the first one's death.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn begun_on_one_and_ended_on_the_other() {
+async fn begun_on_one_and_ended_on_the_other_with_redis() {
     let redis_server = RedisServer::start();
-    let (mut first, second) = two_nodes(&redis_server);
+    begin_on_one_and_end_on_the_other(&redis(redis_server.port)).await;
+}
+
+/// RESUME-3, RESUME-4: the same with Postgres.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn begun_on_one_and_ended_on_the_other_with_postgres() {
+    let postgres_server = PostgresServer::start();
+    begin_on_one_and_end_on_the_other(&postgres(postgres_server.port)).await;
+}
+
+async fn begin_on_one_and_end_on_the_other(state: &str) {
+    let (mut first, second) = two_nodes(state);
     let file = pattern::file(77, 3 * MIB);
     for round in 0..6 {
         let begun = Uploader::new(&first.ws(), "resumable", file.clone()).client_id(Some("one"));
         let (upload, gate, mut heard) = (begun.upload(), begun.gate.clone(), begun.watch());
         gate.open_to(MIB as u64 + 5);
-        let cookie = crate::client::Client::connect(&first.ws()).await.cookie;
+        let cookie = crate::support::client::Client::connect(&first.ws())
+            .await
+            .cookie;
         let sending = tokio::spawn(begun.owner(&cookie).run());
         let safe = until(&mut heard, |heard| heard.durable > MIB as u64).await;
         match round % 3 {
@@ -72,19 +86,36 @@ async fn begun_on_one_and_ended_on_the_other() {
 /// RESUME-3: both nodes are restarted in turn, again and again, while 16
 /// uploads run over them: nothing is lost, nothing begins anew.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rolling_restart_loses_nothing() {
+async fn a_rolling_restart_loses_nothing_with_redis() {
     let redis_server = RedisServer::start();
-    let (mut first, mut second) = two_nodes(&redis_server);
+    restart_in_turn(&redis(redis_server.port)).await;
+}
+
+/// RESUME-3: the same with Postgres.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_loses_nothing_with_postgres() {
+    let postgres_server = PostgresServer::start();
+    restart_in_turn(&postgres(postgres_server.port)).await;
+}
+
+async fn restart_in_turn(state: &str) {
+    let (mut first, mut second) = two_nodes(state);
     let urls = [first.ws(), second.ws()];
     let file = pattern::file(78, 4 * MIB);
     let mut uploads = tokio::task::JoinSet::new();
+    let mut begun = Vec::new();
     for number in 0..16 {
         let mut urls = urls.clone();
         urls.rotate_left(number % 2);
         let uploader = Uploader::new(&urls[0], "resumable", file.clone())
             .urls(&urls)
             .pause(Duration::from_millis(50));
+        begun.push(uploader.watch());
         uploads.spawn(uploader.complete());
+    }
+    // Whoever misses the answer to a registration has to begin anew.
+    for heard in &mut begun {
+        until(heard, |heard| heard.sent > 0).await;
     }
     let mut restarts = 0;
     let mut reports = Vec::new();
@@ -105,7 +136,7 @@ async fn a_rolling_restart_loses_nothing() {
             reports.push(report.expect("it ends complete"));
         }
     }
-    let sum = |of: fn(&crate::uploader::Heard) -> u32| -> u32 {
+    let sum = |of: fn(&crate::support::uploader::Heard) -> u32| -> u32 {
         reports.iter().map(|report| of(&report.heard)).sum()
     };
     assert_eq!(sum(|heard| heard.restarts), 0);
@@ -131,7 +162,12 @@ async fn a_rolling_restart_loses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_keeps_everything() {
     let redis_server = RedisServer::start();
-    for state in [EMBEDDED.to_owned(), redis(redis_server.port)] {
+    let postgres_server = PostgresServer::start();
+    for state in [
+        EMBEDDED.to_owned(),
+        redis(redis_server.port),
+        postgres(postgres_server.port),
+    ] {
         let mut server = Server::start(&slots(&state));
         let file = pattern::file(79, 2 * MIB);
         let mut uploads = tokio::task::JoinSet::new();
@@ -146,7 +182,7 @@ async fn a_drain_keeps_everything() {
             until(heard, |heard| heard.sent > 0).await;
         }
         // One connection more, which says and hears nothing.
-        let idle = crate::client::Client::connect(&server.ws()).await;
+        let idle = crate::support::client::Client::connect(&server.ws()).await;
         let took = block_in_place(|| server.terminate());
         assert!(took <= EXIT_MAX, "64 uploads in flight: {took:?}");
         block_in_place(|| server.restart());

@@ -21,11 +21,13 @@ use upload_core::Outcome;
 use upload_proto::Code;
 
 use crate::{
-    bucket::{self, scenarios::MIB},
-    pattern,
-    server::Server,
     stand_in,
-    uploader::Uploader,
+    support::{
+        bucket::{self, scenarios::MIB},
+        pattern,
+        server::Server,
+        uploader::Uploader,
+    },
 };
 
 /// Stands before `target` as `localhost`; returns the port, and the certificate as PEM.

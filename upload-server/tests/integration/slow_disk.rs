@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::task::block_in_place;
 use uuid::Uuid;
 
-use crate::{
+use crate::support::{
     client::Client,
     pattern,
     server::{EMBEDDED, MEMORY, Server, slots},
@@ -31,7 +31,7 @@ const OTHERS: usize = 5;
 /// What ending after SIGTERM may take: 3 s, and half a second for a machine that is busy.
 const EXIT_MAX: Duration = Duration::from_millis(3500);
 /// A hook, for the journal on the same disk; nobody listens there.
-const HOOK: &str = "\n[[hooks]]\nurl = \"http://127.0.0.1:9/uploaded\"\nsecret = \"s\"\n";
+const HOOK: &str = "\n[[hooks]]\nurl = \"http://127.0.0.1:9/uploaded\"\nsecret = \"0123456789abcdef0123456789abcdef\"\n";
 /// Syncs hang for as long as the file is there that `HANG` names.
 const HANGING_SYNCS: &str = r#"
 #include <stdlib.h>
@@ -80,6 +80,52 @@ async fn a_slow_disk_holds_up_its_own_upload_only() {
     block_in_place(|| detach(&mut strace));
     server.assert_stored_once("once", &file);
     assert_eq!(server.stored("any").len(), OTHERS);
+}
+
+/// A disk on which writes hang takes none of the threads with it that others need: uploads to other storage go
+/// by, and so does everything else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_that_hang_leave_the_server_running() {
+    const HANGS: usize = 2;
+    let discard = "\n[slots.nowhere]\nwriter = \"discard\"\nmax_entries = 64\n";
+    let server = Server::start(&format!("{}{discard}", slots(MEMORY)));
+    let file = pattern::file(80, 2 * CHUNK);
+    let mut uploads = Vec::new();
+    // Each from a connection of its own, so that each could take a thread.
+    for _ in 0..HANGS {
+        let upload = Uuid::new_v4();
+        let mut client = Client::connect(&server.ws()).await;
+        let size = file.len() as u64;
+        client.register(upload, "once", "hangs.bin", size).await;
+        client.chunk(upload, 0, &file[..CHUNK]).await;
+        uploads.push((client, upload));
+    }
+    while server.temporary().len() < HANGS {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let paths = server.temporary();
+    let mut words = vec![
+        "-e",
+        "inject=write,writev,pwrite64,pwritev:delay_enter=60000000",
+    ];
+    for path in &paths {
+        words.extend(["-P", path.to_str().expect("UTF-8 path")]);
+    }
+    let mut strace = block_in_place(|| attach(&server, &words));
+    for (client, upload) in &mut uploads {
+        client.chunk(*upload, 1, &file[CHUNK..]).await;
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let others = async {
+        let mut other = Client::connect(&server.ws()).await;
+        for _ in 0..OTHERS {
+            let ended = other.upload("nowhere", "small.bin", &file).await;
+            assert_eq!(ended["status"], "complete", "{ended}");
+        }
+    };
+    let others = tokio::time::timeout(Duration::from_secs(20), others).await;
+    others.expect("the server runs");
+    block_in_place(|| detach(&mut strace));
 }
 
 /// RESUME-2: syncs that hang, of the file under way, the records and the journal, are not waited for by a server

@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{
+use crate::support::{
     client::Client,
     pattern,
     redis_server::RedisServer,

@@ -3,7 +3,7 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{
+use crate::support::{
     client::{Client, chunk_frame, complete_frame, registration},
     pattern::{self, Dice},
     proxy::Proxy,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{
+use crate::support::{
     client::{Client, Ended, chunk_frame, registration},
     pattern,
     server::{EMBEDDED, Server, slots},

@@ -1,10 +1,11 @@
 //! What a writer lives through, over a real socket (rows WL of the catalogue of
 //! observed behaviours), and what an application sees of it (rows PC).
 
-#[path = "../integration/client.rs"]
+#[path = "../integration/support/client.rs"]
 #[expect(dead_code, reason = "shared with the tests of the binary")]
 #[allow(unreachable_pub, reason = "shared with the tests of the binary")]
 mod client;
+mod pictures;
 mod rights;
 
 use std::{sync::Arc, time::Duration};
@@ -104,10 +105,10 @@ async fn wl_1_to_3_a_whole_life() {
     client.send_file(upload, b"0123456789", 2).await;
     let ended = client.ending(upload).await;
     let calls = world.calls(upload);
-    assert_eq!(&calls[..2], [Recorded::Create, Recorded::Open]);
+    assert_eq!(calls.first(), Some(&Recorded::Create));
     assert_eq!(written(&calls), b"0123456789");
     assert_eq!(calls.last(), Some(&Recorded::Close));
-    for once in [Recorded::Create, Recorded::Open, Recorded::Close] {
+    for once in [Recorded::Create, Recorded::Close] {
         assert_eq!(count(&calls, &once), 1, "{once:?}");
     }
     assert_eq!(ended["result"]["size"], 10);
@@ -121,7 +122,6 @@ async fn wl_1_to_3_a_whole_life() {
 #[tokio::test]
 async fn wl_5_to_7_failures() {
     let rows = [
-        (Call::Open, WriteErrorKind::Failed, "storage_failed"),
         (Call::Write, WriteErrorKind::Denied, "storage_denied"),
         (Call::Write, WriteErrorKind::Full, "storage_full"),
         (Call::Close, WriteErrorKind::Throttled, "storage_throttled"),
@@ -151,6 +151,22 @@ async fn wl_5_to_7_failures() {
             assert_eq!(count(&calls, &Recorded::Close), 0, "WL-18: {calls:?}");
         }
     }
+}
+
+/// WL-5, MSG-4: where no writer can be made there is none to abort; the client reads a fixed text.
+#[tokio::test]
+async fn wl_5_a_writer_that_cannot_be_made() {
+    let world = World::start().await;
+    let fault = Fault::Fail(WriteErrorKind::Failed);
+    world.faults.disturb(Call::Create, 0, fault);
+    let mut client = world.client().await;
+    let upload = Uuid::new_v4();
+    client.register(upload, "files", "a.bin", 10).await;
+    client.send_file(upload, b"0123456789", 5).await;
+    let ended = client.ending(upload).await;
+    assert_eq!(ended["code"], "storage_failed");
+    assert_eq!(world.faults.aborts(), []);
+    assert_eq!(world.calls(upload), []);
 }
 
 /// WL-8: an abort that fails is swallowed; the server goes on.
@@ -276,7 +292,7 @@ async fn wl_19_an_empty_file() {
         (&ended["status"], &ended["progress"]),
         (&json!("complete"), &json!(100))
     );
-    let expected = [Recorded::Create, Recorded::Open, Recorded::Close];
+    let expected = [Recorded::Create, Recorded::Close];
     assert_eq!(world.calls(upload), expected);
 }
 

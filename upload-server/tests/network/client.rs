@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, Uri, header};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_websockets::{ClientBuilder, Message, WebSocketStream};
 use turmoil::net::TcpStream;
-use upload_core::{FileFacts, Now, Outcome, Sender, SenderConfig, SenderOutput};
+use upload_core::{FileCheck, FileFacts, Now, Outcome, Sender, SenderConfig, SenderOutput};
 use upload_proto::{ServerMessage, UploadRef, limits::SUBPROTOCOL};
 use upload_writers::RecordingWriterFactory;
 
@@ -108,7 +108,7 @@ impl Honest {
             ..SenderConfig::default()
         };
         let mut run = Run {
-            sender: Sender::new(facts, config, now()),
+            sender: Sender::new(facts, config),
             socket: None,
             refs: 0,
             honest: &self,
@@ -173,14 +173,17 @@ impl Run<'_> {
                 self.refs += 1;
                 let mut id = *self.honest.upload.as_bytes();
                 id[15] = self.refs;
-                return self.sender.handle_ref(UploadRef::from_bytes(id));
+                return self.sender.handle_ref(UploadRef::from_bytes(id), now());
             }
-            SenderOutput::Read { offset, length } => {
+            SenderOutput::CheckFile { id } => {
+                return self.sender.handle_checked(id, FileCheck::Unchanged, now());
+            }
+            SenderOutput::Read { id, offset, length } => {
                 let start = offset as usize;
                 let data = &self.honest.file[start..start + length as usize];
                 return self
                     .sender
-                    .handle_data(offset, Bytes::copy_from_slice(data), now());
+                    .handle_data(id, Bytes::copy_from_slice(data), now());
             }
             SenderOutput::Message(message) => Message::text(message.to_json()),
             SenderOutput::Frame(frame) => Message::binary(frame.encode()),

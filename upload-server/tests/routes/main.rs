@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use tokio::net::TcpListener;
-use upload_server::{Limits, SlotOptions, Unauthenticated, Uploads, UploadsBuilder};
+use upload_server::{DemoSlot, Limits, SlotOptions, Unauthenticated, Uploads, UploadsBuilder};
 
 use raw::{Answer, Server};
 
@@ -20,7 +20,7 @@ async fn start(make: impl FnOnce(UploadsBuilder) -> UploadsBuilder) -> Server {
     let uploads = make(builder).build().expect("good options");
     let app = Router::new()
         .nest("/uploads", uploads.router())
-        .merge(uploads.demo_router());
+        .merge(uploads.demo_router([DemoSlot::new("avatar")]));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move { axum::serve(listener, app).await });
@@ -155,9 +155,9 @@ async fn conn_2_whoever_has_no_identity_is_closed_with_4401() {
     assert_eq!((known.status, known.header("set-cookie")), (101, None));
 }
 
-/// A connection that belongs to nobody does not keep its place.
+/// A connection without an owner takes no place of those who have one, not even while it is told so.
 #[tokio::test]
-async fn nobody_takes_no_place() {
+async fn unauthenticated_connections_take_no_place_of_others() {
     let limits = Limits {
         max_connections: 1,
         ..Limits::default()
@@ -172,11 +172,28 @@ async fn nobody_takes_no_place() {
     })
     .await;
     for _ in 0..3 {
-        let mut nobody = let_in(&server, &[]).await;
-        assert_eq!(nobody.close_code().await, 4401);
-        nobody.leave().await;
+        let mut first = connect(&server, &[]).await;
+        let second = connect(&server, &[]).await;
+        assert_eq!((first.status, second.status), (101, 101));
         drop(let_in(&server, &[("x-user", "alice")]).await);
+        assert_eq!(first.close_code().await, 4401);
+        first.leave().await;
     }
+}
+
+/// Sockets that are only told that they have no owner have a bound of their own.
+#[tokio::test]
+async fn unauthenticated_connections_are_bounded() {
+    let server = start(|builder| builder.owner(|_| Err(Unauthenticated))).await;
+    let mut open = Vec::new();
+    let refused = loop {
+        let answer = connect(&server, &[]).await;
+        if answer.status != 101 || open.len() > 200 {
+            break answer.status;
+        }
+        open.push(answer);
+    };
+    assert_eq!(refused, 503, "after {} of them", open.len());
 }
 
 /// Connects once the place of the connection before is free, which is soon after its end.
@@ -353,7 +370,7 @@ async fn conn_3_a_slow_request_is_not_waited_for() {
 #[tokio::test]
 async fn status_answers_the_owner() {
     let resumable = SlotOptions::new().resumable(true);
-    let server = start(|builder| builder.allow_upload("avatar", resumable)).await;
+    let server = start(|builder| builder.allow_upload("photo", resumable)).await;
     let session = server.get("/uploads/session", &[]).await;
     let cookie = session.header("set-cookie").expect("a cookie").to_owned();
     let pair = cookie.split(';').next().expect("a pair");
@@ -362,7 +379,7 @@ async fn status_answers_the_owner() {
     let upload = "11111111-2222-3333-4444-555555555555";
     socket
         .send_text(&format!(
-            "{{\"type\":\"upload_register\",\"upload_name\":\"avatar\",\"ref\":\"{upload}\",\
+            "{{\"type\":\"upload_register\",\"upload_name\":\"photo\",\"ref\":\"{upload}\",\
              \"client_name\":\"a.png\",\"client_type\":\"image/png\",\"client_size\":99}}"
         ))
         .await;

@@ -15,16 +15,16 @@ use crate::{
     receiver::Receiver,
 };
 
-const SECRET: &str = "the hook's secret";
+const SECRET: &str = "the hook's secret of 32 bytes and more";
 
 /// The binary, killed when dropped.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Server {
-    fn start(dir: &Path) -> Self {
+    pub(crate) fn start(dir: &Path) -> Self {
         let mut child = command(dir)
             .args(["--config", "uploads.toml"])
             .stdout(Stdio::piped())
@@ -53,7 +53,7 @@ impl Drop for Server {
     }
 }
 
-fn command(dir: &Path) -> Command {
+pub(crate) fn command(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_upload-server"));
     for (name, _) in std::env::vars_os() {
         let is_ours = |name: &str| name.starts_with("UPLOAD_") || name.starts_with("AWS_");
@@ -67,7 +67,7 @@ fn command(dir: &Path) -> Command {
 
 fn configure(dir: &Path, hook: std::net::SocketAddr) {
     let config = format!(
-        "listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n[webhook]\nsecret = \"w\"\n\
+        "listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n[webhook]\nsecret = \"w of thirty-two bytes, or of more\"\n\
          [slots.docs]\nmax_entries = 4\n[slots.kept]\nresumable = true\n\
          [[hooks]]\nurl = \"http://{hook}/uploaded\"\nsecret = \"{SECRET}\"\n"
     );
@@ -146,7 +146,7 @@ async fn a_killed_server_tells_after_its_restart() {
     upload(dir.path(), &server, "docs", "a.txt", "one").await;
     upload(dir.path(), &server, "kept", "b.txt", "two").await;
     let event = r#"{"Records":[{"eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":"k/x","size":3,"eTag":"e","sequencer":"01"}}}]}"#;
-    let signed = signature("w", event.as_bytes());
+    let signed = signature("w of thirty-two bytes, or of more", event.as_bytes());
     let headers = [("x-upload-signature", signed.as_bytes())];
     let url = format!("http://{}/webhooks/s3", server.address);
     let answer = send("POST", &url, &headers, event).await;

@@ -1,5 +1,7 @@
 //! `POST …/presign`: the checks of a registration, in their order, before anything is signed.
 
+use std::future::ready;
+
 use axum::Router;
 use serde_json::{Value, json};
 use upload_server::{AwsCredentials, PresignConfig, Presigner, SlotOptions, Uploads};
@@ -15,11 +17,11 @@ async fn start_uploads() -> (String, Uploads) {
     let presigner = |has_credentials: bool| {
         let config = PresignConfig::new("b", "eu-west-1");
         Presigner::new(config, move || {
-            has_credentials.then(|| AwsCredentials {
+            ready(has_credentials.then(|| AwsCredentials {
                 access_key_id: "AKID".to_owned(),
                 secret: "secret".to_owned(),
                 session_token: None,
-            })
+            }))
         })
         .expect("good")
     };

@@ -18,7 +18,7 @@ use upload_writers::DiscardWriterFactory;
 
 use crate::http::{Answer, send, serve, signature};
 
-const SECRET: &str = "the webhook's secret";
+const SECRET: &str = "the webhook's secret of 32 bytes and more";
 const ID: &str = "11111111-2222-3333-4444-555555555555";
 
 type Objects = Arc<Mutex<Vec<ObjectCreated>>>;

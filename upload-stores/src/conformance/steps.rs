@@ -3,8 +3,9 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use crate::count::Facts;
 use crate::key::UploadKey;
-use crate::store::{Expect, UploadStateStore, Version, Versioned};
+use crate::store::{Expect, Put, UploadStateStore, Version, Versioned};
 
 /// Long enough that nothing expires while the suite runs.
 pub(super) const LONG: Duration = Duration::from_secs(3600);
@@ -20,6 +21,17 @@ pub(super) async fn put(
     expect: Expect,
 ) -> Version {
     store.put(key, record, expect, LONG).await.expect("put")
+}
+
+/// Puts a record with facts, without a limit.
+pub(super) async fn put_counted(
+    store: &dyn UploadStateStore,
+    key: &UploadKey,
+    expect: Expect,
+    facts: Facts,
+) -> Version {
+    let put = Put::new(b"counted", expect, LONG).counted(facts);
+    store.put_with(key, put).await.expect("put")
 }
 
 pub(super) async fn delete(store: &dyn UploadStateStore, key: &UploadKey, expect: Expect) {
@@ -43,8 +55,13 @@ pub(super) fn pattern(size: usize) -> Vec<u8> {
         .collect()
 }
 
-pub(super) fn fresh_key(owner: &str) -> UploadKey {
+pub(super) fn fresh_key(owner: impl AsRef<str>) -> UploadKey {
     UploadKey::new(owner, fresh_upload()).expect("a short owner")
+}
+
+/// The name of an owner nobody used before.
+pub(super) fn fresh_owner() -> String {
+    format!("owner {:?}", u128::from_be_bytes(fresh_upload()))
 }
 
 /// An upload id nobody used before, also not an earlier run on the same server.

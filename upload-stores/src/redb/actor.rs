@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::batch::Bounds;
 use super::file::Home;
 use super::records::{Op, Outcome, Records};
 use super::{RedbOptions, stopped};
@@ -19,6 +20,14 @@ const BATCH_MAX: usize = 256;
 /// How long the database stays closed after an error before it is tried again.
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
+/// Files below this size are not compacted.
+const SHRINK_FROM_BYTES: u64 = 8 * 1024 * 1024;
+
+/// How many times larger than its records a file is before it is compacted.
+///
+/// Compacting takes time for what is in use, during which calls wait; with less to gain it is not worth it.
+const SHRINK_RATIO: u64 = 6;
+
 /// What callers send to the thread.
 #[derive(Debug)]
 pub(super) enum Request {
@@ -26,6 +35,8 @@ pub(super) enum Request {
         op: Op,
         reply: oneshot::Sender<Result<Outcome, StoreError>>,
     },
+    /// Makes the file smaller where much of it is empty and nobody else waits.
+    Shrink,
     Close {
         reply: oneshot::Sender<()>,
     },
@@ -44,7 +55,8 @@ pub(super) async fn start(
         .name("upload-store".to_owned())
         .spawn(move || match open_home(dir, &options) {
             Ok((home, records, set_aside)) => {
-                let keeper = Keeper::new(records, move || {
+                let file = home.file();
+                let keeper = Keeper::new(file, records, move || {
                     let (records, set_aside) = open(&home, &options)?;
                     if let Some(file) = set_aside {
                         // Nobody waits for the answer that would have it.
@@ -83,19 +95,25 @@ fn open_home(
 }
 
 fn open(home: &Home, options: &RedbOptions) -> Result<(Records, Option<PathBuf>), StoreError> {
-    home.open(|database| Records::new(database, options.records_max).map_err(sort))
+    let bounds = Bounds {
+        records: options.records_max,
+        bytes: options.bytes_max,
+    };
+    home.open(|database| Records::new(database, bounds).map_err(sort))
 }
 
 /// The database while it is open, and the way to open it anew.
 struct Keeper<F> {
+    file: PathBuf,
     records: Option<Records>,
     reopen: F,
     closed_at: Instant,
 }
 
 impl<F: FnMut() -> Result<Records, StoreError>> Keeper<F> {
-    fn new(records: Records, reopen: F) -> Self {
+    fn new(file: PathBuf, records: Records, reopen: F) -> Self {
         Self {
+            file,
             records: Some(records),
             reopen,
             closed_at: Instant::now(),
@@ -105,16 +123,22 @@ impl<F: FnMut() -> Result<Records, StoreError>> Keeper<F> {
     /// Serves until everybody who could ask is gone, or a close is asked for.
     fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         let mut waiting = Vec::with_capacity(BATCH_MAX);
+        let mut shrink = false;
         while requests.blocking_recv_many(&mut waiting, BATCH_MAX) > 0 {
             let mut batch = Vec::with_capacity(waiting.len());
             let mut close = None;
             for request in waiting.drain(..) {
                 match request {
                     Request::Do { op, reply } => batch.push((op, reply)),
+                    Request::Shrink => shrink = true,
                     Request::Close { reply } => close = Some(reply),
                 }
             }
             self.serve(batch);
+            if shrink && close.is_none() && requests.is_empty() {
+                shrink = false;
+                self.shrink();
+            }
             if let Some(reply) = close {
                 // Whoever asks from now on, or still waits, finds the queue closed.
                 requests.close();
@@ -122,6 +146,28 @@ impl<F: FnMut() -> Result<Records, StoreError>> Keeper<F> {
                 let _ = reply.send(());
                 return;
             }
+        }
+    }
+
+    /// Compacts the file if it is much larger than what it holds.
+    fn shrink(&mut self) {
+        let Some(records) = &mut self.records else {
+            return;
+        };
+        let Ok(length) = self.file.metadata().map(|file| file.len()) else {
+            return;
+        };
+        let compacted = guarded(|| {
+            let used = records.bytes().map_err(sort)?;
+            if length < SHRINK_FROM_BYTES || length / SHRINK_RATIO < used {
+                return Ok(());
+            }
+            records.compact().map_err(sort)
+        });
+        if let Err(error) = compacted {
+            tracing::warn!(%error, "the embedded store was not compacted");
+            self.records = None;
+            self.closed_at = Instant::now();
         }
     }
 
@@ -206,9 +252,16 @@ mod tests {
     use redb::backends::InMemoryBackend;
     use redb::{Database, StorageBackend};
 
+    use super::super::records::Stored;
     use super::*;
+    use crate::count::Facts;
     use crate::key::UploadKey;
     use crate::store::Expect;
+
+    const BOUNDS: Bounds = Bounds {
+        records: 100,
+        bytes: u64::MAX,
+    };
 
     /// Keeps its bytes over reopening and can refuse to write, as a full disk does.
     #[derive(Clone, Debug)]
@@ -239,12 +292,14 @@ mod tests {
     }
 
     fn put(byte: u8) -> Op {
-        Op::Put {
+        Op::Put(Stored {
             key: UploadKey::new("owner", [byte; 16]).expect("a short owner"),
             record: vec![byte; 100],
             expect: Expect::Absent,
             ttl_ms: 60_000,
-        }
+            facts: Facts::default(),
+            limit: None,
+        })
     }
 
     #[test]
@@ -259,10 +314,10 @@ mod tests {
                 let database = Database::builder()
                     .create_with_backend(disk.clone())
                     .map_err(|error| sort(error.into()))?;
-                Records::new(database, 100).map_err(sort)
+                Records::new(database, BOUNDS).map_err(sort)
             }
         };
-        let mut keeper = Keeper::new(open().expect("opens"), open);
+        let mut keeper = Keeper::new(PathBuf::new(), open().expect("opens"), open);
         keeper.apply([put(1)].iter()).expect("stored");
 
         disk.full.store(true, Ordering::Relaxed);
@@ -291,9 +346,9 @@ mod tests {
         let reopened = Arc::new(AtomicBool::new(false));
         let open = || {
             let database = Database::builder().create_with_backend(InMemoryBackend::new());
-            Records::new(database.expect("memory works"), 100).map_err(sort)
+            Records::new(database.expect("memory works"), BOUNDS).map_err(sort)
         };
-        let mut keeper = Keeper::new(open().expect("opens"), {
+        let mut keeper = Keeper::new(PathBuf::new(), open().expect("opens"), {
             let reopened = Arc::clone(&reopened);
             move || {
                 assert!(reopened.swap(true, Ordering::Relaxed), "a damaged page");

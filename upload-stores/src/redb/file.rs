@@ -1,6 +1,8 @@
 //! Opening the database file: the lock on its directory, repair, and setting a damaged file aside.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +15,10 @@ use crate::error::{StoreError, StoreErrorKind};
 const FILE_NAME: &str = "uploads.redb";
 const LOCK_NAME: &str = "uploads.lock";
 const DAMAGED_NAME: &str = "uploads.redb.damaged";
+
+/// Records name owners and their files, so no other user of the machine may read them.
+const FILE_MODE: u32 = 0o600;
+const DIR_MODE: u32 = 0o700;
 
 /// The only holder of a store's directory, until it is dropped.
 #[derive(Debug)]
@@ -35,13 +41,11 @@ impl Home {
             )
             .with_source(error)
         };
-        fs::create_dir_all(&dir).map_err(unusable)?;
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(dir.join(LOCK_NAME))
-            .map_err(unusable)?;
+        let mut builder = DirBuilder::new();
+        let made = builder.recursive(true).mode(DIR_MODE).create(&dir);
+        made.map_err(unusable)?;
+        let lock = open_private(OpenOptions::new().write(true), &dir.join(LOCK_NAME));
+        let lock = lock.map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -51,7 +55,8 @@ impl Home {
                         "another process has the embedded database in {} open",
                         dir.display()
                     ),
-                ));
+                )
+                .with_source(io::Error::from(io::ErrorKind::WouldBlock)));
             }
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
@@ -63,6 +68,11 @@ impl Home {
         })
     }
 
+    /// Returns where the database is.
+    pub(super) fn file(&self) -> PathBuf {
+        self.dir.join(FILE_NAME)
+    }
+
     /// Opens the database, repairing it where its last process was killed, and makes of it what
     /// `begin` does; a file with which that fails is as damaged as one that cannot be opened.
     ///
@@ -71,7 +81,7 @@ impl Home {
         &self,
         begin: impl Fn(Database) -> Result<T, StoreError>,
     ) -> Result<(T, Option<PathBuf>), StoreError> {
-        let path = self.dir.join(FILE_NAME);
+        let path = self.file();
         match self.open_file(&path, &begin) {
             Err(error)
                 if error.kind() == StoreErrorKind::Corrupt
@@ -90,13 +100,8 @@ impl Home {
         path: &Path,
         begin: impl Fn(Database) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(|error| failed(path, error))?;
+        let file = open_private(OpenOptions::new().read(true).write(true), path);
+        let file = file.map_err(|error| failed(path, error))?;
         let backend = SyncedFile::new(file, self.durability).map_err(|error| sort(path, error))?;
         let mut builder = Database::builder();
         builder.set_cache_size(self.cache_bytes);
@@ -109,6 +114,17 @@ impl Home {
         }));
         opened.unwrap_or_else(|_| Err(corrupt(path)))
     }
+}
+
+/// Opens a file that only its owner may read; one of an earlier version becomes such.
+fn open_private(options: &mut OpenOptions, path: &Path) -> std::io::Result<File> {
+    let options = options.create(true).truncate(false).mode(FILE_MODE);
+    let file = options.open(path)?;
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        // One that belongs to somebody else is used as it is.
+        let _ = file.set_permissions(Permissions::from_mode(FILE_MODE));
+    }
+    Ok(file)
 }
 
 fn sort(path: &Path, error: DatabaseError) -> StoreError {
@@ -163,6 +179,29 @@ mod tests {
             assert_eq!(left.replace(left.get().saturating_sub(1)), 0, "a page");
             Ok(database)
         })
+    }
+
+    #[test]
+    fn only_the_owner_may_read_what_is_kept() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let dir = parent.path().join("new");
+        let options = RedbOptions::default();
+        let mode = |path: &Path| {
+            let metadata = fs::metadata(path).expect("is there");
+            metadata.permissions().mode() & 0o777
+        };
+        for _ in 0..2 {
+            let home = Home::lock(dir.clone(), &options).expect("the only one");
+            drop(home.open(Ok).expect("opens"));
+            assert_eq!(mode(&dir), DIR_MODE);
+            for name in [FILE_NAME, LOCK_NAME] {
+                let path = dir.join(name);
+                assert_eq!(mode(&path), FILE_MODE, "{name}");
+                // As an earlier version left it.
+                let open = Permissions::from_mode(0o644);
+                fs::set_permissions(path, open).expect("sets");
+            }
+        }
     }
 
     #[test]

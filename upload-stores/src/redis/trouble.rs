@@ -37,6 +37,16 @@ pub(super) fn is_unknown_script(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
+/// Returns whether the server refused because it is a replica, or one whose master is away: another
+/// one may be the master now.
+pub(super) fn is_of_a_replica(error: &RedisError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
+    ) || says(error, "READONLY")
+        || says(error, "MASTERDOWN")
+}
+
 fn is_passing(error: &RedisError) -> bool {
     matches!(
         error.kind(),

@@ -6,11 +6,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use upload_stores::{
-    Expect, FaultyStore, PutError, RedbDurability, RedbOptions, RedbStore, StoreErrorKind,
-    UploadKey, UploadStateStore, conformance,
+    Expect, FaultyStore, PutError, REDB_OVERHEAD_BYTES, RedbDurability, RedbOptions, RedbStore,
+    StoreErrorKind, UploadKey, UploadStateStore, conformance,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -194,6 +194,86 @@ async fn the_number_of_records_is_bounded() {
         .put(&key(3), b"3", Expect::Absent, HOUR)
         .await
         .expect("room again");
+}
+
+/// The bytes of all records are bounded, with the names of their owners.
+#[tokio::test]
+async fn the_bytes_of_records_are_bounded() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = RedbOptions {
+        bytes_max: 100 + 5 + REDB_OVERHEAD_BYTES as u64,
+        ..RedbOptions::default()
+    };
+    let store = RedbStore::open_with(dir.path(), options)
+        .await
+        .expect("the store opens");
+    let refused = store.put(&key(1), &[0; 101], Expect::Absent, HOUR).await;
+    assert!(
+        matches!(&refused, Err(PutError::Store(e)) if e.kind() == StoreErrorKind::Unavailable),
+        "{refused:?}"
+    );
+    let version = store
+        .put(&key(1), &[0; 100], Expect::Absent, HOUR)
+        .await
+        .expect("to the last byte");
+    let version = store
+        .put(&key(1), &[1; 100], Expect::Version(version), HOUR)
+        .await
+        .expect("its own bytes do not count twice");
+    let refused = store.put(&key(2), b"", Expect::Absent, HOUR).await;
+    assert!(refused.is_err(), "{refused:?}");
+    store
+        .delete(&key(1), Expect::Version(version))
+        .await
+        .expect("delete");
+    store
+        .put(&key(2), b"", Expect::Absent, HOUR)
+        .await
+        .expect("room again");
+}
+
+/// After many records expired, a sweep makes the file small again, with what lives intact.
+#[tokio::test]
+async fn the_file_shrinks_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Arc::new(open(dir.path()).await);
+    let mut puts = tokio::task::JoinSet::new();
+    for number in 0..3000 {
+        let store = Arc::clone(&store);
+        let ttl = if number < 100 {
+            HOUR
+        } else {
+            Duration::from_millis(1)
+        };
+        puts.spawn(async move {
+            store
+                .put(&key(number), &[7; 8000], Expect::Absent, ttl)
+                .await
+        });
+    }
+    while let Some(put) = puts.join_next().await {
+        put.expect("no panic").expect("put");
+    }
+    let length = || {
+        let file = fs::metadata(dir.path().join("uploads.redb"));
+        file.expect("the file").len()
+    };
+    let full = length();
+    assert!(full > 24_000_000, "{full} bytes");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(store.sweep().await.expect("sweep"), 2900);
+    for number in 0..100 {
+        let found = store.get(&key(number)).await.expect("get");
+        assert!(found.is_some_and(|found| found.record == [7; 8000]));
+    }
+    // Only a sweep that keeps no call waiting compacts.
+    let by = Instant::now() + Duration::from_secs(10);
+    while length() >= full / 4 {
+        assert!(Instant::now() < by, "{} of {full} bytes", length());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(store.sweep().await.expect("sweep"), 0);
+    }
+    assert_eq!(store.count(None).await.expect("count").all.records, 100);
 }
 
 /// A file that a power loss damaged is set aside, so that the server starts; on `Disk` it is an

@@ -36,6 +36,15 @@ impl Token {
         };
         Ok(Some((token, essence)))
     }
+
+    /// Returns whether the entry is a type, or all subtypes of one, that includes a type given by its canonical name.
+    pub(super) fn covers(&self, essence: &str) -> bool {
+        match self {
+            Token::Extension(_) => false,
+            Token::Type(listed) => listed == essence,
+            Token::Kind(kind) => essence.split('/').next() == Some(kind),
+        }
+    }
 }
 
 /// Why a text is no accept list.

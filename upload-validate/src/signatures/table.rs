@@ -1,16 +1,14 @@
 //! Which signature files of a type have.
 
-use super::{At, Signature};
+use super::{
+    At, Signature,
+    archives::{bzip2, tape, zstandard},
+    documents::{OLE, ZIP, illustrator, office, pdf, postscript, rich_text, word, workbook},
+    media::{bitmap, iso_media, mpeg_audio, mpeg_video, svg},
+};
 
 /// Types by their canonical names, and how their files begin.
 pub(super) type Row = (&'static [&'static str], Signature);
-
-const ZIP: &[&[At]] = &[
-    &[At(0, b"PK\x03\x04")],
-    &[At(0, b"PK\x05\x06")],
-    &[At(0, b"PK\x07\x08")],
-];
-const OLE: At = At(0, b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1");
 
 /// One row per family of types that are told apart by nothing in their first bytes.
 pub(super) const TABLE: &[Row] = &[
@@ -30,7 +28,7 @@ pub(super) const TABLE: &[Row] = &[
         &["image/webp"],
         Signature::Any(&[&[At(0, b"RIFF"), At(8, b"WEBP")]]),
     ),
-    (&["image/bmp"], Signature::Any(&[&[At(0, b"BM")]])),
+    (&["image/bmp"], Signature::Read(bitmap)),
     (
         &["image/tiff"],
         Signature::Any(&[
@@ -59,6 +57,7 @@ pub(super) const TABLE: &[Row] = &[
         Signature::Any(&[
             &[At(4, b"ftyphe")],
             &[At(4, b"ftypmif1")],
+            &[At(4, b"ftypmif2")],
             &[At(4, b"ftypmsf1")],
             &[At(4, b"ftypmiaf")],
         ]),
@@ -69,6 +68,7 @@ pub(super) const TABLE: &[Row] = &[
             &[At(4, b"ftypavif")],
             &[At(4, b"ftypavis")],
             &[At(4, b"ftypmif1")],
+            &[At(4, b"ftypmif2")],
             &[At(4, b"ftypmsf1")],
             &[At(4, b"ftypmiaf")],
         ]),
@@ -85,10 +85,11 @@ pub(super) const TABLE: &[Row] = &[
         &["image/vnd.adobe.photoshop"],
         Signature::Any(&[&[At(0, b"8BPS")]]),
     ),
-    (&["image/svg+xml"], Signature::Svg),
+    (&["image/svg+xml"], Signature::Read(svg)),
     (
         &[
             "video/mp4",
+            "video/quicktime",
             "video/x-m4v",
             "video/3gpp",
             "video/3gpp2",
@@ -97,19 +98,7 @@ pub(super) const TABLE: &[Row] = &[
             "audio/3gpp2",
             "application/mp4",
         ],
-        Signature::Film(&[]),
-    ),
-    (
-        // QuickTime is older than `ftyp`: such a film begins with any of its atoms.
-        &["video/quicktime"],
-        Signature::Film(&[
-            &[At(4, b"moov")],
-            &[At(4, b"mdat")],
-            &[At(4, b"wide")],
-            &[At(4, b"free")],
-            &[At(4, b"skip")],
-            &[At(4, b"pnot")],
-        ]),
+        Signature::Read(iso_media),
     ),
     (
         &[
@@ -129,32 +118,8 @@ pub(super) const TABLE: &[Row] = &[
         &["video/x-ms-wmv", "video/x-ms-asf", "audio/x-ms-wma"],
         Signature::Any(&[&[At(0, b"\x30\x26\xB2\x75\x8E\x66\xCF\x11")]]),
     ),
-    (
-        // Program and elementary streams; a transport stream begins with the sync byte G.
-        &["video/mpeg"],
-        Signature::Any(&[
-            &[At(0, b"\0\0\x01\xBA")],
-            &[At(0, b"\0\0\x01\xB3")],
-            &[At(0, b"G")],
-        ]),
-    ),
-    (
-        // A tag, or the header of a layer II or III frame: eleven bits of sync, then version and layer.
-        &["audio/mpeg"],
-        Signature::Any(&[
-            &[At(0, b"ID3")],
-            &[At(0, b"\xFF\xFB")],
-            &[At(0, b"\xFF\xFA")],
-            &[At(0, b"\xFF\xF3")],
-            &[At(0, b"\xFF\xF2")],
-            &[At(0, b"\xFF\xE3")],
-            &[At(0, b"\xFF\xE2")],
-            &[At(0, b"\xFF\xFD")],
-            &[At(0, b"\xFF\xFC")],
-            &[At(0, b"\xFF\xF5")],
-            &[At(0, b"\xFF\xF4")],
-        ]),
-    ),
+    (&["video/mpeg"], Signature::Read(mpeg_video)),
+    (&["audio/mpeg"], Signature::Read(mpeg_audio)),
     (
         &["audio/aac"],
         Signature::Any(&[
@@ -164,6 +129,8 @@ pub(super) const TABLE: &[Row] = &[
             &[At(0, b"\xFF\xF8")],
             &[At(0, b"ADIF")],
             &[At(0, b"ID3")],
+            // In the container of films.
+            &[At(4, b"ftyp")],
         ]),
     ),
     (
@@ -171,6 +138,7 @@ pub(super) const TABLE: &[Row] = &[
         Signature::Any(&[
             &[At(0, b"RIFF"), At(8, b"WAVE")],
             &[At(0, b"RF64"), At(8, b"WAVE")],
+            &[At(0, b"BW64"), At(8, b"WAVE")],
         ]),
     ),
     (
@@ -192,12 +160,13 @@ pub(super) const TABLE: &[Row] = &[
         &["audio/midi"],
         Signature::Any(&[&[At(0, b"MThd")], &[At(0, b"RIFF"), At(8, b"RMID")]]),
     ),
-    (&["application/pdf"], Signature::Indented(b"%PDF")),
+    (&["application/pdf"], Signature::Read(pdf)),
+    (&["application/postscript"], Signature::Read(postscript)),
     (
-        &["application/postscript"],
-        Signature::Any(&[&[At(0, b"%!")], &[At(0, b"\xC5\xD0\xD3\xC6")]]),
+        &["application/vnd.adobe.illustrator"],
+        Signature::Read(illustrator),
     ),
-    (&["application/rtf"], Signature::Indented(b"{\\rtf")),
+    (&["application/rtf"], Signature::Read(rich_text)),
     (
         &[
             "application/zip",
@@ -224,22 +193,17 @@ pub(super) const TABLE: &[Row] = &[
             "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
             "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
         ],
-        Signature::Any(&[
-            &[At(0, b"PK\x03\x04")],
-            &[At(0, b"PK\x05\x06")],
-            &[At(0, b"PK\x07\x08")],
-            &[OLE],
-        ]),
+        Signature::Read(office),
     ),
+    (&["application/msword"], Signature::Read(word)),
     (
-        &["application/msword"],
-        Signature::Any(&[&[OLE], &[At(0, b"{\\rtf")]]),
+        &["application/vnd.ms-excel", "application/vnd.ms-powerpoint"],
+        Signature::Read(workbook),
     ),
     (
         &[
-            "application/vnd.ms-excel",
             "application/vnd.ms-outlook",
-            "application/vnd.ms-powerpoint",
+            "application/vnd.ms-project",
             "application/x-ole-storage",
             "application/x-msi",
         ],
@@ -247,20 +211,14 @@ pub(super) const TABLE: &[Row] = &[
     ),
     (
         &["application/gzip"],
-        Signature::Any(&[&[At(0, b"\x1F\x8B")]]),
+        Signature::Any(&[&[At(0, b"\x1F\x8B\x08")]]),
     ),
-    (
-        &["application/x-bzip2"],
-        Signature::Any(&[&[At(0, b"BZh")]]),
-    ),
+    (&["application/x-bzip2"], Signature::Read(bzip2)),
     (
         &["application/x-xz"],
         Signature::Any(&[&[At(0, b"\xFD7zXZ\0")]]),
     ),
-    (
-        &["application/zstd"],
-        Signature::Any(&[&[At(0, b"\x28\xB5\x2F\xFD")]]),
-    ),
+    (&["application/zstd"], Signature::Read(zstandard)),
     (
         &["application/x-7z-compressed"],
         Signature::Any(&[&[At(0, b"7z\xBC\xAF\x27\x1C")]]),
@@ -269,10 +227,7 @@ pub(super) const TABLE: &[Row] = &[
         &["application/vnd.rar"],
         Signature::Any(&[&[At(0, b"Rar!\x1A\x07")]]),
     ),
-    (
-        &["application/x-tar"],
-        Signature::Any(&[&[At(257, b"ustar")]]),
-    ),
+    (&["application/x-tar"], Signature::Read(tape)),
     (
         &["application/vnd.sqlite3"],
         Signature::Any(&[&[At(0, b"SQLite format 3\0")]]),

@@ -32,6 +32,10 @@ fn check(table: &[(&str, &str, &[u8], bool)]) {
 }
 
 const ZIP: &[u8] = b"PK\x03\x04\x14\0\0\0\x08\0";
+const JAR: &[u8] =
+    b"PK\x03\x04\x14\0\0\0\x08\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x14\0\0\0META-INF/MANIFEST.MF";
+const APK: &[u8] =
+    b"PK\x03\x04\x14\0\0\0\x08\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x0B\0\0\0classes.dex";
 const OLE: &[u8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1\0\0";
 const EBML: &[u8] = b"\x1A\x45\xDF\xA3\x01\0\0\0";
 const MP4: &[u8] = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom";
@@ -77,7 +81,11 @@ fn documents_and_programs_that_are_zip_archives() {
         ("a.zip", "", b"PK", false),
         ("a.doc", "application/msword", OLE, true),
         ("a.doc", "", b"{\\rtf1\\ansi", true),
-        ("a.xls", "application/vnd.ms-excel", ZIP, false),
+        ("a.xls", "application/vnd.ms-excel", ZIP, true),
+        ("a.docx", "", JAR, false),
+        ("a.docx", "", APK, false),
+        ("a.doc", "", JAR, false),
+        ("a.jar", "", JAR, true),
         ("a.csv", "application/vnd.ms-excel", b"a;b\n1;2\n", true),
     ]);
 }
@@ -100,7 +108,8 @@ fn films() {
         ("a.mp4", "video/quicktime", QT, true),
         ("a.m4a", "audio/x-m4a", b"\0\0\0\x18ftypM4A \0\0\0\0", true),
         ("a.mp4", "video/mp4", HEIC, false),
-        ("a.mp4", "video/mp4", b"\0\0\0\x18free\0\0\0\0", false),
+        ("a.mp4", "video/mp4", b"\0\0\0\x18free\0\0\0\0", true),
+        ("a.mp4", "video/mp4", b"\0\0\0\x18xxxx\0\0\0\0", false),
         ("a.mp4", "video/mp4", b"\0\0\0\x18ftyp", false),
         ("a.webm", "video/webm", EBML, true),
         ("a.webm", "audio/webm", EBML, true),
@@ -144,7 +153,13 @@ fn pictures() {
         ("a.jpg", "image/jpg", b"\xFF\xD8\xFF\xDB", true),
         ("a.ico", "image/x-icon", b"\x89PNG\r\n\x1A\n", true),
         ("a.tiff", "image/tiff", b"MM\0*\0\0\0\x08", true),
-        ("a.bmp", "image/x-ms-bmp", b"BM\0\0", true),
+        (
+            "a.bmp",
+            "image/x-ms-bmp",
+            b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0",
+            true,
+        ),
+        ("a.bmp", "", b"BM<script>alert(1)</script>", false),
     ]);
 }
 

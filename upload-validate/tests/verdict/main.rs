@@ -1,12 +1,17 @@
 //! Verdicts and names over arbitrary input: properties, and tables of real formats.
 
+mod choices;
 mod content;
 mod families;
+mod lists;
+mod random;
+mod reports;
+mod samples;
 
 use proptest::{prelude::*, sample::select};
 use upload_validate::{
-    Accept, FileFacts, HEAD_BYTES, Head, NAME_BYTES_MAX, Rules, Verdict, essence, extension,
-    is_active, safe_name,
+    Accept, ActiveContent, FileFacts, HEAD_BYTES, Head, NAME_BYTES_MAX, Rules, Verdict, essence,
+    extension, is_active, safe_name,
 };
 
 /// Beginnings that lead the checks far into their rules.
@@ -40,11 +45,49 @@ const BEGINNINGS: &[&[u8]] = &[
     b"<!-- a --><!-- b -->\n# text",
     b"   \n",
     b"plain words",
+    b"<r xmlns='http://www.w3.org/1999/xhtml'>",
+    b"<?pi ?><r>",
+    b"<b>\x01",
+    b"\0\0\r\n\xFF\xFB\x90",
+    b"\x1B%-12345X@PJL\r\n%!PS",
+    b"\0\x05\x16\x07\0\x02",
+    b"\0\0\0\x08free",
+    b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0",
+    b"PK\x03\x04\x14\0\0\0\x08\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x09\0\0\0META-INF/",
 ];
 
 const NAMES: &[&str] = &[
-    "a", "a.txt", "a.png", "a.jpg", "a.webp", "a.svg", "a.mp4", "a.mov", "a.mp3", "a.pdf", "a.zip",
-    "a.docx", "a.tar", "a.heic", "a.dcm", "a.raw9", "a.html", "a.csv", "a.png ", "../a.gif",
+    "a",
+    "a.txt",
+    "a.png",
+    "a.jpg",
+    "a.webp",
+    "a.svg",
+    "a.mp4",
+    "a.mov",
+    "a.mp3",
+    "a.pdf",
+    "a.zip",
+    "a.docx",
+    "a.tar",
+    "a.gpx",
+    "a.xls",
+    "a.ai",
+    "a.ps",
+    "a.mpg",
+    "a.bmp",
+    "a.zst",
+    "a.kml.en",
+    "a.unheardof",
+    "._a.jpg",
+    "~$a.docx",
+    "a.heic",
+    "a.dcm",
+    "a.raw9",
+    "a.html",
+    "a.csv",
+    "a.png ",
+    "../a.gif",
 ];
 
 const TYPES: &[&str] = &[
@@ -82,8 +125,24 @@ fn file() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(beginning, filler, more)| [beginning, &filler, more].concat())
 }
 
+const CHOICES: &[ActiveContent] = &[ActiveContent::None, ActiveContent::Xml, ActiveContent::All];
+
 fn rules() -> impl Strategy<Value = Rules> {
-    any::<bool>().prop_map(|allow| Rules::new(Accept::default()).allow_active_content(allow))
+    let list = select(
+        &[
+            "",
+            "",
+            "image/*",
+            ".gpx,.jpg,.xls,text/plain",
+            "application/*,.heic",
+        ][..],
+    );
+    (list, select(CHOICES), any::<bool>()).prop_map(|(list, choice, any_picture)| {
+        let accept = Accept::parse(list).expect("well formed");
+        Rules::new(accept)
+            .active_content(choice)
+            .any_picture(any_picture)
+    })
 }
 
 /// Names made of what name rules care about.
@@ -134,8 +193,10 @@ fn odd_name() -> impl Strategy<Value = String> {
 /// A verdict that came early is not taken back for any longer head.
 #[test]
 fn verdict_is_final() {
-    for allow in [false, true] {
-        let rules = Rules::new(Accept::default()).allow_active_content(allow);
+    for choice in CHOICES {
+        let rules = Rules::new(Accept::default())
+            .active_content(*choice)
+            .any_picture(*choice == ActiveContent::Xml);
         for name in NAMES {
             for media_type in TYPES {
                 for file in BEGINNINGS {
@@ -160,7 +221,7 @@ fn assert_final(rules: &Rules, name: &str, media_type: &str, file: &[u8]) {
         };
         let verdict = rules.inspect(&facts, &head);
         if settled == Verdict::NeedMore {
-            settled = verdict;
+            settled.clone_from(&verdict);
         }
         assert_eq!(
             verdict, settled,
@@ -189,13 +250,52 @@ proptest! {
             rules.inspect(&facts, &Head { bytes, is_whole: bytes.len() == file.len() })
         };
         let expected = ask(file.len());
-        prop_assert_ne!(expected, Verdict::NeedMore);
+        prop_assert_ne!(&expected, &Verdict::NeedMore);
 
         cuts.extend(near);
         cuts.push(file.len());
         cuts.sort_unstable();
         let first = cuts.iter().map(|cut| ask(*cut)).find(|verdict| *verdict != Verdict::NeedMore);
         prop_assert_eq!(first, Some(expected));
+    }
+
+    /// A slot that takes more active content takes what a stricter one takes.
+    #[test]
+    fn a_wider_choice_takes_more(
+        name in select(NAMES),
+        media_type in select(TYPES),
+        file in file(),
+    ) {
+        let facts = FileFacts { name, media_type, size: file.len() as u64 };
+        let head = Head { bytes: &file, is_whole: true };
+        let taken = CHOICES.iter().map(|choice| {
+            Rules::default().active_content(*choice).inspect(&facts, &head) == Verdict::Accept
+        });
+        prop_assert!(taken.is_sorted());
+    }
+
+    /// An ending that no table knows hides no extension of active content.
+    #[test]
+    fn an_unknown_ending_hides_nothing(raw in odd_name(), ending in select(&["en", "bak", "xyzzy"][..])) {
+        let safe = safe_name(&raw);
+        let longer = format!("{safe}.{ending}");
+        prop_assume!(longer.len() <= NAME_BYTES_MAX);
+        prop_assert!(!is_active(&safe, "") || is_active(&longer, ""), "{}", longer);
+    }
+
+    /// A type that no table knows says as little as none.
+    #[test]
+    fn an_unknown_type_contradicts_nothing(
+        list in select(&[".jpg,.png", "image/*", ".tar.gz,application/pdf", ".csv", "text/*"][..]),
+        stem in "[a-z]{1,3}",
+        ending in select(&[".jpg", ".png", ".gif", ".pdf", ".tar.gz", ".gz", ".csv", ".sh", ".nef"][..]),
+        subtype in "x-[a-z]{12}",
+        kind in select(&["image", "application", "text", "ours"][..]),
+    ) {
+        let accept = Accept::parse(list).expect("well formed");
+        let name = stem + ending;
+        let unknown = accept.permits(&name, &format!("{kind}/{subtype}"));
+        prop_assert_eq!(unknown, accept.permits(&name, ""), "{} into {}", name, list);
     }
 
     /// A head that is complete is always decided, whatever is in it and whatever was said about it.

@@ -72,6 +72,25 @@ pub async fn stores_an_empty_file(backend: &dyn Backend) {
     assert_stored(backend, &result, b"").await;
 }
 
+/// A file may be shorter than its facts say, down to nothing: where its length was not known, they
+/// say the most that it may have.
+///
+/// # Panics
+///
+/// When the writer breaks the contract.
+pub async fn stores_less_than_the_most(backend: &dyn Backend) {
+    for (number, len) in [(1, 0), (2, 1), (3, backend.bulk_bytes())] {
+        let bytes = pattern(number, len);
+        let most = backend.bulk_bytes().saturating_mul(4);
+        let mut writer = opened(backend, &facts(number, most)).await;
+        if !bytes.is_empty() {
+            write(&mut writer, &bytes).await;
+        }
+        let result = writer.close().await.expect("closes");
+        assert_stored(backend, &result, &bytes).await;
+    }
+}
+
 /// Received is what was given, durable is never ahead of it, and neither goes back.
 ///
 /// # Panics
@@ -162,7 +181,6 @@ pub async fn abort_leaves_nothing(backend: &dyn Backend) {
         AbortReason::Cancelled,
         AbortReason::SessionClosed,
         AbortReason::Expired,
-        AbortReason::Superseded,
         AbortReason::ContentMismatch,
         AbortReason::ChecksumMismatch,
         AbortReason::Storage(WriteErrorKind::Full),
@@ -170,26 +188,76 @@ pub async fn abort_leaves_nothing(backend: &dyn Backend) {
     let bytes = pattern(6, backend.bulk_bytes());
     for reason in &reasons {
         for resumable in [true, false] {
-            for step in 0..4 {
+            for step in 0..3 {
                 let mut facts = facts(6, bytes.len());
                 facts.resumable = resumable;
-                let mut writer = backend.factory().create(&facts);
+                let mut writer = opened(backend, &facts).await;
                 if step > 0 {
-                    writer.open().await.expect("opens");
-                }
-                if step > 1 {
                     write(&mut writer, &bytes).await;
                 }
-                if step > 2 {
+                if step > 1 {
                     writer.flush().await.expect("flushes");
                 }
                 writer.abort(reason).await;
-                writer.abort(reason).await;
-                assert_eq!(sorted(backend).await, before, "{reason}, step {step}");
-                writer.close().await.expect_err("nothing follows an abort");
-                drop(writer);
                 assert_eq!(sorted(backend).await, before, "{reason}, step {step}");
             }
         }
     }
+}
+
+/// A finished upload that was not taken is removed by its result, also a second time, and no other with it.
+///
+/// # Panics
+///
+/// When the writer breaks the contract.
+pub async fn a_deleted_upload_is_gone(backend: &dyn Backend) {
+    let before = sorted(backend).await;
+    let bytes = pattern(8, backend.bulk_bytes());
+    let mut results = Vec::new();
+    for bytes in [&bytes[..10], &bytes[..]] {
+        let mut writer = opened(backend, &facts(8, bytes.len())).await;
+        write(&mut writer, bytes).await;
+        results.push(writer.close().await.expect("closes"));
+    }
+    let facts = facts(8, bytes.len());
+    for _ in 0..2 {
+        let deleted = backend.factory().delete(&facts, &results[0]).await;
+        deleted.expect("gone already is no error");
+    }
+    assert_stored(backend, &results[1], &bytes).await;
+    let deleted = backend.factory().delete(&facts, &results[1]).await;
+    deleted.expect("is deleted");
+    assert_eq!(sorted(backend).await, before);
+}
+
+/// What is in memory is part of what was received; once nothing more becomes durable, only more bytes
+/// of the file can free it.
+///
+/// # Panics
+///
+/// When the writer breaks the contract.
+pub async fn buffered_bytes_are_told(backend: &dyn Backend) {
+    let bytes = pattern(7, backend.bulk_bytes());
+    let mut writer = opened(backend, &facts(7, bytes.len() + 1)).await;
+    for chunk in bytes.chunks(60_007) {
+        let written = write(&mut writer, chunk).await;
+        let buffered = writer.buffered();
+        assert!(buffered.incomplete <= buffered.bytes, "{buffered:?}");
+        assert!(
+            buffered.bytes <= written.received,
+            "{buffered:?} {written:?}"
+        );
+    }
+    let mut before = Written::default();
+    loop {
+        let written = writer.flush().await.expect("flushes");
+        let buffered = writer.buffered();
+        if written == before && buffered.bytes == buffered.incomplete {
+            break;
+        }
+        // Storage that calls nothing durable is flushed until its parts have left.
+        before = written;
+        tokio::task::yield_now().await;
+    }
+    writer.abort(&AbortReason::Cancelled).await;
 }

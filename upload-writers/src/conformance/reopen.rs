@@ -22,7 +22,7 @@ pub async fn checkpoints_are_small(backend: &dyn Backend) {
     facts.client_name = "n".repeat(4_096);
     facts.safe_client_name = "n".repeat(4_096);
     let mut writer = opened(backend, &facts).await;
-    let can_reopen = backend.factory().can_reopen();
+    let can_reopen = backend.factory().traits().resumable;
     let check = |checkpoint: Option<Checkpoint>| {
         assert_eq!(checkpoint.is_some(), can_reopen);
         if let Some(Checkpoint(value)) = checkpoint {
@@ -47,7 +47,7 @@ pub async fn checkpoints_are_small(backend: &dyn Backend) {
 ///
 /// When the writer breaks the contract.
 pub async fn dropping_keeps_what_was_stored(backend: &dyn Backend) {
-    if !backend.factory().can_reopen() {
+    if !backend.factory().traits().resumable {
         return refuses_to_reopen(backend).await;
     }
     let bytes = pattern(21, backend.bulk_bytes());
@@ -79,7 +79,7 @@ pub async fn dropping_keeps_what_was_stored(backend: &dyn Backend) {
 ///
 /// When the writer breaks the contract.
 pub async fn reopening_discards_the_tail(backend: &dyn Backend) {
-    if !backend.factory().can_reopen() {
+    if !backend.factory().traits().resumable {
         return refuses_to_reopen(backend).await;
     }
     let (bytes, wrong) = (
@@ -103,13 +103,51 @@ pub async fn reopening_discards_the_tail(backend: &dyn Backend) {
     assert_stored(backend, &result, &bytes).await;
 }
 
+/// An upload is reopened wherever its client is, be it inside of what storage keeps as one piece; what
+/// comes again is the same.
+///
+/// # Panics
+///
+/// When the writer breaks the contract.
+pub async fn reopening_below_the_durable_offset_works(backend: &dyn Backend) {
+    if !backend.factory().traits().resumable {
+        return refuses_to_reopen(backend).await;
+    }
+    let bytes = pattern(30, backend.bulk_bytes());
+    let mut facts = facts(30, bytes.len());
+    let mut writer = opened(backend, &facts).await;
+    write(&mut writer, &bytes[..bytes.len() / 4 * 3]).await;
+    let mut durable = 0;
+    for _ in 0..100 {
+        durable = writer.flush().await.expect("flushes").durable;
+    }
+    let durable = usize::try_from(durable).expect("an offset of the test");
+    assert!(
+        durable > 2,
+        "a large upload has durable bytes before its end"
+    );
+    let mut checkpoint = writer.checkpoint().expect("can be reopened");
+    drop(writer);
+    // Each is below the one before, so what was durable there is gone.
+    for at in [durable - 1, durable / 2 + 1, 1, 0] {
+        facts.crc32c_before = Some(crc32c::crc32c(&bytes[..at]));
+        let writer = reopened(backend, &mut facts, &checkpoint, at as u64).await;
+        checkpoint = writer.checkpoint().expect("can be reopened");
+        drop(writer);
+    }
+    let mut writer = reopened(backend, &mut facts, &checkpoint, 0).await;
+    write(&mut writer, &bytes).await;
+    let result = writer.close().await.expect("closes");
+    assert_stored(backend, &result, &bytes).await;
+}
+
 /// Where the answer of a close was lost, reopening tells it (PROTOCOL COMPLETE-4).
 ///
 /// # Panics
 ///
 /// When the writer breaks the contract.
 pub async fn reopening_after_close_answers_the_result(backend: &dyn Backend) {
-    if !backend.factory().can_reopen() {
+    if !backend.factory().traits().resumable {
         return refuses_to_reopen(backend).await;
     }
     for size in [0, 10_000] {
@@ -139,7 +177,7 @@ pub async fn reopening_after_close_answers_the_result(backend: &dyn Backend) {
 ///
 /// When the writer breaks the contract.
 pub async fn reopening_after_abort_finds_nothing(backend: &dyn Backend) {
-    if !backend.factory().can_reopen() {
+    if !backend.factory().traits().resumable {
         return refuses_to_reopen(backend).await;
     }
     let bytes = pattern(25, backend.bulk_bytes());
@@ -192,7 +230,10 @@ pub async fn foreign_checkpoints_are_refused(backend: &dyn Backend) {
 ///
 /// When the writer breaks the contract.
 pub async fn a_held_upload_can_be_taken_over(backend: &dyn Backend) {
-    if !backend.factory().can_reopen() {
+    if !backend.fences() {
+        return;
+    }
+    if !backend.factory().traits().resumable {
         return refuses_to_reopen(backend).await;
     }
     let (bytes, wrong) = (
@@ -212,8 +253,7 @@ pub async fn a_held_upload_can_be_taken_over(backend: &dyn Backend) {
     // Whether the old holder is told is up to the storage.
     let _ = old.write_chunks(&mut late).await;
     let _ = old.close().await;
-    old.abort(&AbortReason::Superseded).await;
-    drop(old);
+    old.abort(&AbortReason::Cancelled).await;
     write(&mut new, &bytes[at..half]).await;
     let again = new.flush().await.expect("flushes").durable;
     let checkpoint = new.checkpoint().expect("can be reopened");

@@ -4,7 +4,12 @@
 //! cache and nothing is handed over. A thread hop per batch roughly doubles the processor time of
 //! an upload. But a file system that must write back before it takes more makes `write` wait, and
 //! then the task holds up everything else on its runtime thread. That is a matter of the disk, not
-//! of one file: so all writers of a factory go over to the blocking pool once a call of one of them
+//! of one file. A call that does not return is worse: it takes a thread of the runtime with it, and a file
+//! server or a volume that hangs would take one with each file, until nothing runs any more, not even
+//! what has nothing to do with the disk. So one thread of the runtime is always left without such a
+//! call, a watchdog keeps that one awake, and while one is slow no other begins.
+//!
+//! For calls that do return: all writers of a factory go over to the blocking pool once a call of one of them
 //! held its task up for too long, and after a while one of them finds out for all whether it still
 //! does.
 
@@ -12,11 +17,14 @@ use std::{
     collections::VecDeque,
     fs::File,
     io::{self, IoSlice, Write},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
 use bytes::{Buf, Bytes};
+use tokio::runtime::Handle;
+
+use super::watchdog::Watchdog;
 
 /// How many times longer than allowed one call must take to tell by itself that the disk is slow.
 ///
@@ -45,12 +53,41 @@ const SLICES_BYTES_MAX: usize = 2 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Pace {
     inline_max: Duration,
+    /// How many calls may be inline at a time.
+    calls_max: OnceLock<usize>,
+    watchdog: Watchdog,
     seen: Mutex<Seen>,
+}
+
+/// A call that is made inline, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    pace: &'a Pace,
+    begun: Instant,
+}
+
+impl Turn<'_> {
+    /// How long it may hold up its task.
+    pub(super) fn time_max(&self) -> Duration {
+        self.pace.inline_max
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.pace.watchdog.end();
+        let mut seen = self.pace.seen();
+        if let Some(at) = seen.running.iter().position(|begun| *begun == self.begun) {
+            seen.running.swap_remove(at);
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Seen {
     disk: Disk,
+    /// When the calls began that have not returned.
+    running: Vec<Instant>,
     /// When a call ended that was slow, and how many quick ones may follow before it is forgotten.
     strike: Option<(Instant, u32)>,
 }
@@ -70,16 +107,30 @@ impl Pace {
     pub(super) fn new(inline_max: Duration) -> Self {
         Self {
             inline_max,
+            calls_max: OnceLock::new(),
+            watchdog: Watchdog::default(),
             seen: Mutex::new(Seen {
                 disk: Disk::Quick,
+                running: Vec::new(),
                 strike: None,
             }),
         }
     }
 
-    /// Tells how long this writer's next batch may be written inline; `None`: not at all.
-    pub(super) fn inline(&self, writer: u128, now: Instant) -> Option<Duration> {
+    /// Lets this writer's next batch be written inline; `None`: not now.
+    pub(super) fn inline(&self, writer: u128, now: Instant) -> Option<Turn<'_>> {
+        let calls_max = *self.calls_max.get_or_init(calls_max);
         let mut seen = self.seen();
+        let is_late = |begun: &Instant| now.saturating_duration_since(*begun) > self.inline_max;
+        if seen.running.iter().any(is_late) {
+            // It does not return, so it is not noted as slow either.
+            seen.disk = Disk::Slow {
+                until: later(now, SLOW_FOR),
+            };
+        }
+        if seen.running.len() >= calls_max {
+            return None;
+        }
         let disk = &mut seen.disk;
         let trial = Disk::Tried {
             by: writer,
@@ -98,7 +149,22 @@ impl Pace {
             Disk::Slow { .. } => false,
             Disk::Tried { by, .. } => by == writer,
         };
-        may.then_some(self.inline_max)
+        if !may {
+            return None;
+        }
+        seen.running.push(now);
+        drop(seen);
+        self.watchdog.begin();
+        let turn = Turn {
+            pace: self,
+            begun: now,
+        };
+        Some(turn)
+    }
+
+    /// Says whether writes are inline, so that a call on the file system may be, too.
+    pub(super) fn is_quick(&self) -> bool {
+        matches!(self.seen().disk, Disk::Quick)
     }
 
     /// Notes a batch that held up its task from `begun` to `ended`.
@@ -128,6 +194,12 @@ impl Pace {
         // Whatever a panic left is a good state.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Leaves one thread of the runtime without a call that may not return; a runtime of one has no other.
+fn calls_max() -> usize {
+    let workers = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
+    workers.saturating_sub(1).max(1)
 }
 
 fn later(now: Instant, by: Duration) -> Instant {
@@ -204,25 +276,53 @@ mod tests {
     const LIMIT: Duration = Duration::from_millis(20);
     const SLOW: Duration = Duration::from_millis(61);
 
+    /// Whether a call may begin; it returns at once.
+    fn inline(pace: &Pace, writer: u128, now: Instant) -> bool {
+        pace.inline(writer, now).is_some()
+    }
+
+    /// A runtime has threads that no call can take, however many files hang.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+    async fn a_thread_of_the_runtime_is_always_left() {
+        let (pace, start) = (Pace::new(LIMIT), Instant::now());
+        let calls = [1, 2].map(|writer| pace.inline(writer, start).expect("may be inline"));
+        assert!(!inline(&pace, 3, start), "two of three threads are taken");
+        drop(calls);
+        assert!(inline(&pace, 3, start));
+    }
+
+    /// A call that does not return tells that the disk is slow before it ends.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+    async fn no_call_begins_beside_one_that_does_not_return() {
+        let (pace, start) = (Pace::new(LIMIT), Instant::now());
+        let stuck = pace.inline(1, start).expect("may be inline");
+        assert!(inline(&pace, 2, start + LIMIT));
+        for after in [SLOW, SLOW_FOR * 60] {
+            assert!(!inline(&pace, 2, start + after), "{after:?}");
+        }
+        drop(stuck);
+        assert!(
+            !inline(&pace, 2, start + SLOW_FOR * 60),
+            "it was slow a moment ago"
+        );
+        assert!(inline(&pace, 2, start + SLOW_FOR * 61));
+    }
+
     #[test]
     fn one_slow_write_moves_all_writers_off_their_tasks() {
         let (pace, start) = (Pace::new(LIMIT), Instant::now());
         pace.took(start, start + LIMIT);
-        assert_eq!(
-            pace.inline(1, start),
-            Some(LIMIT),
-            "the limit itself is allowed"
-        );
+        assert!(inline(&pace, 1, start), "the limit itself is allowed");
         pace.took(start - SLOW, start);
         let soon = start + SLOW_FOR - Duration::from_millis(1);
-        assert_eq!([1, 2].map(|writer| pace.inline(writer, soon)), [None; 2]);
+        assert_eq!([1, 2].map(|writer| inline(&pace, writer, soon)), [false; 2]);
     }
 
     #[test]
     fn a_slow_call_may_be_the_machine_s() {
         let (pace, start) = (Pace::new(LIMIT), Instant::now());
         let ms = |ms| start + Duration::from_millis(ms);
-        let inline = |at| pace.inline(1, at).is_some();
+        let inline = |at| inline(&pace, 1, at);
         pace.took(ms(0), ms(30));
         pace.took(ms(5), ms(30));
         assert!(inline(ms(30)), "two at once stood still together");
@@ -241,17 +341,13 @@ mod tests {
         let (pace, start) = (Pace::new(LIMIT), Instant::now());
         pace.took(start - SLOW, start);
         let tried = start + SLOW_FOR;
-        assert_eq!(pace.inline(2, tried), Some(LIMIT));
-        assert_eq!(pace.inline(1, tried), None);
-        assert_eq!(
-            pace.inline(2, tried),
-            Some(LIMIT),
-            "still the one that tries"
-        );
+        assert!(inline(&pace, 2, tried));
+        assert!(!inline(&pace, 1, tried));
+        assert!(inline(&pace, 2, tried), "still the one that tries");
         let over = tried + TRIAL_FOR;
-        assert_eq!(pace.inline(1, over), None, "only the other one knows");
-        assert_eq!(pace.inline(2, over), Some(LIMIT));
-        assert_eq!(pace.inline(1, over), Some(LIMIT));
+        assert!(!inline(&pace, 1, over), "only the other one knows");
+        assert!(inline(&pace, 2, over));
+        assert!(inline(&pace, 1, over));
     }
 
     #[test]
@@ -259,14 +355,14 @@ mod tests {
         let (pace, start) = (Pace::new(LIMIT), Instant::now());
         pace.took(start - SLOW, start);
         let tried = start + SLOW_FOR;
-        assert_eq!(pace.inline(1, tried), Some(LIMIT));
+        assert!(inline(&pace, 1, tried));
         pace.took(tried - SLOW, tried);
-        assert_eq!(pace.inline(1, tried), None);
+        assert!(!inline(&pace, 1, tried));
         let again = tried + SLOW_FOR;
-        assert_eq!(pace.inline(1, again), Some(LIMIT));
+        assert!(inline(&pace, 1, again));
         let given_up = again + 2 * TRIAL_FOR;
-        assert_eq!(pace.inline(2, given_up), Some(LIMIT));
-        assert_eq!(pace.inline(1, given_up), None);
+        assert!(inline(&pace, 2, given_up));
+        assert!(!inline(&pace, 1, given_up));
     }
 
     /// CHUNK-1: data is appended in the order of the chunks, however they are cut.

@@ -1,12 +1,13 @@
 //! Where a finished file goes, and how it gets there.
 
 use std::{
-    fs::{self, File},
+    fs::{self, DirBuilder, File, Metadata},
     io,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
+use rustix::io::Errno;
 use uuid::Uuid;
 
 use crate::name;
@@ -14,45 +15,81 @@ use crate::name;
 /// The longest file name Linux file systems take, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
-/// The place of a finished file, relative to the data directory: `<slot>/<uuid>-<safe name>`.
+/// The longest folder of an application, in bytes.
+const FOLDER_BYTES_MAX: usize = 512;
+
+/// The place of a finished file, relative to the data directory: `<slot>/<uuid>-<safe name>`, below the
+/// folder that the application chose, if it did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    slot: String,
+    /// `<slot>` or `<folder>/<slot>`.
+    dir: String,
     file: String,
 }
 
 impl Place {
-    /// Chooses the place; `None` if the slot cannot be the name of a directory.
-    pub(super) fn new(slot: &str, uuid: Uuid, safe_name: &str) -> Option<Self> {
-        // A leading dot would collide with the directories the server keeps beside the slots.
-        let usable = is_component(slot) && !slot.starts_with('.');
-        usable.then(|| Self {
-            slot: slot.to_owned(),
+    /// Chooses the place; `None` if folder or slot cannot name a directory.
+    pub(super) fn new(
+        folder: Option<&str>,
+        slot: &str,
+        uuid: Uuid,
+        safe_name: &str,
+    ) -> Option<Self> {
+        let folder_is_usable = folder.is_none_or(|folder| {
+            folder.len() <= FOLDER_BYTES_MAX && folder.split('/').all(is_usable)
+        });
+        let dir = match folder {
+            Some(folder) => format!("{folder}/{slot}"),
+            None => slot.to_owned(),
+        };
+        (folder_is_usable && is_usable(slot)).then(|| Self {
+            dir,
             file: file_name(uuid, safe_name),
         })
     }
 
     /// Reads a place back, trusting nothing: it must belong to this slot and this uuid.
     pub(super) fn parse(relative: &str, slot: &str, uuid: Uuid) -> Option<Self> {
-        let (text, file) = relative.split_once('/')?;
+        let (dir, file) = relative.rsplit_once('/')?;
+        let (folder, of_slot) = match dir.rsplit_once('/') {
+            Some((folder, of_slot)) => (Some(folder), of_slot),
+            None => (None, dir),
+        };
         let rest = file.strip_prefix(&format!("{uuid}-"))?;
-        let place = Self::new(slot, uuid, rest)?;
-        (text == slot && file == place.file).then_some(place)
+        let place = Self::new(folder, slot, uuid, rest)?;
+        (of_slot == slot && file == place.file).then_some(place)
+    }
+
+    /// Reads a place back of which only the slot is known, trusting nothing: what it names has a name that
+    /// this writer gives.
+    pub(super) fn read(relative: &str, slot: &str) -> Option<Self> {
+        let (_, file) = relative.rsplit_once('/')?;
+        let uuid = file.get(..uuid::fmt::Hyphenated::LENGTH)?;
+        Self::parse(relative, slot, Uuid::try_parse(uuid).ok()?)
+    }
+
+    /// Removes the file durably; none is there afterwards.
+    pub(super) fn remove(&self, data_dir: &Path) -> io::Result<()> {
+        match fs::remove_file(self.path(data_dir)) {
+            Ok(()) => sync_dir(&self.dir(data_dir)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The place as clients see it.
     pub(super) fn relative(&self) -> String {
-        format!("{}/{}", self.slot, self.file)
+        format!("{}/{}", self.dir, self.file)
     }
 
-    /// The slot, which names the directory.
-    pub(super) fn slot(&self) -> &str {
-        &self.slot
+    /// The directory, relative to the data directory.
+    pub(super) fn relative_dir(&self) -> &str {
+        &self.dir
     }
 
     /// The directory it is in.
     pub(super) fn dir(&self, data_dir: &Path) -> PathBuf {
-        data_dir.join(&self.slot)
+        data_dir.join(&self.dir)
     }
 
     /// The file itself.
@@ -60,11 +97,54 @@ impl Place {
         self.dir(data_dir).join(&self.file)
     }
 
-    /// Makes the directory if it is missing, durably.
+    /// Makes the directory, and those above it, if they are missing, durably.
+    ///
+    /// Others may go through them, as to a file that they are given the rights to, but not list them.
     pub(super) fn make_dir(&self, data_dir: &Path) -> io::Result<()> {
-        match fs::create_dir(self.dir(data_dir)) {
-            Ok(()) => sync_dir(data_dir),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        let mut above = data_dir.to_owned();
+        for name in self.dir.split('/') {
+            let dir = above.join(name);
+            match DirBuilder::new().mode(0o711).create(&dir) {
+                Ok(()) => sync_dir(&above)?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+            above = dir;
+        }
+        Ok(())
+    }
+
+    /// Finds out, once for a slot, whether files can be published in its directory, which may be one that
+    /// was there before, a mount or a link: an upload must not learn it after its last byte.
+    pub(super) fn prove(&self, data_dir: &Path, temp_dir: &Path) -> io::Result<()> {
+        let dir = self.dir(data_dir);
+        let named = fs::symlink_metadata(&dir)?;
+        if named.is_symlink() && !is_ours(&named) {
+            return Err(unusable("it is a link that another user made"));
+        }
+        if !fs::metadata(&dir)?.is_dir() {
+            return Err(unusable("it is no directory"));
+        }
+        // A process that was killed may have made it without syncing its name.
+        for above in dir
+            .ancestors()
+            .skip(1)
+            .take_while(|above| above.starts_with(data_dir))
+        {
+            sync_dir(above)?;
+        }
+        let name = format!(".probe-{}", Uuid::new_v4());
+        let (from, to) = (temp_dir.join(&name), dir.join(&name));
+        let probe = File::create_new(&from)?;
+        let moved = rename_new(&from, &to);
+        drop(probe);
+        // Whatever happened, both names are ours and neither may stay.
+        let removed = [fs::remove_file(&from), fs::remove_file(&to)];
+        match moved {
+            Ok(()) => removed.into_iter().last().unwrap_or(Ok(())),
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => Err(unusable(
+                "it is on another file system than the files under way",
+            )),
             Err(error) => Err(error),
         }
     }
@@ -83,10 +163,7 @@ impl Place {
 pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
-        use rustix::{
-            fs::{CWD, RenameFlags, renameat_with},
-            io::Errno,
-        };
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
         match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
             // Not every file system knows the flag; a hard link does not replace either.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
@@ -101,9 +178,29 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     fs::remove_file(from)
 }
 
-/// Makes the names in a directory durable.
+/// Makes the names in a directory durable, where the file system has a way to.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all().map_err(lost)
+    match File::open(dir)?.sync_all() {
+        Err(error) if is_unknown(&error) => Ok(()),
+        done => done.map_err(lost),
+    }
+}
+
+/// Says whether a file system does not know the call, as some over FUSE or SMB for directories.
+fn is_unknown(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP)
+    )
+}
+
+/// Says whether a file or link was made by the user the program runs as, or by root.
+pub(super) fn is_ours(metadata: &Metadata) -> bool {
+    [0, rustix::process::geteuid().as_raw()].contains(&metadata.uid())
+}
+
+fn unusable(why: &str) -> io::Error {
+    io::Error::other(format!("the directory of the slot cannot be used: {why}"))
 }
 
 /// Makes the error of a sync one of no kind, above all not a full disk, which an upload waits out: what
@@ -115,6 +212,12 @@ pub(super) fn lost(error: io::Error) -> io::Error {
 fn same_file(one: &Path, other: &Path) -> io::Result<bool> {
     let (one, other) = (fs::symlink_metadata(one)?, fs::symlink_metadata(other)?);
     Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
+}
+
+/// Says whether `text` can name a directory; a leading dot would collide with those that the server keeps
+/// beside the slots.
+fn is_usable(text: &str) -> bool {
+    is_component(text) && !text.starts_with('.')
 }
 
 /// Says whether `text` can be one component of a path and nothing else.
@@ -142,7 +245,7 @@ mod tests {
 
     fn named(safe_name: &str) -> String {
         let uuid = Uuid::nil();
-        let place = Place::new("docs", uuid, safe_name).expect("a good slot");
+        let place = Place::new(None, "docs", uuid, safe_name).expect("a good slot");
         let relative = place.relative();
         assert_eq!(Place::parse(&relative, "docs", uuid), Some(place));
         let prefix = format!("docs/{uuid}-");
@@ -176,13 +279,53 @@ mod tests {
     #[test]
     fn slots_are_one_component() {
         for slot in ["", ".", "..", ".tmp", "a/b", "a\\b", "a\0", "/", "a\n"] {
-            assert_eq!(Place::new(slot, Uuid::nil(), "x"), None, "{slot:?}");
+            assert_eq!(Place::new(None, slot, Uuid::nil(), "x"), None, "{slot:?}");
         }
-        assert_eq!(Place::new(&"s".repeat(256), Uuid::nil(), "x"), None);
+        assert_eq!(Place::new(None, &"s".repeat(256), Uuid::nil(), "x"), None);
+    }
+
+    #[test]
+    fn a_folder_comes_before_the_slot() {
+        let uuid = Uuid::nil();
+        let place = Place::new(Some("users/ann"), "docs", uuid, "a.txt").expect("a good folder");
+        assert_eq!(place.relative(), format!("users/ann/docs/{uuid}-a.txt"));
+        assert_eq!(Place::parse(&place.relative(), "docs", uuid), Some(place));
+        let long = "f".repeat(FOLDER_BYTES_MAX + 1);
+        for folder in [
+            "", "/", "/a", "a/", "a//b", "..", "a/../b", ".tmp", "a/.b", "a\\b", &long,
+        ] {
+            assert_eq!(
+                Place::new(Some(folder), "docs", uuid, "x"),
+                None,
+                "{folder:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn folders_are_made_with_all_above_them() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let temp = dir.path().join(".tmp");
+        fs::create_dir(&temp).expect("made");
+        let place = Place::new(Some("users/ann"), "docs", Uuid::nil(), "x").expect("good");
+        for _ in 0..2 {
+            place.make_dir(dir.path()).expect("made");
+            place.prove(dir.path(), &temp).expect("it serves");
+        }
+        assert!(dir.path().join("users/ann/docs").is_dir());
     }
 
     #[test]
     fn foreign_places_are_not_read() {
+        for path in ["a/../b", "../etc/passwd", "a/x", "a", "", "a/.tmp"] {
+            assert_eq!(Place::read(path, "a"), None, "{path}");
+        }
+        for folder in [None, Some("users/7")] {
+            let place = Place::new(folder, "a", Uuid::from_u128(7), "me.png");
+            let relative = place.as_ref().expect("a slot").relative();
+            assert_eq!(Place::read(&relative, "a"), place);
+            assert_eq!(Place::read(&relative, "b"), None);
+        }
         let uuid = Uuid::nil();
         let other = Uuid::max();
         for text in [
@@ -203,12 +346,23 @@ mod tests {
     /// COMPLETE-3: no sync that failed is followed by one that says that all is well.
     #[test]
     fn a_failed_sync_is_for_good() {
-        use rustix::io::Errno;
         for errno in [Errno::NOSPC, Errno::DQUOT, Errno::MFILE, Errno::IO] {
             let error = WriteError::from(lost(errno.into()));
             assert_eq!(error.kind, WriteErrorKind::Failed);
             let source = std::error::Error::source(&error).expect("the log has it");
             assert_eq!(source.to_string(), io::Error::from(errno).to_string());
+        }
+    }
+
+    /// A file system that cannot sync directories is no reason to lose every file at its end.
+    #[test]
+    fn directories_that_cannot_be_synced_are_left() {
+        for (errno, is_left) in [
+            (Errno::INVAL, true),
+            (Errno::OPNOTSUPP, true),
+            (Errno::IO, false),
+        ] {
+            assert_eq!(is_unknown(&errno.into()), is_left);
         }
     }
 

@@ -8,6 +8,9 @@
 //! old holder had finished first, or somebody else took the file, and we look again. An old holder
 //! may also have thrown the file away, which it has no say in any more: then the copy stays.
 //!
+//! A file that was written under another boot of the system may have its length and not its bytes: it is
+//! read once and compared with the checksum of the record, before it is taken.
+//!
 //! A name of a higher epoch than ours is never touched: then we are the one that came too late.
 //! Files only ever move to higher names, so a look from the lowest upwards cannot miss one.
 
@@ -23,7 +26,7 @@ use tokio::time::sleep;
 
 use super::{
     Durability, Shared, blocking,
-    notes::Notes,
+    checkpoint::{FileCheckpoint, Kept},
     place,
     temp::{self, TempName},
     writer::{FileWriter, result},
@@ -45,6 +48,9 @@ const EPOCHS_BACK_MAX: u64 = 63;
 
 /// How many epochs past ours are looked through for a later holder.
 const EPOCHS_AHEAD_MAX: u64 = 8;
+
+/// How many bytes are read at a time to compare them.
+const COMPARE_BYTES: usize = 256 * 1024;
 
 /// What a look at the files found.
 enum Found {
@@ -69,12 +75,13 @@ pub(super) async fn reopen(
     checkpoint: &Checkpoint,
     offset: u64,
 ) -> Result<Reopened, WriteError> {
-    let mut notes = Notes::read(checkpoint, facts)?;
+    let mut checkpoint = FileCheckpoint::read(checkpoint, facts)?;
     let job = Job {
         shared: Arc::clone(shared),
-        notes: notes.clone(),
+        checkpoint: checkpoint.clone(),
         epoch: facts.epoch,
         offset,
+        crc32c: facts.crc32c_before,
         client_size: facts.client_size,
     };
     let (mut waited, mut moves, mut held) = (Duration::ZERO, 0, None);
@@ -108,13 +115,13 @@ pub(super) async fn reopen(
     let refused = |why: &'static str| Err(WriteError::new(WriteErrorKind::Throttled, why));
     match found {
         Found::Free(file) => {
-            notes.temp = job.own();
+            checkpoint.temp = job.own();
             let shared = Arc::clone(shared);
-            let writer = FileWriter::resume(shared, facts, notes, file, offset);
+            let writer = FileWriter::resume(shared, facts, checkpoint, file, offset);
             Ok(Reopened::Open(Box::new(writer)))
         }
         Found::Published => Ok(Reopened::Closed {
-            result: result(&notes.place, facts.client_size),
+            result: result(&checkpoint.place, facts.client_size),
         }),
         Found::Later => refused("a later holder has the file"),
         Found::Held(..) | Found::Moved => refused("others keep taking the file"),
@@ -126,21 +133,23 @@ pub(super) async fn reopen(
 #[derive(Clone)]
 struct Job {
     shared: Arc<Shared>,
-    notes: Notes,
+    checkpoint: FileCheckpoint,
     epoch: u64,
     offset: u64,
+    /// CRC32C of the file before the offset, where it is known.
+    crc32c: Option<u32>,
     client_size: u64,
 }
 
 impl Job {
     /// The only name we may give a file.
     fn own(&self) -> TempName {
-        self.notes.temp.of(self.epoch)
+        self.checkpoint.temp.of(self.epoch)
     }
 
     /// The names we may take a file from, the lowest first.
     fn names(&self) -> impl Iterator<Item = TempName> + use<> {
-        let recorded = self.notes.temp;
+        let recorded = self.checkpoint.temp;
         let after = recorded.generation.saturating_add(1);
         let recent = after.max(self.epoch.saturating_sub(EPOCHS_BACK_MAX))..=self.epoch;
         let first = (recorded.generation <= self.epoch).then_some(recorded);
@@ -169,12 +178,45 @@ impl Job {
             if !temp::try_lock(&file)? {
                 return Ok(Found::Held(file, name));
             }
+            if !self.has_the_bytes(&file)? {
+                continue;
+            }
             return self.claim(file, name);
         }
         if self.has_later()? {
             return Ok(Found::Later);
         }
         self.finished()
+    }
+
+    /// Says whether the file has the bytes before the offset, and not only their number: where the
+    /// system may have lost some, they are read and compared with their checksum.
+    fn has_the_bytes(&self, mut file: &File) -> io::Result<bool> {
+        if !self.is_doubtful() {
+            return Ok(true);
+        }
+        let Some(crc32c) = self.crc32c else {
+            return Ok(self.offset == 0);
+        };
+        file.seek(SeekFrom::Start(0))?;
+        let mut rest = file.take(self.offset);
+        let (mut found, mut buffer) = (0, vec![0; COMPARE_BYTES]);
+        loop {
+            let read = match rest.read(&mut buffer) {
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            match buffer.get(..read) {
+                Some(bytes) if !bytes.is_empty() => found = crc32c::crc32c_append(found, bytes),
+                _ => return Ok(found == crc32c && rest.limit() == 0),
+            }
+        }
+    }
+
+    fn is_doubtful(&self) -> bool {
+        let durability = self.shared.config.durability;
+        self.checkpoint.kept.is_doubtful(durability)
     }
 
     /// Gives the file, which is locked, our name; only then is it cut.
@@ -209,6 +251,11 @@ impl Job {
             return Ok(Found::Moved);
         }
         self.cut(&file)?;
+        if self.shared.config.durability == Durability::Disk && self.checkpoint.kept != Kept::Synced
+        {
+            // From here on its checkpoint says that they were.
+            file.sync_data().map_err(place::lost)?;
+        }
         Ok(Found::Free(file))
     }
 
@@ -274,6 +321,10 @@ impl Job {
         // The handle is our own, so its cursor is not the old holder's.
         old.seek(SeekFrom::Start(0))?;
         let copied = io::copy(&mut old.take(self.offset), &mut new)?;
+        if !self.has_the_bytes(new)? {
+            return Ok(false);
+        }
+        new.seek(SeekFrom::Start(self.offset))?;
         if config.durability == Durability::Disk {
             new.sync_data()?;
             place::sync_dir(&config.temp_dir)?;
@@ -283,9 +334,8 @@ impl Job {
 
     /// Discards what is stored past the offset and goes there.
     fn cut(&self, mut file: &File) -> io::Result<()> {
-        if file.metadata()?.len() > self.offset {
-            file.set_len(self.offset)?;
-        }
+        // Even if it ends there: its last holder may have died with space reserved.
+        file.set_len(self.offset)?;
         // The record was renewed just now, so the file rests from now on, too: a sweep must not find it
         // old if it is left again before a byte was written.
         file.set_modified(SystemTime::now())?;
@@ -295,7 +345,7 @@ impl Job {
 
     /// Looks for files of epochs after ours. All that is known is that they are there.
     fn has_later(&self) -> io::Result<bool> {
-        if self.notes.temp.generation > self.epoch {
+        if self.checkpoint.temp.generation > self.epoch {
             return Ok(true);
         }
         for ahead in 1..=EPOCHS_AHEAD_MAX {
@@ -320,7 +370,7 @@ impl Job {
 
     /// Says whether the file under a temporary name has its final one as well.
     fn is_published(&self, file: &File) -> io::Result<bool> {
-        let place = self.notes.place.path(&self.shared.config.data_dir);
+        let place = self.checkpoint.place.path(&self.shared.config.data_dir);
         Ok(file.metadata()?.nlink() > 1 && temp::is_at(file, &place)?)
     }
 
@@ -328,7 +378,7 @@ impl Job {
     /// the name may not be durable yet.
     fn finished(&self) -> io::Result<Found> {
         let config = &self.shared.config;
-        let place = &self.notes.place;
+        let place = &self.checkpoint.place;
         if place.size(&config.data_dir)? != Some(self.client_size) {
             return Ok(Found::Nothing);
         }

@@ -8,27 +8,27 @@ use std::{
 };
 
 use super::temp::{self, TempName};
-use crate::writer::{Stray, SweepPolicy};
+use crate::writer::{Orphan, SweepPolicy};
 
-/// How many strays one sweep takes; the next one finds the rest.
-const STRAYS_MAX: usize = 10_000;
+/// How many orphans one sweep takes; the next one finds the rest.
+const ORPHANS_MAX: usize = 10_000;
 
 /// Looks through the directory of files under way.
-pub(super) fn sweep(temp_dir: &Path, policy: &SweepPolicy) -> io::Result<Vec<Stray>> {
-    let mut strays = Vec::new();
+pub(super) fn sweep(temp_dir: &Path, policy: &SweepPolicy) -> io::Result<Vec<Orphan>> {
+    let mut orphans = Vec::new();
     for entry in fs::read_dir(temp_dir)? {
         // One file that cannot be looked at or removed must not keep the others.
-        if let Ok(Some(stray)) = entry.and_then(|entry| sweep_one(&entry, policy)) {
-            strays.push(stray);
-            if strays.len() >= STRAYS_MAX {
+        if let Ok(Some(orphan)) = entry.and_then(|entry| sweep_one(&entry, policy)) {
+            orphans.push(orphan);
+            if orphans.len() >= ORPHANS_MAX {
                 break;
             }
         }
     }
-    Ok(strays)
+    Ok(orphans)
 }
 
-fn sweep_one(entry: &DirEntry, policy: &SweepPolicy) -> io::Result<Option<Stray>> {
+fn sweep_one(entry: &DirEntry, policy: &SweepPolicy) -> io::Result<Option<Orphan>> {
     let file_name = entry.file_name();
     let Some(name) = file_name.to_str().and_then(TempName::parse) else {
         return Ok(None);
@@ -55,7 +55,7 @@ fn sweep_one(entry: &DirEntry, policy: &SweepPolicy) -> io::Result<Option<Stray>
     if age < age_min || !policy.dry_run && !temp::remove(&path)? {
         return Ok(None);
     }
-    Ok(Some(Stray {
+    Ok(Some(Orphan {
         what: name.to_string(),
         bytes: metadata.len(),
         age,

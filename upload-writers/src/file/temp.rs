@@ -1,4 +1,7 @@
 //! Files under way: their names, how they are made, and the lock that keeps others away.
+//!
+//! Files are made and removed one at a time: the system changes a directory for one thread at a time, and
+//! lets the others spin.
 
 use std::{
     fmt,
@@ -133,25 +136,33 @@ const RESERVE_STEP: u64 = 32 * 1024 * 1024;
 /// Bytes a file has before anything is reserved for those that follow.
 const RESERVE_AFTER: u64 = 1024 * 1024;
 
-/// Reserves what follows the `received` bytes of a file, within its declared `size`, where the file
-/// system can; returns where the reservation ends, which was at `reserved` before.
+/// Reserves what follows a file's `received` bytes and the `coming` ones that are written next, within its
+/// declared `size`, where the file system can; returns where the reservation ends, which was at `reserved`
+/// before.
 ///
-/// At most as much again is reserved as is there already: a declared size alone must not take the
-/// disk from others. The file's length does not change.
-pub(super) fn reserve(file: &File, reserved: u64, received: u64, size: u64) -> io::Result<u64> {
-    let step = received.min(RESERVE_STEP);
-    if received < RESERVE_AFTER || reserved >= size || reserved > received.saturating_add(step / 2)
-    {
+/// At most as much again is reserved as came already: a declared size alone must not take the disk from
+/// others. How the bytes are cut into batches makes no difference. The file's length does not change.
+pub(super) fn reserve(
+    file: &File,
+    reserved: u64,
+    received: u64,
+    coming: u64,
+    size: u64,
+) -> io::Result<u64> {
+    let came = received.saturating_add(coming);
+    let step = came.min(RESERVE_STEP);
+    if came < RESERVE_AFTER || reserved >= size || reserved > came.saturating_add(step / 2) {
         return Ok(reserved);
     }
     let from = reserved.max(received);
-    let end = received.saturating_add(step).min(size);
+    let end = came.saturating_add(step).min(size);
     #[cfg(target_os = "linux")]
     if end > from {
         let keep_size = rustix::fs::FallocateFlags::KEEP_SIZE;
-        match rustix::fs::fallocate(file, keep_size, from, end - from) {
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
-            Err(errno) => return Err(errno.into()),
+        let reserved = rustix::fs::fallocate(file, keep_size, from, end - from);
+        // It only saves time: a signal, a limit or a file system that cannot is no reason to fail.
+        if let Err(errno @ (Errno::NOSPC | Errno::DQUOT)) = reserved {
+            return Err(errno.into());
         }
     }
     #[cfg(not(target_os = "linux"))]
@@ -241,7 +252,8 @@ mod tests {
         const MIB: u64 = 1 << 20;
         let file = tempfile::tempfile().expect("temp file");
         let at = |reserved, received, size| {
-            reserve(&file, reserved * MIB, received * MIB, size * MIB).expect("reserves") / MIB
+            let reserved = reserve(&file, reserved * MIB, received * MIB, 0, size * MIB);
+            reserved.expect("reserves") / MIB
         };
         assert_eq!(at(0, 0, 1000), 0, "nothing for a promise");
         assert_eq!(at(0, 2, 1000), 4);
@@ -253,5 +265,21 @@ mod tests {
         assert_eq!(file.metadata().expect("metadata").len(), 0);
         let blocks = file.metadata().expect("metadata").blocks() * 512;
         assert!(blocks < 64 * MIB, "{blocks}");
+    }
+
+    /// A file that is half there has its room, also if its bytes came in one batch.
+    #[test]
+    fn what_is_written_next_counts_as_there() {
+        const MIB: u64 = 1 << 20;
+        let file = tempfile::tempfile().expect("temp file");
+        let at =
+            |received, coming, size| reserve(&file, 0, received, coming, size).expect("reserves");
+        assert_eq!(at(0, MIB - 1, 2 * MIB), 0, "too little");
+        assert_eq!(
+            at(0, 3 * MIB / 2, 2 * MIB),
+            2 * MIB,
+            "no more than the size"
+        );
+        assert_eq!(at(MIB / 2, MIB, 100 * MIB), 3 * MIB, "as much again");
     }
 }

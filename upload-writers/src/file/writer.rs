@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::{
     Durability, Shared, blocking,
-    notes::Notes,
+    checkpoint::{FileCheckpoint, Kept},
     pace::write_front,
     permitted,
     place::{self, Place},
@@ -26,13 +26,12 @@ use super::{
 };
 use crate::{
     error::{AbortReason, WriteError, WriteErrorKind},
-    life::Life,
-    writer::{Checkpoint, UploadFacts, UploadWriter, Written},
+    writer::{Buffered, Checkpoint, UploadFacts, UploadWriter, Written},
 };
 
 /// What a write is best given: enough for a file system to take it in large pages, and for a socket to be
 /// emptied before the processor turns to the disk.
-const BATCH_BYTES: u64 = 384 * 1024;
+pub(super) const BATCH_BYTES: u64 = 384 * 1024;
 
 /// A sync under way; it ends by itself.
 struct Sync {
@@ -46,6 +45,8 @@ struct Room {
     is_wanted: bool,
     reserved: u64,
     received: u64,
+    /// Bytes of the batch that is written.
+    coming: u64,
     size: u64,
 }
 
@@ -53,21 +54,49 @@ impl Room {
     /// Reserves the next step before the bytes come to the end of the last one.
     fn reserve(&mut self, file: &File) -> Result<(), WriteError> {
         if self.is_wanted {
-            self.reserved = temp::reserve(file, self.reserved, self.received, self.size)?;
+            let Self {
+                reserved,
+                received,
+                coming,
+                size,
+                ..
+            } = *self;
+            self.reserved = temp::reserve(file, reserved, received, coming, size)?;
         }
         Ok(())
     }
 }
 
-/// Writes one file. The lock on it lasts as long as the file is open and the writer does not rest.
+/// A new file, which is removed if nobody comes to take it.
+struct NewFile {
+    file: File,
+    path: PathBuf,
+    is_taken: bool,
+}
+
+impl NewFile {
+    fn take(mut self) -> io::Result<File> {
+        self.is_taken = true;
+        self.file.try_clone()
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.is_taken {
+            // What stays is found by a sweep.
+            let _ = temp::remove(&self.path);
+        }
+    }
+}
+
+/// Writes one file. The lock on it lasts as long as the file is open and the writer is not suspended.
 pub(super) struct FileWriter {
     shared: Arc<Shared>,
     temp: TempName,
-    /// `None`: the slot cannot be a directory, which `open` reports.
-    place: Option<Place>,
+    place: Place,
     client_size: u64,
-    life: Life,
-    file: Option<Arc<File>>,
+    file: Arc<File>,
     written: Written,
     /// A sync that nobody waited for to its end.
     sync: Option<Sync>,
@@ -77,53 +106,84 @@ pub(super) struct FileWriter {
     /// A close was begun, so the file may stand under its final name.
     closing: bool,
     /// The lock was given back until the next call.
-    resting: bool,
+    suspended: bool,
 }
 
 impl FileWriter {
-    /// Makes a writer for a new file.
-    pub(super) fn new(shared: Arc<Shared>, facts: &UploadFacts, uuid: Uuid) -> Self {
-        Self {
-            temp: TempName {
-                uuid,
-                generation: facts.epoch,
-                resumable: facts.resumable,
-            },
-            place: Place::new(&facts.slot, uuid, &facts.safe_client_name),
-            client_size: facts.client_size,
-            life: Life::New,
-            file: None,
-            written: Written::default(),
-            sync: None,
-            reserved: 0,
-            write_back: WriteBack::default(),
-            closing: false,
-            resting: false,
-            shared,
-        }
+    /// Makes a new file, and its writer.
+    pub(super) async fn create(
+        shared: Arc<Shared>,
+        facts: &UploadFacts,
+    ) -> Result<Self, WriteError> {
+        let uuid = Uuid::new_v4();
+        let temp = TempName {
+            uuid,
+            generation: facts.epoch,
+            resumable: facts.resumable,
+        };
+        let folder = facts.folder.as_deref();
+        let place = Place::new(folder, &facts.slot, uuid, &facts.safe_client_name);
+        let place = place.ok_or_else(|| {
+            let text = "the folder or the slot cannot name a directory";
+            WriteError::new(WriteErrorKind::Failed, text)
+        })?;
+        let (openings, config) = (Arc::clone(&shared.openings), Arc::clone(&shared));
+        let (path, of_slot) = (shared.temp_path(temp), place.clone());
+        let new = permitted(&openings, move || {
+            config.make_dir(&of_slot)?;
+            let naming = config.naming();
+            let file = temp::create(&path)?;
+            drop(naming);
+            let new = NewFile {
+                file,
+                path,
+                is_taken: false,
+            };
+            if temp.resumable && config.config.durability == Durability::Disk {
+                place::sync_dir(&config.config.temp_dir)?;
+            }
+            Ok(new)
+        })
+        .await?;
+        Ok(Self::at(shared, facts, temp, place, new.take()?, 0))
     }
 
-    /// Makes a writer that goes on with `file`, which is locked, ends at `offset` and has its cursor
+    /// Makes a writer that continues with `file`, which is locked, ends at `offset` and has its cursor
     /// there.
     pub(super) fn resume(
         shared: Arc<Shared>,
         facts: &UploadFacts,
-        notes: Notes,
+        checkpoint: FileCheckpoint,
+        file: File,
+        offset: u64,
+    ) -> Self {
+        let FileCheckpoint { temp, place, .. } = checkpoint;
+        Self::at(shared, facts, temp, place, file, offset)
+    }
+
+    fn at(
+        shared: Arc<Shared>,
+        facts: &UploadFacts,
+        temp: TempName,
+        place: Place,
         file: File,
         offset: u64,
     ) -> Self {
         Self {
-            temp: notes.temp,
-            place: Some(notes.place),
-            life: Life::Open,
-            file: Some(Arc::new(file)),
+            shared,
+            temp,
+            place,
+            client_size: facts.client_size,
+            file: Arc::new(file),
             written: Written {
                 received: offset,
                 durable: offset,
             },
+            sync: None,
             reserved: offset,
             write_back: WriteBack::behind(offset),
-            ..Self::new(shared, facts, notes.temp.uuid)
+            closing: false,
+            suspended: false,
         }
     }
 
@@ -131,51 +191,57 @@ impl FileWriter {
         self.shared.temp_path(self.temp)
     }
 
-    /// The open file. There is one in every life that lets a call through.
-    fn file(&self) -> Result<&Arc<File>, WriteError> {
-        self.file
-            .as_ref()
-            .ok_or_else(|| WriteError::misuse("no file is open"))
+    /// Gives back what was reserved and not used, as long as the file is ours.
+    ///
+    /// A disk that is slow just now keeps it, rather than hold up the task.
+    fn release_reserved(&mut self) {
+        let received = self.written.received;
+        if self.reserved > received
+            && !self.suspended
+            && !self.closing
+            && self.shared.pace.is_quick()
+        {
+            // What it fails to free is freed with the file.
+            let _ = self.file.set_len(received);
+            self.reserved = received;
+        }
     }
 
-    fn place(&self) -> Result<&Place, WriteError> {
-        self.place.as_ref().ok_or_else(|| {
-            WriteError::new(WriteErrorKind::Failed, "the slot cannot name a directory")
-        })
-    }
-
-    /// Takes the lock again after a rest. A later holder would have given the file its own name.
-    fn wake(&mut self) -> Result<(), WriteError> {
-        if !self.resting {
+    /// Takes the lock again after a suspension. A later holder would have given the file its own name.
+    fn resume_lock(&mut self) -> Result<(), WriteError> {
+        if !self.suspended {
             return Ok(());
         }
-        let file = self.file()?;
+        let file = &self.file;
         let is_ours = temp::try_lock(file)?
             && temp::is_at(file, &self.temp_path())?
             && file.metadata()?.len() == self.written.received;
         if !is_ours {
-            let why = "somebody else went on with the file";
+            let why = "another holder resumed the file";
             return Err(WriteError::new(WriteErrorKind::Failed, why));
         }
-        self.resting = false;
+        self.suspended = false;
         Ok(())
     }
 
     /// Writes a batch, with room for it reserved; answers how many bytes it was.
     async fn write(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<u64, WriteError> {
-        let file = Arc::clone(self.file()?);
+        let file = Arc::clone(&self.file);
         let mut room = Room {
             is_wanted: self.shared.config.preallocate,
             reserved: self.reserved,
             received: self.written.received,
+            coming: chunks.iter().map(|chunk| chunk.len() as u64).sum(),
             size: self.client_size,
         };
+        let Shared { usage, config, .. } = &*self.shared;
+        usage.grow(room.coming, &config.temp_dir)?;
         let mut bytes = 0;
         let begun = Instant::now();
         let pace = &self.shared.pace;
-        if let Some(time_max) = pace.inline(self.temp.uuid.as_u128(), begun) {
+        if let Some(turn) = pace.inline(self.temp.uuid.as_u128(), begun) {
             room.reserve(&file)?;
-            bytes = write_front(&file, chunks, Some((begun, time_max)))?;
+            bytes = write_front(&file, chunks, Some((begun, turn.time_max())))?;
             pace.took(begun, Instant::now());
         }
         if !chunks.is_empty() {
@@ -197,7 +263,7 @@ impl FileWriter {
     /// Begins a sync of what was written so far, unless one is under way.
     fn begin_sync(&mut self) -> Result<(), WriteError> {
         if self.sync.is_none() {
-            let file = Arc::clone(self.file()?);
+            let file = Arc::clone(&self.file);
             let work = move || Ok(file.sync_data().map_err(place::lost)?);
             let syncs = Arc::clone(&self.shared.syncs);
             self.sync = Some(Sync {
@@ -218,11 +284,8 @@ impl FileWriter {
         let (end, done) = (sync.end, (&mut sync.done).await);
         self.sync = None;
         let done = done.map_err(|error| WriteError::new(WriteErrorKind::Failed, error));
-        if let Err(error) = done.flatten() {
-            // After a failed sync nobody can tell what is on the disk, so the writer stays broken.
-            self.life.begin()?;
-            return Err(error);
-        }
+        // After a failed sync it is unknown what is on the disk: its writer is not called again.
+        done.flatten()?;
         self.written.durable = self.written.durable.max(end);
         Ok(())
     }
@@ -230,33 +293,6 @@ impl FileWriter {
 
 #[async_trait]
 impl UploadWriter for FileWriter {
-    async fn open(&mut self) -> Result<(), WriteError> {
-        self.life.begin_open()?;
-        let (shared, place) = (Arc::clone(&self.shared), self.place()?.clone());
-        let path = self.temp_path();
-        let resumable = self.temp.resumable;
-        let openings = Arc::clone(&shared.openings);
-        let file = permitted(&openings, move || {
-            let config = &shared.config;
-            shared.make_dir(&place)?;
-            let naming = shared.naming();
-            let file = temp::create(&path)?;
-            drop(naming);
-            if resumable
-                && config.durability == Durability::Disk
-                && let Err(error) = place::sync_dir(&config.temp_dir)
-            {
-                let _ = temp::remove(&path);
-                return Err(error.into());
-            }
-            Ok(file)
-        })
-        .await?;
-        self.file = Some(Arc::new(file));
-        self.life.ready();
-        Ok(())
-    }
-
     async fn write_chunks(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<Written, WriteError> {
         if self
             .sync
@@ -265,24 +301,19 @@ impl UploadWriter for FileWriter {
         {
             self.end_sync().await?;
         }
-        self.life.begin()?;
-        self.wake()?;
+        self.resume_lock()?;
         self.written.received += self.write(chunks).await?;
         if self.shared.config.durability == Durability::Process {
             self.written.durable = self.written.received;
-            let file = self.file.as_ref();
-            let file = file.ok_or_else(|| WriteError::misuse("no file is open"))?;
             let received = self.written.received;
             self.write_back
-                .grow(file, received, &self.shared.early_starts);
+                .grow(&self.file, received, &self.shared.early_starts);
         }
-        self.life.ready();
         Ok(self.written)
     }
 
     async fn flush(&mut self) -> Result<Written, WriteError> {
-        self.life.check()?;
-        self.wake()?;
+        self.resume_lock()?;
         while self.written.durable < self.written.received {
             self.begin_sync()?;
             self.end_sync().await?;
@@ -290,25 +321,13 @@ impl UploadWriter for FileWriter {
         Ok(self.written)
     }
 
-    fn flush_can_be_left(&self) -> bool {
-        true
-    }
-
-    fn batch_bytes(&self) -> u64 {
-        BATCH_BYTES
-    }
-
     async fn close(&mut self) -> Result<Value, WriteError> {
-        if let Some(result) = self.life.result() {
-            return Ok(result);
-        }
-        // A file tells of a failed sync once; whoever asks next would hear that all is well.
+        // A file tells of a failed sync once; the next sync would be told that all is well.
         self.end_sync().await?;
-        self.life.begin()?;
-        self.wake()?;
+        self.resume_lock()?;
         self.closing = true;
-        let (shared, place) = (Arc::clone(&self.shared), self.place()?.clone());
-        let (file, path) = (Arc::clone(self.file()?), self.temp_path());
+        let (shared, place) = (Arc::clone(&self.shared), self.place.clone());
+        let (file, path) = (Arc::clone(&self.file), self.temp_path());
         let (size, client_size) = (self.written.received, self.client_size);
         let result = result(&place, size);
         let syncs = Arc::clone(&shared.syncs);
@@ -316,35 +335,35 @@ impl UploadWriter for FileWriter {
             publish(&shared, &file, &path, &place, size, client_size)
         })
         .await?;
-        self.file = None;
-        self.life.closed(&result);
         Ok(result)
     }
 
-    async fn abort(&mut self, _reason: &AbortReason) {
-        if !self.life.begin_abort() || self.wake().is_err() {
+    async fn abort(mut self: Box<Self>, _reason: &AbortReason) {
+        if self.resume_lock().is_err() {
             return;
         }
-        let (shared, path, file) = (Arc::clone(&self.shared), self.temp_path(), self.file.take());
-        let place = self.place.take().filter(|_| self.closing);
+        let (shared, path, file) = (
+            Arc::clone(&self.shared),
+            self.temp_path(),
+            Arc::clone(&self.file),
+        );
+        let place = self.closing.then(|| self.place.clone());
+        // Nothing of it is to be given back in part.
+        self.reserved = 0;
+        drop(self);
         let openings = Arc::clone(&shared.openings);
         // It cannot fail: what stays is found by a sweep.
         let _ = permitted(&openings, move || {
-            // Only our own file may go, and a call given up half way may have moved it. One that
-            // never was open has a uuid nobody else knows.
-            let is_ours = |path: &Path| {
-                file.as_ref()
-                    .map_or(Ok(true), |file| temp::is_at(file, path))
-            };
+            // Only our own file may go, and a call abandoned half way may have moved it.
             let naming = shared.naming();
-            if is_ours(&path)? {
+            if temp::is_at(&file, &path)? {
                 temp::remove(&path)?;
             }
             drop(naming);
-            if let (Some(place), Some(file)) = (place, &file) {
+            if let Some(place) = place {
                 // A close came as far as the rename.
                 let published = place.path(&shared.config.data_dir);
-                if temp::is_at(file, &published)? {
+                if temp::is_at(&file, &published)? {
                     temp::remove(&published)?;
                 }
             }
@@ -356,21 +375,32 @@ impl UploadWriter for FileWriter {
         .await;
     }
 
-    fn rest(&mut self) {
-        // Without the lock given back, others wait for it and then go on with a copy.
-        let unlocked = self.file.as_ref().map(|file| file.unlock());
-        self.resting |= matches!(unlocked, Some(Ok(())));
-    }
-
     fn checkpoint(&self) -> Option<Checkpoint> {
-        let place = self.place.as_ref()?;
-        (self.temp.resumable && self.life.has_stored()).then(|| {
-            Notes {
+        self.temp.resumable.then(|| {
+            FileCheckpoint {
                 temp: self.temp,
-                place: place.clone(),
+                place: self.place.clone(),
+                kept: Kept::now(self.shared.config.durability),
             }
             .checkpoint()
         })
+    }
+
+    fn buffered(&self) -> Buffered {
+        Buffered::default()
+    }
+
+    fn suspend(&mut self) {
+        // Before the lock is given back: then the file may be another holder's.
+        self.release_reserved();
+        // Without the lock given back, others wait for it and then continue with a copy.
+        self.suspended |= self.file.unlock().is_ok();
+    }
+}
+
+impl Drop for FileWriter {
+    fn drop(&mut self) {
+        self.release_reserved();
     }
 }
 
@@ -401,7 +431,15 @@ fn publish(
     }
     file.sync_all().map_err(place::lost)?;
     place.make_dir(&config.data_dir)?;
-    match place::rename_new(path, &place.path(&config.data_dir)) {
+    let published = place.path(&config.data_dir);
+    match place::rename_new(path, &published) {
+        // Whoever can write to the directory may have put another file, or a link, in its place.
+        Ok(()) if !temp::is_at(file, &published)? => {
+            return Err(WriteError::new(
+                WriteErrorKind::Failed,
+                "another file was put in the place of the one under way",
+            ));
+        }
         Ok(()) => {}
         // An earlier close, or whoever took the upload over, was here first.
         Err(error)

@@ -8,11 +8,17 @@ use crate::error::{WriteError, WriteErrorKind};
 
 /// Judges what a store answered.
 pub(super) fn judged(error: Error) -> WriteError {
-    let kind = match &error {
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => WriteErrorKind::Denied,
-        _ => of_source(&error),
-    };
-    WriteError::new(kind, error)
+    WriteError::new(kind(&error), error)
+}
+
+/// Tells what kind of failure it is.
+pub(super) fn kind(error: &Error) -> WriteErrorKind {
+    match error {
+        Error::PermissionDenied { .. } => WriteErrorKind::Denied,
+        // Credentials that have run out are renewed: what is stored must not be lost for that.
+        Error::Unauthenticated { .. } => WriteErrorKind::Throttled,
+        _ => of_source(error),
+    }
 }
 
 /// Says whether the store does not know what it was asked to do.
@@ -34,35 +40,46 @@ pub(super) fn is_gone(error: &Error) -> bool {
 }
 
 /// The statuses that tell of passing trouble, which outlasted the store's own tries.
-const PASSING: [&str; 6] = ["408", "429", "500", "502", "503", "504"];
+const PASSING: [u16; 6] = [408, 429, 500, 502, 503, 504];
 
-/// What the crate writes where there was no answer, and where one announced success but told of
-/// passing trouble in its body.
+/// How the crate begins to tell of an answer with a status, of none, and of one that announced success but
+/// told of passing trouble in its body.
+const STATUS: &str = "Server returned non-2xx status code: ";
 const UNANSWERED: [&str; 2] = ["HTTP error: ", "Server returned error response: "];
 
-/// Looks for an error of the system, and for what became of a request: the crate keeps its own type
-/// of the latter private, and writes it into the text.
+/// Looks for an error of the system, and for what became of a request.
 fn of_source(error: &Error) -> WriteErrorKind {
     let mut source = error.source();
     while let Some(error) = source {
         if let Some(error) = error.downcast_ref::<io::Error>() {
             return WriteErrorKind::of_io(error);
         }
-        let text = error.to_string();
-        let has_status = |status: &str| {
-            let named = text.contains(&format!("status {status}"));
-            named || text.contains(&format!("status code: {status}"))
-        };
-        if has_status("507") {
-            return WriteErrorKind::Full;
-        }
-        let is_unanswered = UNANSWERED.iter().any(|words| text.contains(words));
-        if is_unanswered || PASSING.into_iter().any(has_status) {
-            return WriteErrorKind::Throttled;
+        if let Some(kind) = of_text(&error.to_string()) {
+            return kind;
         }
         source = error.source();
     }
     WriteErrorKind::Failed
+}
+
+/// Reads what the crate, which keeps its type for it private, writes of a request: `Error performing <method>
+/// <URI> in <time> - <what became of it>`, or the last alone. Only its beginning is looked at: behind it may
+/// be what the server wrote, and in it the name that a client gave its file.
+fn of_text(text: &str) -> Option<WriteErrorKind> {
+    let outcome = match text.strip_prefix("Error performing ") {
+        // There are no blanks in a URI.
+        Some(request) => request.split_once(" - ")?.1,
+        None => text,
+    };
+    if UNANSWERED.iter().any(|words| outcome.starts_with(words)) {
+        return Some(WriteErrorKind::Throttled);
+    }
+    let status = outcome.strip_prefix(STATUS)?.get(..3)?.parse().ok()?;
+    match status {
+        507 => Some(WriteErrorKind::Full),
+        status if PASSING.contains(&status) => Some(WriteErrorKind::Throttled),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -103,6 +120,9 @@ mod tests {
         }
         let full = "Server returned non-2xx status code: 507 Insufficient Storage";
         assert_eq!(kind(full), WriteErrorKind::Full);
+        let named = "Error performing PUT http://x/status%20code:%20503 in 1s - \
+                     Server returned non-2xx status code: 400 Bad Request: <Key>status code: 503</Key>";
+        assert_eq!(kind(named), WriteErrorKind::Failed);
         let refused = "Server returned non-2xx status code: 400 Bad Request: secret";
         assert_eq!(kind(refused), WriteErrorKind::Failed);
         assert_eq!(kind("secret"), WriteErrorKind::Failed);

@@ -72,7 +72,7 @@ impl ObjectStoreWriterFactory {
     /// which is made. `options` are the store's own, by the names of its builder or of its
     /// environment variables, such as [`std::env::vars`]; unknown ones are passed over.
     /// Whether its writers can be reopened is told by
-    /// [`can_reopen`](crate::WriterFactory::can_reopen): all but local files can.
+    /// [`traits`](crate::WriterFactory::traits): all but local files can.
     ///
     /// # Errors
     ///
@@ -170,12 +170,12 @@ mod tests {
     #[test]
     fn urls_choose_the_store() {
         let memory = open("memory:///some/where").expect("opens");
-        assert!(memory.can_reopen());
+        assert!(memory.traits().resumable);
         assert_eq!(memory.config().prefix, "some/where/");
         let dir = tempfile::tempdir().expect("temp dir");
         let path = dir.path().join("new");
         let local = open(&format!("file://{}", path.display())).expect("opens");
-        assert!(!local.can_reopen() && path.is_dir());
+        assert!(!local.traits().resumable && path.is_dir());
     }
 
     #[test]

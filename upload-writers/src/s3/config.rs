@@ -1,10 +1,8 @@
 //! How an S3 writer is set up, and what the providers differ in.
 
-use std::time::Duration;
-
 use thiserror::Error;
 
-use crate::{key, parts::PartProfile};
+use crate::{key, multipart::RetryPolicy, parts::PartProfile};
 
 /// How a factory of S3 writers is set up.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,6 +95,9 @@ pub struct S3Provider {
     pub checksums: S3Checksums,
     /// Whether it understands `If-None-Match: *`, which keeps an object from being replaced.
     pub if_none_match: bool,
+    /// Whether it lists the unfinished uploads below a prefix. MinIO does for a whole key only; then all of
+    /// the bucket are listed.
+    pub lists_by_prefix: bool,
 }
 
 /// Which checksums a provider verifies.
@@ -106,8 +107,8 @@ pub enum S3Checksums {
     FullObject,
     /// CRC32C of each part only.
     Parts,
-    /// None: it refuses requests that carry one.
-    WhenRequired,
+    /// MD5 of each part, as `Content-MD5`: all providers know it, and some refuse any newer one.
+    Md5,
 }
 
 impl S3Provider {
@@ -117,12 +118,13 @@ impl S3Provider {
         parts: PartProfile::S3,
         checksums: S3Checksums::FullObject,
         if_none_match: true,
+        lists_by_prefix: true,
     };
 
     /// Cloudflare R2, which wants all parts but the last to be equal, as they are.
     pub const R2: Self = Self {
         name: "r2",
-        checksums: S3Checksums::WhenRequired,
+        checksums: S3Checksums::Md5,
         if_none_match: false,
         ..Self::AWS
     };
@@ -131,14 +133,16 @@ impl S3Provider {
     pub const GCS: Self = Self {
         name: "gcs",
         parts: PartProfile::GCS,
-        checksums: S3Checksums::WhenRequired,
+        checksums: S3Checksums::Md5,
         if_none_match: false,
+        ..Self::AWS
     };
 
     /// MinIO.
     pub const MINIO: Self = Self {
         name: "minio",
         checksums: S3Checksums::Parts,
+        lists_by_prefix: false,
         ..Self::AWS
     };
 
@@ -153,7 +157,7 @@ impl S3Provider {
     /// Any other that speaks S3: nothing that one may refuse.
     pub const GENERIC: Self = Self {
         name: "generic",
-        checksums: S3Checksums::WhenRequired,
+        checksums: S3Checksums::Md5,
         if_none_match: false,
         ..Self::AWS
     };
@@ -183,7 +187,7 @@ impl S3Provider {
             .map_or(endpoint, |(_, rest)| rest);
         let host = rest.split(['/', ':']).next().unwrap_or_default();
         let is_of = |domain: &str| host == domain || host.ends_with(&format!(".{domain}"));
-        if is_of("amazonaws.com") {
+        if is_of("amazonaws.com") || is_of("amazonaws.com.cn") {
             Self::AWS
         } else if is_of("r2.cloudflarestorage.com") {
             Self::R2
@@ -191,36 +195,6 @@ impl S3Provider {
             Self::GCS
         } else {
             Self::GENERIC
-        }
-    }
-}
-
-/// How failed requests are tried again.
-///
-/// Between two tries of a request lies a random time of half of `backoff` to all of it, doubled with
-/// each try up to `backoff_max`. It replaces the retries of the user's client, so that the two do not
-/// multiply. By default an outage of up to 10 seconds goes unnoticed, however quickly requests fail;
-/// after a longer one a resumable upload waits for its client to come back (PROTOCOL RESUME-10).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RetryPolicy {
-    /// How often a request is made at most; 0 counts as 1.
-    pub attempts: u32,
-    /// How long the first pause may be.
-    pub backoff: Duration,
-    /// How long any pause may be.
-    pub backoff_max: Duration,
-    /// After how long without an answer, and while sending without any byte taken, a request is
-    /// given up and tried again. Putting the parts of an object together may take four times as long.
-    pub attempt_timeout: Duration,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            attempts: 8,
-            backoff: Duration::from_millis(500),
-            backoff_max: Duration::from_secs(5),
-            attempt_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -237,6 +211,7 @@ mod tests {
         assert_eq!(S3Provider::named("tape"), None);
         let guess = |endpoint| S3Provider::of_endpoint(Some(endpoint)).name;
         assert_eq!(guess("https://s3.eu-west-1.amazonaws.com"), "aws");
+        assert_eq!(guess("https://s3.cn-north-1.amazonaws.com.cn"), "aws");
         assert_eq!(guess("https://abc.r2.cloudflarestorage.com"), "r2");
         assert_eq!(guess("https://storage.googleapis.com/x"), "gcs");
         assert_eq!(guess("http://127.0.0.1:3900"), "generic");

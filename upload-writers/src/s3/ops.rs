@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, error::Error, time::Duration};
 
+use async_trait::async_trait;
 use aws_sdk_s3::{
     Client,
     config::{
@@ -11,17 +12,24 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
     operation::complete_multipart_upload::builders::CompleteMultipartUploadFluentBuilder,
     primitives::DateTime,
-    types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, Part},
+    types::{
+        ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
+        Part,
+    },
 };
 use base64_simd::STANDARD;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{
     config::{S3Checksums, S3Provider, S3WriterConfig},
-    errors::{Failure, Meaning},
-    payload::Payload,
+    errors::of_sdk,
+    payload::{body_of, md5_of},
 };
-use crate::{flight::Landed, key::Object};
+use crate::multipart::{
+    BackendError, ListParts, ListUploads, Meaning, MultipartBackend, NewObject, Payload,
+    StoredObject, StoredPart, UnfinishedUpload, UploadsMarker, UploadsPage, Whole,
+};
 
 /// How long the id of a multipart upload may be, in bytes; AWS's have about 130.
 const UPLOAD_ID_BYTES_MAX: usize = 2_048;
@@ -39,43 +47,6 @@ pub(super) struct Bucket {
     name: String,
     provider: S3Provider,
     patience: Duration,
-}
-
-/// A part the bucket has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stored {
-    pub(super) etag: String,
-    pub(super) len: u64,
-    /// Unknown where the provider does not list it.
-    pub(super) crc32c: Option<u32>,
-    /// When it came, in seconds since 1970; 0 where unknown.
-    pub(super) at: i64,
-}
-
-impl Landed for Stored {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn crc32c(&self) -> Option<u32> {
-        self.crc32c
-    }
-}
-
-/// A finished object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Finished {
-    pub(super) etag: String,
-    pub(super) len: u64,
-}
-
-/// A multipart upload that is not finished.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Unfinished {
-    pub(super) key: String,
-    pub(super) upload: String,
-    /// When it began, in seconds since 1970; 0 where unknown.
-    pub(super) at: i64,
 }
 
 impl Bucket {
@@ -98,21 +69,47 @@ impl Bucket {
         }
     }
 
-    pub(super) fn name(&self) -> &str {
-        &self.name
+    fn whole(
+        &self,
+        request: CompleteMultipartUploadFluentBuilder,
+        whole: Whole,
+    ) -> CompleteMultipartUploadFluentBuilder {
+        match whole.crc32c {
+            Some(crc32c) if self.provider.checksums == S3Checksums::FullObject => request
+                .checksum_type(ChecksumType::FullObject)
+                .checksum_crc32_c(in_base64(crc32c))
+                .mpu_object_size(i64::try_from(whole.len).unwrap_or(i64::MAX)),
+            _ => request,
+        }
     }
 
-    /// Begins a multipart upload; answers its id.
-    pub(super) async fn create(&self, object: &Object) -> Result<String, Failure> {
+    async fn within<T, E>(
+        &self,
+        answer: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, BackendError>
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        within(self.patience, answer).await
+    }
+}
+
+#[async_trait]
+impl MultipartBackend for Bucket {
+    fn kind(&self) -> &'static str {
+        "s3"
+    }
+
+    async fn create(&self, object: &NewObject) -> Result<String, BackendError> {
         let mut request = self
             .client
             .create_multipart_upload()
             .bucket(&self.name)
-            .key(&object.key)
-            .content_type(&object.content_type)
-            .content_disposition(&object.disposition)
-            .metadata("upload-id", &object.upload_id);
-        if self.provider.checksums != S3Checksums::WhenRequired {
+            .key(object.key())
+            .content_type(object.content_type())
+            .content_disposition(object.content_disposition())
+            .metadata("upload-id", object.upload_id());
+        if self.provider.checksums != S3Checksums::Md5 {
             request = request.checksum_algorithm(ChecksumAlgorithm::Crc32C);
         }
         if self.provider.checksums == S3Checksums::FullObject {
@@ -121,20 +118,21 @@ impl Bucket {
         let answer = self.within(request.send()).await?;
         let id = answer.upload_id.unwrap_or_default();
         if id.is_empty() || id.len() > UPLOAD_ID_BYTES_MAX {
-            return Err(Failure::unusable("no usable id for a multipart upload"));
+            return Err(BackendError::unusable(
+                "no usable id for a multipart upload",
+            ));
         }
         Ok(id)
     }
 
-    /// Sends one part.
-    pub(super) async fn put_part(
+    async fn put_part(
         &self,
         key: &str,
         upload: &str,
         number: u32,
         payload: &Payload,
-    ) -> Result<Stored, Failure> {
-        let (body, taken) = payload.body();
+    ) -> Result<String, BackendError> {
+        let (body, taken) = body_of(payload);
         let mut request = self
             .client
             .upload_part()
@@ -142,66 +140,66 @@ impl Bucket {
             .key(key)
             .upload_id(upload)
             .part_number(i32::try_from(number).unwrap_or(i32::MAX))
-            .content_length(i64::try_from(payload.len).unwrap_or(i64::MAX))
+            .content_length(i64::try_from(payload.len()).unwrap_or(i64::MAX))
             .body(body);
-        if self.provider.checksums != S3Checksums::WhenRequired {
-            request = request.checksum_crc32_c(in_base64(payload.crc32c));
-        }
+        request = match self.provider.checksums {
+            S3Checksums::Md5 => request.content_md5(md5_of(payload).await?),
+            S3Checksums::FullObject | S3Checksums::Parts => {
+                request.checksum_crc32_c(in_base64(payload.crc32c()))
+            }
+        };
         let answer = taken.unless_stalled(self.patience, request.send()).await?;
-        let answer = answer.map_err(Failure::of)?;
-        Ok(Stored {
-            etag: some_etag(answer.e_tag)?,
-            len: payload.len,
-            crc32c: Some(payload.crc32c),
-            at: 0,
-        })
+        let answer = answer.map_err(of_sdk)?;
+        some_etag(answer.e_tag)
     }
 
-    /// Sends a whole object in one request; answers its entity tag.
-    pub(super) async fn put_object(
+    async fn put(
         &self,
-        object: &Object,
+        object: &NewObject,
         payload: &Payload,
-    ) -> Result<Finished, Failure> {
-        let (body, taken) = payload.body();
+    ) -> Result<StoredObject, BackendError> {
+        let (body, taken) = body_of(payload);
         let mut request = self
             .client
             .put_object()
             .bucket(&self.name)
-            .key(&object.key)
-            .content_type(&object.content_type)
-            .content_disposition(&object.disposition)
-            .metadata("upload-id", &object.upload_id)
-            .content_length(i64::try_from(payload.len).unwrap_or(i64::MAX))
+            .key(object.key())
+            .content_type(object.content_type())
+            .content_disposition(object.content_disposition())
+            .metadata("upload-id", object.upload_id())
+            .content_length(i64::try_from(payload.len()).unwrap_or(i64::MAX))
             .body(body);
-        if self.provider.checksums != S3Checksums::WhenRequired {
-            request = request.checksum_crc32_c(in_base64(payload.crc32c));
-        }
+        request = match self.provider.checksums {
+            S3Checksums::Md5 => request.content_md5(md5_of(payload).await?),
+            S3Checksums::FullObject | S3Checksums::Parts => {
+                request.checksum_crc32_c(in_base64(payload.crc32c()))
+            }
+        };
         if self.provider.if_none_match {
             request = request.if_none_match("*");
         }
         let answer = taken.unless_stalled(self.patience, request.send()).await?;
-        let answer = answer.map_err(Failure::of)?;
-        Ok(Finished {
-            etag: some_etag(answer.e_tag)?,
-            len: payload.len,
+        let answer = answer.map_err(of_sdk)?;
+        Ok(StoredObject {
+            etag: Some(some_etag(answer.e_tag)?),
+            len: payload.len(),
+            crc32c: Some(payload.crc32c()),
         })
     }
 
-    /// Makes an object of the parts `1..=parts.len()`.
-    pub(super) async fn complete(
+    async fn complete(
         &self,
         key: &str,
         upload: &str,
-        parts: &BTreeMap<u32, Stored>,
+        parts: &BTreeMap<u32, StoredPart>,
         whole: Whole,
-    ) -> Result<Finished, Failure> {
-        let with_checksums = self.provider.checksums != S3Checksums::WhenRequired;
+    ) -> Result<StoredObject, BackendError> {
+        let with_checksums = self.provider.checksums != S3Checksums::Md5;
         let completed = parts.iter().map(|(number, stored)| {
             let crc32c = stored.crc32c.filter(|_| with_checksums);
             CompletedPart::builder()
                 .part_number(i32::try_from(*number).unwrap_or(i32::MAX))
-                .e_tag(&stored.etag)
+                .e_tag(&stored.id)
                 .set_checksum_crc32_c(crc32c.map(in_base64))
                 .build()
         });
@@ -220,28 +218,14 @@ impl Bucket {
         }
         let patience = self.patience.saturating_mul(COMPLETE_PATIENCE);
         let answer = within(patience, self.whole(request, whole).send()).await?;
-        Ok(Finished {
-            etag: some_etag(answer.e_tag)?,
+        Ok(StoredObject {
+            etag: Some(some_etag(answer.e_tag)?),
             len: whole.len,
+            crc32c: whole.crc32c,
         })
     }
 
-    fn whole(
-        &self,
-        request: CompleteMultipartUploadFluentBuilder,
-        whole: Whole,
-    ) -> CompleteMultipartUploadFluentBuilder {
-        match whole.crc32c {
-            Some(crc32c) if self.provider.checksums == S3Checksums::FullObject => request
-                .checksum_type(ChecksumType::FullObject)
-                .checksum_crc32_c(in_base64(crc32c))
-                .mpu_object_size(i64::try_from(whole.len).unwrap_or(i64::MAX)),
-            _ => request,
-        }
-    }
-
-    /// Throws a multipart upload away. One that is not there counts as thrown away.
-    pub(super) async fn abort(&self, key: &str, upload: &str) -> Result<(), Failure> {
+    async fn abort(&self, key: &str, upload: &str) -> Result<(), BackendError> {
         let request = self
             .client
             .abort_multipart_upload()
@@ -255,19 +239,22 @@ impl Bucket {
         }
     }
 
-    /// Removes an object. One that is not there counts as removed.
-    pub(super) async fn delete(&self, key: &str) -> Result<(), Failure> {
+    async fn delete(&self, key: &str) -> Result<(), BackendError> {
         let request = self.client.delete_object().bucket(&self.name).key(key);
         self.within(request.send()).await?;
         Ok(())
     }
 
-    /// Looks at a finished object.
-    pub(super) async fn head(&self, key: &str) -> Result<Option<Finished>, Failure> {
-        let request = self.client.head_object().bucket(&self.name).key(key);
+    async fn head(&self, key: &str) -> Result<Option<StoredObject>, BackendError> {
+        let mut request = self.client.head_object().bucket(&self.name).key(key);
+        if self.provider.checksums == S3Checksums::FullObject {
+            request = request.checksum_mode(ChecksumMode::Enabled);
+        }
         match self.within(request.send()).await {
-            Ok(answer) => Ok(Some(Finished {
-                etag: some_etag(answer.e_tag)?,
+            Ok(answer) => Ok(Some(StoredObject {
+                // One of the parts' checksums has another form, which is not read.
+                crc32c: answer.checksum_crc32_c.as_deref().and_then(from_base64),
+                etag: Some(some_etag(answer.e_tag)?),
                 len: bytes(answer.content_length),
             })),
             Err(failure) if failure.meaning == Meaning::Missing => Ok(None),
@@ -275,12 +262,33 @@ impl Bucket {
         }
     }
 
-    /// Lists the parts of a multipart upload; `None` if there is no such upload.
-    pub(super) async fn parts(
+    /// Answers `{"bucket", "key", "etag", "size"}`.
+    fn result(&self, key: &str, object: &StoredObject) -> Value {
+        let etag = object.etag.as_deref();
+        json!({
+            "bucket": self.name,
+            "key": key,
+            "etag": etag.map(|etag| etag.trim_matches('"')),
+            "size": object.len,
+        })
+    }
+
+    fn list_parts(&self) -> Option<&dyn ListParts> {
+        Some(self)
+    }
+
+    fn list_uploads(&self) -> Option<&dyn ListUploads> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl ListParts for Bucket {
+    async fn parts(
         &self,
         key: &str,
         upload: &str,
-    ) -> Result<Option<BTreeMap<u32, Stored>>, Failure> {
+    ) -> Result<Option<BTreeMap<u32, StoredPart>>, BackendError> {
         let mut parts = BTreeMap::new();
         let mut marker = None;
         for _ in 0..PAGES_MAX {
@@ -307,106 +315,94 @@ impl Bucket {
             }
             // Taken for the whole, it would make an upload whose other parts are there look lost.
             let next = page.next_part_number_marker;
-            marker =
-                Some(next.ok_or_else(|| Failure::unusable("a list of parts that breaks off"))?);
+            marker = Some(
+                next.ok_or_else(|| BackendError::unusable("a list of parts that breaks off"))?,
+            );
         }
-        Err(Failure::unusable("a list of parts without an end"))
+        Err(BackendError::unusable("a list of parts without an end"))
+    }
+}
+
+#[async_trait]
+impl ListUploads for Bucket {
+    async fn find(&self, key: &str) -> Result<Option<String>, BackendError> {
+        let page = self.uploads(key, None).await?;
+        let found = page.uploads.into_iter().find(|one| one.key == key);
+        Ok(found.map(|one| one.upload))
     }
 
-    /// Lists multipart uploads whose keys begin with `prefix`, at most about `most` of them.
-    pub(super) async fn unfinished(
+    async fn page(
         &self,
         prefix: &str,
-        most: usize,
-    ) -> Result<Vec<Unfinished>, Failure> {
-        let mut uploads = Vec::new();
-        let (mut key_marker, mut id_marker) = (None, None);
-        for _ in 0..PAGES_MAX {
-            let request = self
-                .client
-                .list_multipart_uploads()
-                .bucket(&self.name)
-                .prefix(prefix)
-                .set_key_marker(key_marker.take())
-                .set_upload_id_marker(id_marker.take());
-            let page = self.within(request.send()).await?;
-            uploads.extend(
-                page.uploads
-                    .unwrap_or_default()
-                    .into_iter()
-                    .filter_map(|one| {
-                        Some(Unfinished {
-                            key: one.key?,
-                            upload: one.upload_id?,
-                            at: seconds(one.initiated),
-                        })
-                    }),
-            );
-            (key_marker, id_marker) = (page.next_key_marker, page.next_upload_id_marker);
-            if page.is_truncated != Some(true) || key_marker.is_none() || uploads.len() >= most {
-                break;
-            }
-        }
-        uploads.retain(|one| one.key.starts_with(prefix));
-        Ok(uploads)
+        after: Option<UploadsMarker>,
+    ) -> Result<UploadsPage, BackendError> {
+        let asked = if self.provider.lists_by_prefix {
+            prefix
+        } else {
+            ""
+        };
+        let mut page = self.uploads(asked, after).await?;
+        page.uploads.retain(|one| one.key.starts_with(prefix));
+        Ok(page)
     }
+}
 
-    async fn within<T, E>(
+impl Bucket {
+    async fn uploads(
         &self,
-        answer: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    ) -> Result<T, Failure>
-    where
-        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-    {
-        within(self.patience, answer).await
+        prefix: &str,
+        after: Option<UploadsMarker>,
+    ) -> Result<UploadsPage, BackendError> {
+        let after = after.unwrap_or_default();
+        let mut request = self.client.list_multipart_uploads().bucket(&self.name);
+        if !prefix.is_empty() {
+            request = request.prefix(prefix);
+        }
+        if !after.key.is_empty() {
+            request = request
+                .key_marker(after.key)
+                .set_upload_id_marker(after.upload);
+        }
+        let page = self.within(request.send()).await?;
+        let uploads = page.uploads.unwrap_or_default().into_iter();
+        let uploads = uploads.filter_map(|one| {
+            Some(UnfinishedUpload {
+                key: one.key?,
+                upload: one.upload_id?,
+                at: seconds(one.initiated),
+            })
+        });
+        let marker = page.next_key_marker.map(|key| UploadsMarker {
+            key,
+            upload: page.next_upload_id_marker,
+        });
+        Ok(UploadsPage {
+            uploads: uploads.collect(),
+            next: marker.filter(|_| page.is_truncated == Some(true)),
+        })
     }
 }
 
 async fn within<T, E>(
     patience: Duration,
     answer: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-) -> Result<T, Failure>
+) -> Result<T, BackendError>
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     match timeout(patience, answer).await {
-        Ok(answer) => answer.map_err(Failure::of),
-        Err(_) => Err(Failure::timeout()),
+        Ok(answer) => answer.map_err(of_sdk),
+        Err(_) => Err(BackendError::timeout()),
     }
 }
 
-/// What is known of a whole object before it is made.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Whole {
-    pub(super) len: u64,
-    /// Unknown if that of a part is.
-    pub(super) crc32c: Option<u32>,
-}
-
-impl Whole {
-    /// Puts parts together in their order.
-    pub(super) fn of(parts: &BTreeMap<u32, Stored>) -> Self {
-        let nothing = Self {
-            len: 0,
-            crc32c: Some(0),
-        };
-        parts.values().fold(nothing, |whole, part| Self {
-            len: whole.len.saturating_add(part.len),
-            crc32c: (|| {
-                let len = usize::try_from(part.len).ok()?;
-                Some(crc32c::crc32c_combine(whole.crc32c?, part.crc32c?, len))
-            })(),
-        })
-    }
-}
-
-fn listed(part: Part) -> Option<(u32, Stored)> {
+fn listed(part: Part) -> Option<(u32, StoredPart)> {
     let number = u32::try_from(part.part_number?).ok()?;
     let crc32c = part.checksum_crc32_c.as_deref().and_then(from_base64);
     Some((
         number,
-        Stored {
-            etag: part.e_tag.unwrap_or_default(),
+        StoredPart {
+            id: part.e_tag.unwrap_or_default(),
             len: bytes(part.size),
             crc32c,
             at: seconds(part.last_modified),
@@ -423,10 +419,10 @@ fn seconds(time: Option<DateTime>) -> i64 {
     time.map(|time| time.secs()).unwrap_or_default()
 }
 
-fn some_etag(etag: Option<String>) -> Result<String, Failure> {
+fn some_etag(etag: Option<String>) -> Result<String, BackendError> {
     let etag = etag.filter(|etag| !etag.is_empty());
     // Something else than S3 answered, or an error came where success was announced.
-    etag.ok_or_else(|| Failure::doubtful("an answer without an entity tag"))
+    etag.ok_or_else(|| BackendError::doubtful("an answer without an entity tag"))
 }
 
 fn in_base64(crc32c: u32) -> String {
@@ -452,20 +448,5 @@ mod tests {
         for bad in ["", "4waSgw", "4waSgw==-2", "AAAA"] {
             assert_eq!(from_base64(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn parts_make_a_whole() {
-        let stored = |bytes: &[u8], known: bool| Stored {
-            etag: "e".to_owned(),
-            len: bytes.len() as u64,
-            crc32c: known.then(|| crc32c::crc32c(bytes)),
-            at: 0,
-        };
-        let parts = BTreeMap::from([(1, stored(b"1234", true)), (2, stored(b"56789", true))]);
-        let whole = Whole::of(&parts);
-        assert_eq!((whole.len, whole.crc32c), (9, Some(0xe306_9283)));
-        let parts = BTreeMap::from([(1, stored(b"1234", false)), (2, stored(b"56789", true))]);
-        assert_eq!(Whole::of(&parts).crc32c, None);
     }
 }

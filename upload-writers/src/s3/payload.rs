@@ -12,45 +12,45 @@ use std::{
 };
 
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
+use base64_simd::STANDARD;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::timeout;
+use md5::{Digest, Md5};
+use tokio::{task::spawn_blocking, time::timeout};
 
-use super::errors::Failure;
-use crate::{parts::Part, seam::crc_of};
+use crate::multipart::{BackendError, Payload};
 
-/// The bytes of one request, shared between its tries; nothing is copied.
-#[derive(Clone, Debug)]
-pub(super) struct Payload {
-    slices: Arc<[Bytes]>,
-    pub(super) len: u64,
-    pub(super) crc32c: u32,
+/// How many bytes may be hashed where they are, which takes less than a millisecond.
+const MD5_INLINE_BYTES: u64 = 256 * 1024;
+
+/// Computes the MD5 of a payload, as the header `Content-MD5` has it. That of a whole part takes a hundredth
+/// of a second, for which it leaves the runtime.
+pub(super) async fn md5_of(payload: &Payload) -> Result<String, BackendError> {
+    let slices = Arc::clone(payload.slices());
+    if payload.len() <= MD5_INLINE_BYTES {
+        return Ok(content_md5(&slices));
+    }
+    let computed = spawn_blocking(move || content_md5(&slices)).await;
+    computed.map_err(|_| BackendError::unusable("the task of a checksum died"))
 }
 
-impl Payload {
-    pub(super) fn new(part: Part) -> Self {
-        let len = part.len();
-        let slices = part.into_slices();
-        Self {
-            crc32c: crc_of(0, &slices),
-            slices: slices.into(),
-            len,
-        }
-    }
+/// The body of one try, and a look at how far it has been taken.
+pub(super) fn body_of(payload: &Payload) -> (ByteStream, Taken) {
+    let taken = Taken(Arc::new(AtomicUsize::new(0)));
+    let (slices, counter) = (Arc::clone(payload.slices()), taken.clone());
+    let body = SdkBody::retryable(move || {
+        SdkBody::from_body_1_x(Slices {
+            slices: Arc::clone(&slices),
+            next: 0,
+            taken: counter.clone(),
+        })
+    });
+    (ByteStream::new(body), taken)
+}
 
-    /// The body of one try, and a look at how far it has been taken.
-    pub(super) fn body(&self) -> (ByteStream, Taken) {
-        let taken = Taken(Arc::new(AtomicUsize::new(0)));
-        let (slices, counter) = (Arc::clone(&self.slices), taken.clone());
-        let body = SdkBody::retryable(move || {
-            SdkBody::from_body_1_x(Slices {
-                slices: Arc::clone(&slices),
-                next: 0,
-                taken: counter.clone(),
-            })
-        });
-        (ByteStream::new(body), taken)
-    }
+fn content_md5(slices: &[Bytes]) -> String {
+    let add = |hash: Md5, slice: &Bytes| hash.chain_update(slice);
+    STANDARD.encode_to_string(slices.iter().fold(Md5::new(), add).finalize())
 }
 
 /// Counts how many slices of a body the connection took.
@@ -63,14 +63,14 @@ impl Taken {
         &self,
         patience: Duration,
         answer: impl Future<Output = T>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, BackendError> {
         let mut answer = std::pin::pin!(answer);
         loop {
             let before = self.0.load(Ordering::Relaxed);
             match timeout(patience, answer.as_mut()).await {
                 Ok(answer) => return Ok(answer),
                 Err(_) if self.0.load(Ordering::Relaxed) != before => {}
-                Err(_) => return Err(Failure::timeout()),
+                Err(_) => return Err(BackendError::timeout()),
             }
         }
     }
@@ -113,7 +113,7 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
-    use crate::parts::PartCutter;
+    use crate::parts::{Part, PartCutter};
 
     fn part(chunks: &[&'static [u8]]) -> Part {
         let mut cutter = PartCutter::new(1_000_000);
@@ -129,20 +129,28 @@ mod tests {
         // A full chunk, which its part keeps as it is.
         static CHUNK: [u8; 65_536] = [7; 65_536];
         let payload = Payload::new(part(&[&CHUNK, b"world"]));
-        assert_eq!(payload.len, 65_541);
+        assert_eq!(payload.len(), 65_541);
         let whole = [&CHUNK[..], b"world"].concat();
-        assert_eq!(payload.crc32c, crc32c::crc32c(&whole));
-        let (first, _) = payload.body();
+        assert_eq!(payload.crc32c(), crc32c::crc32c(&whole));
+        let (first, _) = body_of(&payload);
         let again = first.into_inner().try_clone().expect("can be sent again");
-        for body in [again, payload.body().0.into_inner()] {
+        for body in [again, body_of(&payload).0.into_inner()] {
             assert_eq!(body.content_length(), Some(65_541));
             let mut body = body;
             let frame = body.frame().await.expect("a frame").expect("no error");
             let data = frame.into_data().expect("data");
-            assert_eq!(data.as_ptr(), payload.slices[0].as_ptr(), "not copied");
+            assert_eq!(data.as_ptr(), payload.slices()[0].as_ptr(), "not copied");
             let rest = body.collect().await.expect("collects").to_bytes();
             assert_eq!(&rest[..], b"world");
         }
+    }
+
+    /// RFC 1864's header, with the value that `printf hello | openssl md5 -binary | base64` gives.
+    #[tokio::test]
+    async fn the_md5_is_written_as_the_header_has_it() {
+        let payload = Payload::new(part(&[b"hel", b"lo"]));
+        let md5 = md5_of(&payload).await.expect("computes");
+        assert_eq!(md5, "XUFAKrxLKna5cZ2REBfFkg==");
     }
 
     #[tokio::test]

@@ -4,6 +4,10 @@
 #[expect(dead_code, reason = "the example's main is not called")]
 mod scanning_writer;
 
+#[path = "../../examples/compressing_writer.rs"]
+#[expect(dead_code, reason = "the example's main is not called")]
+mod compressing_writer;
+
 use std::{
     fs,
     path::Path,
@@ -16,9 +20,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use upload_writers::{
     AbortReason, BoxWriter, BufferedUploadWriter, Checkpoint, DiscardWriterFactory, Durability,
-    FaultyWriterFactory, FileWriterConfig, FileWriterFactory, Part, PartSink,
-    RecordingWriterFactory, Reopened, UploadFacts, WriteError, WriterFactory,
-    conformance::{Backend, run_all},
+    FaultyWriterFactory, FileWriterConfig, FileWriterFactory, Orphan, Part, PartSink,
+    RecordingWriterFactory, Reopened, SweepPolicy, UploadFacts, WriteError, WriterFactory,
+    WriterTraits,
+    conformance::{Backend, decorates},
+    writer_conformance,
 };
 
 struct Files {
@@ -121,6 +127,8 @@ struct Parts {
 #[derive(Clone, Default)]
 struct Object {
     parts: Vec<Vec<u8>>,
+    /// What is kept of the part that comes next.
+    begun: Vec<u8>,
     published: bool,
     gone: bool,
     epoch: u32,
@@ -130,15 +138,14 @@ const PART_BYTES: u64 = 65_536;
 
 struct Sink {
     objects: Arc<Mutex<Vec<Object>>>,
-    index: Option<usize>,
+    index: usize,
     epoch: u32,
 }
 
 impl Sink {
     fn with<T>(&self, change: impl FnOnce(&mut Object) -> T) -> Result<T, WriteError> {
         let mut objects = self.objects.lock().expect("lock");
-        let object = self.index.and_then(|index| objects.get_mut(index));
-        match object {
+        match objects.get_mut(self.index) {
             Some(object) if object.epoch == self.epoch && !object.gone => Ok(change(object)),
             _ => Err(WriteError::misuse("taken over")),
         }
@@ -147,17 +154,12 @@ impl Sink {
 
 #[async_trait]
 impl PartSink for Sink {
-    async fn on_open(&mut self) -> Result<(), WriteError> {
-        let mut objects = self.objects.lock().expect("lock");
-        self.index = Some(objects.len());
-        objects.push(Object::default());
-        Ok(())
-    }
-
     async fn on_part(&mut self, part: Part, number: u32) -> Result<(), WriteError> {
-        assert!(part.len() == PART_BYTES || part.is_short());
+        assert!(part.len() <= PART_BYTES);
         self.with(|object| {
-            object.parts.push(part.into_slices().concat());
+            let mut whole = std::mem::take(&mut object.begun);
+            whole.extend(part.into_slices().concat());
+            object.parts.push(whole);
             assert_eq!(object.parts.len() as u32, number);
         })
     }
@@ -172,20 +174,21 @@ impl PartSink for Sink {
     }
 
     fn checkpoint(&self) -> Option<Checkpoint> {
-        self.index
-            .map(|index| Checkpoint(json!({ "object": index })))
+        Some(Checkpoint(json!({ "object": self.index })))
     }
 }
 
 #[async_trait]
 impl WriterFactory for Parts {
-    fn create(&self, _facts: &UploadFacts) -> BoxWriter {
+    async fn create(&self, _facts: &UploadFacts) -> Result<BoxWriter, WriteError> {
+        let mut objects = self.objects.lock().expect("lock");
         let sink = Sink {
             objects: Arc::clone(&self.objects),
-            index: None,
+            index: objects.len(),
             epoch: 0,
         };
-        Box::new(BufferedUploadWriter::new(sink, PART_BYTES))
+        objects.push(Object::default());
+        Ok(Box::new(BufferedUploadWriter::new(sink, PART_BYTES)))
     }
 
     async fn reopen(
@@ -204,21 +207,39 @@ impl WriterFactory for Parts {
             let result = json!({ "object": index });
             return Ok(Reopened::Closed { result });
         }
-        assert_eq!(offset % PART_BYTES, 0, "only whole parts are durable");
+        // An offset inside a part: its beginning is kept, and its rest comes again.
         let parts = u32::try_from(offset / PART_BYTES).expect("few parts");
-        object.parts.truncate(parts as usize);
+        let mut begun = object
+            .parts
+            .drain(parts as usize..)
+            .next()
+            .unwrap_or_default();
+        begun.truncate(usize::try_from(offset % PART_BYTES).expect("small"));
+        object.begun = begun;
         object.epoch += 1;
         let sink = Sink {
             objects: Arc::clone(&self.objects),
-            index: Some(index),
+            index,
             epoch: object.epoch,
         };
         let writer = BufferedUploadWriter::resume(sink, PART_BYTES, offset, parts);
         Ok(Reopened::Open(Box::new(writer)))
     }
 
-    fn can_reopen(&self) -> bool {
-        true
+    fn traits(&self) -> WriterTraits {
+        WriterTraits::resumable()
+    }
+
+    async fn delete(&self, _facts: &UploadFacts, result: &Value) -> Result<(), WriteError> {
+        let index = result["object"].as_u64();
+        let index = index.ok_or_else(|| WriteError::misuse("foreign"))? as usize;
+        let mut objects = self.objects.lock().expect("lock");
+        objects[index].gone = true;
+        Ok(())
+    }
+
+    async fn sweep(&self, _policy: &SweepPolicy) -> Result<Vec<Orphan>, WriteError> {
+        Ok(Vec::new())
     }
 }
 
@@ -245,57 +266,84 @@ impl Backend for Parts {
 }
 
 /// RESUME-3, COMPLETE-5, CHUNK-1: the file writer keeps its contract.
-#[tokio::test]
-async fn files() {
-    run_all(&Files::new(|_| {})).await;
+mod files {
+    use super::*;
+    writer_conformance!(Files::new(|_| {}));
 }
 
 /// RESUME-2: so it does when only a sync makes bytes durable.
-#[tokio::test]
-async fn files_synced_to_disk() {
-    run_all(&Files::new(|config| config.durability = Durability::Disk)).await;
+mod files_synced_to_disk {
+    use super::*;
+    writer_conformance!(Files::new(|config| config.durability = Durability::Disk));
 }
 
 /// So it does when every write goes to a blocking thread.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn files_on_a_slow_disk() {
-    run_all(&Files::new(|config| {
+mod files_on_a_slow_disk {
+    use super::*;
+    writer_conformance!(Files::new(|config| {
         config.inline_write_max = Duration::ZERO;
         config.preallocate = false;
         config.syncs_max = 0;
         config.openings_max = 0;
-    }))
-    .await;
+    }));
 }
 
-#[tokio::test]
-async fn files_behind_the_fault_injector() {
-    run_all(&Files::new(|_| {}).faulty()).await;
+mod files_behind_the_fault_injector {
+    use super::*;
+    writer_conformance!(Files::new(|_| {}).faulty());
 }
 
-#[tokio::test]
-async fn files_scanned_by_the_example() {
+async fn scanned() -> Files {
     let dir = tempfile::tempdir().expect("temp dir");
     let inner = FileWriterFactory::new(FileWriterConfig::new(dir.path())).expect("sets up");
     let clamd = scanning_writer::stand_in().await.expect("a scanner");
     let factory = Arc::new(scanning_writer::Scanned { inner, clamd });
-    run_all(&Files { dir, factory }).await;
+    Files { dir, factory }
 }
 
-#[tokio::test]
-async fn recording() {
-    let factory = RecordingWriterFactory::new();
-    run_all(&Recording { factory }).await;
-    let factory = RecordingWriterFactory::durable_on_flush();
-    run_all(&Recording { factory }).await;
+mod files_scanned_by_the_example {
+    use super::*;
+    writer_conformance!(scanned().await);
 }
 
-#[tokio::test]
-async fn buffered_parts() {
-    run_all(&Parts::default()).await;
+mod recording {
+    use super::*;
+    writer_conformance!(Recording {
+        factory: RecordingWriterFactory::new(),
+    });
 }
 
+mod recording_durable_on_flush {
+    use super::*;
+    writer_conformance!(Recording {
+        factory: RecordingWriterFactory::durable_on_flush(),
+    });
+}
+
+mod buffered_parts {
+    use super::*;
+    writer_conformance!(Parts::default());
+}
+
+mod discard {
+    use super::*;
+    writer_conformance!(Discard);
+}
+
+/// CREDIT-2: a budget that is not told what waits for more of its file waits for it forever.
 #[tokio::test]
-async fn discard() {
-    run_all(&Discard).await;
+async fn decorators_pass_on_what_a_driver_has_to_know() {
+    let part_bytes = PART_BYTES as usize;
+    let parts = Parts::default();
+    let faulty = FaultyWriterFactory::new(Arc::new(parts.clone()));
+    decorates(&parts, &faulty, part_bytes).await;
+    let scanned = scanning_writer::Scanned {
+        inner: parts.clone(),
+        clamd: scanning_writer::stand_in().await.expect("a scanner"),
+    };
+    decorates(&parts, &scanned, part_bytes).await;
+    decorates(&parts, &compressing_writer::Gzip(parts.clone()), part_bytes).await;
+    let files = Files::new(|_| {});
+    let faulty = FaultyWriterFactory::new(Arc::clone(&files.factory));
+    decorates(&*files.factory, &faulty, 0).await;
 }

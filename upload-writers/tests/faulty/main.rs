@@ -21,13 +21,11 @@ fn chunk() -> VecDeque<Bytes> {
 }
 
 async fn opened(factory: &FaultyWriterFactory) -> BoxWriter {
-    let mut writer = factory.create(&facts(0, 6));
-    writer.open().await.expect("opens");
-    writer
+    factory.create(&facts(0, 6)).await.expect("creates")
 }
 
 #[tokio::test]
-async fn fails_the_call_it_was_told_and_stays_failed() {
+async fn fails_the_call_that_the_script_names() {
     let (inner, factory) = setup();
     let mut writer = opened(&factory).await;
     factory.disturb(Call::Write, 1, Fault::Fail(WriteErrorKind::Full));
@@ -40,8 +38,6 @@ async fn fails_the_call_it_was_told_and_stays_failed() {
         .await
         .expect_err("the second fails");
     assert_eq!(error.kind, WriteErrorKind::Full);
-    let error = writer.close().await.expect_err("only abort may follow");
-    assert_eq!(error.kind, WriteErrorKind::Failed);
     let reason = AbortReason::Storage(WriteErrorKind::Full);
     writer.abort(&reason).await;
     assert_eq!(factory.aborts(), std::slice::from_ref(&reason));
@@ -51,7 +47,6 @@ async fn fails_the_call_it_was_told_and_stays_failed() {
     );
     let calls = [
         Recorded::Create,
-        Recorded::Open,
         Recorded::Write(chunk().into()),
         Recorded::Abort(reason),
     ];
@@ -88,27 +83,15 @@ async fn a_held_call_waits_for_its_release() {
     }
     assert_eq!(factory.count(Call::Write), 1, "the call was made");
     assert!(!task.is_finished(), "and waits");
-    assert_eq!(inner.calls(&facts(0, 6).upload_id).len(), 2, "outside");
+    assert_eq!(inner.calls(&facts(0, 6).upload_id).len(), 1, "outside");
     factory.release();
     let written = task.await.expect("ends").expect("writes");
     assert_eq!(written.received, 3);
 }
 
+/// A flush that is stalled can be abandoned before it has begun, too.
 #[tokio::test]
-async fn a_call_given_up_half_way_breaks_the_writer() {
-    let (_, factory) = setup();
-    let mut writer = opened(&factory).await;
-    factory.disturb(Call::Write, 0, Fault::Stall(Duration::from_secs(3_600)));
-    let gave_up = timeout(Duration::ZERO, writer.write_chunks(&mut chunk())).await;
-    gave_up.expect_err("is stalled");
-    writer.flush().await.expect_err("only abort may follow");
-}
-
-/// A flush that the writer inside lets go of can be let go of before it has begun, too.
-#[tokio::test]
-async fn a_flush_can_be_left_if_that_inside_can() {
-    let (_, recording) = setup();
-    assert!(!opened(&recording).await.flush_can_be_left());
+async fn a_stalled_flush_can_be_abandoned() {
     let dir = tempfile::tempdir().expect("temp dir");
     let config = FileWriterConfig {
         durability: Durability::Disk,
@@ -117,27 +100,37 @@ async fn a_flush_can_be_left_if_that_inside_can() {
     let files = FileWriterFactory::new(config).expect("sets up");
     let factory = FaultyWriterFactory::new(Arc::new(files));
     let mut writer = opened(&factory).await;
-    assert!(writer.flush_can_be_left());
     writer.write_chunks(&mut chunk()).await.expect("writes");
     factory.disturb(Call::Flush, 0, Fault::Stall(Duration::from_secs(3_600)));
     let left = timeout(Duration::ZERO, writer.flush()).await;
     left.expect_err("is stalled");
-    let written = writer.write_chunks(&mut chunk()).await.expect("goes on");
+    let written = writer.write_chunks(&mut chunk()).await.expect("continues");
     assert_eq!(written.received, 6);
     assert_eq!(writer.flush().await.expect("flushes").durable, 6);
     factory.disturb(Call::Flush, 0, Fault::Fail(WriteErrorKind::Failed));
     writer.flush().await.expect_err("fails");
-    writer.flush().await.expect_err("only abort may follow");
 }
 
-/// An abort that cannot remove anything leaves a stray behind, for a sweep to find.
+#[tokio::test]
+async fn a_creation_can_fail_or_lose_its_answer() {
+    let (inner, factory) = setup();
+    factory.disturb(Call::Create, 0, Fault::Fail(WriteErrorKind::Denied));
+    let created = factory.create(&facts(0, 6)).await;
+    assert_eq!(created.err().expect("denied").kind, WriteErrorKind::Denied);
+    assert_eq!(inner.kept(), 0);
+    factory.disturb(Call::Create, 0, Fault::LoseAnswer(WriteErrorKind::Failed));
+    let created = factory.create(&facts(0, 6)).await;
+    assert_eq!(created.err().expect("is lost").kind, WriteErrorKind::Failed);
+    assert_eq!(inner.kept(), 1);
+}
+
+/// An abort that cannot remove anything leaves an orphan behind, for a sweep to find.
 #[tokio::test]
 async fn a_failed_abort_leaves_what_was_stored() {
     let (inner, factory) = setup();
-    let mut writer = opened(&factory).await;
+    let writer = opened(&factory).await;
     factory.disturb(Call::Abort, 0, Fault::Fail(WriteErrorKind::Failed));
     writer.abort(&AbortReason::Cancelled).await;
-    drop(writer);
     assert_eq!((inner.kept(), inner.aborts()), (1, 0));
     assert_eq!(factory.aborts(), [AbortReason::Cancelled]);
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use upload_writers::{Stray, SweepPolicy, WriterFactory};
+use upload_writers::{Orphan, SweepPolicy, WriterFactory};
 
 use super::{Place, facts, write};
 
@@ -20,9 +20,9 @@ fn policy(dry_run: bool) -> SweepPolicy {
     }
 }
 
-async fn sweep(place: &Place, dry_run: bool) -> Vec<Stray> {
-    let strays = place.factory.sweep(&policy(dry_run)).await;
-    strays.expect("the directory can be listed")
+async fn sweep(place: &Place, dry_run: bool) -> Vec<Orphan> {
+    let orphans = place.factory.sweep(&policy(dry_run)).await;
+    orphans.expect("the directory can be listed")
 }
 
 fn age(place: &Place, by: Duration) {
@@ -43,10 +43,10 @@ async fn an_upload_that_cannot_be_resumed_is_stray_at_once() {
     assert_eq!(place.names(".tmp").len(), 1, "only told");
     let swept = sweep(&place, false).await;
     assert_eq!(place.names(".tmp"), [""; 0]);
-    for strays in [listed, swept] {
-        assert_eq!(strays.len(), 1);
-        assert_eq!((strays[0].bytes, strays[0].resumable), (5, false));
-        assert!(strays[0].what.ends_with(".once.part"));
+    for orphans in [listed, swept] {
+        assert_eq!(orphans.len(), 1);
+        assert_eq!((orphans[0].bytes, orphans[0].resumable), (5, false));
+        assert!(orphans[0].what.ends_with(".once.part"));
     }
     assert_eq!(sweep(&place, false).await, []);
 }
@@ -67,9 +67,9 @@ async fn a_resumable_upload_is_stray_when_it_rested_long_enough() {
     drop(place.reopened(&mut facts, &checkpoint, 5).await);
     assert_eq!(sweep(&place, false).await, [], "it rests from now on");
     age(&place, 2 * HOUR);
-    let strays = sweep(&place, false).await;
-    assert_eq!(strays.len(), 1);
-    assert!(strays[0].resumable && strays[0].age >= HOUR);
+    let orphans = sweep(&place, false).await;
+    assert_eq!(orphans.len(), 1);
+    assert!(orphans[0].resumable && orphans[0].age >= HOUR);
     assert_eq!(place.names(".tmp"), [""; 0]);
 }
 

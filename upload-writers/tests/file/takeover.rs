@@ -57,9 +57,9 @@ async fn a_resting_writer_goes_on() {
     let facts = facts(6, true);
     let mut writer = place.opened(&facts).await;
     write(&mut writer, "abc").await;
-    writer.rest();
+    writer.suspend();
     write(&mut writer, "def").await;
-    writer.rest();
+    writer.suspend();
     let result = writer.close().await.expect("closes");
     assert_eq!(place.read(&result), b"abcdef");
 }
@@ -76,7 +76,7 @@ async fn a_resting_file_is_taken_at_once() {
         write(&mut writer, "abcX").await;
         let checkpoint = writer.checkpoint().expect("can be reopened");
         let same = inode(&place.temp());
-        writer.rest();
+        writer.suspend();
         let mut new = place.reopened(&mut facts, &checkpoint, 3).await;
         assert_eq!(inode(&place.temp()), same, "nothing was copied");
         write(&mut new, "def").await;
@@ -92,7 +92,7 @@ async fn a_resting_file_is_taken_at_once() {
                     .expect_err("is not its own");
             }
             1 => drop(old.close().await.expect_err("is not its own")),
-            _ => old.abort(&AbortReason::Superseded).await,
+            _ => old.abort(&AbortReason::Cancelled).await,
         }
         assert_eq!(place.read(&result), b"abcdef");
     }
@@ -115,7 +115,7 @@ async fn a_file_that_stays_held_is_copied() {
     write(&mut old, "Y").await;
     assert_eq!(fs::read(&name).expect("reads"), b"abc");
     old.close().await.expect_err("its name was taken away");
-    old.abort(&AbortReason::Superseded).await;
+    old.abort(&AbortReason::Cancelled).await;
     write(&mut new, "def").await;
     let result = new.close().await.expect("closes");
     assert_eq!(place.read(&result), b"abcdef");
@@ -291,7 +291,7 @@ async fn a_stale_abort_leaves_the_later_file() {
         write(&mut old, "abc").await;
         let recorded = old.checkpoint().expect("can be reopened");
         if rests {
-            old.rest();
+            old.suspend();
         }
         let mut new = place.reopened(&mut facts, &recorded, 3).await;
         old.abort(&AbortReason::Cancelled).await;

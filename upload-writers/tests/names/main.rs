@@ -28,8 +28,7 @@ fn in_a_directory(facts: &UploadFacts) -> String {
     let factory = FileWriterFactory::new(FileWriterConfig::new(dir.path())).expect("sets up");
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     runtime.expect("a runtime").block_on(async {
-        let mut writer = factory.create(facts);
-        writer.open().await.expect("opens");
+        let writer = factory.create(facts).await.expect("creates");
         let checkpoint = writer.checkpoint().expect("can be reopened");
         writer.abort(&AbortReason::Cancelled).await;
         let names = file_checkpoint(&checkpoint, facts);

@@ -17,10 +17,11 @@ use serde_json::Value;
 use upload_writers::{
     AbortReason, BoxWriter, ObjectStoreSetupError, ObjectStoreWriterConfig,
     ObjectStoreWriterFactory, PartProfile, Reopened, UploadFacts, WriteErrorKind, WriterFactory,
-    conformance::{Backend, facts, pattern, run_all},
+    conformance::{Backend, facts, pattern},
+    writer_conformance,
 };
 
-use store::Counting;
+use store::{Counting, Ids};
 
 const PART_BYTES: u64 = 65_536;
 
@@ -79,34 +80,63 @@ impl Backend for Stored {
     }
 }
 
-/// RESUME-3, COMPLETE-4, COMPLETE-5: a store whose uploads have ids keeps the whole contract.
-#[tokio::test]
-async fn memory_can_be_reopened() {
+fn in_memory(resumable: bool) -> Stored {
     let store = Arc::new(InMemory::new());
-    let factory = ObjectStoreWriterFactory::resumable(Arc::clone(&store), config());
+    let factory = match resumable {
+        true => ObjectStoreWriterFactory::resumable(Arc::clone(&store), config()),
+        false => ObjectStoreWriterFactory::plain(Arc::clone(&store) as _, config()),
+    };
     let factory = factory.expect("sets up");
-    run_all(&Stored { store, factory }).await;
+    Stored { store, factory }
+}
+
+/// RESUME-3, COMPLETE-4, COMPLETE-5: a store whose uploads have ids keeps the whole contract.
+mod memory_can_be_reopened {
+    use super::*;
+    writer_conformance!(in_memory(true));
 }
 
 /// Any store keeps the contract of a writer that cannot be reopened.
-#[tokio::test]
-async fn memory_can_be_plain() {
-    let store = Arc::new(InMemory::new());
-    let factory = ObjectStoreWriterFactory::plain(Arc::clone(&store) as _, config());
-    let factory = factory.expect("sets up");
-    run_all(&Stored { store, factory }).await;
+mod memory_can_be_plain {
+    use super::*;
+    writer_conformance!(in_memory(false));
 }
 
-/// So do local files, which keep no attributes and leave no staging files behind.
-#[tokio::test]
-async fn local_files_are_plain() {
+struct Local {
+    _dir: tempfile::TempDir,
+    stored: Stored,
+}
+
+fn local() -> Local {
     let dir = tempfile::tempdir().expect("temp dir");
     let store = LocalFileSystem::new_with_prefix(dir.path()).expect("opens");
     let store = Arc::new(store);
     let factory = ObjectStoreWriterFactory::plain(Arc::clone(&store) as _, config());
     let factory = factory.expect("sets up");
-    assert!(!factory.can_reopen());
-    run_all(&Stored { store, factory }).await;
+    assert!(!factory.traits().resumable);
+    let stored = Stored { store, factory };
+    Local { _dir: dir, stored }
+}
+
+#[async_trait]
+impl Backend for Local {
+    fn factory(&self) -> &dyn WriterFactory {
+        self.stored.factory()
+    }
+
+    async fn read(&self, result: &Value) -> Option<Vec<u8>> {
+        self.stored.read(result).await
+    }
+
+    async fn list(&self) -> Vec<String> {
+        self.stored.list().await
+    }
+}
+
+/// So do local files, which keep no attributes and leave no staging files behind.
+mod local_files_are_plain {
+    use super::*;
+    writer_conformance!(local());
 }
 
 /// Objects say what they are, whether stored whole or in parts.
@@ -118,8 +148,7 @@ async fn objects_carry_attributes() {
     for size in [10, 200_000] {
         let mut facts = facts(1, size);
         facts.client_type = "image/png".to_owned();
-        let mut writer = factory.create(&facts);
-        writer.open().await.expect("opens");
+        let mut writer = factory.create(&facts).await.expect("creates");
         write(&mut writer, &pattern(1, size)).await;
         let result = writer.close().await.expect("closes");
         let path = Path::parse(result["key"].as_str().expect("a key")).expect("a path");
@@ -139,8 +168,10 @@ async fn too_many_ids_end_only_resuming() {
     let factory = ObjectStoreWriterFactory::resumable(Arc::clone(&store), config());
     let factory = factory.expect("sets up");
     let bytes = pattern(2, 30 * PART_BYTES as usize);
-    let mut writer = factory.create(&facts(2, bytes.len()));
-    writer.open().await.expect("opens");
+    let mut writer = factory
+        .create(&facts(2, bytes.len()))
+        .await
+        .expect("creates");
     let half = bytes.len() / 2;
     write(&mut writer, &bytes[..PART_BYTES as usize]).await;
     writer.flush().await.expect("flushes");
@@ -153,11 +184,67 @@ async fn too_many_ids_end_only_resuming() {
     assert_eq!(result["size"], bytes.len());
 }
 
+/// RESUME-1: a resumable file is cut so that a checkpoint has room for the ids of all its parts.
+#[tokio::test]
+async fn large_files_stay_resumable() {
+    let store = Arc::new(Counting {
+        ids: Ids::Hashes,
+        ..Counting::default()
+    });
+    let make = || {
+        let factory = ObjectStoreWriterFactory::resumable(Arc::clone(&store), config());
+        factory.expect("sets up")
+    };
+    let bytes = pattern(6, 400 * PART_BYTES as usize);
+    let mut facts = facts(6, bytes.len());
+    facts.safe_client_name = "n".repeat(200);
+    let mut writer = make().create(&facts).await.expect("creates");
+    let at = bytes.len() - 1_000;
+    for piece in bytes[..at].chunks(PART_BYTES as usize) {
+        write(&mut writer, piece).await;
+        assert!(writer.checkpoint().is_some());
+    }
+    let durable = bytes.len() as u64 - 2 * PART_BYTES;
+    while writer.flush().await.expect("flushes").durable < durable {}
+    let checkpoint = writer.checkpoint().expect("can be resumed");
+    drop(writer);
+    let mut writer = goes_on(&make(), &facts, &checkpoint, durable).await;
+    write(&mut writer, &bytes[durable as usize..]).await;
+    let result = writer.close().await.expect("closes");
+    let path = Path::parse(result["key"].as_str().expect("a key")).expect("a path");
+    let stored = store.memory.get(&path).await.expect("is there");
+    assert!(stored.bytes().await.expect("reads") == bytes);
+}
+
+/// Whether an upload is still there is not found out at the cost of its bytes.
+#[tokio::test]
+async fn going_on_in_the_last_part_adds_nothing() {
+    let store = Arc::new(InMemory::new());
+    let make = || {
+        let factory = ObjectStoreWriterFactory::resumable(Arc::clone(&store), config());
+        factory.expect("sets up")
+    };
+    let bytes = pattern(7, 2 * PART_BYTES as usize);
+    let facts = facts(7, bytes.len());
+    let mut writer = make().create(&facts).await.expect("creates");
+    write(&mut writer, &bytes).await;
+    while writer.flush().await.expect("flushes").durable < bytes.len() as u64 {}
+    let checkpoint = writer.checkpoint().expect("can be resumed");
+    drop(writer);
+    let at = bytes.len() - 1;
+    let mut writer = goes_on(&make(), &facts, &checkpoint, at as u64).await;
+    write(&mut writer, &bytes[at..]).await;
+    let result = writer.close().await.expect("closes");
+    let path = Path::parse(result["key"].as_str().expect("a key")).expect("a path");
+    let stored = store.get(&path).await.expect("is there");
+    assert!(stored.bytes().await.expect("reads") == bytes);
+}
+
 /// RESUME-3: a part before the offset is not sent again, by whatever factory.
 #[tokio::test]
 async fn no_stored_part_is_sent_again() {
     let store = Arc::new(Counting {
-        short_ids: true,
+        ids: Ids::Short,
         ..Counting::default()
     });
     let make = || {
@@ -168,11 +255,10 @@ async fn no_stored_part_is_sent_again() {
     let facts = facts(3, bytes.len());
     let at = 5 * PART_BYTES as usize;
     for offset in [at, at - 1, at - 60_000] {
-        let mut writer = make().create(&facts);
-        writer.open().await.expect("opens");
+        let mut writer = make().create(&facts).await.expect("creates");
         write(&mut writer, &bytes[..at]).await;
         while writer.flush().await.expect("flushes").durable < at as u64 {}
-        let checkpoint = writer.checkpoint().expect("can go on");
+        let checkpoint = writer.checkpoint().expect("can be resumed");
         drop(writer);
         store.puts.store(0, Ordering::Relaxed);
         let factory = make();
@@ -197,11 +283,10 @@ async fn bytes_of_a_stored_part_are_compared() {
     };
     let bytes = pattern(4, 3 * PART_BYTES as usize);
     let mut facts = facts(4, bytes.len());
-    let mut writer = make().create(&facts);
-    writer.open().await.expect("opens");
+    let mut writer = make().create(&facts).await.expect("creates");
     write(&mut writer, &bytes[..70_000]).await;
     while writer.flush().await.expect("flushes").durable < PART_BYTES {}
-    let checkpoint = writer.checkpoint().expect("can go on");
+    let checkpoint = writer.checkpoint().expect("can be resumed");
     drop(writer);
     let at = 54_321;
     facts.crc32c_before = Some(crc32c::crc32c(&bytes[..at]));
@@ -231,7 +316,7 @@ async fn a_lost_answer_is_found_or_undone() {
                 let store = Arc::new(Counting {
                     loses_answers: true,
                     is_blind,
-                    short_ids: true,
+                    ids: Ids::Short,
                     ..Counting::default()
                 });
                 let factory = if can_reopen {
@@ -239,8 +324,11 @@ async fn a_lost_answer_is_found_or_undone() {
                 } else {
                     ObjectStoreWriterFactory::plain(Arc::clone(&store) as _, config())
                 };
-                let mut writer = factory.expect("sets up").create(&facts(5, size));
-                writer.open().await.expect("opens");
+                let mut writer = factory
+                    .expect("sets up")
+                    .create(&facts(5, size))
+                    .await
+                    .expect("creates");
                 write(&mut writer, &pattern(5, size)).await;
                 let closed = writer.close().await;
                 if is_blind {

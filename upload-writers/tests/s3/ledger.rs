@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use hyper::{Request, Response};
+use md5::{Digest, Md5};
 use s3s::Body;
 
 use super::stage::Asked;
@@ -25,8 +26,13 @@ pub(crate) struct Ledger {
     pub(crate) parts_stored: usize,
     /// What a client did that S3 would refuse.
     pub(crate) wrongs: Vec<String>,
+    /// A part that a late request stores again just before the upload is completed, which gives it
+    /// another entity tag, as with SSE-KMS.
+    pub(crate) stored_late: Option<u32>,
     /// Whether lists of parts tell checksums, as AWS does.
     pub(crate) hides_checksums: bool,
+    /// Whether uploads are listed by a whole key only, as MinIO does.
+    pub(crate) lists_whole_keys: bool,
     /// Whether pages of such lists break off, without saying where the next one begins.
     pub(crate) breaks_off: bool,
 }
@@ -60,6 +66,13 @@ impl Ledger {
         }
     }
 
+    /// Makes the upload that is listed last look as if it had begun this long ago.
+    pub(crate) fn age_last_by(&mut self, seconds: u64) {
+        let uploads = self.uploads.values_mut();
+        let last = uploads.max_by(|one, other| one.key.cmp(&other.key));
+        last.expect("there are some").began -= seconds;
+    }
+
     /// Answers what s3s-fs cannot, and refuses what S3 would.
     pub(crate) fn check(
         &mut self,
@@ -70,10 +83,19 @@ impl Ledger {
         request: &Request<Bytes>,
     ) -> Option<Response<Body>> {
         let crc32c = header(request, "x-amz-checksum-crc32c");
+        if *asked == Asked::Complete
+            && let Some(number) = self.stored_late.take()
+        {
+            let upload = self.uploads.get_mut(id).expect("is there");
+            let part = upload.parts.get_mut(&number).expect("is there");
+            part.etag = "\"stored-late\"".to_owned();
+            return Some(refusal(400, "InvalidPart"));
+        }
         match asked {
             Asked::Uploads => {
                 let prefix = query.get("prefix").map_or("", String::as_str);
-                return Some(xml(200, self.list_uploads(prefix)));
+                let marker = query.get("key-marker").map_or("", String::as_str);
+                return Some(xml(200, self.list_uploads(prefix, marker)));
             }
             Asked::Part(_) | Asked::Complete | Asked::Abort | Asked::Parts => {
                 let Some(upload) = self.uploads.get(id) else {
@@ -102,7 +124,12 @@ impl Ledger {
         if let (Asked::Part(_) | Asked::Put, Some(claimed)) = (asked, crc32c)
             && claimed != base64(crc32c::crc32c(request.body()))
         {
-            self.wrongs.push(format!("{asked:?}: a wrong checksum"));
+            return Some(refusal(400, "BadDigest"));
+        }
+        if let (Asked::Part(_) | Asked::Put, Some(claimed)) =
+            (asked, header(request, "content-md5"))
+            && claimed != base64_simd::STANDARD.encode_to_string(Md5::digest(request.body()))
+        {
             return Some(refusal(400, "BadDigest"));
         }
         if header(request, "content-encoding").is_some_and(|one| one.contains("aws-chunked")) {
@@ -163,19 +190,35 @@ impl Ledger {
         }
     }
 
-    fn list_uploads(&self, prefix: &str) -> String {
-        let mut text = String::from("<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>");
-        for (id, upload) in &self.uploads {
-            if upload.key.starts_with(prefix) {
-                let (key, began) = (&upload.key, time(upload.began));
-                write!(
-                    text,
-                    "<Upload><Key>{key}</Key><UploadId>{id}</UploadId><Initiated>{began}</Initiated></Upload>"
-                )
-                .expect("writes");
-            }
+    /// Lists two uploads a page, so that pages are read.
+    fn list_uploads(&self, prefix: &str, marker: &str) -> String {
+        let is_asked_for = |key: &str| match self.lists_whole_keys {
+            true => prefix.is_empty() || key == prefix,
+            false => key.starts_with(prefix),
+        };
+        let mut found: Vec<_> = self.uploads.iter().collect();
+        found.sort_by_key(|(_, upload)| &upload.key);
+        let mut left = found
+            .into_iter()
+            .filter(|(_, upload)| is_asked_for(&upload.key) && *upload.key > *marker);
+        let mut text = String::from("<ListMultipartUploadsResult>");
+        let mut last = "";
+        for (id, upload) in left.by_ref().take(2) {
+            let (key, began) = (&upload.key, time(upload.began));
+            last = key;
+            write!(
+                text,
+                "<Upload><Key>{key}</Key><UploadId>{id}</UploadId><Initiated>{began}</Initiated></Upload>"
+            )
+            .expect("writes");
         }
-        text + "</ListMultipartUploadsResult>"
+        let more = left.next().is_some();
+        write!(
+            text,
+            "<IsTruncated>{more}</IsTruncated><NextKeyMarker>{last}</NextKeyMarker></ListMultipartUploadsResult>"
+        )
+        .expect("writes");
+        text
     }
 }
 

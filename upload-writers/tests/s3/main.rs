@@ -1,5 +1,6 @@
 //! The S3 writer against a server in this process: the contract, sizes, faults, going on, sweeping.
 
+mod denials;
 mod faults;
 mod ledger;
 mod resume;
@@ -65,12 +66,9 @@ async fn store(
     facts: &UploadFacts,
     bytes: &Bytes,
 ) -> Result<Value, upload_writers::WriteError> {
-    let mut writer = factory.create(facts);
-    let done = match writer.open().await {
-        Ok(()) => match write(&mut writer, bytes).await {
-            Ok(()) => writer.close().await,
-            Err(error) => Err(error),
-        },
+    let mut writer = factory.create(facts).await?;
+    let done = match write(&mut writer, bytes).await {
+        Ok(()) => writer.close().await,
         Err(error) => Err(error),
     };
     if let Err(error) = &done {
@@ -201,20 +199,19 @@ async fn memory_is_bounded_and_told() {
     let size = 30 * MIB;
     let most = factory.held_bytes_max(size as u64);
     assert_eq!(most, 15 * MIB as u64);
-    let mut writer = factory.create(&facts(3, size));
-    writer.open().await.expect("opens");
+    let mut writer = factory.create(&facts(3, size)).await.expect("creates");
     let mut rest = Bytes::from(pattern(3, size));
     while !rest.is_empty() {
         let chunk = rest.split_to(rest.len().min(CHUNK));
         let mut chunks = VecDeque::from([chunk]);
         let written = writer.write_chunks(&mut chunks).await.expect("writes");
-        let held = writer.held();
+        let held = writer.buffered().bytes;
         assert!(held <= most, "{held} of {most} bytes");
         assert!(held <= written.received);
         assert!(written.received - written.durable <= most + 5 * MIB as u64);
     }
     writer.close().await.expect("closes");
-    assert_eq!(writer.held(), 0);
+    assert_eq!(writer.buffered().bytes, 0);
     assert_eq!(factory.held_bytes_max(1_000), 1_000);
 }
 
@@ -224,8 +221,8 @@ async fn sweeps_what_has_rested() {
     let stage = Stage::new().await;
     let factory = factory(&stage);
     let bytes = Bytes::from(pattern(4, 6 * MIB));
-    let mut left = factory.create(&facts(4, 16 * MIB));
-    left.open().await.expect("opens");
+    let created = factory.create(&facts(4, 16 * MIB)).await;
+    let mut left = created.expect("creates");
     write(&mut left, &bytes).await.expect("writes");
     left.flush().await.expect("flushes");
     let policy = |seconds, dry_run| SweepPolicy {
@@ -253,6 +250,56 @@ async fn sweeps_what_has_rested() {
     assert_eq!(swept.len(), 1);
     assert_eq!(stage.kept(), [""; 0]);
     assert_eq!(factory.sweep(&policy(0, false)).await.expect("sweeps"), []);
+}
+
+/// RESUME-8: so it is where a list by prefix finds nothing but a whole key, as with MinIO; other uploads of
+/// the bucket are left alone.
+#[tokio::test]
+async fn sweeps_where_prefixes_are_not_listed() {
+    let stage = Stage::new().await;
+    stage.ledger().lists_whole_keys = true;
+    let minio = |prefix: &str| {
+        factory_with(&stage, |config| {
+            config.provider = S3Provider::MINIO;
+            config.prefix = prefix.to_owned();
+        })
+    };
+    for prefix in ["other/", "u/", "u/"] {
+        let created = minio(prefix).create(&facts(5, 16 * MIB)).await;
+        drop(created.expect("creates"));
+    }
+    stage.ledger().age_by(1_000);
+    let policy = SweepPolicy {
+        resumable_older_than: Duration::from_secs(500),
+        others_older_than: Duration::ZERO,
+        dry_run: false,
+    };
+    let swept = minio("u/").sweep(&policy).await.expect("sweeps");
+    assert_eq!(swept.len(), 2);
+    let left = stage.kept();
+    assert!(left.len() == 1 && left[0].contains("other/"), "{left:?}");
+}
+
+/// RESUME-8: however many young uploads come first in the list, an old one is found.
+#[tokio::test]
+async fn young_uploads_hide_no_old_one() {
+    let stage = Stage::new().await;
+    let factory = factory(&stage);
+    let mut writers = Vec::new();
+    for number in 0..7 {
+        let mut facts = facts(number, 16 * MIB);
+        facts.owner = number.to_string();
+        writers.push(factory.create(&facts).await.expect("creates"));
+    }
+    writers.clear();
+    stage.ledger().age_last_by(1_000);
+    let policy = SweepPolicy {
+        resumable_older_than: Duration::from_secs(500),
+        others_older_than: Duration::ZERO,
+        dry_run: false,
+    };
+    assert_eq!(factory.sweep(&policy).await.expect("sweeps").len(), 1);
+    assert_eq!(stage.kept().len(), 6);
 }
 
 /// The stand-in's answers come from the SDK's own model, so that a typo in them shows.

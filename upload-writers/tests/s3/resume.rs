@@ -1,5 +1,6 @@
 //! Going on with an upload in another factory, as another process would.
 
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
 use serde_json::Value;
 use upload_writers::{
@@ -9,7 +10,7 @@ use upload_writers::{
 
 use super::{
     MIB, assert_stored, factory,
-    stage::{Asked, Fault, Stage},
+    stage::{Asked, BUCKET, Fault, Stage},
     write,
 };
 
@@ -24,8 +25,7 @@ struct Left {
 async fn leave(stage: &Stage) -> Left {
     let bytes = Bytes::from(pattern(11, 26 * MIB));
     let facts = facts(11, bytes.len());
-    let mut writer = factory(stage).create(&facts);
-    writer.open().await.expect("opens");
+    let mut writer = factory(stage).create(&facts).await.expect("creates");
     write(&mut writer, &bytes.slice(..21 * MIB))
         .await
         .expect("writes");
@@ -33,7 +33,7 @@ async fn leave(stage: &Stage) -> Left {
     while durable < 20 * MIB {
         durable = writer.flush().await.expect("flushes").durable as usize;
     }
-    let checkpoint = writer.checkpoint().expect("can go on");
+    let checkpoint = writer.checkpoint().expect("can be resumed");
     drop(writer);
     stage.take_asked();
     Left {
@@ -52,7 +52,7 @@ async fn reopen(stage: &Stage, left: &Left, offset: usize) -> Reopened {
 
 async fn finish(stage: &Stage, left: &Left, offset: usize) -> (BoxWriter, Value) {
     let Reopened::Open(mut writer) = reopen(stage, left, offset).await else {
-        panic!("goes on at {offset}");
+        panic!("resumes at {offset}");
     };
     write(&mut writer, &left.bytes.slice(offset..))
         .await
@@ -91,13 +91,12 @@ async fn bytes_of_a_stored_part_are_compared() {
     let stage = Stage::new().await;
     let bytes = Bytes::from(pattern(12, 21 * MIB));
     let mut facts = facts(12, bytes.len());
-    let mut writer = factory(&stage).create(&facts);
-    writer.open().await.expect("opens");
+    let mut writer = factory(&stage).create(&facts).await.expect("creates");
     write(&mut writer, &bytes.slice(..11 * MIB))
         .await
         .expect("writes");
     while writer.flush().await.expect("flushes").durable < 10 * MIB as u64 {}
-    let checkpoint = writer.checkpoint().expect("can go on");
+    let checkpoint = writer.checkpoint().expect("can be resumed");
     drop(writer);
     let at = 7 * MIB + 321;
     facts.crc32c_before = Some(crc32c::crc32c(&bytes[..at]));
@@ -107,7 +106,7 @@ async fn bytes_of_a_stored_part_are_compared() {
         let factory = factory(&stage);
         let reopened = factory.reopen(&facts, &checkpoint, at as u64).await;
         let Ok(Reopened::Open(mut writer)) = reopened else {
-            panic!("goes on");
+            panic!("resumes");
         };
         let kept = writer.checkpoint();
         assert_eq!(
@@ -158,6 +157,112 @@ async fn a_lost_close_is_told() {
     }
 }
 
+/// Has the request of a holder that died take effect: the upload is complete, and no more one.
+async fn complete_late(stage: &Stage, left: &Left) {
+    let key = left.checkpoint.0["key"].as_str().expect("a key");
+    let upload = left.checkpoint.0["upload"].as_str().expect("an id");
+    let request = stage.client.list_parts().bucket(BUCKET).key(key);
+    let mut parts = Vec::new();
+    let mut pages = request.upload_id(upload).into_paginator().send();
+    while let Some(page) = pages.next().await {
+        parts.extend(page.expect("lists").parts.unwrap_or_default());
+    }
+    let named = parts.into_iter().map(|part| {
+        CompletedPart::builder()
+            .set_part_number(part.part_number)
+            .set_e_tag(part.e_tag)
+            .build()
+    });
+    let named = CompletedMultipartUpload::builder().set_parts(Some(named.collect()));
+    let request = stage.client.complete_multipart_upload().bucket(BUCKET);
+    let request = request.key(key).upload_id(upload);
+    let done = request.multipart_upload(named.build()).send().await;
+    done.expect("is completed");
+}
+
+/// Leaves an upload whose parts all are stored, as a holder does that dies while it is completed.
+async fn leave_all(stage: &Stage) -> Left {
+    let mut left = leave(stage).await;
+    let Reopened::Open(mut writer) = reopen(stage, &left, 20 * MIB).await else {
+        panic!("resumes");
+    };
+    write(&mut writer, &left.bytes.slice(20 * MIB..))
+        .await
+        .expect("writes");
+    while writer.flush().await.expect("flushes").durable < 25 * MIB as u64 {}
+    // The short one at the end is sent by a close.
+    stage.disturb(|asked| (*asked == Asked::Complete).then_some(Fault::Status(503)));
+    writer.close().await.expect_err("is not completed");
+    stage.disturb(|_| None);
+    left.checkpoint = writer.checkpoint().expect("can be resumed");
+    drop(writer);
+    left
+}
+
+/// COMPLETE-4: where the request of an earlier holder makes the file while its parts come again, the
+/// upload ends complete, with that one object.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_completed_meanwhile_is_found() {
+    for hides in [false, true] {
+        let stage = Stage::new().await;
+        let left = leave_all(&stage).await;
+        // What is listed without checksums is sent again.
+        stage.ledger().hides_checksums = hides;
+        let Reopened::Open(mut writer) = reopen(&stage, &left, 0).await else {
+            panic!("resumes");
+        };
+        write(&mut writer, &left.bytes.slice(..12 * MIB))
+            .await
+            .expect("writes");
+        while writer.flush().await.expect("flushes").durable < 10 * MIB as u64 {}
+        complete_late(&stage, &left).await;
+        write(&mut writer, &left.bytes.slice(12 * MIB..))
+            .await
+            .expect("writes");
+        let result = writer.close().await.expect("is complete");
+        assert_stored(&stage, &result, &left.bytes).await;
+        assert_eq!(stage.kept().len(), 1);
+    }
+}
+
+/// RESUME-10: an upload that is gone while its parts come, without an object, has not failed yet:
+/// the client comes back, and finds that it has to begin anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_gone_meanwhile_can_be_asked_for() {
+    let stage = Stage::new().await;
+    let left = leave(&stage).await;
+    let Reopened::Open(mut writer) = reopen(&stage, &left, 20 * MIB).await else {
+        panic!("resumes");
+    };
+    let Reopened::Open(other) = reopen(&stage, &left, 20 * MIB).await else {
+        panic!("resumes");
+    };
+    other.abort(&AbortReason::Expired).await;
+    let rest = left.bytes.slice(20 * MIB..);
+    let ended = match write(&mut writer, &rest).await {
+        Ok(()) => writer.close().await.map(|_| ()),
+        failed => failed,
+    };
+    let error = ended.expect_err("its parts have no place");
+    assert_eq!(error.kind, WriteErrorKind::Throttled);
+    drop(writer);
+    let reopened = reopen(&stage, &left, 20 * MIB).await;
+    assert!(matches!(reopened, Reopened::Gone));
+}
+
+/// COMPLETE-6: what an earlier holder's request made goes with the upload that is thrown away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_abort_removes_a_file_completed_meanwhile() {
+    let stage = Stage::new().await;
+    let left = leave_all(&stage).await;
+    let Reopened::Open(writer) = reopen(&stage, &left, 0).await else {
+        panic!("resumes");
+    };
+    complete_late(&stage, &left).await;
+    writer.abort(&AbortReason::Cancelled).await;
+    assert_eq!(stage.kept(), [""; 0]);
+}
+
 /// What is not there cannot be gone on with: parts that are missing, an upload that was thrown away.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_gone_is_gone() {
@@ -167,8 +272,8 @@ async fn what_is_gone_is_gone() {
         let reopened = reopen(&stage, &left, offset).await;
         assert!(matches!(reopened, Reopened::Gone), "{offset}");
     }
-    let Reopened::Open(mut writer) = reopen(&stage, &left, 5 * MIB).await else {
-        panic!("goes on");
+    let Reopened::Open(writer) = reopen(&stage, &left, 5 * MIB).await else {
+        panic!("resumes");
     };
     writer.abort(&AbortReason::Expired).await;
     let reopened = reopen(&stage, &left, 5 * MIB).await;
@@ -185,8 +290,7 @@ async fn an_outage_loses_nothing() {
             let stage = Stage::new().await;
             let bytes = Bytes::from(pattern(13, 26 * MIB));
             let facts = facts(13, bytes.len());
-            let mut writer = factory(&stage).create(&facts);
-            writer.open().await.expect("opens");
+            let mut writer = factory(&stage).create(&facts).await.expect("creates");
             write(&mut writer, &bytes.slice(..at))
                 .await
                 .expect("writes");
@@ -207,7 +311,7 @@ async fn an_outage_loses_nothing() {
             };
             let error = ended.expect_err("nothing is answered");
             assert_eq!(error.kind, WriteErrorKind::Throttled, "{fault:?}");
-            let checkpoint = writer.checkpoint().expect("can go on");
+            let checkpoint = writer.checkpoint().expect("can be resumed");
             drop(writer);
             stage.disturb(|_| None);
             let left = Left {

@@ -13,7 +13,10 @@ use std::{
 
 use aws_sdk_s3::{
     Client,
-    config::{BehaviorVersion, Credentials, Region},
+    config::{
+        BehaviorVersion, Credentials, IdentityCache, ProvideCredentials, Region,
+        SharedIdentityCache,
+    },
 };
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -60,6 +63,10 @@ pub(crate) enum Fault {
     LoseAnswer,
     /// It takes effect, but gets no answer for a minute.
     HoldAnswer,
+    /// One bit of its body changes on the way.
+    Flip,
+    /// It is answered with this status and code and has no effect.
+    Code(u16, &'static str),
 }
 
 type Script = Box<dyn FnMut(&Asked) -> Option<Fault> + Send>;
@@ -152,10 +159,21 @@ impl Stage {
 
 /// A client as a user makes it, with everything at its default.
 fn client(addr: SocketAddr) -> Client {
+    let credentials = Credentials::new("key", "secret", None, None, "test");
+    client_with(addr, credentials, IdentityCache::lazy().build())
+}
+
+/// A client with these credentials.
+pub(crate) fn client_with(
+    addr: SocketAddr,
+    credentials: impl ProvideCredentials + 'static,
+    cache: SharedIdentityCache,
+) -> Client {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
+        .credentials_provider(credentials)
+        .identity_cache(cache)
         .region(Region::new("test"))
         .endpoint_url(format!("http://{addr}"))
         .force_path_style(true)
@@ -190,8 +208,15 @@ async fn answer(books: Arc<Books>, request: Request<Incoming>) -> io::Result<Res
     let Ok(body) = body.collect().await else {
         return Err(io::ErrorKind::UnexpectedEof.into());
     };
-    let request = Request::from_parts(head, body.to_bytes());
+    let mut body = body.to_bytes();
+    if fault == Some(Fault::Flip) {
+        let mut bytes = body.to_vec();
+        *bytes.last_mut().expect("has a body") ^= 1;
+        body = bytes.into();
+    }
+    let request = Request::from_parts(head, body);
     match fault {
+        Some(Fault::Code(status, code)) => Ok(refusal(status, code)),
         Some(Fault::Status(status)) => Ok(refusal(
             status,
             match status {

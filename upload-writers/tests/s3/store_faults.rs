@@ -32,7 +32,7 @@ fn bucket(stage: &Stage) -> AmazonS3 {
     // Long enough for an honest answer on a busy machine, short enough to wait for it in a test.
     let client = ClientOptions::new()
         .with_allow_http(true)
-        .with_timeout(Duration::from_secs(2));
+        .with_timeout(Duration::from_secs(8));
     let builder = AmazonS3Builder::new()
         .with_bucket_name(BUCKET)
         .with_region("test")

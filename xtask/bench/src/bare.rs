@@ -7,7 +7,10 @@
 #[path = "bare/sink.rs"]
 mod sink;
 
-use std::path::PathBuf;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -50,13 +53,11 @@ async fn main() -> Result<()> {
     println!("listening on {}", listener.local_addr()?);
     for number in 0_u64.. {
         let (stream, _) = listener.accept().await?;
-        let file = args
-            .folder
-            .as_ref()
-            .map(|folder| folder.join(format!("bare-{number}")));
+        let folder = args.folder.clone();
         let (gather, sync) = (args.gather, args.sync);
         tokio::spawn(async move {
-            if let Err(error) = serve(stream, file, gather, sync).await {
+            let name = |count: usize| format!("bare-{number}-{count}");
+            if let Err(error) = serve(stream, folder.as_deref(), name, gather, sync).await {
                 eprintln!("connection {number}: {error:#}");
             }
         });
@@ -64,13 +65,20 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn serve(stream: TcpStream, file: Option<PathBuf>, gather: Gather, sync: bool) -> Result<()> {
+async fn serve(
+    stream: TcpStream,
+    folder: Option<&Path>,
+    name: impl Fn(usize) -> String,
+    gather: Gather,
+    sync: bool,
+) -> Result<()> {
     stream.set_nodelay(true)?;
     let (_, mut socket) = ServerBuilder::new().accept(stream).await?;
     socket
         .send(Message::text(json!({"type": "upload_configs"}).to_string()))
         .await?;
-    let mut sink = Sink::Discard;
+    let mut sinks: HashMap<[u8; 16], (Value, Sink)> = HashMap::new();
+    let mut count = 0;
     while let Some(message) = socket.next().await {
         let message = message?;
         if let Some(text) = message.as_text() {
@@ -78,22 +86,34 @@ async fn serve(stream: TcpStream, file: Option<PathBuf>, gather: Gather, sync: b
             let size = register["client_size"]
                 .as_u64()
                 .context("a register without a size")?;
-            if let Some(file) = &file {
-                sink = Sink::create(file, size, gather)?;
-            }
+            let sink = match folder {
+                Some(folder) => Sink::create(&folder.join(name(count)), size, gather)?,
+                None => Sink::Discard,
+            };
+            count += 1;
             let answer =
                 json!({"type": "upload_registered", "ref": register["ref"], "credit": ALL_CREDIT});
+            sinks.insert(bytes_of(&register["ref"])?, (register["ref"].clone(), sink));
             socket.send(Message::text(answer.to_string())).await?;
         } else if message.is_binary() {
             let frame = message.into_payload();
+            let upload = frame.get(1..17).and_then(|name| name.try_into().ok());
+            let upload: [u8; 16] = upload.context("a frame without a ref")?;
             match frame.first() {
-                Some(1) => sink.take(frame, CHUNK_HEADER_BYTES)?,
+                Some(1) => {
+                    let (_, sink) = sinks.get_mut(&upload).context("an unknown ref")?;
+                    sink.take(frame, CHUNK_HEADER_BYTES)?;
+                }
                 Some(2) => {
+                    let (name, mut sink) = sinks.remove(&upload).context("an unknown ref")?;
                     let (bytes, file) = sink.close()?;
                     if let Some(file) = file.filter(|_| sync) {
                         spawn_blocking(move || file.sync_all()).await??;
                     }
-                    let answer = json!({"type": "upload_progress", "status": "complete", "bytes_received": bytes});
+                    let answer = json!({
+                        "type": "upload_progress", "ref": name, "status": "complete",
+                        "bytes_received": bytes,
+                    });
                     socket.send(Message::text(answer.to_string())).await?;
                 }
                 _ => {}
@@ -101,4 +121,11 @@ async fn serve(stream: TcpStream, file: Option<PathBuf>, gather: Gather, sync: b
         }
     }
     Ok(())
+}
+
+/// Returns the bytes of a ref that a message writes with hyphens.
+fn bytes_of(name: &Value) -> Result<[u8; 16]> {
+    let hex = name.as_str().context("a register without a ref")?;
+    let number = u128::from_str_radix(&hex.replace('-', ""), 16)?;
+    Ok(number.to_be_bytes())
 }

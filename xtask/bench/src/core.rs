@@ -14,8 +14,8 @@ use clap::Parser;
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use upload_core::{
-    CheckpointNews, Holder, Now, Output, OwnerTally, Session, SessionConfig, SessionLimits,
-    SlotRules, Verdict, WriterEvent,
+    CheckpointChange, Door, Holder, Notice, Now, Order, Output, OwnerTally, Question, Session,
+    SessionConfig, SessionLimits, SlotRules, Verdict, WriterEvent,
 };
 use upload_proto::{ClientMessage, Frame, ServerMessage, UploadRef};
 
@@ -25,7 +25,7 @@ static ALLOCATOR: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
 /// The upload of all frames.
 const UPLOAD: &str = "00000001-0000-4001-8002-030405060708";
 /// Bytes of the declared file; more than any run sends.
-const SIZE: u64 = 1 << 50;
+const SIZE: u64 = 1 << 43;
 /// Bytes of frames that are ready at a time; they are in no cache when they are used.
 const BATCH_BYTES: usize = 16 << 20;
 /// Most frames of a batch.
@@ -147,6 +147,7 @@ fn session(chunk: usize, checksum: bool) -> Result<Session> {
         tally: Arc::new(OwnerTally::default()),
         limits: SessionLimits::default(),
         checksum,
+        announces: false,
     };
     Ok(Session::new(config, now()))
 }
@@ -159,6 +160,9 @@ fn register(session: &mut Session) -> Result<()> {
     session.handle_message(ClientMessage::parse(&register.to_string()), now());
     let mut is_registered = false;
     while let Some(output) = session.poll_output() {
+        if let Output::Neighbour(entry, Notice::Reserve(_)) = output {
+            session.handle_reserved(entry, true, now());
+        }
         is_registered |= matches!(output, Output::Send(ServerMessage::Registered(_)));
     }
     if !is_registered {
@@ -172,17 +176,20 @@ fn drain(session: &mut Session, received: &mut u64, messages: &mut Vec<ServerMes
     while let Some(output) = session.poll_output() {
         match output {
             Output::Send(message) => messages.push(message),
-            Output::Inspect { entry, .. } => session.handle_verdict(entry, Verdict::Accept, now()),
-            Output::Open { entry } => {
+            Output::App(Question::Inspect { entry, .. }) => {
+                session.handle_verdict(entry, Verdict::Accept, now());
+            }
+            Output::Writer(entry, Order::Open) => {
                 let opened = WriterEvent::Opened { checkpoint: None };
                 session.handle_writer(entry, opened, now());
             }
-            Output::Write { entry, data } => {
+            Output::Writer(entry, Order::Write(data)) => {
                 *received += data.len() as u64;
                 let wrote = WriterEvent::Wrote {
                     received: *received,
                     durable: *received,
-                    checkpoint: CheckpointNews::Same,
+                    buffered: 0,
+                    checkpoint: CheckpointChange::Same,
                 };
                 session.handle_writer(entry, wrote, now());
             }

@@ -1,7 +1,10 @@
-//! The client's side of all measurements: frames that cost nothing to make, one connection, a slow link.
+//! The client's side of all measurements: frames that cost nothing to make, connections, a slow link.
 
 pub mod connection;
 pub mod frames;
 pub mod limits;
+mod line;
 pub mod link;
+pub mod many;
 pub mod unpaced;
+mod upload;

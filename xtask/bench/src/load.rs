@@ -16,7 +16,7 @@ use clap::Parser;
 use serde_json::json;
 use tokio::task::LocalSet;
 use upload_bench::{
-    connection::Connection, frames::Template, limits::raise_open_files, link::Link,
+    connection::Connection, frames::Template, limits::raise_open_files, link::Link, many::Many,
 };
 
 /// Uploads as fast as the server takes it.
@@ -31,6 +31,9 @@ struct Args {
     /// Connections
     #[arg(long, default_value_t = 1)]
     connections: u32,
+    /// Uploads of each connection at a time
+    #[arg(long, default_value_t = 1)]
+    uploads: u32,
     /// Uploads of each connection, one after the other
     #[arg(long, default_value_t = 1)]
     files: u32,
@@ -57,8 +60,11 @@ struct Args {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    if args.chunk == 0 || args.connections == 0 || args.files == 0 {
+    if args.chunk == 0 || args.connections == 0 || args.files == 0 || args.uploads == 0 {
         bail!("a load needs chunks and connections");
+    }
+    if args.uploads > 1 && (args.files > 1 || args.cut) {
+        bail!("uploads at a time are neither cut nor followed by others");
     }
     raise_open_files()?;
     let mut address = args.address.clone();
@@ -71,10 +77,10 @@ async fn main() -> Result<()> {
         address = link.open(address)?.to_string();
     }
     let template = Rc::new(Template::new(args.chunk, args.bytes));
-    let mut connections = Vec::new();
+    let mut peers = Vec::new();
     for number in 0..args.connections {
-        let opened = open(&address, &args.slot, number, Rc::clone(&template)).await;
-        connections.push(opened.with_context(|| format!("connection {number}"))?);
+        let opened = Peer::open(&address, &args, number, Rc::clone(&template)).await;
+        peers.push(opened.with_context(|| format!("connection {number}"))?);
     }
     println!("ready");
     stdout().flush()?;
@@ -82,11 +88,11 @@ async fn main() -> Result<()> {
 
     let begun = Instant::now();
     let local = LocalSet::new();
-    let uploads: Vec<_> = connections
+    let uploads: Vec<_> = peers
         .into_iter()
         .zip(0..)
-        .map(|(connection, number)| {
-            local.spawn_local(uploads(connection, number, address.clone(), args.clone()))
+        .map(|(peer, number)| {
+            local.spawn_local(uploads(peer, number, address.clone(), args.clone()))
         })
         .collect();
     local.await;
@@ -97,7 +103,8 @@ async fn main() -> Result<()> {
         stalls += stalled;
         resume_ms.extend(resumed.map(|time| time.as_secs_f64() * 1e3));
     }
-    let bytes = args.bytes * u64::from(args.connections) * u64::from(args.files);
+    let files = u64::from(args.connections) * u64::from(args.files) * u64::from(args.uploads);
+    let bytes = args.bytes * files;
     println!(
         "{}",
         json!({"bytes": bytes, "seconds": seconds, "stalls": stalls, "resume_ms": resume_ms})
@@ -105,26 +112,39 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn open(
-    address: &str,
-    slot: &str,
-    number: u32,
-    template: Rc<Template>,
-) -> Result<Connection> {
-    let mut connection = Connection::open(address, None, template).await?;
-    connection.register(slot, number).await?;
-    Ok(connection)
+/// A connection, and how many uploads it carries at a time.
+enum Peer {
+    One(Connection),
+    Many(Many),
+}
+
+impl Peer {
+    /// Connects, and registers what is uploaded first.
+    async fn open(address: &str, args: &Args, number: u32, template: Rc<Template>) -> Result<Self> {
+        if args.uploads > 1 {
+            let numbers = (number * args.uploads, args.uploads);
+            let many = Many::open(address, &args.slot, numbers, template).await?;
+            return Ok(Self::Many(many));
+        }
+        let mut connection = Connection::open(address, None, template).await?;
+        connection.register(&args.slot, number).await?;
+        Ok(Self::One(connection))
+    }
 }
 
 /// Uploads, the first of which is registered; with `cut`, tells how long it took from connecting anew until
 /// more bytes of that were accepted.
 async fn uploads(
-    mut connection: Connection,
+    peer: Peer,
     number: u32,
     address: String,
     args: Args,
 ) -> Result<(u64, Option<Duration>)> {
     let mut resumed = None;
+    let mut connection = match peer {
+        Peer::One(connection) => connection,
+        Peer::Many(mut many) => return Ok((many.upload().await?, None)),
+    };
     if args.cut {
         connection.send_to(connection.size() / 2).await?;
         let begun = Instant::now();

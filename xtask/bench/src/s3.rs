@@ -203,22 +203,11 @@ async fn writer(client: &Client, load: &Load, part: Bytes) -> Result<Value> {
         ..S3WriterConfig::new(&load.bucket)
     };
     let factory = S3WriterFactory::new(client, config)?;
-    let facts = UploadFacts {
-        owner: "bench".to_owned(),
-        upload_id: "00000001-0000-4001-8002-030405060708".to_owned(),
-        slot: "bench".to_owned(),
-        client_name: "bench.bin".to_owned(),
-        safe_client_name: "bench.bin".to_owned(),
-        client_type: String::new(),
-        client_size: u64::try_from(load.bytes())?,
-        resumable: true,
-        epoch: 1,
-        crc32c_before: None,
-        relative_path: None,
-        meta: Value::Null,
-    };
-    let mut writer = factory.create(&facts);
-    writer.open().await?;
+    let upload = "00000001-0000-4001-8002-030405060708";
+    let mut facts = UploadFacts::new(upload, "bench", u64::try_from(load.bytes())?);
+    facts.safe_client_name = "bench.bin".to_owned();
+    facts.resumable = true;
+    let mut writer = factory.create(&facts).await?;
     let meter = Meter::start();
     let mut batch = VecDeque::with_capacity(1);
     for _ in 0..load.parts {

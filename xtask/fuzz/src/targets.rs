@@ -5,6 +5,7 @@ mod answers;
 mod checkpoints;
 mod content;
 mod control;
+mod cookies;
 mod frames;
 mod host;
 mod keys;
@@ -118,10 +119,10 @@ pub const TARGETS: &[Target] = &[
         "checkpoints",
         checkpoints::run,
         &[
-            "upload-writers/src/file/notes.rs",
+            "upload-writers/src/file/checkpoint.rs",
             "upload-writers/src/file/temp.rs",
             "upload-writers/src/file/place.rs",
-            "upload-writers/src/object_store/checkpoint.rs",
+            "upload-writers/src/object_store/resumable.rs",
         ],
     ),
     reads(
@@ -132,15 +133,24 @@ pub const TARGETS: &[Target] = &[
     reads(
         "s3_events",
         s3_events::run,
-        &["upload-server/src/s3_events/notification.rs"],
+        &["upload-server/src/outbox/s3_events/notification.rs"],
     ),
-    reads("origins", origins::run, &["upload-server/src/origin.rs"]),
+    reads(
+        "origins",
+        origins::run,
+        &["upload-server/src/http/origin.rs"],
+    ),
+    reads(
+        "cookies",
+        cookies::run,
+        &["upload-server/src/http/session_cookie.rs"],
+    ),
     reads(
         "presign",
         presign::run,
         &[
-            "upload-server/src/presign/route.rs",
-            "upload-server/src/presign.rs",
+            "upload-server/src/http/presign.rs",
+            "upload-server/src/presign/signer.rs",
         ],
     ),
     reads(

@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -71,7 +72,7 @@ impl Codec {
         let mut counted = Vec::new();
         for chunk in &self.chunk {
             for sink in [Sink::Discard, Sink::File] {
-                let per_chunk = allocations(&bed, *chunk, sink)?;
+                let per_chunk = allocations(&bed, &bed.program("counted"), *chunk, sink)?;
                 println!(
                     "{sink}, {} KiB: {per_chunk:.2} allocations per chunk in the server",
                     chunk >> 10
@@ -102,10 +103,10 @@ fn core(bed: &Bed, chunk: u32, checksum: bool) -> Result<Value> {
     Ok(serde_json::from_str(&output_of(&mut command)?)?)
 }
 
-/// Returns how often the whole server allocates for one chunk more.
-fn allocations(bed: &Bed, chunk: u32, sink: Sink) -> Result<f64> {
+/// Returns how often the whole server, built as `counted`, allocates for one chunk more.
+pub(super) fn allocations(bed: &Bed, counted: &Path, chunk: u32, sink: Sink) -> Result<f64> {
     let address = free_address()?;
-    let mut command = Command::new(bed.program("counted"));
+    let mut command = Command::new(counted);
     command
         .args(["--listen", &address, "--chunk", &chunk.to_string()])
         .arg("--folder")

@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{
+    against,
     bars::Bar,
     machine,
     report::{Cell, find, ratio, table},
@@ -55,6 +56,9 @@ pub(crate) struct Receive {
     /// Also compare the peak memory of one upload of 64 MiB and one of 4 GiB
     #[arg(long)]
     memory: bool,
+    /// Measure only the server, in turns with that of this revision, until the ratio is known to 3 %
+    #[arg(long, value_name = "REV", conflicts_with_all = ["bare_only", "memory"])]
+    against: Option<String>,
 }
 
 impl Receive {
@@ -64,6 +68,9 @@ impl Receive {
     ///
     /// Something does not build, or a run fails.
     pub(crate) fn run(&self) -> Result<()> {
+        if let Some(revision) = &self.against {
+            return against::run(&self.common, revision, self.loads().collect());
+        }
         let subjects: &[Subject] = if self.bare_only {
             &[Subject::Bare, Subject::BareSynced]
         } else {

@@ -67,7 +67,7 @@ impl Cell {
         format!(
             "{}, {} × {number} {unit}, {} KiB",
             self.sink,
-            self.load.connections,
+            self.load.connections * self.load.uploads,
             self.load.chunk >> 10
         )
     }
@@ -86,7 +86,8 @@ impl Cell {
             "subject": self.subject.to_string(),
             "sink": self.sink.to_string(),
             "connections": self.load.connections,
-            "bytes_per_connection": self.load.bytes,
+            "uploads_per_connection": self.load.uploads,
+            "bytes_per_upload": self.load.bytes,
             "chunk_bytes": self.load.chunk,
             "mib_per_second": self.mib_per_second(),
             "cpu_seconds_per_gib": self.cpu_seconds_per_gib(),
@@ -116,9 +117,10 @@ pub(crate) fn ratio(
 /// Returns the table: a row per cell, and how it stands to `base` under the same load.
 pub(crate) fn table(cells: &[Cell], base: Subject) -> String {
     let mut table = format!(
-        "{:<9}{:>6}{:>10}{:>7}{:>10}{:>10}{:>12}{:>10}{:>10}{:>10}\n",
+        "{:<9}{:>6}{:>9}{:>10}{:>7}{:>10}{:>10}{:>12}{:>10}{:>10}{:>10}\n",
         "sink",
         "conns",
+        "uploads",
         "file MiB",
         "KiB",
         "subject",
@@ -135,9 +137,10 @@ pub(crate) fn table(cells: &[Cell], base: Subject) -> String {
             _ => String::new(),
         };
         table += &format!(
-            "{:<9}{:>6}{:>10.1}{:>7}{:>10}{:>10.0}{:>12.3}{:>10.1}{:>10}{:>10}\n",
+            "{:<9}{:>6}{:>9}{:>10.1}{:>7}{:>10}{:>10.0}{:>12.3}{:>10.1}{:>10}{:>10}\n",
             cell.sink,
             cell.load.connections,
+            cell.load.uploads,
             cell.load.bytes as f64 / f64::from(1 << 20),
             cell.load.chunk >> 10,
             cell.subject,

@@ -9,6 +9,8 @@ use crate::{run::server_binary, stages::Tally};
 /// The benches and their smallest loads.
 const LINES: &[&str] = &[
     "receive --connections 1,3 --other-chunks 4096 --mib 6 --file-mib 6",
+    "receive --against HEAD --connections 2 --other-chunks 4096 --mib 2 --file-mib 2",
+    "many --uploads 1,8,40 --mib 6 --file-mib 6",
     "cost --mib 1,2 --uploads 2,8 --together-mib 8",
     "resume --uploads 1,4 --together-mib 8",
     "idle --connections 20 --active 4",

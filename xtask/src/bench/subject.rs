@@ -13,6 +13,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+pub(crate) use super::load::Load;
 use super::{
     process::{Server, free_address},
     rounds::Common,
@@ -82,39 +83,6 @@ impl fmt::Display for Sink {
             Self::Discard => "discard",
             Self::File => "file",
         })
-    }
-}
-
-/// How much is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Load {
-    /// Connections.
-    pub(crate) connections: u32,
-    /// Uploads of each connection, one after the other.
-    pub(crate) files: u32,
-    /// Bytes of each upload.
-    pub(crate) bytes: u64,
-    /// Bytes of a chunk.
-    pub(crate) chunk: u32,
-    /// Round trip that the link adds, in milliseconds.
-    pub(crate) round_trip_ms: u32,
-    /// One segment in this many stalls the link; 0 for none.
-    pub(crate) stall_one_in: u32,
-    /// Whether every connection is cut half way and resumes.
-    pub(crate) is_cut: bool,
-}
-
-impl Default for Load {
-    fn default() -> Self {
-        Self {
-            connections: 1,
-            files: 1,
-            bytes: 1 << 30,
-            chunk: 65536,
-            round_trip_ms: 0,
-            stall_one_in: 0,
-            is_cut: false,
-        }
     }
 }
 
@@ -200,6 +168,22 @@ impl Bed {
         })
     }
 
+    /// Returns a bed that measures another build of the server with the same programs.
+    pub(crate) fn with_server(&self, server: PathBuf) -> Self {
+        Self {
+            server,
+            release: self.release.clone(),
+            folder: self.folder.clone(),
+            gather: self.gather.clone(),
+            redis: None,
+        }
+    }
+
+    /// Returns the server's program.
+    pub(crate) fn server(&self) -> &Path {
+        &self.server
+    }
+
     /// Returns where results are kept.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
@@ -232,7 +216,8 @@ impl Bed {
     /// find again costs ten times what writing to it does; who came first would pay for that.
     fn warm(&self, load: Load) -> Result<()> {
         let path = self.folder.join("warm");
-        let bytes = load.bytes * u64::from(load.connections) * u64::from(load.files);
+        let files = load.connections * load.uploads * load.files;
+        let bytes = load.bytes * u64::from(files);
         let mut file = File::create(&path)?;
         let piece = vec![1; 1 << 20];
         for _ in 0..bytes.min(WARM_BYTES_MAX) >> 20 {
@@ -289,6 +274,7 @@ impl Bed {
         let mut generator = Command::new(self.program("load"))
             .args(["--address", &server.address, "--slot", &sink.to_string()])
             .args(["--connections", &load.connections.to_string()])
+            .args(["--uploads", &load.uploads.to_string()])
             .args(["--files", &load.files.to_string()])
             .args(["--bytes", &load.bytes.to_string()])
             .args(["--chunk", &load.chunk.to_string()])

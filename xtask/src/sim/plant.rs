@@ -5,15 +5,18 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
     process::{Command, Output},
     time::Instant,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::mutants::{MUTANTS, Mutant};
-use crate::stages::Tally;
+use crate::{
+    plant::{Change, Copy},
+    run::root,
+    stages::Tally,
+};
 
 /// How long a planted bug may keep one test command busy, in seconds; one that
 /// makes the core loop for ever is found by that.
@@ -32,7 +35,7 @@ enum Found {
 
 /// Plants each bug and prints the table.
 pub(super) fn run(histories: u64, seed: u64, only: &[String]) -> Result<Tally> {
-    let copy = Copy::make()?;
+    let copy = Core::copy()?;
     for mutant in MUTANTS {
         copy.check(mutant)?;
     }
@@ -64,42 +67,31 @@ pub(super) fn run(histories: u64, seed: u64, only: &[String]) -> Result<Tally> {
 }
 
 /// A workspace of two crates, in which bugs can be planted.
-struct Copy {
-    root: PathBuf,
-}
+struct Core(Copy);
 
-impl Copy {
-    fn make() -> Result<Self> {
-        let home = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-        let home = home.context("xtask lies in the workspace")?;
-        let root = home.join("target/mutants");
+impl Core {
+    fn copy() -> Result<Self> {
+        let home = root();
+        let copy = Copy {
+            root: home.join("target/mutants"),
+        };
         for name in ["upload-core", "upload-proto"] {
-            let to = root.join(name);
-            if to.exists() {
-                fs::remove_dir_all(&to)?;
-            }
-            copy_tree(&home.join(name), &to)?;
+            copy.follow(&home.join(name), name)?;
         }
-        fs::copy(home.join("Cargo.lock"), root.join("Cargo.lock"))?;
+        fs::copy(home.join("Cargo.lock"), copy.root.join("Cargo.lock"))?;
         let manifest = fs::read_to_string(home.join("Cargo.toml"))?;
-        fs::write(root.join("Cargo.toml"), two_members(&manifest)?)?;
-        Ok(Self { root })
+        fs::write(copy.root.join("Cargo.toml"), two_members(&manifest)?)?;
+        Ok(Self(copy))
     }
 
     /// Checks that a bug can be planted at all.
     fn check(&self, mutant: &Mutant) -> Result<()> {
-        let path = self.root.join("upload-core/src").join(mutant.file);
-        mutated(&fs::read_to_string(path)?, mutant).map(|_| ())
+        self.0.check(&path(mutant), &change(mutant))
     }
 
     fn plant(&self, mutant: &Mutant, histories: u64, seed: u64) -> Result<Found> {
-        let path = self.root.join("upload-core/src").join(mutant.file);
-        let text = fs::read_to_string(&path)?;
-        let planted = mutated(&text, mutant)?;
-        fs::write(&path, planted)?;
-        let found = self.find(histories, seed);
-        fs::write(&path, text)?;
-        found
+        let find = || self.find(histories, seed);
+        self.0.with(&path(mutant), &change(mutant), find)
     }
 
     fn find(&self, histories: u64, seed: u64) -> Result<Found> {
@@ -168,8 +160,8 @@ impl Copy {
             cargo.args(args).args(["--package", "upload-core"]);
         }
         cargo
-            .current_dir(&self.root)
-            .env("CARGO_TARGET_DIR", self.root.join("target"))
+            .current_dir(&self.0.root)
+            .env("CARGO_TARGET_DIR", self.0.root.join("target"))
             .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
             .env("RUSTFLAGS", "-Awarnings");
@@ -177,15 +169,15 @@ impl Copy {
     }
 }
 
-fn mutated(text: &str, mutant: &Mutant) -> Result<String> {
-    let count = text.matches(mutant.from).count();
-    match count {
-        1 => Ok(text.replacen(mutant.from, mutant.to, 1)),
-        _ => bail!(
-            "\"{}\" fits {count} times into {}: the core changed, and the table must follow",
-            mutant.name,
-            mutant.file
-        ),
+fn path(mutant: &Mutant) -> String {
+    format!("upload-core/src/{}", mutant.file)
+}
+
+fn change(mutant: &Mutant) -> Change<'static> {
+    Change {
+        name: mutant.name,
+        find: mutant.from,
+        replace: mutant.to,
     }
 }
 
@@ -202,18 +194,4 @@ fn two_members(manifest: &str) -> Result<String> {
         "{before}members = [\"upload-proto\", \"upload-core\"]{}\n",
         after.join("\n")
     ))
-}
-
-fn copy_tree(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_tree(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }

@@ -61,7 +61,7 @@ max_file_size = "1GiB"
 writer = "discard"
 
 [webhook]
-secret = "a secret that no attacker has"
+secret = "a secret of 32 bytes that no attacker has"
 "#;
 
 /// What to run.

@@ -158,7 +158,7 @@ mod tests {
         let judge = |command: &str| judge(command, &metadata) == Ok(true);
         for good in [
             "cargo xtask test --only format,tidy",
-            "cargo run -p upload-core --example by_hand",
+            "cargo run -p upload-core --features testing --example by_hand",
             "cargo run -p upload-writers --features testing --example custom_writer",
             "PROPTEST_CASES=1 cargo test -p upload-core --test model # more",
         ] {

@@ -1,14 +1,14 @@
 //! Source files: how they open, how long they are, what they must not hold.
 
+use std::collections::BTreeMap;
+
 use super::Findings;
 use crate::tree::TextFile;
 
-/// Lines past which a file is asked for its second room.
-const LINES_WARN: usize = 400;
-/// Lines past which a file needs a reason below.
-const LINES_MAX: usize = 600;
-/// Files that may be longer, and why.
-const LONG: &[(&str, &str)] = &[];
+/// Lines past which a file needs a reason for having no second room.
+const LINES_MAX: usize = 400;
+/// The files that have one, each with it.
+const LONG: &str = "xtask/tidy/long.txt";
 
 /// What no source file may hold, and why. The words are cut so that this file does not hold them.
 const NOWHERE: &[(&str, &str)] = &[
@@ -46,10 +46,7 @@ pub(super) fn check(file: &TextFile, findings: &mut Findings) {
             findings.error(format!("{} names {place}", file.path));
         }
     }
-    let is_source = [".rs", ".js", ".mjs", ".lua", ".d.ts"]
-        .iter()
-        .any(|ending| file.is(ending));
-    if !is_source {
+    if !is_source(file) {
         return;
     }
     findings.checked += 1;
@@ -64,7 +61,6 @@ pub(super) fn check(file: &TextFile, findings: &mut Findings) {
             file.path
         ));
     }
-    check_length(file, findings);
     for (number, line) in (1..).zip(file.text.lines()) {
         for (words, why) in NOWHERE {
             if line.contains(words) {
@@ -77,6 +73,35 @@ pub(super) fn check(file: &TextFile, findings: &mut Findings) {
     }
     if file.name() == "mod.rs" {
         findings.error(format!("{}: a module foo is foo.rs beside foo/", file.path));
+    }
+}
+
+/// Checks that a long file has a reason to be long, and that only long files have one.
+pub(super) fn check_lengths(tree: &[TextFile], findings: &mut Findings) {
+    let list = tree.iter().find(|file| file.path == LONG);
+    let lines = list.map_or("", |list| &list.text).lines();
+    let mut reasons: BTreeMap<_, _> = lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| line.split_once(" | ").unwrap_or((line, "")))
+        .collect();
+    for file in tree.iter().filter(|file| is_source(file)) {
+        let lines = file.text.lines().count();
+        let reason = reasons.remove(&*file.path);
+        match reason {
+            Some("") => findings.error(format!("{LONG}: {} without a reason", file.path)),
+            None if lines > LINES_MAX => findings.error(format!(
+                "{} has {lines} lines, more than {LINES_MAX}, and no reason in {LONG}",
+                file.path
+            )),
+            Some(_) if lines <= LINES_MAX => findings.warn(format!(
+                "{} has {lines} lines: it needs no reason in {LONG} any more",
+                file.path
+            )),
+            _ => {}
+        }
+    }
+    for path in reasons.keys() {
+        findings.warn(format!("{LONG}: there is no {path} any more"));
     }
 }
 
@@ -112,20 +137,9 @@ pub(super) fn check_crates(tree: &[TextFile], findings: &mut Findings) {
     }
 }
 
-fn check_length(file: &TextFile, findings: &mut Findings) {
-    let lines = file.text.lines().count();
-    let reason = LONG.iter().find(|(path, _)| *path == file.path);
-    if lines > LINES_MAX && reason.is_none() {
-        findings.error(format!(
-            "{} has {lines} lines, more than {LINES_MAX}",
-            file.path
-        ));
-    } else if lines > LINES_WARN && reason.is_none() {
-        findings.warn(format!(
-            "{} has {lines} lines: what is its second room?",
-            file.path
-        ));
-    }
+fn is_source(file: &TextFile) -> bool {
+    let endings = [".rs", ".js", ".mjs", ".lua", ".d.ts"];
+    endings.iter().any(|ending| file.is(ending))
 }
 
 /// A `lib.rs` is the crate's table of contents.
@@ -172,18 +186,35 @@ mod tests {
     }
 
     #[test]
-    fn heads_lengths_and_leftovers_are_seen() {
+    fn heads_and_leftovers_are_seen() {
         assert_eq!(errors("a/src/b.rs", "//! Fine.\nfn a() {}\n"), 0);
         assert_eq!(errors("a/src/b.rs", "fn a() {}\n"), 1);
         assert_eq!(errors("a/src/b.rs", "// Not a doc comment.\n"), 1);
         assert_eq!(errors("a/b.js", "// Fine.\nexport {};\n"), 0);
         assert_eq!(errors("a/b.js", "// @ts-check\nexport {};\n"), 1);
-        let long = "x\n".repeat(LINES_MAX);
-        assert_eq!(errors("a/src/b.rs", &format!("//! Long.\n{long}")), 1);
         let leftover = concat!("//! A.\nfn a() { db", "g!(1); }\n");
         assert_eq!(errors("a/src/b.rs", leftover), 1);
         assert_eq!(errors("a/src/b/mod.rs", "//! A.\n"), 1);
         assert_eq!(errors("README.md", concat!("See ../sha", "red/X.md")), 1);
+    }
+
+    #[test]
+    fn a_long_file_needs_a_reason() {
+        let found = |lines: usize, list: &str| {
+            let file = |path: &str, text: &str| TextFile {
+                path: path.to_owned(),
+                text: text.to_owned(),
+            };
+            let tree = [file("a.rs", &"x\n".repeat(lines)), file(LONG, list)];
+            let mut findings = Findings::default();
+            check_lengths(&tree, &mut findings);
+            (findings.errors.len(), findings.warnings.len())
+        };
+        assert_eq!(found(400, ""), (0, 0));
+        assert_eq!(found(401, "# a.rs | no\n"), (1, 0));
+        assert_eq!(found(401, "a.rs | one table\n"), (0, 0));
+        assert_eq!(found(401, "a.rs | \n"), (1, 0));
+        assert_eq!(found(400, "a.rs | one table\nb.rs | gone\n"), (0, 2));
     }
 
     #[test]

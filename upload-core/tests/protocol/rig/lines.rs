@@ -50,6 +50,8 @@ pub(super) fn line(message: &ServerMessage) -> String {
             let code = it.code.map(|code| format!(" {code}")).unwrap_or_default();
             format!("event {} {}{code}", it.event, it.ok)
         }
+        ServerMessage::List(it) => format!("list of {}", it.uploads.len()),
+        ServerMessage::EventPush(it) => format!("push {}", it.event),
         ServerMessage::Error(it) => match it.upload {
             Some(upload) => format!("error {} {}", it.code, number(upload)),
             None => format!("error {}", it.code),

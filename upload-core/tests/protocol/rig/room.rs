@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use upload_core::{
-    CheckpointNews, EntryId, Parked, Record, RecordExpect, RecordVersion, StorageFault, StoreEvent,
-    Verdict, WriterEvent,
+    Charge, CheckpointChange, EntryId, OwnerQuota, Parked, Record, RecordExpect, RecordVersion,
+    StorageFault, StoreEvent, Verdict, WriterEvent,
 };
 use upload_proto::UploadRef;
 
@@ -30,15 +31,21 @@ pub(crate) struct Room {
     pub(crate) store: BTreeMap<UploadRef, (Vec<u8>, u64)>,
     pub(super) version: u64,
     pub(crate) files: Vec<File>,
-    pub(super) parked: BTreeMap<UploadRef, (usize, Box<Parked>)>,
+    pub(crate) parked: BTreeMap<UploadRef, (usize, Box<Parked>)>,
+    /// Which connection holds what.
+    pub(super) holders: BTreeMap<UploadRef, u64>,
     pub(crate) clock_ms: u64,
     pub(crate) store_mood: Mood,
     pub(crate) open_mood: Mood,
     pub(crate) write_mood: Mood,
     pub(crate) close_mood: Mood,
     pub(crate) fault: StorageFault,
+    /// The first bytes that were judged.
+    pub(crate) heads: Vec<Bytes>,
     /// `None`: the verdict waits in [`Rig::unanswered`].
     pub(crate) verdict: Option<Verdict>,
+    /// The name that the content check gives every file, before its verdict.
+    pub(crate) stored_name: Option<String>,
     /// Whether writers can be reopened.
     pub(crate) checkpoints: bool,
     /// The most durable bytes of which a checkpoint can tell.
@@ -64,13 +71,16 @@ impl Room {
             version: 0,
             files: Vec::new(),
             parked: BTreeMap::new(),
+            holders: BTreeMap::new(),
             clock_ms: 0,
             store_mood: Mood::Works,
             open_mood: Mood::Works,
             write_mood: Mood::Works,
             close_mood: Mood::Works,
             fault: StorageFault::Failed,
+            heads: Vec::new(),
             verdict: Some(Verdict::Accept),
+            stored_name: None,
             checkpoints: true,
             told_max: u64::MAX,
             durable_step: 1,
@@ -97,6 +107,7 @@ impl Room {
         upload: UploadRef,
         record: Vec<u8>,
         expect: RecordExpect,
+        quota: Option<OwnerQuota>,
     ) -> StoreEvent {
         let stands = self.store.get(&upload).map(|(_, version)| *version);
         let matches = match expect {
@@ -106,6 +117,9 @@ impl Room {
         match self.store_mood {
             Mood::Fails => return StoreEvent::Failed,
             _ if !matches => return StoreEvent::Conflict,
+            _ if quota.is_some_and(|quota| !self.has_room(upload, &record, quota)) => {
+                return StoreEvent::OverQuota;
+            }
             _ => {}
         }
         self.version += 1;
@@ -114,6 +128,21 @@ impl Room {
             Mood::FailsAfter => StoreEvent::Failed,
             _ => StoreEvent::Saved(RecordVersion(self.version)),
         }
+    }
+
+    /// CTRL-3: counts what the record counts as.
+    fn has_room(&self, upload: UploadRef, record: &[u8], quota: OwnerQuota) -> bool {
+        let charge = |record: &[u8]| Record::decode(record).expect("a record").charge();
+        let ours = charge(record);
+        let others = self.store.iter().filter(|(other, _)| **other != upload);
+        let same = others
+            .map(|(_, (record, _))| charge(record))
+            .filter(|other| std::mem::discriminant(other) == std::mem::discriminant(&ours));
+        let bytes = same.clone().chain([ours]).map(|charge| match charge {
+            Charge::Nothing => 0,
+            Charge::Unfinished(bytes) | Charge::Waiting(bytes) => bytes,
+        });
+        (same.count() as u64) < quota.uploads && bytes.sum::<u64>() <= quota.bytes
     }
 
     pub(super) fn delete(&mut self, upload: UploadRef, expect: RecordVersion) -> StoreEvent {
@@ -126,7 +155,7 @@ impl Room {
         self.store.remove(&upload);
         match self.store_mood {
             Mood::FailsAfter => StoreEvent::Failed,
-            _ => StoreEvent::Forgotten,
+            _ => StoreEvent::Deleted,
         }
     }
 }
@@ -139,7 +168,9 @@ pub(super) fn reopen(
     checkpoint: Option<Value>,
     offset: u64,
 ) -> WriterEvent {
-    let Some(file) = checkpoint.and_then(|value| value.as_u64()) else {
+    // A test may pad the checkpoint.
+    let number = |value: Value| value.as_u64().or_else(|| value["file"].as_u64());
+    let Some(file) = checkpoint.and_then(number) else {
         assert_eq!(
             offset, 0,
             "RESUME-2: nothing is durable without a checkpoint"
@@ -147,7 +178,7 @@ pub(super) fn reopen(
         files.insert(entry, room.files.len());
         room.files.push(File::default());
         return WriterEvent::Reopened {
-            checkpoint: CheckpointNews::Same,
+            checkpoint: CheckpointChange::Same,
         };
     };
     let number = usize::try_from(file).expect("a small number");
@@ -163,6 +194,6 @@ pub(super) fn reopen(
     file.bytes.truncate(offset as usize);
     files.insert(entry, number);
     WriterEvent::Reopened {
-        checkpoint: CheckpointNews::Same,
+        checkpoint: CheckpointChange::Same,
     }
 }

@@ -79,5 +79,13 @@ pub(crate) fn config(session: u64) -> SessionConfig {
             ..SessionLimits::default()
         },
         checksum: true,
+        announces: false,
+    }
+}
+
+/// Has every slot take chunks of 16 bytes.
+pub(crate) fn wide(config: &mut SessionConfig) {
+    for slot in config.slots.values_mut() {
+        Arc::make_mut(slot).chunk_size = 16;
     }
 }

@@ -130,7 +130,7 @@ impl World {
                     self.fail(format!("4: {wrong}"));
                 }
                 if let (StoreEvent::Saved(_), Some(record)) = (&event, record) {
-                    self.check_lease(conn, before.as_ref(), &record);
+                    self.check_lease(conn, key, before.as_ref(), &record);
                     self.check_record(key, &record);
                 }
                 event
@@ -138,7 +138,7 @@ impl World {
             StoreCall::Delete(_, upload, version) => {
                 let key = (owner, upload);
                 let event = self.records.delete(key, version, self.now);
-                if let (StoreEvent::Forgotten, Some(truth)) = (&event, self.truth.get_mut(&key)) {
+                if let (StoreEvent::Deleted, Some(truth)) = (&event, self.truth.get_mut(&key)) {
                     truth.may_be_gone = true;
                 }
                 event
@@ -148,6 +148,7 @@ impl World {
 
     /// Each question is answered once: a late effect after a failure is silent.
     pub(crate) fn store_answers(&mut self, conn: usize, entry: EntryId, event: StoreEvent) {
+        let owner = self.conns[conn].owner;
         let Some(host) = &mut self.conns[conn].host else {
             return;
         };
@@ -160,6 +161,14 @@ impl World {
         };
         if let Some(failed) = failed {
             host.store_failed.insert(entry, failed);
+        }
+        // A client over HTTP is not told that its upload can not be resumed for a while.
+        if matches!(event, StoreEvent::Failed)
+            && host.session.visited().is_some()
+            && let Some(upload) = host.session.entry(entry).map(|entry| entry.upload)
+            && let Some(truth) = self.truth.get_mut(&(owner, upload))
+        {
+            truth.lost_record = true;
         }
         self.input(conn, |session, now| session.handle_store(entry, event, now));
     }

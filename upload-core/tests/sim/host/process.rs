@@ -1,6 +1,7 @@
 //! What happens to a whole process: memory, restarts, death.
 
 use std::time::Duration;
+use upload_core::Door;
 
 use crate::world::{Happening, World};
 
@@ -24,7 +25,9 @@ impl World {
             return;
         };
         self.input(conn, |session, now| {
-            session.cancel(upload, now);
+            if let Some(session) = session.socket() {
+                session.cancel(upload, now);
+            }
         });
     }
 
@@ -77,6 +80,7 @@ impl World {
         self.nodes[node].parked.clear();
         self.nodes[node].holders.clear();
         self.nodes[node].waiters.clear();
+        self.nodes[node].visits.clear();
         self.nodes[node].tallies.clear();
         let rng = &mut self.rng;
         self.storage.crash(node, |durable, written| {

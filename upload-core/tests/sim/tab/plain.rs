@@ -38,6 +38,12 @@ impl World {
         if self.tabs[tab].is_closed {
             return;
         }
+        if self.is_http(tab) {
+            for member in 0..self.tabs[tab].members.len() {
+                self.http_steps(tab, member);
+            }
+            return;
+        }
         if self.tabs[tab].conn.is_none() {
             if self.tabs[tab].unfinished().is_some() || self.tabs[tab].kind == Kind::Hostile {
                 self.want_connection(tab);
@@ -154,7 +160,7 @@ fn register(upload: UploadRef, slot: &str, size: u64) -> Register {
         upload_name: slot.into(),
         client_name: "a.bin".into(),
         client_type: String::new(),
-        client_size: size,
+        client_size: Some(size),
         resumable: None,
         client_id: None,
         last_modified: None,

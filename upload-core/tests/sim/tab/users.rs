@@ -11,7 +11,7 @@ use crate::{
 
 impl World {
     pub(crate) fn leave(&mut self, tab: usize, back_after: u64, file_changed: bool) {
-        if self.tabs[tab].is_closed {
+        if self.tabs[tab].is_closed || self.is_http(tab) {
             self.faults_felt -= 1;
             return;
         }
@@ -90,6 +90,29 @@ impl World {
         }
     }
 
+    /// Has the uploads of a tab sent over HTTP as well.
+    pub(crate) fn open_door(&mut self, tab: usize) {
+        let it = &mut self.tabs[tab];
+        if it.is_closed || it.kind != Kind::Modern {
+            self.faults_felt -= 1;
+            return;
+        }
+        for member in &mut it.members {
+            member.has_rival = true;
+        }
+        let mut plan = it.plan.clone();
+        (plan.kind, plan.opens_at) = (Kind::Http, self.now);
+        let members = it.members.iter();
+        let known = members.map(|member| (member.upload, member.seed)).collect();
+        let excused: Vec<_> = it.members.iter().map(|member| member.is_excused).collect();
+        let number = it.plan_number;
+        let tab = self.open_tab(&plan, number, Some(("http".to_owned(), known)));
+        for (member, was_excused) in self.tabs[tab].members.iter_mut().zip(excused) {
+            member.is_excused |= was_excused;
+            member.has_rival = true;
+        }
+    }
+
     pub(crate) fn pause(&mut self, tab: usize, lasts: u64) {
         for member in &mut self.tabs[tab].members {
             if let Some(sender) = &mut member.sender {
@@ -116,13 +139,15 @@ impl World {
         if self.tabs[tab].is_closed {
             return;
         }
-        let owner = self.tabs[tab].owner;
+        let (owner, is_http) = (self.tabs[tab].owner, self.is_http(tab));
         let member = &mut self.tabs[tab].members[upload];
         member.is_excused = true;
         if let Some(truth) = self.truth.get_mut(&(owner, member.upload)) {
             truth.may_be_gone = true;
         }
-        if let Some(sender) = &mut member.sender {
+        if is_http {
+            self.http_deletes(tab, upload);
+        } else if let Some(sender) = &mut member.sender {
             sender.cancel();
             self.pump(tab, upload);
         } else if !matches!(member.plain, Plain::Idle | Plain::Done) {

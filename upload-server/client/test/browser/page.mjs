@@ -153,7 +153,30 @@ function bookkeeping() {
   };
 }
 
-/** A context of its own with the demo page, or the page at `url`, open and connected. */
+/** The page with plain attributes, which most cases use. */
+export const plain = (server) => `${server.url}uploads/demo/attributes.html`;
+
+const CLIENT = new URL("../../", import.meta.url);
+const DEMO = new URL("../../../demo/", import.meta.url);
+const POLICY = "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/** Serves the client and the demo from the working tree. */
+async function serveFresh(page) {
+  await page.route(/\/uploads\/(client|demo)\//, async (route) => {
+    const [, folder, name] = /\/uploads\/(client|demo)\/([\w./]+)/.exec(route.request().url());
+    if (name.endsWith(".json")) return route.fallback();
+    const headers = name.endsWith(".html") ? { "content-security-policy": POLICY, "content-type": "text/html" } : undefined;
+    await route.fulfill({ path: fileURLToPath(new URL(name, folder === "client" ? CLIENT : DEMO)), headers });
+  });
+  const path = fileURLToPath(new URL("index.html", DEMO));
+  await page.route((url) => url.pathname === "/", async (route) => {
+    const response = await route.fetch();
+    const isDemo = (await response.text()).includes("/uploads/demo/demo.js");
+    await route.fulfill(isDemo ? { path, headers: { "content-security-policy": POLICY, "content-type": "text/html" } } : { response });
+  });
+}
+
+/** A new context with the page of plain attributes, or the page at `url`, open and connected. */
 export async function visit(t, options = {}) {
   const context = options.context ?? (await t.browser.newContext({ viewport: { width: 1280, height: 900 }, ...options.browser }));
   const page = await context.newPage();
@@ -165,14 +188,9 @@ export async function visit(t, options = {}) {
   });
   await page.addInitScript(bookkeeping);
   if (options.init) await page.addInitScript(options.init);
-  if (t.fresh) {
-    await page.route(/\/uploads\/(client|demo)\//, async (route) => {
-      const [, folder, name] = /\/uploads\/(client|demo)\/([\w.]+)/.exec(route.request().url());
-      await route.fulfill({ path: fileURLToPath(new URL(`../../${folder === "client" ? "" : "../demo/"}${name}`, import.meta.url)) });
-    });
-  }
+  if (t.fresh) await serveFresh(page);
   if (options.before) await options.before(page);
-  await page.goto(options.url ?? t.server.url);
+  await page.goto(options.url ?? plain(t.server));
   if (options.connect !== false) await page.waitForFunction(() => document.querySelector("#connection")?.dataset.on === "true", undefined, { timeout: 60_000 });
   t.onEnd(() => (options.context ? page.close() : context.close()));
   return page;
@@ -194,3 +212,28 @@ export const settled = (page, name, wanted = "complete", ms = 120_000) =>
     throw new Error(`${e.message}; rows ${JSON.stringify(rows)}, errors ${JSON.stringify(errors)}, last ${JSON.stringify(last)}`);
   });
 export const book = (page) => page.evaluate(() => window.book);
+
+/** Drops real files and folders, as from the desktop. */
+export async function drop(page, selector, paths, { leave = false } = {}) {
+  const cdp = await page.context().newCDPSession(page);
+  await page.locator(selector).first().scrollIntoViewIfNeeded();
+  const box = await page.locator(selector).first().boundingBox();
+  const x = box.x + box.width / 2;
+  const y = box.y + box.height / 2;
+  const data = { items: [], files: paths, dragOperationsMask: 1 };
+  await cdp.send("Input.dispatchDragEvent", { type: "dragEnter", x, y, data });
+  await cdp.send("Input.dispatchDragEvent", { type: "dragOver", x, y, data });
+  const over = await page.locator(selector).first().evaluate((e) => e.classList.contains("upload-dragover"));
+  await cdp.send("Input.dispatchDragEvent", leave ? { type: "dragOver", x: 2, y: 2, data } : { type: "drop", x, y, data });
+  if (leave) await cdp.send("Input.dispatchDragEvent", { type: "dragCancel", x: 2, y: 2, data });
+  return over;
+}
+
+/** Gives an input files by their paths without asking whether they exist. */
+export async function pickPaths(page, selector, paths) {
+  const cdp = await page.context().newCDPSession(page);
+  const { root } = await cdp.send("DOM.getDocument");
+  const { nodeId } = await cdp.send("DOM.querySelector", { nodeId: root.nodeId, selector });
+  await cdp.send("DOM.setFileInputFiles", { nodeId, files: paths });
+  await cdp.detach();
+}

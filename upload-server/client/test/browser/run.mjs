@@ -1,5 +1,6 @@
 /**
- * The client in a real Chromium against the real server.
+ * The client in real browsers against the real server: everything in Chromium, and what each browser has to do in Firefox
+ * and WebKitGTK.
  *
  * node browser/run.mjs --server-binary PATH --examples FOLDER [--only WORDS] [--images FOLDER] [--seed N] [--fresh]
  *
@@ -11,6 +12,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { chromium } from "playwright-core";
+import { ENGINES } from "./engines.mjs";
+import everywhere from "./everywhere/cases.mjs";
 import { Server } from "./server.mjs";
 
 const CASE_MS = 420_000;
@@ -24,6 +27,7 @@ for (const [what, path, help] of [
   ["the server", options["server-binary"], "cargo build --release -p upload-server, then --server-binary target/release/upload-server"],
   ["the examples", options.examples, "cargo build -p upload-server --examples, then --examples target/debug/examples"],
   ["Chromium", executablePath, "apt-get install -y chromium, or name it in CHROMIUM"],
+  ...Object.entries(ENGINES).map(([name, { program, package: debian }]) => [name, program, `apt-get install -y ${debian}`]),
 ]) {
   if (path && existsSync(path)) continue;
   console.error(`${what} is missing (${path ?? "not named"}): ${help}`);
@@ -35,13 +39,21 @@ for (const name of (await readdir(new URL("cases/", import.meta.url))).sort()) {
   const { default: group } = await import(new URL(`cases/${name}`, import.meta.url));
   for (const [title, run] of Object.entries(group)) cases.push([`${name.replace(".mjs", "")}: ${title}`, run]);
 }
-const chosen = cases.filter(([title]) => title.includes(options.only ?? ""));
+/** Those of other browsers, which run at the same time: a lane for each. */
+const lanes = Object.entries(ENGINES).map(([engine, { open }]) => ({ open, cases: Object.entries(everywhere).map(([title, run]) => [`${engine}: ${title}`, run]) }));
+const isChosen = ([title]) => title.includes(options.only ?? "");
+const chosen = cases.filter(isChosen);
+for (const lane of lanes) lane.cases = lane.cases.filter(isChosen);
+const total = lanes.reduce((sum, lane) => sum + lane.cases.length, chosen.length);
 const seed = +(options.seed ?? Date.now() % 1e6);
-console.log(`${chosen.length} cases, seed ${seed}`);
+console.log(`${total} cases, seed ${seed}`);
 
-const browser = await chromium.launch({ executablePath, args: ARGS.split(" ") });
+// A page that the test itself answers is a public one for the browser, which keeps it from servers on this machine.
+const args = options.fresh ? [...ARGS.split(" "), "--disable-features=LocalNetworkAccessChecks"] : ARGS.split(" ");
 const failed = [];
-for (const [title, run] of chosen) {
+
+/** Runs a case with its server, and what else it wants. */
+async function runCase([title, run], more) {
   const ends = [];
   const dir = await mkdtemp(join(tmpdir(), "upload-files-"));
   const from = Date.now();
@@ -54,9 +66,9 @@ for (const [title, run] of chosen) {
   let timer;
   try {
     const t = {
-      browser, dir, seed, images: options.images, fresh: options.fresh,
+      ...more, executablePath, dir, seed, images: options.images, fresh: options.fresh,
       serve: async (more) => started(await Server.open(options["server-binary"], more)),
-      example: async (name) => started(await Server.example(join(options.examples, name))),
+      example: async (name, more) => started(await Server.example(join(options.examples, name), more)),
       path: (...p) => join(dir, ...p),
       onEnd: (f) => ends.unshift(f),
       say: (...words) => console.log("   ", ...words),
@@ -74,9 +86,28 @@ for (const [title, run] of chosen) {
   for (const end of ends) await end().catch(() => {});
   await rm(dir, { recursive: true, force: true });
 }
-await browser.close();
+
+/** Runs the cases of another browser, one after the other, in one of it. */
+async function runLane({ open, cases }) {
+  if (!cases.length) return;
+  const engine = await open().catch((error) => error);
+  if (engine instanceof Error) {
+    console.log(String(engine.stack));
+    for (const [title] of cases) failed.push(title);
+    return;
+  }
+  for (const one of cases) await runCase(one, { engine });
+  await engine.close();
+}
+
+if (chosen.length) {
+  const browser = await chromium.launch({ executablePath, args });
+  for (const one of chosen) await runCase(one, { browser });
+  await browser.close();
+}
+await Promise.all(lanes.map(runLane));
 
 for (const title of failed) console.log(`failed: ${title}`);
-console.log(`# pass ${chosen.length - failed.length}`);
+console.log(`# pass ${total - failed.length}`);
 console.log(`# fail ${failed.length}`);
-process.exit(failed.length || !chosen.length ? 1 : 0);
+process.exit(failed.length || !total ? 1 : 0);

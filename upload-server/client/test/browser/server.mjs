@@ -58,11 +58,13 @@ export class Server {
     return server.#ready();
   }
 
-  /** Of an example, which takes where to listen and keeps its files where it is started. */
-  static async example(binary) {
+  /** Of an example, which takes where to listen and keeps its files where it is started: in a folder of its own, or another's. */
+  static async example(binary, { dir, env = {} } = {}) {
     const server = new Server(binary);
-    await server.#folder();
+    if (dir) server.dir = dir;
+    else await server.#folder();
     server.#args = [];
+    server.#env = env;
     return server.#ready();
   }
 
@@ -151,6 +153,9 @@ class Proxy {
   /** Bytes a second towards the server, or no limit. */
   rate = Infinity;
   #held = false;
+  #muted = false;
+  #unplugged = false;
+  #barred = false;
   #passed = 0;
   #brakeAt = Infinity;
 
@@ -163,6 +168,7 @@ class Proxy {
   }
 
   #join(client, port) {
+    if (this.#unplugged) return void client.resetAndDestroy();
     const server = connect({ port, host: "127.0.0.1", noDelay: true });
     const pair = { client, server };
     this.#pairs.add(pair);
@@ -173,9 +179,13 @@ class Proxy {
     };
     for (const socket of [client, server]) socket.on("error", end).on("close", end);
     server.on("data", (data) => {
-      if (!this.#held) client.write(data);
+      if (!this.#held && !this.#muted) client.write(data);
     });
+    let isFirst = true;
     client.on("data", (data) => {
+      const wantsSocket = isFirst && this.#barred && /\r\nupgrade: *websocket\r\n/i.test(data.toString("latin1"));
+      isFirst = false;
+      if (wantsSocket) return void client.end("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
       if (this.#held) return;
       server.write(data);
       this.#passed += data.length;
@@ -198,6 +208,14 @@ class Proxy {
     this.#brakeAt = this.rate = Infinity;
   }
 
+  /** Lets no WebSocket through, as some networks do. */
+  bar() {
+    this.#barred = true;
+  }
+  unbar() {
+    this.#barred = false;
+  }
+
   /** Ends every connection at once, without a word of WebSocket. */
   cut() {
     for (const { client, server } of this.#pairs) {
@@ -206,12 +224,24 @@ class Proxy {
     }
   }
 
+  /** Ends every connection, and takes none for so long. */
+  async unplug(ms) {
+    this.#unplugged = true;
+    this.cut();
+    await new Promise((done) => setTimeout(done, ms));
+    this.#unplugged = false;
+  }
+
   /** Swallows everything in both directions while connections stay open; those that are held stay lost. */
   hold() {
     this.#held = true;
   }
+  /** Swallows what the server says alone. */
+  mute() {
+    this.#muted = true;
+  }
   release() {
-    this.#held = false;
+    this.#held = this.#muted = false;
   }
 
   close() {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{client::Client, pattern, server::Server};
+use crate::support::{client::Client, pattern, server::Server};
 
 const CHUNK: usize = 4096;
 

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// What the server's webhook is configured with.
-pub const SECRET: &str = "of the webhook";
+pub const SECRET: &str = "of the webhook, which has 32 bytes";
 
 /// The longest path that HTTP itself takes here, in bytes.
 const HEAD_BYTES_MAX: usize = 8_000;

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use upload_core::{FileFacts, Now, Sender, SenderConfig, SenderOutput};
+use upload_core::{FileCheck, FileFacts, Now, Sender, SenderConfig, SenderOutput};
 use upload_proto::{Frame, ServerMessage, UploadRef};
 
 /// The ref that all golden vectors name.
@@ -36,7 +36,7 @@ pub(super) fn run(input: &[u8]) {
         meta: None,
         client_id: None,
     };
-    let mut sender = Sender::new(facts, SenderConfig::default(), now(0));
+    let mut sender = Sender::new(facts, SenderConfig::default());
     let mut credit = 0;
     drain(&mut sender, 0);
     sender.handle_connected(now(0));
@@ -78,7 +78,11 @@ fn drain_within(sender: &mut Sender, credit: u64, at: u64) {
             break;
         };
         match output {
-            SenderOutput::Read { offset, length } => {
+            SenderOutput::CheckFile { id } => {
+                assert_eq!(sender.progress().sent, SIZE, "all was read before");
+                sender.handle_checked(id, FileCheck::Unchanged, now(at));
+            }
+            SenderOutput::Read { id, offset, length } => {
                 assert!(
                     offset + u64::from(length) <= SIZE,
                     "only what is in the file is read"
@@ -86,13 +90,13 @@ fn drain_within(sender: &mut Sender, credit: u64, at: u64) {
                 let data = (offset..offset + u64::from(length))
                     .map(|at| at as u8)
                     .collect::<Vec<_>>();
-                sender.handle_data(offset, data.into(), now(at));
+                sender.handle_data(id, data.into(), now(at));
             }
             SenderOutput::Frame(Frame::Chunk { data, .. }) => {
                 assert!(data.len() as u64 <= credit.min(SIZE), "CREDIT-1");
             }
             SenderOutput::NeedRef => {
-                sender.handle_ref(UploadRef::from_bytes(REF));
+                sender.handle_ref(UploadRef::from_bytes(REF), now(at));
             }
             SenderOutput::Disconnect => {
                 sender.handle_disconnected(now(at));

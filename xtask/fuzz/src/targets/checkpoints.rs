@@ -33,18 +33,10 @@ pub(super) fn run(input: &[u8]) {
 }
 
 pub(super) fn facts(slot: &str, name: &str, media_type: &str) -> UploadFacts {
-    UploadFacts {
-        owner: "owner".to_owned(),
-        upload_id: "aabbccdd-eeff-4011-8233-445566778899".to_owned(),
-        slot: slot.to_owned(),
-        client_name: name.to_owned(),
-        safe_client_name: name.to_owned(),
-        client_type: media_type.to_owned(),
-        client_size: 500,
-        resumable: true,
-        epoch: 1,
-        crc32c_before: None,
-        relative_path: None,
-        meta: Value::Null,
-    }
+    let mut facts = UploadFacts::new("aabbccdd-eeff-4011-8233-445566778899", slot, 500);
+    facts.owner = "owner".to_owned();
+    facts.safe_client_name = name.to_owned();
+    facts.client_type = media_type.to_owned();
+    facts.resumable = true;
+    facts
 }

@@ -16,12 +16,26 @@ pub(super) fn run(input: &[u8]) {
             let value = serde_json::from_str::<Value>(text).ok();
             assert!(depth(text) <= limits::MESSAGE_DEPTH_MAX, "CTRL-1");
             if let ClientMessage::Register(register) = &message {
-                assert!(register.client_size <= limits::SIZE_MAX, "CTRL-2");
+                assert!(
+                    register
+                        .client_size
+                        .is_none_or(|size| size <= limits::SIZE_MAX),
+                    "CTRL-2"
+                );
                 assert!(register.client_name.len() <= limits::CLIENT_NAME_BYTES_MAX);
                 assert!(!register.upload.is_nil(), "CTRL-2");
                 if let Some(value) = value {
-                    assert_eq!(value["client_size"].as_u64(), Some(register.client_size));
+                    assert_eq!(value["client_size"].as_u64(), register.client_size);
                     assert_eq!(value["client_name"], *register.client_name);
+                    let date = &value["last_modified"];
+                    assert!(date.is_null() || date.is_number(), "CTRL-2: {date}");
+                    let told = date.as_f64().filter(|date| *date >= 0.0);
+                    assert_eq!(
+                        told.map(|date| date as u64)
+                            .filter(|date| *date <= limits::DATE_MS_MAX),
+                        register.last_modified,
+                        "CTRL-2: a date is kept, anything else dropped"
+                    );
                 }
             }
             let again = ClientMessage::parse(&message.to_json());

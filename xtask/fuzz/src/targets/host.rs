@@ -9,9 +9,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use upload_core::{
-    CallId, CallOutcome, CheckpointNews, DisconnectReason, EntryId, Holder, Output, Parked,
-    RecordExpect, RecordVersion, Session, SessionConfig, SessionLimits, SlotRules, StorageFault,
-    StoreEvent, Verdict, WriterEvent,
+    CallId, CallOutcome, CheckpointChange, DisconnectReason, Door, EntryId, Holder, Notice, Order,
+    Output, Parked, Query, Question, RecordExpect, RecordVersion, Removed, Session, SessionConfig,
+    SessionLimits, SlotRules, StorageFault, StoreEvent, Verdict, WriterEvent,
 };
 use upload_proto::{ClientMessage, Code, Frame, Register, Resume, UploadRef};
 
@@ -30,15 +30,19 @@ const OUTPUTS_MAX: usize = 1_000;
 enum Due {
     Authorize(EntryId),
     Inspect(EntryId),
+    Reserve(EntryId),
     Open(EntryId),
     Reopen(EntryId, u64),
     Write(EntryId, u64),
     Close(EntryId),
-    Claim(EntryId, UploadRef),
+    Announce(EntryId),
+    Read(EntryId, UploadRef),
     Evict(EntryId),
     Save(EntryId, UploadRef, Vec<u8>, RecordExpect),
-    Forget(EntryId, UploadRef, RecordVersion),
+    Delete(EntryId, UploadRef, RecordVersion),
     Call(CallId),
+    Remove(EntryId),
+    List(CallId),
 }
 
 /// One process with one connection at a time.
@@ -189,11 +193,16 @@ impl Host {
         let works = how & 7 != 0;
         match due {
             Due::Authorize(entry) => {
-                let answer = if works { Ok(()) } else { Err(Code::Forbidden) };
+                let answer = if works {
+                    Ok(())
+                } else {
+                    Err(Code::Forbidden.into())
+                };
                 self.session.handle_authorized(entry, answer, now);
             }
+            Due::Reserve(entry) => self.session.handle_reserved(entry, works, now),
             Due::Inspect(entry) => {
-                let no = Verdict::Refuse(Code::ContentMismatch);
+                let no = Verdict::Refuse(Code::ContentMismatch.into());
                 let verdict = if works { Verdict::Accept } else { no };
                 self.session.handle_verdict(entry, verdict, now);
             }
@@ -231,6 +240,7 @@ impl Host {
                 let event = WriterEvent::Wrote {
                     received: *received,
                     durable: *durable,
+                    buffered: (*received - *durable) * u64::from(how & 4 == 0),
                     checkpoint: news(how, *durable),
                 };
                 self.wrote(entry, works, event, fault);
@@ -243,7 +253,8 @@ impl Host {
                 };
                 self.wrote(entry, works, WriterEvent::Closed { result }, fault);
             }
-            Due::Claim(entry, upload) => {
+            Due::Announce(entry) => self.session.handle_announced(entry, now),
+            Due::Read(entry, upload) => {
                 let found = self.records.get(&upload);
                 let found = found.map(|(bytes, version)| (bytes.clone(), RecordVersion(*version)));
                 let event = if works {
@@ -258,13 +269,13 @@ impl Host {
                 let event = self.save(upload, record, expect, works, how & 8 == 0);
                 self.session.handle_store(entry, event, now);
             }
-            Due::Forget(entry, upload, expect) => {
+            Due::Delete(entry, upload, expect) => {
                 let there = self.records.get(&upload).map(|(_, version)| *version);
                 let event = if !works {
                     StoreEvent::Failed
                 } else if there == Some(expect.0) {
                     self.records.remove(&upload);
-                    StoreEvent::Forgotten
+                    StoreEvent::Deleted
                 } else {
                     StoreEvent::Conflict
                 };
@@ -277,6 +288,15 @@ impl Host {
                     CallOutcome::Unknown
                 };
                 self.session.handle_call(call, outcome, now);
+            }
+            Due::List(call) => self.session.handle_listed(call, None),
+            Due::Remove(entry) => {
+                let removed = if works {
+                    Removed::Taken
+                } else {
+                    Removed::Failed
+                };
+                self.session.handle_removed(entry, removed, now);
             }
         }
     }
@@ -325,51 +345,62 @@ impl Host {
                 return;
             };
             let due = match output {
-                Output::Authorize { entry, .. } => Some(Due::Authorize(entry)),
-                Output::Inspect { entry, .. } => Some(Due::Inspect(entry)),
-                Output::Open { entry } => Some(Due::Open(entry)),
-                Output::Reopen { entry, offset, .. } => Some(Due::Reopen(entry, offset)),
-                Output::Write { entry, data } => Some(Due::Write(entry, data.len() as u64)),
-                Output::Close { entry } => Some(Due::Close(entry)),
-                Output::Claim { entry, upload, .. } => Some(Due::Claim(entry, upload)),
-                Output::Evict { entry, .. } => Some(Due::Evict(entry)),
-                Output::Save {
-                    entry,
-                    upload,
-                    record,
-                    expect,
-                    ..
-                } => {
-                    assert!(record.len() <= upload_core::RECORD_BYTES_MAX, "RESUME-1");
-                    Some(Due::Save(entry, upload, record, expect))
-                }
-                Output::Call { call, .. } => Some(Due::Call(call)),
-                Output::Halt { entry }
-                | Output::Abort { entry, .. }
-                | Output::Release { entry } => {
-                    self.forget_writer(entry);
-                    None
-                }
-                Output::Park { entry, parked } => {
-                    self.forget_writer(entry);
-                    self.parked.push(*parked);
-                    None
-                }
-                Output::Forget {
-                    entry,
-                    upload,
-                    expect,
-                    ..
-                } => Some(Due::Forget(entry, upload, expect)),
+                Output::App(question) => Some(match question {
+                    Question::Authorize { entry, .. } => Due::Authorize(entry),
+                    Question::Inspect { entry, .. } => Due::Inspect(entry),
+                    Question::Announce { entry, .. } => Due::Announce(entry),
+                    Question::Call { call, .. } => Due::Call(call),
+                    Question::List { call, .. } => Due::List(call),
+                    Question::Remove { entry, .. } => Due::Remove(entry),
+                }),
+                Output::Writer(entry, order) => self.order(entry, order),
+                Output::Store(entry, query) => Some(match query {
+                    Query::Read { upload, .. } => Due::Read(entry, upload),
+                    Query::Save {
+                        upload,
+                        record,
+                        expect,
+                        ..
+                    } => {
+                        assert!(record.len() <= upload_core::RECORD_BYTES_MAX, "RESUME-1");
+                        Due::Save(entry, upload, record, expect)
+                    }
+                    Query::Delete { upload, expect, .. } => Due::Delete(entry, upload, expect),
+                }),
+                Output::Neighbour(entry, notice) => match notice {
+                    Notice::Reserve(_) => Some(Due::Reserve(entry)),
+                    Notice::Evict(_) => Some(Due::Evict(entry)),
+                    // A session never looks.
+                    Notice::Hold(_) | Notice::LetGo(_) | Notice::FindParked(_) => None,
+                },
                 Output::Send(message) => {
                     assert!(!message.to_json().is_empty());
                     None
                 }
-                Output::Notify(_) | Output::Disconnect { .. } => None,
+                Output::Fact(_) | Output::Close(_) => None,
             };
             self.due.extend(due);
         }
         panic!("one input causes no end of outputs");
+    }
+
+    fn order(&mut self, entry: EntryId, order: Order) -> Option<Due> {
+        match order {
+            Order::Open => Some(Due::Open(entry)),
+            Order::Reopen { offset, .. } => Some(Due::Reopen(entry, offset)),
+            Order::Write(data) => Some(Due::Write(entry, data.len() as u64)),
+            Order::Flush => Some(Due::Write(entry, 0)),
+            Order::Close => Some(Due::Close(entry)),
+            Order::Halt | Order::Abort(_) | Order::Release | Order::Remove(_) => {
+                self.forget_writer(entry);
+                None
+            }
+            Order::Park { parked, .. } => {
+                self.forget_writer(entry);
+                self.parked.push(*parked);
+                None
+            }
+        }
     }
 
     /// What a writer had to do is not answered any more.
@@ -408,11 +439,11 @@ impl Host {
     }
 }
 
-fn news(how: u8, durable: u64) -> CheckpointNews {
+fn news(how: u8, durable: u64) -> CheckpointChange {
     match how >> 4 & 3 {
-        1 => CheckpointNews::Same,
-        3 => CheckpointNews::Absent,
-        _ => CheckpointNews::New(json!({ "at": durable })),
+        1 => CheckpointChange::Same,
+        3 => CheckpointChange::Absent,
+        _ => CheckpointChange::New(json!({ "at": durable })),
     }
 }
 
@@ -449,6 +480,7 @@ fn config(number: u64, plain: bool) -> SessionConfig {
             ..SessionLimits::default()
         },
         checksum: true,
+        announces: plain,
     }
 }
 
@@ -470,7 +502,7 @@ fn register(cursor: &mut Cursor<'_>) -> Register {
         upload_name: (cursor.byte() % 4).to_string(),
         client_name: "a".to_owned(),
         client_type: String::new(),
-        client_size: u64::from(cursor.short() % 320),
+        client_size: Some(u64::from(cursor.short() % 320)),
         resumable: match cursor.byte() % 3 {
             0 => None,
             1 => Some(true),

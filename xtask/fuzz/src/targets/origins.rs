@@ -31,10 +31,15 @@ pub(super) fn run(input: &[u8]) {
     }
     assert_ne!(origin, "null");
     let (scheme, rest) = origin.split_once("://").expect("an origin");
-    assert!(["http", "https"].contains(&&*scheme.to_ascii_lowercase()));
+    let is_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    assert!(
+        scheme.bytes().all(is_scheme) && !rest.is_empty(),
+        "{origin:?}"
+    );
     assert!(!rest.contains(['/', '@', '?', '#', '\\']), "{origin:?}");
     if list.is_empty() {
-        // The same host, whatever the port and a dot at its end.
+        // A page of the web and of the same host, whatever the port and a dot at its end.
+        assert!(["http", "https"].contains(&&*scheme.to_ascii_lowercase()));
         let name = |text: &str| {
             let end = text.rfind(':').filter(|at| !text[*at..].contains(']'));
             let host = &text[..end.unwrap_or(text.len())];

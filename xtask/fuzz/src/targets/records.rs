@@ -7,7 +7,7 @@ pub(super) fn run(input: &[u8]) {
         return;
     };
     assert!(input.len() <= RECORD_BYTES_MAX);
-    assert!(record.offset <= record.client_size, "RESUME-2");
+    assert!(record.offset <= record.length.max(), "RESUME-2");
     let _ = record.next_index();
     // Numbers may be longer in the form we write.
     let Ok(bytes) = record.encode() else {

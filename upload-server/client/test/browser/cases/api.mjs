@@ -137,42 +137,88 @@ export default {
     assert.ok(back - told >= 850, `${back - told} ms`);
   },
 
-  async "offline it waits, online it returns at once"(t) {
-    const page = await visit(t);
-    await page.context().setOffline(true);
-    await until("offline", () => page.evaluate(() => document.querySelector("#connection").dataset.on === "false"));
-    const { sockets } = await book(page);
-    await sleep(2500);
-    assert.equal((await book(page)).sockets, sockets, "no dialling while offline");
-    await page.context().setOffline(false);
-    await until("connected", () => page.evaluate(() => document.querySelector("#connection").dataset.on === "true"));
+  async "offline it waits, online it returns at once, hidden or not; a server on this machine is not waited for"(t) {
+    for (const hidden of [false, true]) {
+      const { page, sockets } = await mocked(t, configs);
+      const states = () => page.evaluate(() => [window.far.connection.state, window.near.connection.state]);
+      await page.evaluate(async (hidden) => {
+        const { createUploads } = await import("/uploads/client/index.js");
+        if (hidden) Object.defineProperty(document, "hidden", { value: true });
+        window.far = createUploads({ url: "ws://uploads.example/uploads/ws" });
+        window.near = createUploads({ url: "/uploads/ws" });
+        await Promise.all([far.connect(), near.connect()]);
+      }, hidden);
+      assert.deepEqual(await states(), ["open", "open"]);
+      await page.context().setOffline(true);
+      await until("offline", async () => (await states())[0] === "offline");
+      const before = sockets.length;
+      await sleep(2500);
+      assert.equal(sockets.length, before, "no dialling while offline");
+      assert.equal((await states())[1], "open");
+      await page.context().setOffline(false);
+      await until("connected", async () => (await states())[0] === "open", 10_000);
+    }
   },
 
-  async "a hidden page returns as well"(t) {
-    const page = await visit(t);
-    await page.evaluate(() => Object.defineProperty(document, "hidden", { value: true }));
-    await page.context().setOffline(true);
-    await until("offline", () => page.evaluate(() => document.querySelector("#connection").dataset.on === "false"));
-    // Longer than the last dial that was due when it went offline.
-    await sleep(1000);
-    await page.context().setOffline(false);
-    await until("connected", () => page.evaluate(() => document.querySelector("#connection").dataset.on === "true"), 10_000);
-  },
-
-  async "an event's result is shown, text or data"(t) {
+  async "an event's result is shown as text, by a template, or by the page itself"(t) {
     const { page } = await mocked(t, (ws) => {
       configs(ws);
       ws.onMessage((data) => {
         const m = JSON.parse(data);
-        if (m.type === "event") say(ws, { type: "event_result", id: m.id, event: m.event, ok: true, result: m.event === "text" ? "Saved <b>" : { n: 2 } });
+        const result = { text: "Saved <b>", data: { n: 2 }, list: [{ of: { name: "a<i>" } }, { of: { name: "b" } }, {}] }[m.event];
+        if (m.type === "event") say(ws, { type: "event_result", id: m.id, event: m.event, ok: result !== undefined, ...(result === undefined ? { code: "event_failed", error: "No room" } : { result }) });
       });
     });
-    await page.evaluate(() => document.querySelector("main").insertAdjacentHTML("beforeend", `<button dj-click="text" id="a">a</button><p dj-result="text"></p><form dj-submit="data"><button id="b">b</button><output></output></form>`));
+    const box = (selector) => page.locator(selector);
+    const shown = async (selector, text) => until(`${selector}: ${text}`, async () => (await box(selector).textContent()) === text);
+    await page.evaluate(() => {
+      const template = `<template><li dj-value="of.name">-</li></template>`;
+      document.querySelector("main").insertAdjacentHTML("beforeend", `<button dj-click="text" id="a">a</button><p dj-result="text"></p><form dj-submit="data"><button id="b">b</button><output></output></form>
+        <button dj-click="list" id="c">c</button><ul dj-result="list">${template}</ul><div id="own"><button dj-click="data" id="d">d</button></div><p dj-result="data">before</p>
+        <form dj-submit="none"><button id="e">e</button><output>${template}</output></form>`);
+      window.told = [];
+      document.querySelector("#own").addEventListener("dj-result", (event) => {
+        event.preventDefault();
+        window.told.push(event.detail);
+      });
+    });
     await page.click("#a");
-    await until("text", async () => (await page.locator("[dj-result=text]").textContent()) === "Saved <b>");
-    assert.equal(await page.locator("[dj-result=text] b").count(), 0);
+    await shown("[dj-result=text]", "Saved <b>");
+    assert.equal(await box("[dj-result=text] b").count(), 0);
     await page.click("#b");
-    await until("data", async () => (await page.locator("form[dj-submit] output").textContent()) === '{"n":2}');
+    await shown("form[dj-submit=data] output", "Done");
+    for (let twice = 0; twice < 2; twice++) {
+      await page.click("#c");
+      await until("three items", async () => (await box("[dj-result=list] li").count()) === 3);
+      assert.deepEqual(await box("[dj-result=list] li").allTextContents(), ["a<i>", "b", ""]);
+      assert.equal(await box("[dj-result=list] i").count(), 0, "values are no markup");
+    }
+    await page.click("#d");
+    await until("the page to be told", () => page.evaluate(() => window.told.length));
+    assert.deepEqual(await page.evaluate(() => window.told), [{ event: "data", ok: true, result: { n: 2 } }]);
+    assert.equal(await box("p[dj-result=data]").textContent(), "before");
+    await page.click("#e");
+    await shown("form[dj-submit=none] output", "No room");
+    assert.equal(await box("form[dj-submit=none] output").getAttribute("data-ok"), "false");
+  },
+
+  async "what the application tells the page is an event, and shown where the page has a place for it"(t) {
+    let told;
+    const { page } = await mocked(t, (ws) => {
+      configs(ws);
+      told = ws;
+    });
+    await page.evaluate(() => {
+      document.querySelector("main").insertAdjacentHTML("beforeend", `<p dj-result="scanned"><template><b dj-value="file"></b> is clean</template></p><p dj-result="other">before</p>`);
+      window.pushes = [];
+      for (const name of ["upload:push", "djust:upload:push"]) addEventListener(name, ({ detail: { event, value } }) => window.pushes.push({ event, value }));
+    });
+    await until("a connection", () => told);
+    say(told, { type: "event_push", event: "scanned", value: { file: "a.jpg" } });
+    await until("it is shown", async () => (await page.locator("[dj-result=scanned]").textContent()) === "a.jpg is clean");
+    assert.equal(await page.locator("[dj-result=other]").textContent(), "before");
+    const push = { event: "scanned", value: { file: "a.jpg" } };
+    assert.deepEqual(await page.evaluate(() => window.pushes), [push, push]);
   },
 
   async "presigned: PUT with its fields, progress through the same events"(t) {

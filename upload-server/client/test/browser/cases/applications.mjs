@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { access, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Bucket } from "../bucket.mjs";
-import { book, bytes, file, photos, pick, row, sane, settled, sha256, until, video, visit } from "../page.mjs";
+import { book, bytes, file, photos, pick, plain, row, sane, settled, sha256, until, video, visit } from "../page.mjs";
 
 /** A page of an example's origin without the example's own script: an answer in JSON, as the browser shows it. */
 async function blank(t, app) {
@@ -25,12 +25,15 @@ export default {
     await page.click("form button:not([class])");
     const output = page.locator("form output");
     await until("an answer", async () => (await output.textContent()) !== "");
-    assert.equal(await output.textContent(), '{"name":"Ann <b>","saved":1}');
+    assert.equal(await output.textContent(), "Saved 1 for Ann <b>");
     assert.equal(await output.getAttribute("data-ok"), "true");
     assert.equal(sha256(await readFile(join(app.dir, "avatar.jpg"))), sha256(content), "saved byte by byte");
 
     await page.click("form button:not([class])");
-    await until("nothing left to save", async () => (await output.textContent()) === '{"name":"Ann <b>","saved":0}');
+    await until("what was saved", async () => (await output.textContent()) === "Already saved: IMG_4000.jpg");
+    await page.fill("input[name=name]", "Bea");
+    await page.click("form button:not([class])");
+    await until("another form's answer", async () => (await output.textContent()) === "Saved 0 for Bea");
 
     const said = page.locator("[dj-result=forget]");
     await page.click("[dj-click=forget]");
@@ -40,8 +43,26 @@ export default {
     await until("a refusal in the handler's words", async () => (await said.textContent()) === "There is none");
     assert.equal(await said.getAttribute("data-ok"), "false");
     const { results } = await book(page);
-    assert.deepEqual(results.map((r) => [r.event, r.ok, r.code]), [["save", true, undefined], ["save", true, undefined], ["forget", true, undefined], ["forget", false, "event_failed"]]);
+    assert.deepEqual(results.map((r) => [r.event, r.ok, r.code]), [["save", true, undefined], ["save", true, undefined], ["save", true, undefined], ["forget", true, undefined], ["forget", false, "event_failed"]]);
     await sane(page);
+  },
+
+  async "a plain form waits for its uploads and takes their refs along"(t) {
+    const app = await t.example("axum_app");
+    const page = await visit(t, { url: app.url, connect: false });
+    const photo = await file(t.path("large.png"), Buffer.concat([Buffer.from("89504e470d0a1a0a0000000d49484452", "hex"), bytes(3_000_000)]));
+    await until("the slot", () => page.$eval("input[type=file]", (input) => input.accept === ".jpg,.png"));
+    await page.evaluate(() => (document.body.innerHTML = `<form action="/" method="get"><input name="title" value="Ann"><input type="file" name="picture" dj-upload="avatar"><button>Send</button></form>`));
+    app.proxy.brake(300_000);
+    await page.setInputFiles("input[type=file]", photo);
+    await until("an upload", () => page.evaluate(() => import("/uploads/client/index.js").then(({ uploads }) => uploads.uploads.length)));
+    const ref = await page.evaluate(() => import("/uploads/client/index.js").then(({ uploads }) => uploads.uploads[0].ref));
+    await page.click("button", { noWaitAfter: true });
+    await until("it to wait", async () => (await page.getAttribute("form", "aria-busy")) === "true");
+    app.proxy.rush();
+    await page.waitForURL(/\?title/);
+    assert.deepEqual([...new URL(page.url()).searchParams], [["title", "Ann"], ["picture", ref]]);
+    assert.equal((await app.stored("avatar", "uploads")).length, 1);
   },
 
   async "a token the server refuses is asked for again, and a running upload goes on under the new one (CONN-2)"(t) {
@@ -118,7 +139,7 @@ force_path_style = true
     const server = await t.serve({ config, env: { AWS_ACCESS_KEY_ID: bucket.key, AWS_SECRET_ACCESS_KEY: bucket.secret, AWS_SESSION_TOKEN: "" } });
     bucket.allow(server.url);
     // The demo page's own policy lets nothing go to another origin, so it is set aside; CORS is not.
-    const page = await visit(t, { url: server.url, browser: { bypassCSP: true } });
+    const page = await visit(t, { url: plain(server), browser: { bypassCSP: true } });
     await page.evaluate(() => document.querySelector("main").insertAdjacentHTML("afterbegin", `<section class="card"><input type="file" dj-upload="reports"><ul dj-upload-progress="reports"></ul></section>`));
     await until("the slot", () => page.$eval("input[dj-upload=reports]", (i) => i.accept === ".pdf"));
     const content = Buffer.concat([Buffer.from("%PDF-1.7\n"), bytes(3_000_000)]);

@@ -1,24 +1,8 @@
 /** Every attribute, button and event of the markup. */
 import assert from "node:assert/strict";
-import { book, bytes, file, photos, pick, row, sane, settled, sha256, status, until, video, visit } from "../page.mjs";
+import { book, bytes, drop, file, photos, pick, row, sane, settled, sha256, status, until, video, visit } from "../page.mjs";
 
 const textOf = (page, name, cls) => row(page, name).locator(cls).first().textContent();
-
-/** Drops real files and folders, as from the desktop. */
-async function drop(page, selector, paths, { leave = false } = {}) {
-  const cdp = await page.context().newCDPSession(page);
-  await page.locator(selector).first().scrollIntoViewIfNeeded();
-  const box = await page.locator(selector).first().boundingBox();
-  const x = box.x + box.width / 2;
-  const y = box.y + box.height / 2;
-  const data = { items: [], files: paths, dragOperationsMask: 1 };
-  await cdp.send("Input.dispatchDragEvent", { type: "dragEnter", x, y, data });
-  await cdp.send("Input.dispatchDragEvent", { type: "dragOver", x, y, data });
-  const over = await page.locator(selector).first().evaluate((e) => e.classList.contains("upload-dragover"));
-  await cdp.send("Input.dispatchDragEvent", leave ? { type: "dragOver", x: 2, y: 2, data } : { type: "drop", x, y, data });
-  if (leave) await cdp.send("Input.dispatchDragEvent", { type: "dragCancel", x: 2, y: 2, data });
-  return over;
-}
 
 export default {
   async "picking files: accept, multiple, rows, events, and the stored bytes"(t) {
@@ -53,7 +37,7 @@ export default {
     const page = await visit(t);
     await pick(page, "documents", [{ name: "tool.exe", mimeType: "", buffer: Buffer.alloc(9) }, { name: "page.html", mimeType: "text/html", buffer: Buffer.alloc(9) }]);
     await pick(page, "avatar", { name: "huge.png", mimeType: "image/png", buffer: Buffer.alloc(5_000_001) });
-    for (const [name, words] of [["tool.exe", "Type not accepted"], ["page.html", "This kind of file is not allowed"], ["huge.png", "File too large"]]) {
+    for (const [name, words] of [["tool.exe", "This type is not accepted: only PDF, TXT, CSV, DOCX"], ["page.html", "Files that a browser would run (HTML, SVG, scripts) are not allowed"], ["huge.png", "5.0 MB is too large: at most 5 MB is allowed"]]) {
       await settled(page, name, "error");
       assert.equal(await textOf(page, name, ".upload-state"), words);
     }

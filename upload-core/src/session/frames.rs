@@ -1,0 +1,183 @@
+//! Binary messages: chunks, completes, cancels.
+
+use bytes::Bytes;
+use upload_proto::{Code, Frame, FrameError, Status, UploadRef};
+
+use crate::{
+    AbortReason, Append, Asks, EntryId, Finish, Length, Now, Removed, Session, sequencer::Accepted,
+    upload::keeps_records,
+};
+
+use super::{Completes, Request};
+
+impl Session {
+    /// Takes a binary message (PROTOCOL sections 2 to 4).
+    pub fn handle_frame(&mut self, frame: Result<Frame, FrameError>, now: Now) {
+        if !self.is_reading() {
+            return;
+        }
+        match frame {
+            Ok(Frame::Chunk {
+                upload,
+                index,
+                data,
+            }) => match self.uploads.find(upload) {
+                Some(entry) => self.chunk(entry, index, data, now),
+                None => {
+                    // CHUNK-7: late frames of an upload that ended are dropped, and early ones of
+                    // one that is being resumed.
+                    let is_early = self.resumes(upload);
+                    if !is_early && self.endings.of(upload).is_none() {
+                        self.refuse(Code::UnknownRef, Some(upload));
+                    }
+                }
+            },
+            Ok(Frame::Complete { upload, crc32c }) => match self.uploads.find(upload) {
+                Some(entry) => self.complete(entry, crc32c, now),
+                None => self.complete_again(upload, crc32c, now),
+            },
+            Ok(Frame::Cancel { upload }) => self.cancel_frame(upload, now),
+            Err(error) => self.refuse(Code::BadFrame, error.upload),
+        }
+        self.after_input(now);
+    }
+
+    fn chunk(&mut self, entry: EntryId, index: u32, data: Bytes, now: Now) {
+        if !self.uploads.takes_bytes(entry) {
+            return;
+        }
+        let Some(line) = self.lines.get_mut(&entry) else {
+            return;
+        };
+        if line.is_too_long(&data) {
+            // CHUNK-8: the frame is wrong, not the upload.
+            let upload = line.upload;
+            self.refuse(Code::BadFrame, Some(upload));
+            return;
+        }
+        match line.sequencer.judge(index) {
+            Accepted::Next => self.append(entry, data, now),
+            Accepted::Again | Accepted::Gap => {}
+            Accepted::NewGap if self.uploads.config().plain => {
+                let (code, reason) = (Code::ChunkOutOfOrder, AbortReason::Cancelled);
+                self.uploads.fail(entry, code, reason, now);
+            }
+            Accepted::NewGap => self.tell_trouble(entry, Code::ChunkOutOfOrder, now),
+        }
+    }
+
+    fn append(&mut self, entry: EntryId, data: Bytes, now: Now) {
+        let is_empty = data.is_empty();
+        let active_at = self.heard(now);
+        let window = self.window;
+        let at = self.uploads.position(entry).unwrap_or_default().received;
+        let appended = self.uploads.append(entry, at, data, now);
+        let position = self.uploads.position(entry);
+        let Some(line) = self.lines.get_mut(&entry) else {
+            return;
+        };
+        match appended {
+            Append::Took => {
+                line.sequencer.advance();
+                if is_empty {
+                    return;
+                }
+                // What was here already, or comes too early, is no progress (CONN-3).
+                line.active_at = active_at;
+                if let Some(at) = position {
+                    line.note(at, window);
+                }
+                self.recount_overrun(entry);
+                self.relay(now);
+                self.tell_if_due(entry, now);
+            }
+            Append::Excess => {
+                let reason = AbortReason::SizeLimit(line.length.max());
+                let code = match line.length {
+                    Length::Known(_) => Code::SizeExceeded,
+                    Length::AtMost(_) => Code::TooLarge,
+                };
+                self.uploads.fail(entry, code, reason, now);
+            }
+            Append::Full => {
+                let reason = AbortReason::SizeLimit(at);
+                self.uploads.fail(entry, Code::TooManyEntries, reason, now);
+            }
+            Append::Ignored | Append::Mismatch(_) => {}
+        }
+    }
+
+    pub(super) fn complete(&mut self, entry: EntryId, crc32c: Option<u32>, now: Now) {
+        if self.uploads.finish(entry, crc32c, now) != Finish::Incomplete {
+            return;
+        }
+        // CONN-3: only new bytes are activity, so this keeps nothing alive.
+        if self.uploads.config().plain {
+            let (code, reason) = (Code::Incomplete, AbortReason::Cancelled);
+            self.uploads.fail(entry, code, reason, now);
+        } else {
+            self.tell_trouble(entry, Code::Incomplete, now);
+        }
+    }
+
+    /// Takes a complete frame for a ref that this connection does not hold
+    /// (COMPLETE-4, COMPLETE-6, COMPLETE-8).
+    fn complete_again(&mut self, upload: UploadRef, crc32c: Option<u32>, now: Now) {
+        if let Some(entry) = self.uploads.find_reach(upload) {
+            if let Some(Request::Resume { completes, .. }) = self.requests.get_mut(&entry) {
+                *completes = Completes::With(crc32c);
+            }
+        } else if self.repeat_ending(upload) {
+        } else if !keeps_records(self.uploads.config()) || upload.is_nil() {
+            self.refuse(Code::UnknownRef, Some(upload));
+        } else {
+            let entry = self.uploads.reach(upload, Asks::Receipt, now);
+            self.requests.insert(entry, Request::Receipt(upload));
+        }
+    }
+
+    /// Takes a cancel frame (COMPLETE-6, COMPLETE-7).
+    fn cancel_frame(&mut self, upload: UploadRef, now: Now) {
+        let held = self.uploads.find(upload);
+        let ending = self.endings.of(upload);
+        // What another holder has by now is not this connection's to end.
+        let is_final =
+            ending.is_some_and(|it| it.detached != Some(true) || it.code == Some(Code::Superseded));
+        // COMPLETE-7: perhaps it was not taken yet.
+        let may_wait = ending.is_some_and(|it| it.status == Status::Complete);
+        let is_final = is_final && !(may_wait && self.uploads.has_waiting());
+        if let Some(entry) = held.or_else(|| self.uploads.find_reach(upload)) {
+            self.uploads.cancel(entry, now);
+        } else if is_final || !keeps_records(self.uploads.config()) || upload.is_nil() {
+            if !self.repeat_ending(upload) {
+                self.refuse(Code::UnknownRef, Some(upload));
+            }
+        } else {
+            let entry = self.uploads.reach(upload, Asks::Cancel, now);
+            self.requests.insert(entry, Request::Cancel(upload));
+        }
+    }
+
+    /// Learns what became of the removal of a finished upload (COMPLETE-7).
+    pub(super) fn removed(&mut self, entry: EntryId, removed: Removed) {
+        let Some(Request::Remove(upload)) = self.requests.remove(&entry) else {
+            return;
+        };
+        match removed {
+            Removed::Ended(code) => {
+                self.uploads.free_completed(upload);
+                self.tell_code(upload, code);
+            }
+            Removed::Lent => self.refuse(Code::Locked, Some(upload)),
+            Removed::Taken => drop(self.repeat_ending(upload)),
+            Removed::Failed => self.refuse(Code::StorageThrottled, Some(upload)),
+        }
+    }
+
+    /// Returns whether an upload is being resumed here.
+    fn resumes(&self, upload: UploadRef) -> bool {
+        let entry = self.uploads.find_reach(upload);
+        let reach = entry.and_then(|entry| self.uploads.reach_of(entry));
+        reach.is_some_and(|reach| reach.continues())
+    }
+}

@@ -1,0 +1,81 @@
+//! An upload that is stored and waits for its application: it is complete once its record says so
+//! (CTRL-6).
+
+use upload_proto::Code;
+
+use crate::{Entry, EntryStatus, Fact, News, Order, Output, Record, RecordPhase};
+
+use super::{Context, Upload, stay::Departure, writer::Writer};
+
+impl Upload {
+    /// Returns whether a record says that this very upload was stored, and waits or is over.
+    pub(super) fn is_stored_by_us(&self, record: &Record) -> bool {
+        record.phase.is_stored()
+            && record.phase != RecordPhase::Complete
+            && *record.birth == *self.lineage.registration
+            && matches!(self.writer, Writer::Closed(_))
+    }
+
+    /// Returns whether the file has its name, and its application could find it by its record only.
+    pub(super) fn waits_to_be_recorded(&self) -> bool {
+        self.slot.waits && matches!(self.writer, Writer::Closed(_))
+    }
+
+    /// The owner has as much as it may.
+    pub(super) fn over_quota(&mut self, cx: &mut Context<'_>) {
+        match self.writer {
+            Writer::Claiming(_) => self.refuse(Code::TooManyEntries, cx),
+            Writer::Closed(_) => self.discard(Code::TooManyEntries, cx),
+            Writer::Gate(..)
+            | Writer::Judging(..)
+            | Writer::Opening(_)
+            | Writer::Open(_)
+            | Writer::Closing
+            | Writer::Announcing(_)
+            | Writer::Gone(_) => self.save_failed(cx),
+        }
+    }
+
+    /// The store failed to take the record of a stored file.
+    pub(super) fn wait_failed(&mut self, is_first: bool, has_record: bool, cx: &mut Context<'_>) {
+        if is_first {
+            self.tell_delayed(cx);
+        } else if !cx.is_connected && !has_record {
+            // No client waits for it, and no record tells of it.
+            self.discard(Code::StorageThrottled, cx);
+        }
+    }
+
+    /// Ends although the file has its name: no application could find it, so it is removed.
+    pub(super) fn discard(&mut self, code: Code, cx: &mut Context<'_>) {
+        let Writer::Closed(result) = &mut self.writer else {
+            return;
+        };
+        let result = std::mem::take(result);
+        if self.stay.is_gone() {
+            return;
+        }
+        let stored = Entry {
+            result: Some(result),
+            ..self.entry.clone()
+        };
+        self.order(Order::Remove(Box::new(stored)), cx);
+        self.entry.status = EntryStatus::Failed(code);
+        self.writer.drop_it(true);
+        // CTRL-4: a record of another upload is not this one's to delete.
+        let departure = if code == Code::RefInUse {
+            Departure::Refused
+        } else {
+            Departure::Ended(None)
+        };
+        self.stay.depart(departure);
+        let entry = Box::new(self.entry.clone());
+        cx.effects.push(Output::Fact(Fact::Ended(entry)));
+        self.tell_ended(cx);
+    }
+
+    pub(super) fn tell_delayed(&self, cx: &mut Context<'_>) {
+        let news = News::Delayed(Code::StorageThrottled, self.position());
+        cx.effects.news(self.entry.id, news);
+    }
+}

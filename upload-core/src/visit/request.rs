@@ -1,0 +1,82 @@
+//! What requests ask for.
+
+use upload_proto::Register;
+
+/// The host's number for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(pub u64);
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// Register the upload, and append the content that comes along.
+    Create(Box<Register>, Option<Content>),
+    /// Append content.
+    Append(Content),
+    /// Tell how far the upload has come. With [`Ends::AtLength`], a file of which every byte is here
+    /// is stored first: clients take the whole length for success.
+    Offset(Ends),
+    /// End the upload without a file.
+    Delete,
+}
+
+/// The content of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// Where it belongs, in bytes from the beginning of the file.
+    pub at: u64,
+    /// How long it is, where the request says so.
+    pub length: Option<u64>,
+    /// How long the file is, where the request says so and it was not known.
+    pub declares: Option<u64>,
+    /// The CRC32C of the whole file, where the request ends it and says so.
+    pub crc32c: Option<u32>,
+    /// Whether the file ends with it.
+    pub ends: Ends,
+    /// What becomes of the upload where the content breaks off.
+    pub broken: Broken,
+}
+
+/// When a file is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// As soon as every declared byte is here, whatever becomes of the request (tus).
+    AtLength,
+    /// With this content, if all of it came; a file that is too long is refused.
+    Here,
+    /// Not with this content; a file that is too long is refused.
+    Later,
+}
+
+/// What becomes of an upload whose content breaks off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// What came is kept.
+    Keep,
+    /// It is cancelled.
+    Cancel,
+}
+
+/// How the content of a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentEnd {
+    /// All of it came.
+    Whole,
+    /// The client is gone.
+    Broken,
+    /// Nothing came for too long.
+    TimedOut,
+    /// All of it came, and is not what the client said it is.
+    Wrong,
+    /// The host held it back, and does not append it.
+    Discarded,
+}
+
+/// What becomes of a piece of content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It was appended, and more may come.
+    More,
+    /// Nothing more of this request is wanted.
+    Enough,
+}

@@ -1,0 +1,146 @@
+//! `upload-server send`: uploads files, resumes what was cut off, and says how it went.
+
+mod address;
+mod link;
+mod memory;
+mod open;
+mod reader;
+mod report;
+mod sources;
+mod tls;
+mod upload;
+mod worker;
+
+use std::{
+    cell::{Cell, RefCell},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context, anyhow};
+use clap::Args as ClapArgs;
+use futures_util::future::join_all;
+use http::{HeaderName, HeaderValue, header};
+use uuid::Uuid;
+
+use address::Address;
+use link::Server;
+use report::{Report, Style};
+use sources::Filter;
+use worker::Run;
+
+/// What is sent, and where.
+#[derive(ClapArgs)]
+pub(crate) struct Args {
+    /// Files, directories, patterns such as 'photos/*.jpg', or - for the standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// The server: https://host, or its socket, such as wss://host/uploads/ws
+    #[arg(long, value_parser = Address::parse)]
+    url: Address,
+
+    /// The slot that takes the files
+    #[arg(long)]
+    slot: String,
+
+    /// A header of the handshake, such as 'X-Api-Key: …'; can be repeated
+    #[arg(long, value_name = "NAME: VALUE", value_parser = address::header)]
+    header: Vec<(HeaderName, HeaderValue)>,
+
+    /// Token to sign in with; an environment variable is not shown in lists of processes
+    #[arg(long, env = "SEND_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+
+    /// Of directories, send what fits this pattern only; can be repeated
+    #[arg(long, value_name = "PATTERN")]
+    include: Vec<String>,
+
+    /// Of directories, do not send what fits this pattern; can be repeated
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+
+    /// Name of what comes from the standard input
+    #[arg(long, default_value = "stdin", value_name = "NAME")]
+    stdin_name: String,
+
+    /// Files that are sent at a time
+    #[arg(long, short, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    jobs: u8,
+
+    /// Print nothing but errors
+    #[arg(long, short)]
+    quiet: bool,
+
+    /// Print one line of JSON for each file
+    #[arg(long)]
+    json: bool,
+
+    /// Name of this sender: a later run of the same name takes over its uploads at once
+    #[arg(long)]
+    client_id: Option<String>,
+
+    /// Forget what an earlier run of the same file left off
+    #[arg(long)]
+    restart: bool,
+}
+
+impl Args {
+    fn server(&self) -> anyhow::Result<Server> {
+        let mut headers = self.header.clone();
+        if let Some(token) = &self.token {
+            let mut value = HeaderValue::try_from(format!("Bearer {}", token.trim()))
+                .context("--token: not a token")?;
+            value.set_sensitive(true);
+            headers.push((header::AUTHORIZATION, value));
+        }
+        let tls = self.url.is_tls().then(tls::connector).transpose()?;
+        Ok(Server {
+            address: self.url.clone(),
+            tls,
+            headers,
+        })
+    }
+}
+
+/// Sends every file; fails if one of them did.
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let filter = Filter::new(&args.include, &args.exclude)?;
+    let server = args.server()?;
+    memory::forget_old();
+    let found = sources::find(&args.files, &filter, &args.stdin_name);
+    let style = Style::new(args.quiet, args.json);
+    let report = Report::new(style, &args.slot, &found.sources);
+    if found.skipped > 0 {
+        report.notice(&format!(
+            "{} sockets and devices are left out",
+            found.skipped
+        ));
+    }
+    for (path, trouble) in &found.troubles {
+        report.ended(path, &Err(anyhow!("{trouble}")), Duration::ZERO);
+    }
+    let jobs = usize::from(args.jobs).min(found.sources.len());
+    let run = Run {
+        args: &args,
+        server: &server,
+        report: &report,
+        queue: RefCell::new(found.sources.into()),
+        cookie: RefCell::default(),
+        all_stored: Cell::new(found.troubles.is_empty()),
+    };
+    join_all((0..jobs).map(|_| worker::work(&run))).await;
+    report.finish();
+    Ok(if run.all_stored.get() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Returns a new ref or client id.
+fn fresh() -> Uuid {
+    Uuid::new_v4()
+}

@@ -1,0 +1,50 @@
+// @ts-check
+/** What is said once instead of in each row: the reasons of many failures, and files that could not be added. */
+import { el } from "./dom.js";
+
+/** @typedef {import("../index.d.ts").Uploads} Uploads */
+
+/** Fewer failures of one kind speak for themselves, each in its row. */
+const MANY = 4;
+const REASONS_MAX = 4;
+
+export class Notices {
+  /** By reason. @type {Map<string, number>} */
+  #counts = new Map();
+  /** @type {Map<string, string>} */
+  #said = new Map();
+
+  /** @param {Uploads} uploads */
+  constructor(uploads) {
+    this.uploads = uploads;
+    this.element = el("p", { part: "notice", hidden: "" });
+  }
+
+  /** @param {import("../index.d.ts").Trouble} trouble */
+  count({ upload, error, code }) {
+    if (!upload) return this.say(code, error);
+    this.#counts.set(error, (this.#counts.get(error) ?? 0) + 1);
+    this.#draw();
+  }
+
+  /** @param {string} key @param {string} text */
+  say(key, text) {
+    this.#said.set(key, text);
+    this.#draw();
+  }
+
+  clear() {
+    this.#counts.clear();
+    this.#said.clear();
+    this.#draw();
+  }
+
+  #draw() {
+    const { words } = this.uploads;
+    const many = [...this.#counts].filter(([, count]) => count >= MANY).slice(0, REASONS_MAX);
+    const lines = [...this.#said.values(), ...many.map(([error, count]) => words.text("several failed", { count, error }))];
+    const text = lines.join("\n");
+    this.element.hidden = !text;
+    if (this.element.textContent !== text) this.element.textContent = text;
+  }
+}

@@ -1,0 +1,31 @@
+// @ts-check
+/** What handlers answer, and what the application tells the page, shown in the page's own markup. */
+
+/** @param {any} value @param {string} path keys with dots between them; without any, the value itself */
+const at = (value, path) => path.split(".").reduce((it, key) => (key ? (Object.hasOwn(Object(it), key) ? it[key] : undefined) : it), value);
+
+/** A text; of anything but texts, numbers and truth values, none. @param {unknown} value */
+const textOf = (value) => (value === null || typeof value === "object" ? "" : String(value ?? ""));
+
+/** A template's content, once; always as text, never as markup. @param {HTMLTemplateElement} template @param {unknown} value */
+function fill(template, value) {
+  const content = /** @type {DocumentFragment} */ (template.content.cloneNode(true));
+  for (const part of content.querySelectorAll("[dj-value]")) part.textContent = textOf(at(value, part.getAttribute("dj-value") ?? ""));
+  return content;
+}
+
+/**
+ * Shows a value in a box: a text as it is, anything else by the `<template>` in it, once for each item of a list.
+ *
+ * @param {HTMLElement} box
+ * @param {unknown} value
+ * @param {{ ok: boolean, done: string }} options of what has neither text nor template, `done` is shown
+ */
+export function show(box, value, { ok, done }) {
+  const isText = typeof value !== "object" || !value;
+  const template = ok && !isText ? box.querySelector("template") : null;
+  for (const node of [...box.childNodes]) if (!(node instanceof HTMLTemplateElement)) node.remove();
+  if (template) box.append(...[value].flat().map((item) => fill(template, item)));
+  else box.append(isText ? textOf(value) : done);
+  box.dataset.ok = String(ok);
+}

@@ -1,0 +1,375 @@
+//! One request, and what every door does with it.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::OriginalUri,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use tokio::time::Instant;
+use upload_core::{Broken, Content, Ends, Reply, Request as Ask};
+use upload_proto::{Code, Register, UploadRef};
+use uuid::Uuid;
+
+use super::{
+    Call, Target, cors, page,
+    refusal::{Asked, Door, Refusal},
+    visitor::Visitor,
+};
+use crate::{
+    http::{
+        identity::NoOwner,
+        ietf, plain, tus,
+        visit::{Answered, Place, Rest, check::Checking},
+    },
+    slots::slot::{Slot, Slots},
+};
+
+/// Requests and visits have this client's name, so that one takes over from another (RESUME-4).
+const CLIENT_ID: &str = "http";
+
+/// Says as which client of the sockets a request comes.
+const UPLOAD_CLIENT_ID: HeaderName = HeaderName::from_static("upload-client-id");
+
+/// Longest name of a client, in bytes.
+const CLIENT_ID_BYTES_MAX: usize = 255;
+
+impl Call {
+    /// Has the door serve the request.
+    pub(super) async fn serve(&mut self) -> Result<Response, Refusal> {
+        self.check_origin()?;
+        match self.target {
+            Target::Nothing => return Err(Refusal::not_found()),
+            Target::Slots => return page::slots(self).await,
+            Target::Registration => return page::register(self).await,
+            Target::Slot | Target::Named(_) | Target::Upload(_) => {}
+        }
+        match self.door {
+            Door::Tus => tus::serve(self).await,
+            Door::Ietf => ietf::serve(self).await,
+            Door::Plain => plain::serve(self).await,
+        }
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// Returns whether a browser asks what it may send.
+    pub(super) fn is_preflight(&self) -> bool {
+        self.method == Method::OPTIONS
+            && self
+                .headers()
+                .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+    }
+
+    /// CONN-1: no page of another site changes anything, however the request's owner is known.
+    fn check_origin(&self) -> Result<(), Refusal> {
+        let scheme = self.app.identity.transport.scheme(&self.parts);
+        let (headers, uri) = (&self.parts.headers, &self.parts.uri);
+        let origins = &self.app.origins;
+        let checked = match self.method {
+            Method::HEAD | Method::GET | Method::OPTIONS => Ok(()),
+            _ => origins.check_change(headers, uri, scheme),
+        };
+        checked.map_err(|_| {
+            self.app.log_origin(&self.parts);
+            Refusal::of(Code::Forbidden, self.door, Asked::Change)
+        })
+    }
+
+    /// Returns the slot, if this owner has it and its doors are open.
+    ///
+    /// # Errors
+    ///
+    /// It is answered so.
+    pub(crate) async fn slots(&mut self, owner: &str) -> Result<(Slot, Slots), Refusal> {
+        let all = self.app.slots_of(owner, &mut self.parts).await;
+        let all = all.map_err(Refusal::of_mount)?;
+        let slot = all
+            .get(&self.slot)
+            .filter(|slot| slot.has_door(self.door.as_str()));
+        let unknown = || Refusal::of(Code::UnknownSlot, self.door, Asked::Change);
+        let slot = slot.cloned().ok_or_else(unknown)?;
+        if slot.rules.direct {
+            return Err(Refusal::of(Code::Forbidden, self.door, Asked::Change));
+        }
+        let one = [(self.slot.clone(), slot.clone())];
+        Ok((slot, Arc::new(one.into())))
+    }
+
+    /// Identifies who creates an upload.
+    ///
+    /// # Errors
+    ///
+    /// The application knows the request to be without an owner.
+    pub(crate) async fn creator(&mut self) -> Result<Visitor, Refusal> {
+        let visitor = Visitor::creating(&self.app, &mut self.parts).await;
+        visitor.map_err(without_owner)
+    }
+
+    /// Identifies who comes back to the upload, and returns which that is.
+    ///
+    /// # Errors
+    ///
+    /// There is no owner, or the path names no upload.
+    pub(crate) async fn comer(&mut self) -> Result<(Visitor, UploadRef), Refusal> {
+        let Target::Upload(address) = &self.target else {
+            return Err(Refusal::not_found());
+        };
+        let visitor = Visitor::returning(&self.app, &mut self.parts, address).await;
+        let visitor = visitor.map_err(without_owner)?;
+        let visitor = visitor.ok_or_else(Refusal::not_found)?;
+        Ok((visitor, address.upload))
+    }
+
+    /// Makes the registration of a new upload in this slot.
+    pub(crate) fn register(&self, client_name: String, client_size: Option<u64>) -> Register {
+        Register {
+            upload: UploadRef::from_bytes(*Uuid::new_v4().as_bytes()),
+            upload_name: self.slot.clone(),
+            client_name,
+            client_type: String::new(),
+            client_size,
+            resumable: None,
+            client_id: Some(self.client_id()),
+            last_modified: None,
+            relative_path: None,
+            meta: None,
+        }
+    }
+
+    /// Has a request served by the visit of its upload.
+    ///
+    /// # Errors
+    ///
+    /// The slot is unknown, or there is no place.
+    pub(crate) async fn ask(
+        &mut self,
+        visitor: &Visitor,
+        upload: UploadRef,
+        ask: Ask,
+        check: Checking,
+    ) -> Result<Answered, Refusal> {
+        let takes_content = match &ask {
+            Ask::Create(_, content) => content.is_some(),
+            Ask::Append(_) => true,
+            Ask::Offset(_) | Ask::Delete => false,
+        };
+        let (_, slots) = self.slots(&visitor.owner).await?;
+        let body = match takes_content {
+            true => self.body.take().unwrap_or_default(),
+            false => Body::empty(),
+        };
+        let content = (body, check);
+        let answered = self.ask_with(visitor, (upload, slots), ask, content).await;
+        let mut answered = answered?;
+        let rest = std::mem::replace(&mut answered.rest, Rest::Nothing);
+        self.drain(rest);
+        Ok(answered)
+    }
+
+    /// As [`Call::ask`], with separate content, of which the rest is left.
+    ///
+    /// # Errors
+    ///
+    /// There is no place.
+    pub(crate) async fn ask_with(
+        &mut self,
+        visitor: &Visitor,
+        (upload, slots): (UploadRef, Slots),
+        ask: Ask,
+        content: (Body, Checking),
+    ) -> Result<Answered, Refusal> {
+        let asked = match ask {
+            Ask::Offset(_) => Asked::Offset,
+            Ask::Create(..) | Ask::Append(_) | Ask::Delete => Asked::Change,
+        };
+        let shared = &self.app.shared;
+        if shared.draining.is_cancelled() {
+            return Err(Refusal::of(Code::Draining, self.door, asked));
+        }
+        let owner = visitor.owner.clone();
+        let config = self.app.connection_of(owner, slots, &self.parts);
+        let now = Instant::now();
+        let is_new = matches!(ask, Ask::Create(..));
+        if !config.rates.may_ask(now) || (is_new && !config.rates.may_register(now)) {
+            return Err(Refusal::busy(self.door, asked));
+        }
+        let visits = &self.app.visits;
+        let named = match &ask {
+            Ask::Create(register, _) => register.client_id.clone(),
+            Ask::Append(_) | Ask::Offset(_) | Ask::Delete => None,
+        };
+        let place = Place {
+            slot: &self.slot,
+            upload,
+            client_id: named.unwrap_or_else(|| self.client_id()),
+        };
+        let answered = visits.ask(shared, config, place, ask, content).await;
+        answered.map_err(|_| Refusal::busy(self.door, asked))
+    }
+
+    /// Returns as which client of the sockets the request comes.
+    fn client_id(&self) -> String {
+        let value = self.headers().get(UPLOAD_CLIENT_ID);
+        let text = value.and_then(|value| value.to_str().ok());
+        let named = text.filter(|text| text.len() <= CLIENT_ID_BYTES_MAX);
+        named.unwrap_or(CLIENT_ID).to_owned()
+    }
+
+    /// Returns where a browser without a script goes once its form is stored.
+    pub(crate) fn redirect(&self) -> Option<HeaderValue> {
+        let accept = self.headers().get(header::ACCEPT)?.to_str().ok()?;
+        let address = self.app.doors.form_redirect.as_deref()?;
+        let is_page = accept
+            .split(',')
+            .any(|word| word.trim().starts_with("text/html"));
+        is_page.then(|| HeaderValue::try_from(address).ok())?
+    }
+
+    /// Reads what is left of the content.
+    pub(super) fn drain(&self, rest: Rest) {
+        let expect = self.headers().get(header::EXPECT);
+        let awaits =
+            expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        self.app.doors.drains.drain(rest, awaits);
+    }
+
+    /// Returns where an upload of this slot is found.
+    pub(crate) fn location(&self, visitor: &Visitor, upload: UploadRef) -> Option<HeaderValue> {
+        let name = visitor.name_of(upload);
+        let text = match &self.app.doors.public_url {
+            Some(url) => format!("{url}/files/{}/{name}", self.slot),
+            None => {
+                let original = self.parts.extensions.get::<OriginalUri>();
+                let path = original.map_or(self.parts.uri.path(), |uri| uri.0.path());
+                let path = match (&self.target, path.rfind("/by-name/")) {
+                    (Target::Named(_), Some(end)) => path.get(..end).unwrap_or_default(),
+                    _ => path.trim_end_matches('/'),
+                };
+                match self.target {
+                    Target::Registration => format!("{path}/{}/{name}", self.slot),
+                    _ => format!("{path}/{name}"),
+                }
+            }
+        };
+        HeaderValue::try_from(text).ok()
+    }
+
+    /// Returns how many bytes of content are announced.
+    ///
+    /// # Errors
+    ///
+    /// It is no number.
+    pub(crate) fn content_length(&self) -> Result<Option<u64>, Refusal> {
+        tus::fields::bytes(self.headers(), "content-length")
+            .map_err(|()| Refusal::bad("Invalid Content-Length"))
+    }
+
+    /// Returns whether content comes along.
+    pub(crate) fn has_content(&self) -> bool {
+        let headers = self.headers();
+        let length = headers.get(header::CONTENT_LENGTH);
+        headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|value| value != "0")
+    }
+
+    /// Ends an upload.
+    ///
+    /// # Errors
+    ///
+    /// It is complete, or is not there.
+    pub(crate) async fn delete(&mut self) -> Result<Response, Refusal> {
+        let (visitor, upload) = self.comer().await?;
+        let answered = self
+            .ask(&visitor, upload, Ask::Delete, Checking::Nothing)
+            .await?;
+        match answered.reply {
+            Reply::Deleted => Ok(StatusCode::NO_CONTENT.into_response()),
+            Reply::Kept if self.door == Door::Ietf => Err(Refusal::not_found()),
+            Reply::Kept => Err(Refusal::of(Code::Forbidden, self.door, Asked::Change)),
+            other => Err(self.refused(other, Asked::Change)),
+        }
+    }
+
+    /// Returns the refusal that a reply is, where it is none that the door knows better.
+    pub(crate) fn refused(&self, reply: Reply, asked: Asked) -> Refusal {
+        let of = |code| Refusal::of(code, self.door, asked);
+        match reply {
+            Reply::Refused(refusal) => of(refusal.code).in_words(refusal.words),
+            Reply::Gone(code) => Refusal::gone(code, self.door, asked),
+            Reply::NotFound => Refusal::not_found(),
+            Reply::Superseded => of(Code::Superseded),
+            Reply::TimedOut => of(Code::IdleTimeout),
+            Reply::Later => of(Code::StorageThrottled),
+            Reply::Excess(subject) if subject.entry.length.known().is_none() => of(Code::TooLarge),
+            Reply::Excess(_) | Reply::DoneInExcess(_) => of(Code::SizeExceeded),
+            Reply::Incomplete(_) => of(Code::Incomplete),
+            Reply::BadLength(_) => Refusal::bad("The lengths of the upload do not agree"),
+            Reply::Discarded(_) => of(Code::ChecksumMismatch),
+            Reply::Kept => of(Code::Forbidden),
+            Reply::Locked
+            | Reply::Mismatch(_)
+            | Reply::PastEnd(_)
+            | Reply::Created(_)
+            | Reply::At(_)
+            | Reply::Done(_)
+            | Reply::Deleted => of(Code::Locked),
+        }
+    }
+
+    /// Writes a refusal as this door does.
+    pub(super) fn refuse(&self, refusal: Refusal) -> Response {
+        match self.door {
+            Door::Ietf => ietf::problem(refusal),
+            Door::Tus | Door::Plain => refusal.into_response(),
+        }
+    }
+
+    /// Adds what every answer has.
+    pub(super) fn finish(&self, response: &mut Response) {
+        let is_preflight = self.is_preflight();
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let nosniff = HeaderValue::from_static("nosniff");
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+        headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        if self.door == Door::Tus || self.method == Method::OPTIONS {
+            headers.insert(tus::RESUMABLE, HeaderValue::from_static(tus::VERSION));
+        }
+        let scheme = self.app.identity.transport.scheme(&self.parts);
+        let (asked, uri) = (&self.parts.headers, &self.parts.uri);
+        let readable = self.app.origins.readable(asked, uri, scheme);
+        if let (Some(readable), Some(origin)) = (readable, asked.get(header::ORIGIN)) {
+            cors::expose(headers, origin.clone(), readable);
+            if is_preflight {
+                cors::allow(headers);
+            }
+        }
+    }
+}
+
+/// Content that comes along with a request.
+pub(crate) fn content(at: u64, length: Option<u64>, ends: Ends) -> Content {
+    Content {
+        at,
+        length,
+        declares: None,
+        crc32c: None,
+        ends,
+        broken: Broken::Keep,
+    }
+}
+
+pub(super) fn without_owner(why: NoOwner) -> Refusal {
+    match why {
+        NoOwner::Unauthenticated => Refusal::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthenticated",
+            "The request carries no identity",
+        ),
+        NoOwner::Failed(status) => Refusal::new(status, "owner_failed", "Server error"),
+    }
+}

@@ -1,0 +1,107 @@
+//! The `Forwarded` header (RFC 7239, section 4).
+
+use http::{HeaderMap, header};
+
+/// What one proxy says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Element {
+    /// `for`: whom it was called by.
+    pub(super) called_by: Option<String>,
+    /// `proto`: how.
+    pub(super) proto: Option<String>,
+}
+
+/// Returns what each proxy says, the outermost first; of what cannot be read, nothing.
+pub(super) fn elements(headers: &HeaderMap) -> Vec<Element> {
+    let lines = headers.get_all(header::FORWARDED).into_iter();
+    let lines = lines.map(|line| line.to_str().unwrap_or_default());
+    let elements = lines.flat_map(|line| split(line, ','));
+    elements.map(element).collect()
+}
+
+fn element(text: &str) -> Element {
+    let mut element = Element::default();
+    for pair in split(text, ';') {
+        let Some((name, value)) = pair.split_once('=') else {
+            continue;
+        };
+        let place = match name.trim().to_ascii_lowercase().as_str() {
+            "for" => &mut element.called_by,
+            "proto" => &mut element.proto,
+            _ => continue,
+        };
+        *place = Some(unquoted(value.trim()));
+    }
+    element
+}
+
+/// Splits where `by` stands outside of quotation marks.
+fn split(text: &str, by: char) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    text.split(move |c: char| {
+        let was_escaped = std::mem::take(&mut is_escaped);
+        match c {
+            '"' if !was_escaped => is_quoted = !is_quoted,
+            '\\' if is_quoted && !was_escaped => is_escaped = true,
+            _ => {}
+        }
+        c == by && !is_quoted
+    })
+    .map(str::trim)
+}
+
+fn unquoted(value: &str) -> String {
+    let inner = value.strip_prefix('"');
+    let inner = inner.and_then(|value| value.strip_suffix('"'));
+    match inner {
+        Some(inner) => inner.replace('\\', ""),
+        None => value.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(lines: &[&str]) -> Vec<Element> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(header::FORWARDED, line.parse().expect("a value"));
+        }
+        elements(&headers)
+    }
+
+    fn said(called_by: &str, proto: &str) -> Element {
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Element {
+            called_by: some(called_by),
+            proto: some(proto),
+        }
+    }
+
+    /// The examples of RFC 7239, section 4, and of lists in several lines, section 7.1.
+    #[test]
+    fn lists_are_read_in_their_order() {
+        assert_eq!(read(&["for=\"_gazonk\""]), [said("_gazonk", "")]);
+        assert_eq!(
+            read(&["For=\"[2001:db8:cafe::17]:4711\""]),
+            [said("[2001:db8:cafe::17]:4711", "")]
+        );
+        assert_eq!(
+            read(&["for=192.0.2.60;proto=http;by=203.0.113.43"]),
+            [said("192.0.2.60", "http")]
+        );
+        assert_eq!(
+            read(&["for=192.0.2.43, for=\"[2001:db8:cafe::17]\"", "for=unknown"]),
+            [
+                said("192.0.2.43", ""),
+                said("[2001:db8:cafe::17]", ""),
+                said("unknown", "")
+            ]
+        );
+        assert_eq!(
+            read(&["for=\"a,b;c=\\\"d\";proto=https"]),
+            [said("a,b;c=\"d", "https")]
+        );
+    }
+}

@@ -1,0 +1,321 @@
+//! Resumable uploads for HTTP, as the IETF drafts them (draft-ietf-httpbis-resumable-upload).
+//!
+//! Interop version 8, and what 5 and 6 do otherwise. No 104 is ever sent: proxies break on it. Unlike in
+//! tus, an upload is complete only by the word of its client, `Upload-Complete: ?1`.
+
+pub(crate) mod fields;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use serde_json::{Map, Value, json};
+use upload_core::{Content, Ends, Receipt, Reply, Request as Ask, SlotRules, Subject};
+use upload_proto::{Code, limits::SIZE_MAX};
+
+use super::{
+    doors::{
+        Call, Target,
+        call::content,
+        media_type,
+        refusal::{Asked, Door, Refusal},
+        visitor::Visitor,
+    },
+    plain,
+    tus::{LENGTH, OFFSET, add_cookie},
+    visit::check::Checking,
+};
+
+/// The type of content that is appended.
+pub(crate) const PARTIAL_TYPE: &str = "application/partial-upload";
+
+const COMPLETE: HeaderName = HeaderName::from_static("upload-complete");
+const INCOMPLETE: HeaderName = HeaderName::from_static("upload-incomplete");
+const VERSION: HeaderName = HeaderName::from_static("upload-draft-interop-version");
+const LIMIT: HeaderName = HeaderName::from_static("upload-limit");
+
+/// The first version whose appended content has a separate type.
+const TYPED: u64 = 6;
+
+/// Where problems are registered.
+const PROBLEMS: &str = "https://iana.org/assignments/http-problem-types#";
+
+/// Returns whether a request speaks the draft.
+pub(crate) fn is_spoken(headers: &HeaderMap) -> bool {
+    [COMPLETE, INCOMPLETE, VERSION]
+        .iter()
+        .any(|name| headers.contains_key(name))
+}
+
+/// Serves a request of a client that speaks the draft.
+pub(crate) async fn serve(call: &mut Call) -> Result<Response, Refusal> {
+    let method = call.method.clone();
+    match (&call.target, method) {
+        (_, Method::OPTIONS) => Ok(super::tus::options(call).await),
+        (Target::Slot | Target::Named(_), Method::POST | Method::PUT) => {
+            match fields::boolean(call.headers(), COMPLETE.as_str()) {
+                Some(is_last) => create(call, is_last).await,
+                None if call.headers().contains_key(INCOMPLETE) => {
+                    Err(Refusal::bad("This version of the draft is not supported"))
+                }
+                // It asks for nothing that only the draft has.
+                None => plain::create(call).await,
+            }
+        }
+        (Target::Upload(_), Method::HEAD | Method::GET) => offset(call).await,
+        (Target::Upload(_), Method::PATCH) => append(call).await,
+        (Target::Upload(_), Method::DELETE) => call.delete().await,
+        (Target::Upload(_), _) => Err(Refusal::method("HEAD, GET, PATCH, DELETE, OPTIONS")),
+        _ => Err(Refusal::method("POST, PUT, OPTIONS")),
+    }
+}
+
+async fn create(call: &mut Call, is_last: bool) -> Result<Response, Refusal> {
+    let announced = call.content_length()?;
+    let declared = fields::bytes(call.headers(), LENGTH.as_str());
+    let by_content = announced.filter(|_| is_last);
+    let size = match (declared, by_content) {
+        (Some(declared), Some(length)) if declared != length => return Err(inconsistent()),
+        (declared, by_content) => declared.or(by_content),
+    };
+    if size.is_some_and(|size| size > SIZE_MAX) {
+        return Err(Refusal::of(Code::TooLarge, Door::Ietf, Asked::Change));
+    }
+    let mut register = call.register(plain::name_of(call), size);
+    register.client_type = plain::type_of(call.headers());
+    let upload = register.upload;
+    let ends = ends(is_last);
+    let content = (is_last || call.has_content()).then(|| content(0, announced, ends));
+    let check = checking(call.headers(), is_last);
+    let visitor = call.creator().await?;
+    let (slot, _) = call.slots(&visitor.owner).await?;
+    let location = call.location(&visitor, upload);
+    let ask = Ask::Create(Box::new(register), content);
+    let answered = call.ask(&visitor, upload, ask, check).await?;
+    let mut response = match answered.reply {
+        Reply::Created(subject) => {
+            let mut response = StatusCode::CREATED.into_response();
+            add_subject(response.headers_mut(), &subject);
+            response
+        }
+        Reply::Done(receipt) => done(&receipt),
+        other => return Err(refused(call, other, 0)),
+    };
+    let headers = response.headers_mut();
+    add_limits(headers, &slot.rules, Some(call));
+    add_visitor(headers, &visitor, location);
+    Ok(response)
+}
+
+async fn offset(call: &mut Call) -> Result<Response, Refusal> {
+    let headers = call.headers();
+    if headers.contains_key(OFFSET) || headers.contains_key(COMPLETE) {
+        return Err(Refusal::bad("An offset is asked for without one"));
+    }
+    let (visitor, upload) = call.comer().await?;
+    let answered = call
+        .ask(
+            &visitor,
+            upload,
+            Ask::Offset(Ends::Later),
+            Checking::Nothing,
+        )
+        .await?;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    match answered.reply {
+        Reply::At(subject) => add_subject(headers, &subject),
+        Reply::Done(receipt) => add_receipt(headers, &receipt),
+        other => return Err(call.refused(other, Asked::Offset)),
+    }
+    let (slot, _) = call.slots(&visitor.owner).await?;
+    add_limits(response.headers_mut(), &slot.rules, Some(call));
+    Ok(response)
+}
+
+async fn append(call: &mut Call) -> Result<Response, Refusal> {
+    let headers = call.headers();
+    let is_typed = media_type(headers).eq_ignore_ascii_case(PARTIAL_TYPE);
+    if !is_typed && version(headers).is_none_or(|version| version >= TYPED) {
+        return Err(Refusal::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "bad_content_type",
+            "The content has to be application/partial-upload",
+        ));
+    }
+    let at = fields::bytes(headers, OFFSET.as_str());
+    let is_last = fields::boolean(headers, COMPLETE.as_str());
+    let (Some(at), Some(is_last)) = (at, is_last) else {
+        return Err(Refusal::bad("Upload-Offset and Upload-Complete are needed"));
+    };
+    let check = checking(headers, false);
+    let length = call.content_length()?;
+    let (visitor, upload) = call.comer().await?;
+    let ask = Ask::Append(Content {
+        declares: fields::bytes(call.headers(), LENGTH.as_str()),
+        crc32c: fields::crc32c(call.headers(), "repr-digest").filter(|_| is_last),
+        ..content(at, length, ends(is_last))
+    });
+    let answered = call.ask(&visitor, upload, ask, check).await?;
+    match answered.reply {
+        Reply::At(subject) => {
+            let mut response = StatusCode::NO_CONTENT.into_response();
+            add_subject(response.headers_mut(), &subject);
+            Ok(response)
+        }
+        Reply::Done(receipt) => Ok(done(&receipt)),
+        other => Err(refused(call, other, at)),
+    }
+}
+
+fn ends(is_last: bool) -> Ends {
+    match is_last {
+        true => Ends::Here,
+        false => Ends::Later,
+    }
+}
+
+/// Content that is the whole file is checked at its end; other content before any of it is appended.
+fn checking(headers: &HeaderMap, is_whole: bool) -> Checking {
+    let content = fields::digest(headers, "content-digest");
+    match (content, is_whole) {
+        (Some(check), false) => Checking::HeldBack(check),
+        (Some(check), true) => Checking::AtEnd(check),
+        (None, true) => {
+            fields::digest(headers, "repr-digest").map_or(Checking::Nothing, Checking::AtEnd)
+        }
+        (None, false) => Checking::Nothing,
+    }
+}
+
+fn version(headers: &HeaderMap) -> Option<u64> {
+    fields::bytes(headers, VERSION.as_str())
+}
+
+/// The answer of the target: what the writer returned.
+fn done(receipt: &Receipt) -> Response {
+    let mut response = axum::Json(plain::receipt(receipt)).into_response();
+    add_receipt(response.headers_mut(), receipt);
+    response
+}
+
+fn add_subject(headers: &mut HeaderMap, subject: &Subject) {
+    headers.insert(OFFSET, subject.at.received.into());
+    if let Some(length) = subject.entry.length.known() {
+        headers.insert(LENGTH, length.into());
+    }
+    headers.insert(COMPLETE, HeaderValue::from_static("?0"));
+}
+
+fn add_receipt(headers: &mut HeaderMap, receipt: &Receipt) {
+    headers.insert(OFFSET, receipt.size.into());
+    headers.insert(LENGTH, receipt.size.into());
+    headers.insert(COMPLETE, HeaderValue::from_static("?1"));
+}
+
+fn add_visitor(headers: &mut HeaderMap, visitor: &Visitor, location: Option<HeaderValue>) {
+    if let Some(location) = location {
+        headers.insert(header::LOCATION, location);
+    }
+    add_cookie(headers, visitor);
+}
+
+/// Tells what a slot takes; versions before 7 have another word for how long an upload is kept.
+pub(crate) fn add_limits(headers: &mut HeaderMap, rules: &SlotRules, call: Option<&Call>) {
+    let mut limits = format!("max-size={}, min-size=0", rules.max_file_size);
+    if let Some(call) = call {
+        let word = match version(call.headers()) {
+            Some(..=6) => "expires",
+            _ => "max-age",
+        };
+        let seconds = call.app.shared.limits.session.record_ttl.as_secs();
+        limits.push_str(&format!(", {word}={seconds}"));
+    }
+    if let Ok(value) = HeaderValue::try_from(limits) {
+        headers.insert(LIMIT, value);
+    }
+}
+
+/// Returns the refusal of content.
+fn refused(call: &Call, reply: Reply, at: u64) -> Refusal {
+    let not_complete = HeaderValue::from_static("?0");
+    match reply {
+        Reply::Mismatch(subject) => {
+            let expected = subject.at.received;
+            let mut refusal = Refusal::new(
+                StatusCode::CONFLICT,
+                "offset_mismatch",
+                "The content does not belong where the upload ends",
+            );
+            refusal.details = details([
+                ("type", problem_type("mismatching-upload-offset")),
+                ("expected-offset", expected.into()),
+                ("provided-offset", at.into()),
+            ]);
+            refusal
+                .with(OFFSET, expected.into())
+                .with(COMPLETE, not_complete)
+        }
+        Reply::PastEnd(receipt) | Reply::DoneInExcess(receipt) => {
+            let text = "The upload is complete";
+            let mut refusal = Refusal::new(StatusCode::BAD_REQUEST, "completed_upload", text);
+            refusal.details = details([("type", problem_type("completed-upload"))]);
+            refusal
+                .with(OFFSET, receipt.size.into())
+                .with(COMPLETE, HeaderValue::from_static("?1"))
+        }
+        Reply::Refused(upload_core::Refusal {
+            code: Code::SizeExceeded,
+            ..
+        })
+        | Reply::Excess(_) => inconsistent().with(COMPLETE, not_complete),
+        Reply::Incomplete(subject) | Reply::BadLength(subject) => inconsistent()
+            .with(OFFSET, subject.at.received.into())
+            .with(COMPLETE, not_complete),
+        Reply::Discarded(subject) => {
+            let refusal = Refusal::of(Code::ChecksumMismatch, Door::Ietf, Asked::Change);
+            refusal
+                .with(OFFSET, subject.at.received.into())
+                .with(COMPLETE, not_complete)
+        }
+        // The file was looked at and refused: there is nothing to resume.
+        Reply::Refused(upload_core::Refusal {
+            code:
+                code @ (Code::TypeNotAccepted
+                | Code::ActiveContent
+                | Code::ContentMismatch
+                | Code::ChecksumMismatch
+                | Code::StorageFailed
+                | Code::StorageDenied),
+            words,
+        }) => Refusal::of(code, Door::Ietf, Asked::Change)
+            .in_words(words)
+            .with(COMPLETE, HeaderValue::from_static("?1")),
+        other => call.refused(other, Asked::Change),
+    }
+}
+
+fn inconsistent() -> Refusal {
+    let text = "The lengths of the upload do not agree";
+    let mut refusal = Refusal::new(StatusCode::BAD_REQUEST, "inconsistent_length", text);
+    refusal.details = details([("type", problem_type("inconsistent-upload-length"))]);
+    refusal
+}
+
+fn problem_type(name: &str) -> Value {
+    format!("{PROBLEMS}{name}").into()
+}
+
+fn details<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
+    pairs
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
+}
+
+/// Writes a refusal as problem details (RFC 9457).
+pub(crate) fn problem(refusal: Refusal) -> Response {
+    let mut body = refusal.body();
+    body.insert("title".into(), refusal.text.to_string().into());
+    body.insert("status".into(), json!(refusal.status.as_u16()));
+    body.entry("type").or_insert_with(|| "about:blank".into());
+    refusal.answer("application/problem+json", body)
+}

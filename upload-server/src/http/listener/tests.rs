@@ -1,0 +1,141 @@
+//! The listener, with real sockets.
+
+use std::future::pending;
+
+use axum::routing::get;
+use tokio::net::{TcpListener, UnixListener, UnixStream, unix};
+
+use super::*;
+
+/// As many requests as there are places, none of which ends, do not keep it from stopping.
+#[tokio::test]
+async fn it_stops_while_every_place_is_taken() {
+    let limits = Limits {
+        max_connections: 1,
+        drain: Duration::from_millis(20),
+        ..Limits::default()
+    };
+    let entered = Arc::new(Notify::new());
+    let told = Arc::clone(&entered);
+    let never = get(async move || {
+        told.notify_one();
+        pending::<()>().await;
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let stop = CancellationToken::new();
+    let serving = {
+        let stop = stop.clone();
+        let app = Router::new().route("/", never);
+        tokio::spawn(async move { serve(listener, app, &limits, stop).await })
+    };
+    let mut client = TcpStream::connect(address).await.expect("connected");
+    let request = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n";
+    client.write_all(request).await.expect("sent");
+    entered.notified().await;
+    stop.cancel();
+    let served = timeout(Duration::from_secs(10), serving).await;
+    let served = served.expect("it stops").expect("without a panic");
+    served.expect("without an error");
+}
+
+/// A connection that was accepted before the end, and sends its request after it, is answered.
+#[tokio::test]
+async fn a_client_accepted_before_the_end_is_answered() {
+    let limits = Limits::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let stop = CancellationToken::new();
+    let serving = {
+        let stop = stop.clone();
+        let app = Router::new().route("/", get(async || "here"));
+        tokio::spawn(async move { serve(listener, app, &limits, stop).await })
+    };
+    let mut early = TcpStream::connect(address).await.expect("connected");
+    let mut silent = TcpStream::connect(address).await.expect("connected");
+    // The one accepted last tells that the others are.
+    let mut last = TcpStream::connect(address).await.expect("connected");
+    let request = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n";
+    last.write_all(request).await.expect("sent");
+    last.read_u8().await.expect("an answer");
+    stop.cancel();
+    let idle = answer(&mut last).await;
+    assert!(idle.ends_with("here"), "{idle}");
+    early.write_all(request).await.expect("sent");
+    let answered = answer(&mut early).await;
+    assert!(answered.starts_with("HTTP/1.1 200 "), "{answered}");
+    assert_eq!(answer(&mut silent).await, "", "the silent one is closed");
+    let served = timeout(Duration::from_secs(10), serving).await;
+    let served = served.expect("it stops").expect("no panic");
+    served.expect("no error");
+}
+
+async fn answer(socket: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let read = socket.read_to_end(&mut answer);
+    let read = timeout(Duration::from_secs(10), read).await;
+    read.expect("in time").expect("read");
+    String::from_utf8(answer).expect("text")
+}
+
+/// Where every place is taken, others hear of it instead of waiting for ever.
+#[tokio::test]
+async fn who_finds_no_place_is_answered() {
+    let limits = Limits {
+        max_connections: 1,
+        drain: Duration::from_millis(20),
+        ..Limits::default()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let stop = CancellationToken::new();
+    let serving = {
+        let stop = stop.clone();
+        let app = Router::new().route("/", get(async || "here"));
+        tokio::spawn(async move { serve(listener, app, &limits, stop).await })
+    };
+    let silent = TcpStream::connect(address).await.expect("connected");
+    let request = b"GET / HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n";
+    let mut other = TcpStream::connect(address).await.expect("connected");
+    other.write_all(request).await.expect("sent");
+    assert!(answer(&mut other).await.starts_with("HTTP/1.1 503 "));
+    drop(silent);
+    let served = async {
+        loop {
+            let mut other = TcpStream::connect(address).await.expect("connected");
+            other.write_all(request).await.expect("sent");
+            if answer(&mut other).await.starts_with("HTTP/1.1 200 ") {
+                break;
+            }
+        }
+    };
+    let served = timeout(Duration::from_secs(10), served).await;
+    served.expect("the place comes back");
+    stop.cancel();
+    serving.await.expect("no panic").expect("no error");
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_served_with_who_connects() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("socket");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    let stop = CancellationToken::new();
+    let peer = get(async |ConnectInfo(peer): ConnectInfo<unix::SocketAddr>| {
+        assert!(peer.is_unnamed());
+        "here"
+    });
+    let (app, limits) = (Router::new().route("/", peer), Limits::default());
+    let serving = {
+        let stop = stop.clone();
+        tokio::spawn(async move { serve(listener, app, &limits, stop).await })
+    };
+    let mut client = UnixStream::connect(&path).await.expect("connected");
+    let request = b"GET / HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n";
+    client.write_all(request).await.expect("sent");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.expect("read");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("here"));
+    stop.cancel();
+    serving.await.expect("no panic").expect("no error");
+}

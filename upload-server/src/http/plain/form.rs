@@ -1,0 +1,236 @@
+//! `multipart/form-data` (RFC 7578): each file of a form becomes an upload.
+//!
+//! Text fields that come before a file are its metadata. A file that is refused changes nothing about the
+//! others: the answer has one result for each.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Json,
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use http::{HeaderValue, StatusCode, header};
+use multer::{Field, Multipart};
+use serde_json::{Map, Value, json};
+use upload_core::{Broken, Content, Ends, Reply, Request as Ask};
+use upload_proto::{
+    Code,
+    limits::{CLIENT_TYPE_BYTES_MAX, META_BYTES_MAX},
+};
+
+use super::names;
+use crate::{
+    http::{
+        doors::{
+            Call,
+            refusal::{Asked, Refusal},
+            visitor::Visitor,
+        },
+        tus::add_cookie,
+        visit::check::Checking,
+    },
+    slots::slot::Slots,
+};
+
+/// Parts of one form.
+const PARTS_MAX: usize = 1000;
+/// Bytes between the contents of two parts: a boundary and headers.
+const HEAD_BYTES_MAX: u64 = 64 * 1024;
+/// Bytes that are read of a part that was refused.
+const REFUSED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How long a client may take for what is between two contents.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+
+/// What a part may still cost that is not stored.
+#[derive(Clone, Default)]
+struct Allowance(Arc<AtomicU64>);
+
+impl Allowance {
+    fn set(&self, bytes: u64) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Takes what arrived; returns false where it is too much.
+    fn take(&self, bytes: usize) -> bool {
+        let left = self.0.load(Ordering::Relaxed);
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        // Content that is stored is bounded elsewhere.
+        left == u64::MAX || {
+            self.set(left.saturating_sub(bytes));
+            left > bytes
+        }
+    }
+}
+
+/// One file's result.
+enum Stored {
+    Whole(Value, Option<HeaderValue>),
+    Refused(Refusal, String),
+}
+
+/// Serves a form.
+pub(super) async fn create(call: &mut Call) -> Result<Response, Refusal> {
+    let media_type = call.headers().get(header::CONTENT_TYPE);
+    let media_type = media_type.and_then(|value| value.to_str().ok());
+    let boundary = media_type.and_then(|text| multer::parse_boundary(text).ok());
+    let boundary = boundary.ok_or_else(|| Refusal::bad("The form has no boundary"))?;
+    let visitor = call.creator().await?;
+    let (slot, slots) = call.slots(&visitor.owner).await?;
+    let files_max = usize::try_from(slot.rules.max_entries).unwrap_or(usize::MAX);
+    let allowance = Allowance::default();
+    let body = call.body.take().unwrap_or_default();
+    let mut form = Multipart::new(guarded(body, allowance.clone()), boundary);
+    let mut meta = Map::new();
+    let mut results = Vec::new();
+    allowance.set(HEAD_BYTES_MAX);
+    for _ in 0..PARTS_MAX {
+        let next = tokio::time::timeout(HEAD_TIME, form.next_field()).await;
+        let next = next.map_err(|_| Refusal::of(Code::IdleTimeout, call.door, Asked::Change))?;
+        let part = next.map_err(|_| Refusal::bad("The form is malformed, or broke off"))?;
+        let Some(part) = part else {
+            return answer(&visitor, results, call);
+        };
+        let disposition = part.headers().get(header::CONTENT_DISPOSITION);
+        let name = disposition.and_then(|value| names::file_name(value.as_bytes()));
+        let Some(name) = name else {
+            allowance.set(HEAD_BYTES_MAX);
+            read_text(part, &mut meta).await?;
+            allowance.set(HEAD_BYTES_MAX);
+            continue;
+        };
+        let result = if results.len() < files_max {
+            allowance.set(u64::MAX);
+            let slots = Arc::clone(&slots);
+            store(call, &visitor, slots, part, name, meta.clone()).await?
+        } else {
+            let refusal = Refusal::of(Code::TooManyEntries, call.door, Asked::Change);
+            Stored::Refused(refusal, name)
+        };
+        let is_refused = matches!(result, Stored::Refused(..));
+        results.push(result);
+        allowance.set(match is_refused {
+            true => REFUSED_BYTES_MAX,
+            false => HEAD_BYTES_MAX,
+        });
+    }
+    Err(Refusal::bad("The form has too many parts"))
+}
+
+/// Ends a form that sends more than is allowed for.
+fn guarded(
+    body: Body,
+    allowance: Allowance,
+) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static {
+    body.into_data_stream().map(move |piece| {
+        let piece = piece.map_err(std::io::Error::other)?;
+        match allowance.take(piece.len()) {
+            true => Ok(piece),
+            false => Err(std::io::ErrorKind::FileTooLarge.into()),
+        }
+    })
+}
+
+/// Adds a text field to the metadata.
+async fn read_text(part: Field<'static>, meta: &mut Map<String, Value>) -> Result<(), Refusal> {
+    let name = part.name().unwrap_or_default().to_owned();
+    let text = tokio::time::timeout(HEAD_TIME, part.text()).await;
+    let text = text.ok().and_then(Result::ok);
+    let text = text.ok_or_else(|| Refusal::bad("A field of the form is too long, or broke off"))?;
+    if !name.is_empty() {
+        meta.insert(name, Value::String(text));
+    }
+    let json = serde_json::to_string(meta).map_or(usize::MAX, |json| json.len());
+    match json <= META_BYTES_MAX {
+        true => Ok(()),
+        false => Err(Refusal::bad("The fields of the form are too long")),
+    }
+}
+
+async fn store(
+    call: &mut Call,
+    visitor: &Visitor,
+    slots: Slots,
+    part: Field<'static>,
+    name: String,
+    meta: Map<String, Value>,
+) -> Result<Stored, Refusal> {
+    let mut register = call.register(name.clone(), None);
+    let media_type = part
+        .content_type()
+        .map(|mime| mime.essence_str().to_owned());
+    register.client_type = media_type
+        .filter(|text| text.len() <= CLIENT_TYPE_BYTES_MAX)
+        .unwrap_or_default();
+    register.meta = Some(meta);
+    let upload = register.upload;
+    let content = Content {
+        at: 0,
+        length: None,
+        declares: None,
+        crc32c: None,
+        ends: Ends::Here,
+        broken: Broken::Cancel,
+    };
+    let ask = Ask::Create(Box::new(register), Some(content));
+    let body = (Body::from_stream(part), Checking::Nothing);
+    let answered = call.ask_with(visitor, (upload, slots), ask, body).await?;
+    Ok(match answered.reply {
+        Reply::Done(receipt) => {
+            let location = call.location(visitor, upload);
+            Stored::Whole(super::receipt(&receipt), location)
+        }
+        other => Stored::Refused(call.refused(other, Asked::Change), name),
+    })
+}
+
+/// One result for each file; the status is that of all, or 207 where they differ.
+fn answer(visitor: &Visitor, results: Vec<Stored>, call: &Call) -> Result<Response, Refusal> {
+    if results.is_empty() {
+        return Err(Refusal::bad("The form has no file"));
+    }
+    let mut statuses = Vec::new();
+    let mut locations = Vec::new();
+    let mut uploads = Vec::new();
+    for result in results {
+        match result {
+            Stored::Whole(value, location) => {
+                statuses.push(StatusCode::CREATED);
+                locations.extend(location);
+                uploads.push(value);
+            }
+            Stored::Refused(refusal, name) => {
+                statuses.push(refusal.status);
+                let mut body = refusal.body();
+                body.insert("name".into(), name.into());
+                body.insert("status".into(), "error".into());
+                uploads.push(Value::Object(body));
+            }
+        }
+    }
+    let first = statuses.first().copied().unwrap_or_default();
+    let is_one = statuses.iter().all(|status| *status == first);
+    let status = match is_one {
+        true => first,
+        false => StatusCode::MULTI_STATUS,
+    };
+    let mut response = match call.redirect().filter(|_| status == StatusCode::CREATED) {
+        Some(address) => (StatusCode::SEE_OTHER, [(header::LOCATION, address)]).into_response(),
+        None => (status, Json(json!({ "uploads": uploads }))).into_response(),
+    };
+    let headers = response.headers_mut();
+    if let [location] = &*locations {
+        let entry = headers.entry(header::LOCATION);
+        entry.or_insert_with(|| location.clone());
+    }
+    add_cookie(headers, visitor);
+    Ok(response)
+}

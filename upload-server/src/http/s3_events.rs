@@ -1,0 +1,285 @@
+//! `POST /webhooks/s3`, and the handlers of created objects (PROTOCOL section 11).
+//!
+//! Only signed bodies are understood, and only what claims to be signed is read.
+//! Handlers run after the answer, so one that fails or takes long makes S3 repeat nothing; a process
+//! that dies in between has not run them.
+
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use lru::LruCache;
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{bodies::Bodies, state::App};
+use crate::{
+    outbox::{
+        due::{Party, Place},
+        hooks::{Hooks, Notice, event_id},
+        journal::Journal,
+        queue,
+        s3_events::{
+            dedup,
+            notification::{self, Created, InvalidNotification},
+        },
+        signature::{Signer, is_claimed},
+    },
+    server::shared::Shared,
+    slots::{handlers::BoxFuture, timeouts},
+};
+
+/// Largest body, in bytes; S3 sends a few KiB, SNS and EventBridge at most 256 KiB.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Requests whose handlers run at a time; further ones wait for their answer.
+const HANDLERS_MAX: usize = 64;
+/// Uploads with a handler of their own; beyond it the oldest are forgotten.
+const WATCHED_MAX: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+
+/// An object that was created in a bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ObjectCreated {
+    /// The upload's id: the first path segment of the key that is a UUID, else the whole key.
+    pub upload_id: String,
+    /// The object's key.
+    pub key: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its tag, without quotation marks.
+    pub etag: Option<String>,
+    /// The bucket.
+    pub bucket: String,
+}
+
+impl ObjectCreated {
+    fn of(created: &Created) -> Self {
+        Self {
+            upload_id: created.upload_id(),
+            key: created.key.clone(),
+            size: created.size,
+            etag: created.etag.clone(),
+            bucket: created.bucket.clone(),
+        }
+    }
+}
+
+pub(crate) type OnObject = Arc<dyn Fn(ObjectCreated) -> BoxFuture<()> + Send + Sync>;
+
+/// Makes a handler of what an application gave.
+pub(crate) fn handler<F, R>(handler: F) -> OnObject
+where
+    F: Fn(ObjectCreated) -> R + Send + Sync + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    Arc::new(move |object| Box::pin(handler(object)))
+}
+
+/// The party that all calls about created objects are counted for.
+const PARTY: &str = "s3";
+
+/// What the route needs.
+pub(crate) struct S3Events {
+    /// `None`: there is no route.
+    pub(crate) signer: Option<Signer>,
+    pub(crate) handlers: Vec<OnObject>,
+    pub(crate) journal: Journal,
+    pub(crate) hooks: Arc<Hooks>,
+    /// Handlers of single uploads; each runs once, and beyond the limit the oldest are forgotten.
+    watched: Mutex<LruCache<String, OnObject>>,
+    bodies: Bodies,
+    running: Arc<Semaphore>,
+}
+
+impl S3Events {
+    pub(crate) fn new(
+        signer: Option<Signer>,
+        handlers: Vec<OnObject>,
+        journal: Journal,
+        hooks: Arc<Hooks>,
+    ) -> Self {
+        Self {
+            signer,
+            handlers,
+            journal,
+            hooks,
+            watched: Mutex::new(LruCache::new(WATCHED_MAX)),
+            bodies: Bodies::new(BODY_BYTES_MAX),
+            running: Arc::new(Semaphore::new(HANDLERS_MAX)),
+        }
+    }
+
+    /// Runs a handler once, for the object of this upload.
+    pub(crate) fn watch(&self, upload_id: String, handler: OnObject) {
+        self.watched().put(upload_id, handler);
+    }
+
+    fn watched(&self) -> MutexGuard<'_, LruCache<String, OnObject>> {
+        // Whole after every step, so a panic elsewhere does not spoil it.
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for S3Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Events").finish_non_exhaustive()
+    }
+}
+
+/// Returns the route, or none where no webhook was configured.
+pub(crate) fn routes(app: &Arc<App>) -> Router {
+    let events = app.s3_events.as_ref();
+    if events.is_none_or(|events| events.signer.is_none()) {
+        return Router::new();
+    }
+    let router = Router::new()
+        .route("/webhooks/s3", post(receive))
+        .with_state(Arc::clone(app));
+    app.guard(router)
+}
+
+async fn receive(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Some((events, signer)) = app
+        .s3_events
+        .as_ref()
+        .and_then(|events| Some((events, events.signer.as_ref()?)))
+    else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    if !is_claimed(&parts.headers) {
+        return refusal(StatusCode::FORBIDDEN);
+    }
+    let created = match events.bodies.read(body).await {
+        Ok(body) if signer.is_signed(&parts.headers, &body.bytes) => {
+            notification::read(&body.bytes)
+        }
+        Ok(_) => return refusal(StatusCode::FORBIDDEN),
+        Err(status) => return refusal(status),
+    };
+    match created {
+        Ok(created) => take(&app.shared, events, created).await,
+        Err(InvalidNotification) => refusal(StatusCode::BAD_REQUEST),
+    }
+}
+
+/// Reads a body, for the fuzzer.
+#[cfg(all(feature = "testing", feature = "presign"))]
+pub(crate) fn read(body: &[u8]) -> Option<Vec<ObjectCreated>> {
+    let created = notification::read(body).ok()?;
+    Some(created.iter().map(ObjectCreated::of).collect())
+}
+
+fn refusal(status: StatusCode) -> Response {
+    (status, Json(json!({ "ok": false }))).into_response()
+}
+
+/// Takes what is news, and answers how much of it that is.
+async fn take(shared: &Shared, events: &S3Events, created: Vec<Created>) -> Response {
+    let wanted: Option<Vec<_>> = created
+        .into_iter()
+        .map(|created| Wanted::new(events, created))
+        .filter(|wanted| wanted.as_ref().is_none_or(|wanted| wanted.is_for_anybody))
+        .collect();
+    // Too many calls wait: the sender says it again.
+    let Some(wanted) = wanted else {
+        return refusal(StatusCode::SERVICE_UNAVAILABLE);
+    };
+    if wanted.is_empty() {
+        return fired(0);
+    }
+    let Ok(place) = Arc::clone(&events.running).acquire_owned().await else {
+        return refusal(StatusCode::SERVICE_UNAVAILABLE);
+    };
+    let noted = events.journal.write(move |transaction| {
+        let mut news = Vec::new();
+        for wanted in wanted {
+            if dedup::take(transaction, &wanted.created)? {
+                let added = queue::add(transaction, &wanted.calls)?;
+                news.push((wanted, added));
+            }
+        }
+        Ok(news)
+    });
+    // Nothing was noted: the sender may say it again.
+    let Ok(news) = noted.await else {
+        return refusal(StatusCode::SERVICE_UNAVAILABLE);
+    };
+    let count = news.len();
+    let mut runs = Vec::new();
+    for (wanted, added) in news {
+        Hooks::announce(&wanted.calls, wanted.places, &added);
+        let object = wanted.object;
+        let watcher = events.watched().pop(&object.upload_id);
+        runs.extend(watcher.map(|handler| (handler, object.clone())));
+        let handlers = events.handlers.iter().cloned();
+        runs.extend(handlers.map(|handler| (handler, object.clone())));
+    }
+    shared.tracker.spawn(run(runs, place));
+    fired(count)
+}
+
+fn fired(count: usize) -> Response {
+    Json(json!({ "ok": true, "fired": count })).into_response()
+}
+
+/// An event, and what is to come of it if it is news.
+struct Wanted {
+    created: Created,
+    object: ObjectCreated,
+    calls: Vec<queue::Call>,
+    places: Vec<Place>,
+    is_for_anybody: bool,
+}
+
+impl Wanted {
+    /// Describes an event; none where a hook has too many calls outstanding.
+    fn new(events: &S3Events, created: Created) -> Option<Self> {
+        let object = ObjectCreated::of(&created);
+        let event = "object_created";
+        let identity = dedup::identity(&created);
+        let notice = Notice {
+            event_id: event_id(&[event, &object.bucket, &object.key, &identity]),
+            event,
+            upload_id: object.upload_id.clone(),
+            size: Some(object.size),
+            result: json!({
+                "bucket": object.bucket,
+                "key": object.key,
+                "etag": object.etag,
+                "size": object.size,
+            }),
+            at: jiff::Timestamp::now().to_string(),
+            ..Notice::default()
+        };
+        let is_watched = || events.watched().contains(&object.upload_id);
+        let party: Party = PARTY.into();
+        Some(Self {
+            places: events.hooks.try_places(&party)?,
+            is_for_anybody: !events.handlers.is_empty() || events.hooks.are_there() || is_watched(),
+            calls: events.hooks.calls(&notice, &party),
+            created,
+            object,
+        })
+    }
+}
+
+/// Runs handlers one after another; one that panics or takes too long does not stop the others.
+async fn run(runs: Vec<(OnObject, ObjectCreated)>, place: OwnedSemaphorePermit) {
+    for (handler, object) in runs {
+        // The closure itself may panic before there is a future.
+        if let Err(why) = timeouts::of_handler(async move { handler(object).await }).await {
+            tracing::error!(why, "a handler of created objects is given up");
+        }
+    }
+    drop(place);
+}

@@ -1,0 +1,170 @@
+//! The carrier of HTTP requests: one task for each upload that a request is about.
+//!
+//! A visit outlives its requests by a moment, so that the next one finds its upload as it was, with the
+//! writer open and the lease held. The content of a request is polled by that task, and what comes goes
+//! straight to the writer: there is no task, channel or copy for a piece of it, and not polling is what
+//! slows a client down. The rooms next to this one: `task` (what one visit does), `content` (what it
+//! reads), `check` (its checksum), `rest` (what is read of a request that was refused).
+
+pub(crate) mod check;
+mod content;
+pub(crate) mod rest;
+mod task;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use axum::body::Body;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use upload_core::{Reply, Request};
+use upload_proto::UploadRef;
+
+use self::check::{Checking, Unfit};
+use crate::{connection::ConnectionConfig, metrics, server::shared::Shared};
+
+/// Requests about one upload that wait for its visit; the newest is served, so there are few.
+const ASKS_MAX: usize = 8;
+
+/// Which upload, of whom, as which slot.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    owner: String,
+    slot: String,
+    upload: UploadRef,
+}
+
+/// Which upload a request is about, and as whom it comes.
+pub(crate) struct Place<'a> {
+    pub(crate) slot: &'a str,
+    pub(crate) upload: UploadRef,
+    pub(crate) client_id: String,
+}
+
+/// A request on its way to its visit.
+struct Ask {
+    request: Request,
+    content: Body,
+    check: Checking,
+    answer: oneshot::Sender<Answered>,
+}
+
+/// What came of a request.
+pub(crate) struct Answered {
+    pub(crate) reply: Reply,
+    /// Why its content was not appended, where that was so.
+    pub(crate) unfit: Option<Unfit>,
+    /// What was not read of its content.
+    pub(crate) rest: Rest,
+}
+
+/// What is left of a request's content.
+pub(crate) enum Rest {
+    /// Nothing.
+    Nothing,
+    /// All of it: the client may not have begun to send it.
+    Unread(Body),
+    /// It was read in part.
+    Begun(Body),
+}
+
+/// There is no place for another visit.
+#[derive(Debug)]
+pub(crate) struct NoPlace;
+
+/// Every visit of a server.
+pub(crate) struct Visits {
+    places: Arc<Semaphore>,
+    open: Mutex<HashMap<Key, mpsc::Sender<Ask>>>,
+}
+
+impl Visits {
+    /// Makes room for `places` of them.
+    pub(crate) fn new(places: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
+            open: Mutex::default(),
+        }
+    }
+
+    /// Has a request served by the visit of its upload, which begins where there is none.
+    ///
+    /// The slots of `config` are those that the request may use; `place` has the one it names.
+    ///
+    /// # Errors
+    ///
+    /// There are as many visits as there may be, or too many requests about this upload.
+    pub(crate) async fn ask(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        config: ConnectionConfig,
+        place: Place<'_>,
+        request: Request,
+        (content, check): (Body, Checking),
+    ) -> Result<Answered, NoPlace> {
+        let key = Key {
+            owner: config.owner.clone(),
+            slot: place.slot.to_owned(),
+            upload: place.upload,
+        };
+        let (answer, answered) = oneshot::channel();
+        let ask = Ask {
+            request,
+            content,
+            check,
+            answer,
+        };
+        self.send(shared, config, (key, place.client_id), ask)?;
+        // A visit that is gone without an answer has met a panic.
+        answered.await.map_err(|_| NoPlace)
+    }
+
+    fn send(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        config: ConnectionConfig,
+        (key, client_id): (Key, String),
+        ask: Ask,
+    ) -> Result<(), NoPlace> {
+        let mut open = self.lock();
+        let ask = match open.get(&key) {
+            Some(visit) => match visit.try_send(ask) {
+                Ok(()) => return Ok(()),
+                Err(mpsc::error::TrySendError::Full(_)) => return Err(NoPlace),
+                Err(mpsc::error::TrySendError::Closed(ask)) => ask,
+            },
+            None => ask,
+        };
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let place = place.map_err(|_| NoPlace)?;
+        let (asks, inbox) = mpsc::channel(ASKS_MAX);
+        // There is room for the first.
+        let _ = asks.try_send(ask);
+        open.insert(key.clone(), asks);
+        let (shared, visits) = (Arc::clone(shared), Arc::clone(self));
+        let tracker = shared.tracker.clone();
+        tracker.spawn(async move {
+            let _open = metrics::visit_opened();
+            task::run(shared, config, (key, client_id), inbox, &visits).await;
+            drop(place);
+        });
+        Ok(())
+    }
+
+    /// Takes a visit out, unless a request has come meanwhile, which is returned.
+    fn close(&self, key: &Key, inbox: &mut mpsc::Receiver<Ask>) -> Option<Ask> {
+        let mut open = self.lock();
+        let next = inbox.try_recv().ok();
+        if next.is_none() {
+            inbox.close();
+            open.remove(key);
+        }
+        next
+    }
+
+    /// The map is whole after every step, so a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, mpsc::Sender<Ask>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

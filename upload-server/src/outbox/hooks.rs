@@ -1,0 +1,321 @@
+//! Hooks: addresses that are told of every stored file, at least once.
+//!
+//! A call waits in the outbox before anybody else learns of the file: it is written there once the
+//! writer has closed, and only then does the upload go on to its receipt. So neither a crash nor a
+//! restart loses one; either may repeat it. Repetitions carry the same event id, also where a
+//! killed server finds a file finished and completes it again.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use http::Uri;
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use upload_core::Entry;
+
+use super::{
+    delivery,
+    due::{CALLS_MAX, Due, Party, Place},
+    journal::{Journal, JournalError},
+    queue::{self, Call},
+    signature::Signer,
+};
+use crate::{metrics, slots::entry::stored_name};
+
+/// How many hooks a server calls at most.
+#[cfg(any(test, feature = "cli"))]
+pub(crate) const HOOKS_MAX: usize = 16;
+
+/// The address of a hook cannot be called.
+#[cfg(any(test, feature = "cli"))]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HookError {
+    /// It is not an address.
+    #[error("{0:?} is not an address such as \"http://127.0.0.1:7000/uploaded\"")]
+    Url(String),
+    /// It needs TLS, which this build does not have.
+    #[error("\"https\" needs a build with the feature \"hooks-tls\"")]
+    Tls,
+}
+
+/// One address to call.
+#[derive(Debug)]
+pub(crate) struct Hook {
+    /// What calls in the journal are known by: the address may hold a password.
+    pub(super) name: String,
+    url: String,
+    pub(super) uri: Uri,
+    pub(super) signer: Signer,
+    pub(super) due: Arc<Due>,
+    /// When it was last said that uploads wait for it, in milliseconds since 1970.
+    waited_ms: AtomicU64,
+}
+
+impl Hook {
+    /// Reads the address; `secret` signs what it receives. Without a name, it has one of its address.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be called.
+    #[cfg(any(test, feature = "cli"))]
+    pub(crate) fn new(name: Option<&str>, url: &str, secret: &[u8]) -> Result<Self, HookError> {
+        let uri: Uri = url.parse().map_err(|_| HookError::Url(url.to_owned()))?;
+        match uri.scheme_str() {
+            _ if uri.host().is_none_or(str::is_empty) => {
+                return Err(HookError::Url(url.to_owned()));
+            }
+            Some("http") => {}
+            Some("https") if cfg!(feature = "hooks-tls") => {}
+            Some("https") => return Err(HookError::Tls),
+            _ => return Err(HookError::Url(url.to_owned())),
+        }
+        let name = match name {
+            Some(name) => name.to_owned(),
+            None => event_id(&["hook", url]),
+        };
+        Ok(Self {
+            name,
+            url: url.to_owned(),
+            uri,
+            signer: Signer::new(secret),
+            due: Arc::default(),
+            waited_ms: AtomicU64::new(0),
+        })
+    }
+
+    /// Returns a place for a call; waits for one where too many calls wait.
+    async fn place(&self, party: &Party) -> Place {
+        /// How often it is said that this happens.
+        const SAID_EVERY_MS: u64 = 60_000;
+
+        if let Some(place) = self.due.try_place(party) {
+            return place;
+        }
+        let now = now_ms();
+        let said = self.waited_ms.load(Ordering::Relaxed);
+        if now.saturating_sub(said) >= SAID_EVERY_MS {
+            self.waited_ms.store(now, Ordering::Relaxed);
+            tracing::warn!(
+                hook = self.name,
+                most = CALLS_MAX,
+                "uploads wait for a hook that has too many calls outstanding"
+            );
+        }
+        self.due.place(party).await
+    }
+}
+
+/// When delivery ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Stops {
+    /// No call is begun any more.
+    pub(crate) draining: CancellationToken,
+    /// No answer is waited for any more.
+    pub(crate) closing: CancellationToken,
+}
+
+/// All hooks of a server, and the calls that wait for them.
+#[derive(Debug)]
+pub(crate) struct Hooks {
+    pub(super) hooks: Vec<Arc<Hook>>,
+    pub(super) journal: Journal,
+}
+
+/// What a hook is told (DESIGN section 7); what is not known is null.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Notice {
+    pub(crate) event_id: String,
+    pub(crate) event: &'static str,
+    pub(crate) upload_id: String,
+    pub(crate) slot: Option<String>,
+    pub(crate) owner: Option<String>,
+    /// For display; never use it in a path or key.
+    pub(crate) client_name: Option<String>,
+    pub(crate) safe_client_name: Option<String>,
+    pub(crate) client_type: Option<String>,
+    pub(crate) size: Option<u64>,
+    /// Eight hex digits.
+    pub(crate) crc32c: Option<String>,
+    pub(crate) result: Value,
+    /// RFC 3339, in UTC.
+    pub(crate) at: String,
+}
+
+impl Notice {
+    /// Describes a stored file.
+    pub(crate) fn of_upload(
+        owner: &str,
+        entry: &Entry,
+        crc32c: Option<u32>,
+        result: &Value,
+    ) -> Self {
+        let upload_id = entry.upload.to_string();
+        let event = "upload_complete";
+        let stored = result.to_string();
+        Self {
+            event_id: event_id(&[event, owner, &upload_id, &entry.slot, &stored]),
+            event,
+            upload_id,
+            slot: Some(entry.slot.to_string()),
+            owner: Some(owner.to_owned()),
+            client_name: Some(entry.client_name.clone()),
+            safe_client_name: Some(stored_name(entry)),
+            client_type: Some(entry.client_type.clone()),
+            size: entry.length.known(),
+            crc32c: crc32c.map(|crc| format!("{crc:08x}")),
+            result: result.clone(),
+            at: jiff::Timestamp::now().to_string(),
+        }
+    }
+}
+
+/// Returns an id that the same event gets again.
+pub(crate) fn event_id(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    let hash = hash.finalize();
+    let bytes = hash.first_chunk().copied().unwrap_or_default();
+    uuid::Builder::from_custom_bytes(bytes)
+        .into_uuid()
+        .to_string()
+}
+
+impl Hooks {
+    pub(crate) fn new(hooks: Vec<Hook>, journal: Journal) -> Self {
+        Self {
+            hooks: hooks.into_iter().map(Arc::new).collect(),
+            journal,
+        }
+    }
+
+    /// Returns whether there is any.
+    pub(crate) fn are_there(&self) -> bool {
+        !self.hooks.is_empty()
+    }
+
+    /// Returns the calls a notice makes, one for each hook.
+    #[expect(clippy::expect_used, reason = "a struct of texts and numbers is JSON")]
+    pub(crate) fn calls(&self, notice: &Notice, party: &Party) -> Vec<Call> {
+        let body = serde_json::to_string(notice).expect("a notice is JSON");
+        let now = now_ms();
+        let call = |hook: &Arc<Hook>| Call {
+            event_id: notice.event_id.clone(),
+            hook: hook.name.clone(),
+            body: body.clone(),
+            tries: 0,
+            since_ms: now,
+            due_ms: now,
+            party: party.to_string(),
+        };
+        self.hooks.iter().map(call).collect()
+    }
+
+    /// Returns places for a notice's calls, one for each hook; none where one has too many calls outstanding.
+    pub(crate) fn try_places(&self, party: &Party) -> Option<Vec<Place>> {
+        let places = self.hooks.iter().map(|hook| hook.due.try_place(party));
+        places.collect()
+    }
+
+    /// Has calls made that were added to the outbox; those that were in it already are made anyhow.
+    pub(crate) fn announce(calls: &[Call], places: Vec<Place>, added: &[bool]) {
+        for ((call, place), is_new) in calls.iter().zip(places).zip(added) {
+            if *is_new {
+                place.keep(call.due_ms, call.key());
+            }
+        }
+    }
+
+    /// Puts a notice into the outbox and has it delivered; when it returns, no crash loses it.
+    ///
+    /// Where too many calls wait, it waits: a file whose hooks cannot be told of it is not complete yet.
+    /// Where the disk fails, the notice is lost and the upload goes on: the file is stored, and the log
+    /// has the event. Where the server ends and has closed the outbox, it never returns: without a receipt
+    /// the record stays as it is, and whoever finds the file finished after the restart tells of it.
+    pub(crate) async fn tell(&self, notice: &Notice, party: &Party) {
+        let mut places = Vec::with_capacity(self.hooks.len());
+        for hook in &self.hooks {
+            places.push(hook.place(party).await);
+        }
+        let calls = self.calls(notice, party);
+        let added = {
+            let calls = calls.clone();
+            let add = move |transaction: &_| queue::add(transaction, &calls);
+            self.journal.write(add).await
+        };
+        let added = match added {
+            Ok(added) => added,
+            Err(JournalError::Failed) => {
+                metrics::hooks_lost(calls.len());
+                tracing::error!(
+                    lost = calls.len(),
+                    event_id = notice.event_id,
+                    upload = notice.upload_id,
+                    "hooks are not called: the outbox failed"
+                );
+                return;
+            }
+            Err(JournalError::Closed) => std::future::pending().await,
+        };
+        Self::announce(&calls, places, &added);
+    }
+
+    /// Makes the calls that wait and those to come, until the server drains.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        stops: Stops,
+        tracker: &TaskTracker,
+        runtime: &tokio::runtime::Handle,
+    ) {
+        if self.are_there() {
+            tracker.spawn_on(delivery::run(Arc::clone(self), stops), runtime);
+        }
+    }
+
+    /// Finds the hook of a call; calls of before have its address for a name.
+    pub(super) fn hook(&self, name: &str) -> Option<&Arc<Hook>> {
+        let mut hooks = self.hooks.iter();
+        hooks.find(|hook| hook.name == name || hook.url == name)
+    }
+}
+
+/// Returns the time in milliseconds since 1970.
+pub(super) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_checked() {
+        let hook = |url| Hook::new(None, url, b"s").map(|_| ());
+        assert_eq!(hook("http://127.0.0.1:7000/uploaded?x=1"), Ok(()));
+        for bad in ["", "here", "/uploaded", "ftp://a/b", "http:///x", "http://"] {
+            assert!(matches!(hook(bad), Err(HookError::Url(_))), "{bad}");
+        }
+        let tls = cfg!(feature = "hooks-tls");
+        assert_eq!(hook("https://example.org/x").is_ok(), tls);
+    }
+
+    #[test]
+    fn the_same_event_has_the_same_id() {
+        let id = event_id(&["a", "bc"]);
+        assert_eq!(id, event_id(&["a", "bc"]));
+        assert_ne!(id, event_id(&["ab", "c"]));
+        assert_eq!(id.len(), 36);
+    }
+}

@@ -1,0 +1,17 @@
+//! What a slot is: its rules, its files, and what its application is asked and told.
+
+pub(crate) mod answer;
+pub(crate) mod entry;
+pub(crate) mod events;
+pub(crate) mod handlers;
+pub(crate) mod lent;
+mod listing;
+mod overdue;
+mod persist;
+mod places;
+pub(crate) mod slot;
+#[cfg(feature = "postgres")]
+mod take_in;
+pub(crate) mod timeouts;
+pub(crate) mod unclaimed;
+pub(crate) mod waiting;

@@ -1,0 +1,184 @@
+//! What time alone makes due among finished uploads: those that waited long enough are removed, files
+//! whose removal failed are removed again, and handlers of stored files that did not finish run again.
+
+use std::{sync::Arc, time::Duration};
+
+use upload_core::{Lending, Record, RecordPhase};
+use upload_proto::UploadRef;
+use upload_stores::{Cursor, Expect, Listed, PAGE_RECORDS_MAX, UploadStateStore};
+
+use super::{
+    slot::{CompletedEntry, Slot, Slots},
+    timeouts,
+    unclaimed::{Found, Unclaimed, failed, unix_ms},
+    waiting::TakeError,
+};
+
+/// Handlers of stored files that run at the same time because an earlier run did not finish. The others' turn
+/// comes with a later look, so that those that hang hold up neither it nor what time makes due.
+pub(super) const RERUNS_MAX: usize = 64;
+/// First and longest pause before a handler runs again that failed; it doubles.
+const RERUN_MIN: Duration = Duration::from_secs(1);
+const RERUN_MAX: Duration = Duration::from_secs(3600);
+
+impl Unclaimed {
+    /// Looks through all records once; returns how many finished uploads were removed.
+    pub(crate) async fn do_what_is_due(self: &Arc<Self>) -> u64 {
+        let mut removed = 0_u64;
+        for store in self.stores(self.slots()) {
+            let mut after: Option<Cursor> = None;
+            loop {
+                let page = store.list(None, after.as_ref(), PAGE_RECORDS_MAX);
+                let Some(Ok(page)) = timeouts::of_store(page).await else {
+                    tracing::warn!("could not look through a store's finished uploads");
+                    break;
+                };
+                for listed in page.records {
+                    if let Some(found) = self.finished(listed, &store) {
+                        if self.is_due_to_run(&found) {
+                            self.run_again(found);
+                        } else if self.remove_when_due(&found).await {
+                            removed = removed.saturating_add(1);
+                        }
+                    }
+                }
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        removed
+    }
+
+    /// Runs the handler of a stored file without waiting for it, unless many of them run.
+    fn run_again(self: &Arc<Self>, found: Found) {
+        let permit = Arc::clone(&self.reruns).try_acquire_owned();
+        let (Some(slot), Ok(permit)) = (found.slot, permit) else {
+            return;
+        };
+        let unclaimed = Arc::clone(self);
+        self.spawn(async move {
+            let upload = UploadRef::from_bytes(*found.key.upload());
+            let slots = unclaimed.slots();
+            unclaimed
+                .handle(found.key.owner(), upload, &slot, slots)
+                .await;
+            drop(permit);
+        });
+    }
+
+    /// Has the handler of its slot take a stored file. What it does not finish is handed to it again later,
+    /// after a restart too.
+    pub(crate) async fn handle(
+        self: &Arc<Self>,
+        owner: &str,
+        upload: UploadRef,
+        slot: &Slot,
+        slots: &Slots,
+    ) {
+        let Some(handler) = slot.on_complete.clone() else {
+            return;
+        };
+        let lent = match self
+            .lend(owner, upload, Some(&slot.rules.name), slots)
+            .await
+        {
+            Ok(Some(lent)) => lent,
+            Ok(None) | Err(TakeError::Taken | TakeError::Unknown) => return,
+            Err(error) => {
+                tracing::warn!(%upload, %error, "a completion handler has to wait");
+                return;
+            }
+        };
+        let completed = CompletedEntry {
+            owner: owner.to_owned(),
+            entry: lent.entry().clone(),
+        };
+        // The closure itself may panic before there is a future.
+        let ran = timeouts::of_handler(async move { handler(completed).await }).await;
+        let settled = match ran {
+            Ok(()) => lent.take().await.map(drop),
+            Err(why) => {
+                tracing::error!(%upload, why, "a completion handler did not finish");
+                lent.give_back().await
+            }
+        };
+        if let Err(error) = settled {
+            tracing::warn!(%upload, %error, "a finished upload could not be settled");
+        }
+    }
+
+    /// Reads a listed record, if it is one of a finished upload that this store keeps.
+    fn finished(&self, listed: Listed, store: &Arc<dyn UploadStateStore>) -> Option<Found> {
+        let record = Record::decode(&listed.stored.record).ok()?;
+        let slots = self.slots();
+        let is_finished = record.unclaimed.is_some() && record.phase != RecordPhase::Taken;
+        (is_finished && self.keeps(slots, &record.slot, store)).then(|| Found {
+            slot: slots.get(&record.slot).cloned(),
+            key: listed.key,
+            record,
+            version: listed.stored.version,
+            store: Arc::clone(store),
+        })
+    }
+
+    async fn remove_when_due(&self, found: &Found) -> bool {
+        if found.record.phase == RecordPhase::Ended {
+            // Its file could not be removed, or its process died before.
+            self.clear(found).await;
+            return false;
+        }
+        let by = self.borrower(&*found.store);
+        let Some(ended) = found.record.expire(&by, unix_ms()) else {
+            return false;
+        };
+        let deletes = found.slot.as_ref().is_some_and(|slot| slot.delete_untaken);
+        if deletes {
+            let Ok(version) = self.put(found, &ended).await else {
+                return false;
+            };
+            self.clear(&Found {
+                record: *ended,
+                version,
+                ..found.clone()
+            })
+            .await;
+            return true;
+        }
+        // The file is kept: only what the record promised is over.
+        let expect = Expect::Version(found.version);
+        match timeouts::of_store(found.store.delete(&found.key, expect)).await {
+            Some(Ok(())) => {
+                let upload = UploadRef::from_bytes(*found.key.upload());
+                self.free(found.key.owner(), upload);
+                true
+            }
+            Some(Err(error)) => {
+                if !error.is_conflict() {
+                    failed("expire", &error);
+                }
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Returns whether the handler of an upload's slot did not finish, and may try again.
+    fn is_due_to_run(&self, found: &Found) -> bool {
+        let is_handled = found.slot.as_ref().is_some_and(Slot::is_handled);
+        let unclaimed = found.record.unclaimed.as_ref();
+        let (Some(unclaimed), true) = (unclaimed, found.record.phase.is_unclaimed()) else {
+            return false;
+        };
+        let doublings = unclaimed.attempts.saturating_sub(1).min(16);
+        let pause = RERUN_MIN.saturating_mul(1 << doublings).min(RERUN_MAX);
+        let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        let now = unix_ms();
+        let by = self.borrower(&*found.store);
+        is_handled
+            && now < unclaimed.until_unix_ms
+            && found.record.updated_unix_ms.saturating_add(pause) <= now
+            && !matches!(found.record.lend(&by, "", now), Lending::Lent(_))
+    }
+}
