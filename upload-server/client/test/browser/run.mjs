@@ -17,6 +17,8 @@ import everywhere from "./everywhere/cases.mjs";
 import { Server } from "./server.mjs";
 
 const CASE_MS = 420_000;
+/** How many cases may run again after a failure: what fails more often is broken. */
+const SECOND_TRIES = 4;
 const ARGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync --enable-precise-memory-info";
 
 const { values: options } = parseArgs({
@@ -51,13 +53,26 @@ console.log(`${total} cases, seed ${seed}`);
 // A page that the test itself answers is a public one for the browser, which keeps it from servers on this machine.
 const args = options.fresh ? [...ARGS.split(" "), "--disable-features=LocalNetworkAccessChecks"] : ARGS.split(" ");
 const failed = [];
+const unsteady = [];
 
-/** Runs a case with its server, and what else it wants. */
+/**
+ * Runs a case. One that fails runs twice more: three browsers on two cores have moments of their own. It fails unless
+ * both pass, and is named as unsteady in the summary if they do, so that nobody takes it for sound.
+ */
 async function runCase([title, run], more) {
+  if (await passes([title, run], more)) return;
+  if (failed.length + unsteady.length >= SECOND_TRIES) return void failed.push(title);
+  const again = [await passes([title, run], more), await passes([title, run], more)];
+  (again.every(Boolean) ? unsteady : failed).push(title);
+}
+
+/** Whether a case passes, with its server and what else it wants. */
+async function passes([title, run], more) {
   const ends = [];
   const dir = await mkdtemp(join(tmpdir(), "upload-files-"));
   const from = Date.now();
   const servers = [];
+  let passed = false;
   const started = async (server) => {
     servers.push(server);
     ends.push(() => server.close());
@@ -76,15 +91,16 @@ async function runCase([title, run], more) {
     t.server = await t.serve();
     const late = new Promise((_, fail) => (timer = setTimeout(() => fail(new Error(`not done after ${CASE_MS / 1000} s`)), CASE_MS)));
     await Promise.race([run(t), late]);
+    passed = true;
     console.log(`ok ${title} (${Date.now() - from} ms)`);
   } catch (e) {
-    failed.push(title);
     console.log(`not ok ${title} (${Date.now() - from} ms)\n${String(e.stack ?? e).replace(/^/gm, "    ")}`);
     for (const { log } of servers) if (log) console.log(`    server: ${log.slice(-1500).trim().replace(/\n/g, "\n    server: ")}`);
   }
   clearTimeout(timer);
   for (const end of ends) await end().catch(() => {});
   await rm(dir, { recursive: true, force: true });
+  return passed;
 }
 
 /** Runs the cases of another browser, one after the other, in one of it. */
@@ -107,6 +123,7 @@ if (chosen.length) {
 }
 await Promise.all(lanes.map(runLane));
 
+for (const title of unsteady) console.log(`unsteady: ${title}`);
 for (const title of failed) console.log(`failed: ${title}`);
 console.log(`# pass ${total - failed.length}`);
 console.log(`# fail ${failed.length}`);
