@@ -5,6 +5,7 @@ mod blocks;
 mod browser;
 mod ci;
 mod client;
+mod conformance;
 mod examples;
 mod faults;
 mod fences;
@@ -84,6 +85,8 @@ enum Command {
     /// The server under attack, and under very many connections
     #[command(subcommand)]
     Soak(soak::Soak),
+    /// Checks a server of anyone against the rules of tus, the IETF's draft and the socket, by name
+    Conformance(conformance::Conformance),
     /// Feed every parser what nobody thought of
     Fuzz(fuzz::Fuzz),
     /// Bring back faults that were mended, one after the other, and see the test of each fail
@@ -122,6 +125,7 @@ fn obey(command: Command) -> Result<()> {
         Command::Release { dry_run } => release::run(dry_run).and_then(stages::Tally::into_result),
         Command::Bench(bench) => bench::run(&bench),
         Command::Soak(soak) => soak::run(&soak),
+        Command::Conformance(conformance) => conformance::run(&conformance),
         Command::Fuzz(fuzz) => fuzz::run(&fuzz).and_then(stages::Tally::into_result),
         Command::Faults(faults) => faults::run(&faults).and_then(stages::Tally::into_result),
         Command::Sim(sim) => sim::run(&sim).and_then(stages::Tally::into_result),
