@@ -82,13 +82,13 @@ macro_rules! codes {
 codes! {
     BadMessage "bad_message" Never "Invalid message format"
         "A text message has more than 64 KiB, is not a JSON object with a string `type`, nests too deep, or has a known field of the wrong form."
-        "A fault of the client: compare the message with section 5.";
+        "A fault of the client: compare the message with section 5 of the protocol.";
     UnknownType "unknown_type" Never "Unknown message type"
         "The `type` of a text message is none this server knows."
         "A fault of the client, or a client that is newer than the server.";
     BadFrame "bad_frame" Never "Invalid upload frame"
         "A binary message has an unknown type, is too short, or has bytes past its end."
-        "A fault of the client: compare the frame with section 2, and send no chunk longer than `chunk_size`.";
+        "A fault of the client: compare the frame with section 2 of the protocol, and send no chunk longer than `chunk_size`.";
     BadRef "bad_ref" Never "Invalid upload reference"
         "The ref is missing, not a canonical UUID, or nil."
         "A fault of the client: make a random UUID, in lower case.";

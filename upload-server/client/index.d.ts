@@ -342,7 +342,7 @@ export interface Trouble {
   slot?: string;
   /** Of files or folders that it is about, where there is no upload: `file_unreadable`, `too_many_files`. */
   count?: number;
-  /** A code of PROTOCOL section 9, or `file_unreadable`, `file_changed`, `too_many_files`, `unauthenticated`, `unreachable`. */
+  /** A code of docs/errors.md: the server's, or one that the client gives by itself. */
   code: string;
   /** The application's own code, where it chose the text. */
   reason?: string;

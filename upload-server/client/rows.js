@@ -1,5 +1,6 @@
 // @ts-check
 /** Rows and tiles of uploads. Each upload knows its own, so that a change looks for nothing in the page. */
+import { explain } from "./explain.js";
 import { stateText } from "./states.js";
 import { Thumbnails } from "./thumbnails.js";
 
@@ -76,6 +77,7 @@ export class Rows {
   /** @param {Uploads} uploads */
   constructor(uploads) {
     this.uploads = uploads;
+    this.end = uploads.on("error", explain);
   }
 
   /** @param {string} key @param {import("./index.d.ts").TextValues} [values] */
@@ -142,6 +144,7 @@ export class Rows {
   }
 
   close() {
+    this.end();
     this.#thumbnails.close();
   }
 

@@ -1,6 +1,7 @@
 //! What all connections of a server share: limits, the budget, who holds what, and its end.
 
 pub(crate) mod budget;
+pub(crate) mod error_links;
 pub(crate) mod limits;
 pub(crate) mod log_limit;
 pub(crate) mod open_files;

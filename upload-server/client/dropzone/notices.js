@@ -1,5 +1,6 @@
 // @ts-check
 /** What is said once instead of in each row: the reasons of many failures, and files that could not be added. */
+import { explain } from "../explain.js";
 import { el } from "./dom.js";
 
 /** @typedef {import("../index.d.ts").Uploads} Uploads */
@@ -21,7 +22,9 @@ export class Notices {
   }
 
   /** @param {import("../index.d.ts").Trouble} trouble */
-  count({ upload, error, code }) {
+  count(trouble) {
+    const { upload, error, code } = trouble;
+    explain(trouble);
     if (!upload) return this.say(code, error);
     this.#counts.set(error, (this.#counts.get(error) ?? 0) + 1);
     this.#draw();

@@ -1,4 +1,4 @@
-/** The documents' JavaScript, HTML and JSON: it parses, and names only what the client has. */
+/** The documents' JavaScript, HTML and JSON: it parses, and names only what the client has; and every code is explained. */
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
@@ -48,4 +48,17 @@ test("JSON parses", () => {
   const found = blocks("json");
   assert.ok(found.length > 0);
   for (const [place, code] of found) assert.doesNotThrow(() => JSON.parse(code), place);
+});
+
+test("every code that the client or a request over HTTP gives has a row in the error reference", () => {
+  const reference = text("docs/errors.md");
+  const sourcesOf = (folder, ending) => readdirSync(new URL(folder, ROOT), { recursive: true }).filter((name) => name.endsWith(ending) && !/^test|node_modules/.test(name)).map((name) => text(folder + name)).join("\n");
+  for (const [folder, ending, pattern, known] of [
+    ["upload-server/client/", ".js", /\bcode(?: = |: )(?:code === "\w+" \? )?"(\w+)"/g, ["in_use", "unreachable", "file_changed"]],
+    ["upload-server/src/http/", ".rs", /Refusal::new\(\s*[^,"]+,\s*"(\w+)"|Self::new\([^,"]+,\s*"(\w+)"/g, ["bad_version", "mount_failed", "unauthenticated"]],
+  ]) {
+    const codes = new Set([...sourcesOf(folder, ending).matchAll(pattern)].map(([, code, other]) => code ?? other));
+    for (const code of known) assert.ok(codes.has(code), `${code} is not among ${[...codes]}`);
+    for (const code of codes) assert.ok(reference.includes(`<a id="${code}"></a>`), code);
+  }
 });

@@ -49,6 +49,7 @@ static CLIENT: &[Asset] = assets![
     "dropzone/status.js" at "../../client/dropzone/status.js",
     "dropzone/style.js" at "../../client/dropzone/style.js",
     "dropzone/view.js" at "../../client/dropzone/view.js",
+    "explain.js" at "../../client/explain.js",
     "fallback.js" at "../../client/fallback.js",
     "forms.js" at "../../client/forms.js",
     "index.js" at "../../client/index.js",

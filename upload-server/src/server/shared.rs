@@ -14,8 +14,8 @@ use upload_stores::UploadStateStore;
 use uuid::Uuid;
 
 use super::{
-    budget::Budget, limits::Limits, log_limit::LogLimit, owner_counts::OwnerCounts, pages::Pages,
-    rates::AllRates, registry::Registry, shares::Shares,
+    budget::Budget, error_links::ErrorLinks, limits::Limits, log_limit::LogLimit,
+    owner_counts::OwnerCounts, pages::Pages, rates::AllRates, registry::Registry, shares::Shares,
 };
 use crate::{
     outbox::hooks::{Hooks, Stops},
@@ -77,6 +77,8 @@ pub(crate) struct Shared {
 pub(crate) struct LogLimits {
     pub(crate) origins: LogLimit,
     pub(crate) handshakes: LogLimit,
+    /// Where the codes in the log are explained.
+    pub(crate) codes: ErrorLinks,
 }
 
 /// What the builder decides of [`Shared`].

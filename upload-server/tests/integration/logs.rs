@@ -82,6 +82,17 @@ async fn the_log_keeps_what_is_needed_and_nothing_else() {
         assert!(about(stored, &["upload complete"]), "{log}");
         assert!(about(failed, &["incident=", "WARN"]), "{log}");
         assert!(about(failed, &["upload ended", "storage_failed"]), "{log}");
+        // Each code is explained by its first line, also a refusal that `info` does not show otherwise.
+        for code in ["storage_failed", "unknown_slot", "unknown_type"] {
+            let row = format!("/docs/errors.md#{code}");
+            let lines: Vec<_> = log.lines().filter(|line| line.contains(&row)).collect();
+            assert_eq!(lines.len(), 1, "{level}: {code} in\n{log}");
+            assert!(
+                lines[0].contains(&format!("code=\"{code}\"")),
+                "{}",
+                lines[0]
+            );
+        }
     }
 }
 

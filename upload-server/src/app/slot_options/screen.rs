@@ -6,7 +6,10 @@ use upload_core::Screen;
 use upload_proto::Code;
 use upload_validate::Rules;
 
-use crate::{server::log_limit::LogLimit, slots::slot::refusal_of};
+use crate::{
+    server::{error_links::link, log_limit::LogLimit},
+    slots::slot::refusal_of,
+};
 
 /// Longest type or extension that the log repeats, in bytes.
 const LOGGED_BYTES_MAX: usize = 80;
@@ -44,6 +47,7 @@ impl NameScreen {
             extension = plain(extension.unwrap_or_default()),
             accept,
             left_out,
+            see = link(code),
             "a file is refused by its name or type"
         );
     }

@@ -22,14 +22,16 @@ impl<R: Door> Host<R> {
             Fact::Ended(entry) => {
                 let seconds = self.held_for(&entry);
                 metrics::ended(&entry, self.slot_label(&entry));
+                let code = code_of(&entry);
                 tracing::info!(
                     upload = %entry.upload,
                     slot = &*entry.slot,
                     status = ?entry.status,
-                    code = code_of(&entry).map(Code::as_str),
+                    code = code.map(Code::as_str),
                     size = entry.length.known(),
                     bytes_received = entry.bytes_received,
                     seconds,
+                    see = self.explained(code),
                     "upload ended"
                 );
             }
@@ -43,12 +45,17 @@ impl<R: Door> Host<R> {
                     size = entry.length.known(),
                     bytes_received = entry.bytes_received,
                     seconds,
+                    see = self.explained(code),
                     "upload detached"
                 );
             }
             Fact::Refused { code, upload } => {
                 metrics::refused(code);
-                tracing::debug!(code = code.as_str(), ?upload, "refused");
+                let upload = upload.map(tracing::field::display);
+                match self.explained(Some(code)) {
+                    Some(see) => tracing::info!(code = code.as_str(), upload, see, "refused"),
+                    None => tracing::debug!(code = code.as_str(), upload, "refused"),
+                }
             }
             // `Fact` may grow: what this server does not know, it does not need.
             _ => {}
@@ -64,6 +71,11 @@ impl<R: Door> Host<R> {
         } else {
             tracing::info!(%upload, slot, bytes, from, "upload attached");
         }
+    }
+
+    /// Returns where a code is explained, for the first line of a minute.
+    fn explained(&self, code: Option<Code>) -> Option<String> {
+        self.shared.log_limits.codes.first(code?)
     }
 
     /// Returns how long this connection held an upload, in seconds; `None` where it never did.

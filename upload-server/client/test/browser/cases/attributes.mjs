@@ -35,17 +35,23 @@ export default {
 
   async "what the slot refuses is told before a byte is sent"(t) {
     const page = await visit(t);
-    await pick(page, "documents", [{ name: "tool.exe", mimeType: "", buffer: Buffer.alloc(9) }, { name: "page.html", mimeType: "text/html", buffer: Buffer.alloc(9) }]);
+    const explained = [];
+    page.on("console", (message) => message.text().startsWith("upload: ") && explained.push(message.text()));
+    await pick(page, "documents", [{ name: "tool.exe", mimeType: "", buffer: Buffer.alloc(9) }, { name: "more.exe", mimeType: "", buffer: Buffer.alloc(9) }, { name: "page.html", mimeType: "text/html", buffer: Buffer.alloc(9) }]);
     await pick(page, "avatar", { name: "huge.png", mimeType: "image/png", buffer: Buffer.alloc(5_000_001) });
     for (const [name, words] of [["tool.exe", "This type is not accepted: only PDF, TXT, CSV, DOCX"], ["page.html", "Files that a browser would run (HTML, SVG, scripts) are not allowed"], ["huge.png", "5.0 MB is too large: at most 5 MB is allowed"]]) {
       await settled(page, name, "error");
       assert.equal(await textOf(page, name, ".upload-state"), words);
     }
     const { errors, registered, djustErrors } = await book(page);
-    assert.deepEqual(errors.map((e) => [e.file, e.code, e.retry]).sort(), [["huge.png", "too_large", "never"], ["page.html", "active_content", "never"], ["tool.exe", "type_not_accepted", "never"]]);
+    assert.deepEqual(errors.map((e) => [e.file, e.code, e.retry]).sort(), [["huge.png", "too_large", "never"], ["more.exe", "type_not_accepted", "never"], ["page.html", "active_content", "never"], ["tool.exe", "type_not_accepted", "never"]]);
     assert.ok(errors.every((e) => e.error));
-    assert.equal(djustErrors.length, 3);
+    assert.equal(djustErrors.length, 4);
     assert.equal(registered, 0);
+    const codes = ["active_content", "too_large", "type_not_accepted"];
+    await until("a line of the console for each code", () => explained.length >= codes.length);
+    const lines = codes.map((code) => `upload: ${code}, see https://github.com/upload-rs/upload/blob/main/docs/errors.md#${code}`);
+    assert.deepEqual(explained.sort(), lines, "once each");
     await row(page, "tool.exe").locator(".upload-cancel").click();
     assert.equal(await row(page, "tool.exe").count(), 0);
     await sane(page);

@@ -144,6 +144,8 @@ export default {
 
   async "a thousand rows: only those that are seen are in the page"(t) {
     const page = await demo(t);
+    const explained = [];
+    page.on("console", (message) => message.text().startsWith("upload: ") && explained.push(message.text()));
     await page.evaluate(async () => {
       const { uploads } = await import("/uploads/client/index.js");
       const zone = document.querySelector('upload-dropzone[slot="documents"]');
@@ -158,6 +160,8 @@ export default {
     await until("the last row", () => rowIn(page, "documents", "file999.exe").isVisible());
     await until("few rows", async () => (await rows()) <= 400);
     assert.match(await zone(page, "documents").locator(".notice").textContent(), /^1,000 files: This type is not accepted/);
+    assert.equal(explained.length, 1, "a code is explained once");
+    assert.match(explained[0], /type_not_accepted, see https:.*\/docs\/errors\.md#type_not_accepted$/);
     await sane(page);
   },
 
