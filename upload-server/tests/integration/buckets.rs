@@ -33,7 +33,7 @@ use tokio::net::TcpListener;
 
 use stage::Stage;
 use support::bucket::{
-    self, Engine,
+    self, Engine, guide,
     scenarios::{self, MIB},
 };
 
@@ -56,6 +56,12 @@ async fn sizes_around_a_part() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_sends_no_part_again() {
     scenarios::killed(&stand_in().await, 48 * MIB).await;
+}
+
+/// What the guide prints works as it is printed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blocks_of_the_guide_store_files() {
+    guide::blocks_store_files(&checking().await).await;
 }
 
 /// Uploads by HTTP requests.

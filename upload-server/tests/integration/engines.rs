@@ -20,7 +20,10 @@ mod support {
     pub mod uploader;
 }
 
-use support::bucket::scenarios::{self, MIB};
+use support::bucket::{
+    guide,
+    scenarios::{self, MIB},
+};
 use support::garage::garage;
 
 /// COMPLETE-3: sizes at and around one part, many parts, and a whole GiB.
@@ -36,6 +39,12 @@ async fn sizes_up_to_a_gibibyte() {
         1024 * MIB,
     ];
     scenarios::sizes(&garage().await, &sizes).await;
+}
+
+/// What the guide prints works as it is printed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blocks_of_the_guide_store_files() {
+    guide::blocks_store_files(&garage().await).await;
 }
 
 /// RESUME-3: SIGKILL between parts.

@@ -20,7 +20,7 @@ use tokio::task::block_in_place;
 
 use super::{
     bucket::{
-        BASE_MIB, BUDGET_MIB, peak_mib,
+        BASE_MIB, BUDGET_MIB, guide, peak_mib,
         proxy::{Asked, Proxy},
         scenarios::MIB,
     },
@@ -140,16 +140,31 @@ resumable = true
 url = "az://{CONTAINER}/kept"
 "#
     );
-    let address = format!("http://127.0.0.1:{port}");
-    let env = vec![
-        ("AZURE_STORAGE_USE_EMULATOR".to_owned(), "true".to_owned()),
-        ("AZURITE_BLOB_STORAGE_URL".to_owned(), address),
-    ];
     let start = move || {
         let dir = Arc::new(TempDir::new().expect("a temporary directory"));
-        Server::start_with(dir, &config, env)
+        Server::start_with(dir, &config, emulator(port))
     };
     tokio::task::spawn_blocking(start).await.expect("starts")
+}
+
+/// What the binary finds in its environment.
+fn emulator(port: u16) -> Vec<(String, String)> {
+    let address = format!("http://127.0.0.1:{port}");
+    vec![
+        ("AZURE_STORAGE_USE_EMULATOR".to_owned(), "true".to_owned()),
+        ("AZURITE_BLOB_STORAGE_URL".to_owned(), address),
+    ]
+}
+
+/// What the guide prints works as it is printed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_block_of_the_guide_stores_a_file() {
+    let azurite = Azurite::start().await;
+    let mut blocks = guide::blocks();
+    blocks.retain(|block| block.text.contains("az://"));
+    assert_eq!(blocks.len(), 1);
+    let (file, result) = guide::stored(&blocks[0], emulator(azurite.port)).await;
+    azurite.assert_holds(&result, &file).await;
 }
 
 /// COMPLETE-3: every size is byte-exact, with bounded memory.

@@ -1,5 +1,6 @@
 //! A bucket, a server of ours before it, and what lies between them.
 
+pub mod guide;
 pub mod proxy;
 pub mod scenarios;
 
