@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what a byte costs, beside the least it could cost, in the same run.
+//! `cargo xtask bench`: what a byte costs, next to the least it could cost, in the same run.
 //!
 //! A bench is a list of cells, each a subject under a load; `rounds` runs every cell once per round, so that
 //! what disturbs the machine disturbs all alike, and takes medians.
@@ -7,6 +7,7 @@
 mod against;
 mod bars;
 mod codec;
+mod compare;
 mod cost;
 pub(crate) mod crowd;
 mod garage;
@@ -34,9 +35,9 @@ pub(crate) use smoke::smoke;
 /// What is measured.
 #[derive(Subcommand)]
 pub(crate) enum Bench {
-    /// Receiving, to nowhere and to files, beside a bare sink of the same WebSocket library
+    /// Receiving, to nowhere and to files, next to a bare sink of the same WebSocket library
     Receive(receive::Receive),
-    /// Many uploads under way on one connection, beside the bare loop with as many
+    /// Many running uploads on one connection, next to the bare loop with as many
     Many(many::Many),
     /// What a byte costs as files grow and uploads become many
     Cost(cost::Cost),
@@ -44,7 +45,7 @@ pub(crate) enum Bench {
     Resume(resume::Resume),
     /// Memory of many connections: idle, uploading, idle again
     Idle(crowd::Idle),
-    /// How soon a small upload is done, alone and beside others at full speed
+    /// How soon a small upload is done, alone and next to others at full speed
     Latency(latency::Latency),
     /// Many small files, one after the other on each connection
     Small(small::Small),
@@ -53,7 +54,9 @@ pub(crate) enum Bench {
     /// Time per frame in codec and core, and allocations per chunk in the whole server
     #[command(alias = "core")]
     Codec(codec::Codec),
-    /// Sending parts to a bucket, beside a bare loop of the SDK
+    /// This server next to others that install here, each pair with the same client
+    Compare(compare::Compare),
+    /// Sending parts to a bucket, next to a bare loop of the SDK
     S3(s3::S3),
 }
 
@@ -73,6 +76,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Small(small) => small.run(),
         Bench::Wan(wan) => wan.run(),
         Bench::Codec(codec) => codec.run(),
+        Bench::Compare(compare) => compare.run(),
         Bench::S3(s3) => s3.run(),
     }
 }

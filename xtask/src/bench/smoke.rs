@@ -18,6 +18,7 @@ const LINES: &[&str] = &[
     "small --connections 1,3 --files 4",
     "wan --mib 1 --round-trip-ms 10",
     "codec --chunk 65536",
+    "compare --mib 1 --files 2 --kib 4",
     "s3 --parts 4",
 ];
 

@@ -1,0 +1,72 @@
+/**
+ * One client for all: sends a file a number of times, one after the other, and prints how many seconds that took.
+ *
+ * `node client.mjs tus URL FILE TIMES` speaks tus, with the client of the tus project; `djust` sends the frames of djust's
+ * browser code, and `frames` the same without the messages by which a view of djust is mounted and saves its files.
+ */
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { Upload } from "tus-js-client";
+import { WebSocket } from "ws";
+
+/** What djust's browser code sends at once. */
+const CHUNK = 63 * 1024;
+/** How far the client may be ahead of its socket. */
+const AHEAD = 4 * 1024 * 1024;
+
+const [kind, url, path, times] = process.argv.slice(2);
+const file = readFileSync(path);
+const send = kind === "tus" ? tus : await frames();
+
+const from = performance.now();
+for (let i = 0; i < Number(times); i++) await send();
+console.log((performance.now() - from) / 1000);
+process.exit();
+
+function tus() {
+  return new Promise((onSuccess, onError) => {
+    new Upload(file, { endpoint: url, metadata: { filename: "a.bin" }, retryDelays: null, onSuccess, onError }).start();
+  });
+}
+
+async function frames() {
+  const socket = new WebSocket(url);
+  const waiting = [];
+  socket.on("message", (data, isBinary) => {
+    if (isBinary) return;
+    const message = JSON.parse(String(data));
+    if (message.type === "error" || message.status === "error") throw new Error(String(data));
+    const at = waiting.findIndex(({ is }) => is(message));
+    if (at >= 0) waiting.splice(at, 1)[0].done();
+  });
+  const until = (is) => new Promise((done) => waiting.push({ is, done }));
+  const tell = (message) => socket.send(JSON.stringify(message));
+  await new Promise((done, fail) => socket.on("open", done).on("error", fail));
+  if (kind === "djust") {
+    const mounted = until(({ type }) => type === "mount");
+    tell({ type: "mount", view: "djust_server.Upload", params: {}, url: "/" });
+    await mounted;
+  }
+  return async () => {
+    const ref = randomUUID();
+    const id = Buffer.from(ref.replaceAll("-", ""), "hex");
+    const registered = until(({ type }) => type === "upload_registered");
+    tell({ type: "upload_register", upload_name: "any", ref, client_name: "a.bin", client_type: "", client_size: file.length });
+    await registered;
+    const complete = until(({ status }) => status === "complete");
+    for (let at = 0, index = 0; at < file.length; at += CHUNK, index++) {
+      const head = Buffer.alloc(21);
+      head[0] = 1;
+      id.copy(head, 1);
+      head.writeUInt32BE(index, 17);
+      socket.send(Buffer.concat([head, file.subarray(at, at + CHUNK)]));
+      while (socket.bufferedAmount > AHEAD) await new Promise((done) => setImmediate(done));
+    }
+    socket.send(Buffer.concat([Buffer.of(2), id]));
+    await complete;
+    if (kind !== "djust") return;
+    const saved = until(({ event_name }) => event_name === "save");
+    tell({ type: "event", event: "save", params: {} });
+    await saved;
+  };
+}

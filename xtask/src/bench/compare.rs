@@ -1,0 +1,271 @@
+//! `cargo xtask bench compare`: this server next to others that install here, each pair with the same client.
+//!
+//! The programs are in `xtask/compare`: the server of the tus project for Node.js, a view of djust, and a client that
+//! speaks to either, and to this server, in the same way.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+
+use super::{
+    process::{Server, free_address},
+    report::median,
+};
+use crate::{
+    run::{metadata, output_of, program, root, server_binary},
+    services,
+};
+
+/// Where the client's file is, below the folder of the bench.
+const FILE: &str = "file";
+
+/// What to measure.
+#[derive(Args)]
+pub(crate) struct Compare {
+    /// Rounds, each with every run once
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// Size of the large file, in MiB
+    #[arg(long, default_value_t = 256)]
+    mib: usize,
+    /// How many small files follow each other
+    #[arg(long, default_value_t = 200)]
+    files: u32,
+    /// Size of a small file, in KiB
+    #[arg(long, default_value_t = 256)]
+    kib: usize,
+    /// Take the release binary as it is
+    #[arg(long)]
+    no_build: bool,
+    /// Only see that it works
+    #[arg(long, hide = true)]
+    smoke: bool,
+}
+
+/// Who receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Peer {
+    TusNode,
+    Djust,
+    Ours,
+}
+
+/// Pairs: who receives, and what the client speaks.
+const RUNS: [(Peer, &str); 4] = [
+    (Peer::TusNode, "tus"),
+    (Peer::Ours, "tus"),
+    (Peer::Djust, "djust"),
+    (Peer::Ours, "frames"),
+];
+
+impl Peer {
+    fn name(self) -> &'static str {
+        match self {
+            Self::TusNode => "@tus/server",
+            Self::Djust => "djust, uvicorn",
+            Self::Ours => "upload-server",
+        }
+    }
+}
+
+/// What a run gave.
+struct Measured {
+    seconds: f64,
+    cpu_seconds: f64,
+    peak_mib: f64,
+}
+
+/// Where everything is.
+struct Place {
+    programs: PathBuf,
+    folder: PathBuf,
+    server: PathBuf,
+}
+
+impl Compare {
+    /// Runs everything and prints the table.
+    ///
+    /// # Errors
+    ///
+    /// Something does not install, a run fails, or a file is not stored as it was sent.
+    pub(crate) fn run(&self) -> Result<()> {
+        let place = Place::make(self.no_build)?;
+        let loads = [(self.mib << 20, 1), (self.kib << 10, self.files)];
+        self.say_load("before")?;
+        let mut runs: Vec<_> = RUNS.iter().map(|_| [Vec::new(), Vec::new()]).collect();
+        for round in 1..=self.rounds {
+            eprintln!("round {round} of {}", self.rounds);
+            for ((peer, speaks), runs) in RUNS.iter().zip(&mut runs) {
+                for ((bytes, times), runs) in loads.iter().zip(runs) {
+                    let measured = place.measure(*peer, speaks, *bytes, *times);
+                    runs.push(measured.with_context(|| format!("{} by {speaks}", peer.name()))?);
+                }
+            }
+        }
+        println!(
+            "\n| server | client speaks | {mib} MiB, MiB/s | CPU s per GiB | most memory, MiB | {kib} KiB, files/s | CPU ms per file |\n\
+             |---|---|---|---|---|---|---|",
+            mib = self.mib,
+            kib = self.kib
+        );
+        let figure =
+            |runs: &[Measured], figure: fn(&Measured) -> f64| median(runs.iter().map(figure));
+        for ((peer, speaks), [large, small]) in RUNS.iter().zip(&runs) {
+            let gib = self.mib as f64 / 1024.0;
+            println!(
+                "| {} | {} | {:.0} | {:.1} | {:.0} | {:.0} | {:.1} |",
+                peer.name(),
+                if *speaks == "tus" {
+                    "tus"
+                } else {
+                    "djust's frames"
+                },
+                self.mib as f64 / figure(large, |run| run.seconds),
+                figure(large, |run| run.cpu_seconds) / gib,
+                figure(large, |run| run.peak_mib),
+                f64::from(self.files) / figure(small, |run| run.seconds),
+                figure(small, |run| run.cpu_seconds) * 1e3 / f64::from(self.files),
+            );
+        }
+        println!();
+        self.say_load("after")
+    }
+
+    /// Prints the load averages of the machine, of which figures are worth less.
+    fn say_load(&self, when: &str) -> Result<()> {
+        let text = fs::read_to_string("/proc/loadavg")?;
+        let averages: Vec<_> = text.split_whitespace().take(3).collect();
+        if !self.smoke {
+            println!("load of the machine {when}: {}", averages.join(", "));
+        }
+        Ok(())
+    }
+}
+
+impl Place {
+    fn make(is_built: bool) -> Result<Self> {
+        let programs = root().join("xtask/compare");
+        services::npm_packages(&programs)?;
+        services::python_packages(&programs)?;
+        let target = metadata()?.target_directory;
+        let folder = target.join("bench/compare");
+        fs::create_dir_all(&folder)?;
+        let server = match is_built {
+            true => target.join("release/upload-server"),
+            false => server_binary()?,
+        };
+        Ok(Self {
+            programs,
+            folder,
+            server,
+        })
+    }
+
+    fn measure(&self, peer: Peer, speaks: &str, bytes: usize, times: u32) -> Result<Measured> {
+        let file = self.folder.join(FILE);
+        fs::write(&file, content(bytes))?;
+        let stored = self.folder.join("stored");
+        if stored.exists() {
+            fs::remove_dir_all(&stored)?;
+        }
+        fs::create_dir_all(&stored)?;
+        let server = self.start(peer, &stored)?;
+        let url = match (peer, speaks) {
+            (Peer::TusNode, _) => format!("http://{}/files", server.address),
+            (Peer::Djust, _) => format!("ws://{}/ws/live/", server.address),
+            (Peer::Ours, "tus") => format!("http://{}/uploads/files/any", server.address),
+            (Peer::Ours, _) => format!("ws://{}/uploads/ws", server.address),
+        };
+        server.reset_peak()?;
+        let before = server.cpu_seconds()?;
+        let mut client = program("node", ["client.mjs", speaks, &url]);
+        client.arg(&file).arg(times.to_string());
+        let seconds = output_of(client.current_dir(&self.programs))?;
+        let measured = Measured {
+            seconds: seconds.trim().parse().context("the client's seconds")?,
+            cpu_seconds: server.cpu_seconds()? - before,
+            peak_mib: server.peak_rss_kib()? as f64 / 1024.0,
+        };
+        let (sent, mut count) = (fs::read(&file)?, 0);
+        for path in files_of(&stored)? {
+            if path.metadata()?.len() == bytes as u64 {
+                ensure!(
+                    fs::read(&path)? == sent,
+                    "{} is another file",
+                    path.display()
+                );
+                count += 1;
+            }
+        }
+        ensure!(count == times, "{count} files are stored, of {times}");
+        Ok(measured)
+    }
+
+    fn start(&self, peer: Peer, stored: &Path) -> Result<Server> {
+        let address = free_address()?;
+        let (host, port) = address.rsplit_once(':').context("a port")?;
+        let log = self.folder.join(format!("{peer:?}.txt"));
+        let mut command = match peer {
+            Peer::TusNode => {
+                let mut command = program("node", ["tus_server.mjs", host, port]);
+                command.arg(stored);
+                command
+            }
+            Peer::Djust => {
+                let uvicorn = self.programs.join("venv/bin/uvicorn");
+                let mut command = program(uvicorn, ["--host", host, "--port", port]);
+                command.args(["--log-level", "warning", "djust_server:application"]);
+                command.env("FILES", stored);
+                command
+            }
+            Peer::Ours => {
+                let config = self.folder.join("uploads.toml");
+                let text = format!(
+                    "listen = \"{address}\"\ndata_dir = \"{}\"\n[slots.any]\nmax_file_size = \"1TiB\"\nresumable = true\n",
+                    stored.display()
+                );
+                fs::write(&config, text)?;
+                let mut command = Command::new(&self.server);
+                command.arg("--config").arg(config);
+                command
+            }
+        };
+        command.current_dir(&self.programs);
+        Server::start(&mut command, address.clone(), &log)
+    }
+}
+
+/// Returns bytes without a pattern that a file system or a protocol could make shorter.
+fn content(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    words
+        .take(bytes.div_ceil(8))
+        .flatten()
+        .take(bytes)
+        .collect()
+}
+
+/// Returns the files below a folder.
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            files.extend(files_of(&entry.path())?);
+        } else {
+            files.push(entry.path());
+        }
+    }
+    Ok(files)
+}
