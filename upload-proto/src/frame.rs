@@ -42,7 +42,7 @@ pub enum Frame {
         /// CRC32C of the whole file, if the client computed it (PROTOCOL COMPLETE-2).
         crc32c: Option<u32>,
     },
-    /// The client gives up.
+    /// The client cancels.
     Cancel {
         /// The upload it ends.
         upload: UploadRef,
@@ -113,7 +113,7 @@ impl Frame {
         }
     }
 
-    /// Writes the frame into a buffer of its own; this copies the data of a chunk.
+    /// Writes the frame into a new buffer; this copies the data of a chunk.
     ///
     /// Who can send two buffers as one message uses [`chunk_header`] instead.
     pub fn encode(&self) -> Bytes {
@@ -168,7 +168,7 @@ impl Frame {
     }
 }
 
-/// Returns what stands in front of a chunk's data.
+/// Returns what precedes a chunk's data.
 pub fn chunk_header(upload: UploadRef, index: u32) -> [u8; CHUNK_HEADER_BYTES] {
     let mut header = [0; CHUNK_HEADER_BYTES];
     header[0] = CHUNK;

@@ -77,11 +77,11 @@ pub struct Config {
     pub listen: SocketAddr,
     /// A socket of the file system to listen on besides, for a proxy on this machine, whose `X-Forwarded-*` are then believed where `trusted_proxies` names any.
     pub listen_socket: Option<PathBuf>,
-    /// Where `/metrics` and `/healthz` are, if not beside everything else.
+    /// Where `/metrics` and `/healthz` are, if not next to the other routes.
     pub admin_listen: Option<SocketAddr>,
     /// Finished files, as `<slot>/<uuid>-<safe name>`.
     pub data_dir: PathBuf,
-    /// Files under way; by default `<data_dir>/.tmp`.
+    /// Unfinished files; by default `<data_dir>/.tmp`.
     pub temp_dir: Option<PathBuf>,
     /// What has to be free on the file system of unfinished files before a file begins; uploads receive `storage_full` below it, and wait where they can be resumed.
     pub min_free: Size,
@@ -103,7 +103,7 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Where browsers go whose form is stored, such as `/thanks`; by default they receive JSON.
     pub form_redirect: Option<String>,
-    /// Whether an HTTP upload without an owner belongs to all who know its address; by default exactly where nobody signs in.
+    /// Whether an HTTP upload without an owner belongs to all who know its address; by default exactly where no one signs in.
     pub capability_urls: Option<bool>,
     /// What cookies are signed with, at least 32 bytes; made and kept in `data_dir` when absent.
     pub secret: Option<Secret>,
@@ -121,13 +121,13 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Certificate and key of a server that speaks TLS itself; absent: a proxy does, or none.
     pub tls: Option<TlsConfig>,
-    /// How visitors sign in; absent: every visitor is somebody, by a signed cookie.
+    /// How visitors sign in; absent: every visitor has an identity, by a signed cookie.
     pub auth: Option<AuthConfig>,
     /// S3's events; absent: they are not taken.
     pub webhook: Option<WebhookConfig>,
     /// Who decides about uploads before they begin and before they are complete.
     pub deciding_hook: Option<DecidingHookConfig>,
-    /// Who is told of stored files and created objects.
+    /// Who is notified of stored files and created objects.
     pub hooks: Vec<HookConfig>,
     /// The slots by name; none for those of the demo page.
     pub slots: BTreeMap<String, SlotConfig>,

@@ -1,12 +1,13 @@
-//! One's own store, on a plain directory with a file per record, held to the conformance suite.
+//! A store of your own, on a plain directory with a file per record, held to the conformance suite.
 //!
 //! ```sh
 //! cargo run -p upload-stores --example directory_store --features testing
 //! ```
 //!
-//! It shows what a store has to think of: names that are safe whatever the owner holds, expiry,
-//! versions that are never used twice, and checks, of the version and of the owner's limit, that are one
-//! step with their effect (here by a lock; a database does it by a condition in the statement).
+//! It shows what a store has to consider: names that are safe whatever the owner contains, expiry, and versions that
+//! are never used twice.
+//! The checks of the version and of the owner's limit are one step with their effect: here by a lock, in a database by
+//! a condition in the statement.
 
 use std::fs;
 use std::io::ErrorKind;

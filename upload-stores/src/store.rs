@@ -130,10 +130,10 @@ pub trait UploadStateStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`PutError::TooLarge`] if the record is over [`RECORD_BYTES_MAX`], whatever is expected;
-    /// [`PutError::Conflict`] if what is there is not what was expected; [`PutError::OverLimit`] if the
-    /// put would raise what the owner has past the limit; [`PutError::Store`] if the store is in trouble,
-    /// and then the put may or may not have happened.
+    /// - [`PutError::TooLarge`]: the record is over [`RECORD_BYTES_MAX`], whatever is expected.
+    /// - [`PutError::Conflict`]: what is there is not what was expected.
+    /// - [`PutError::OverLimit`]: the put would raise what the owner has past the limit.
+    /// - [`PutError::Store`]: the store failed; the put may or may not have happened.
     async fn put_with(&self, key: &UploadKey, put: Put<'_>) -> Result<Version, PutError>;
 
     /// Stores a record that counts as nothing: [`put_with`](Self::put_with) in short.
@@ -157,9 +157,9 @@ pub trait UploadStateStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`PutError::Conflict`] if what is there is not what was expected, which includes a version
-    /// of a record that is missing by now; [`PutError::Store`] if the store is in trouble, and then
-    /// the record may or may not be gone.
+    /// - [`PutError::Conflict`]: what is there is not what was expected; so it is for a version of a record that
+    ///   is missing by now.
+    /// - [`PutError::Store`]: the store failed; the record may or may not be gone.
     async fn delete(&self, key: &UploadKey, expect: Expect) -> Result<(), PutError>;
 
     /// Returns about `most` records of `owner`, or of all owners for `None`, after those of the page that

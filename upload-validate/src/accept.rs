@@ -37,8 +37,9 @@ pub const ACCEPT_TOKENS_MAX: usize = 256;
 ///   All subtypes of a type never let in programs: `text/*` refuses `run.sh`.
 ///   A name without an extension is decided by the declared type, which some extension must have.
 /// - The declared type must not **contradict** the extension: `.jpg,.png` refuses `a.jpg` declared as `image/gif`.
-///   It does not if it is empty, generic (`application/octet-stream`), unknown, one of the types that such files
-///   are declared as, another text type for text, one that the first bytes cannot tell apart, or itself on the list.
+///   It does not contradict if it is empty, generic (`application/octet-stream`), unknown, or itself on the list.
+///   Nor does one of the types that such files are declared as, another text type for text, or a type that the
+///   first bytes cannot distinguish.
 /// - A declared type that breaks the grammar fits nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accept {
@@ -94,7 +95,7 @@ impl Accept {
         self.tokens.is_empty()
     }
 
-    /// Returns the list as clients are told: lower case, no spaces, no parameters; empty for an empty list.
+    /// Returns the list as clients receive it: lower case, no spaces, no parameters; empty for an empty list.
     pub fn as_str(&self) -> &str {
         &self.text
     }

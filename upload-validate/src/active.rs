@@ -76,7 +76,7 @@ const PAGES: &[&str] = &[
     "xbl", "xht", "xhtm", "xhtml", "xul",
 ];
 
-/// Endings that a web server turns into `Content-Encoding`, with the type taken from what stands before them.
+/// Endings that a web server turns into `Content-Encoding`, with the type taken from what is before them.
 const ENCODINGS: &[&str] = &["br", "gz", "gzip", "z", "zst"];
 
 fn is_in(list: &[&str], ext: &str) -> bool {
@@ -129,9 +129,9 @@ pub(crate) fn by_name(name: &str) -> Option<Activity> {
 
 /// Returns whether most files with an extension are no page, and their bytes tell.
 ///
-/// Either the content check asks for the signature of what they are, which is that of a last extension only. Or a
-/// list calls them XML besides, as mime-db does with the sources of Rust: a browser runs nothing in a document that
-/// does not begin with markup, whatever type it is sent with, and one that does is refused by [`bytes::fit`].
+/// Either the content check asks for the signature of what they are, which is that of a last extension only.
+/// Or a list also calls them XML, as mime-db does with the sources of Rust. A browser runs nothing in a document that
+/// does not begin with markup, whatever its type, and [`bytes::fit`] refuses one that does.
 fn is_told_by_bytes(ending: &Ending<'_>) -> bool {
     let ext = ending.ext;
     let types = types_for_extension(ext).filter(|_| !is_in(PAGES, ext));

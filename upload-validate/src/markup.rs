@@ -51,7 +51,7 @@ impl Prolog {
         Prolog { bytes }
     }
 
-    /// Yields what stands at the beginning, construct by construct, and stops where the bytes do.
+    /// Yields what is at the beginning, construct by construct, and stops where the bytes do.
     ///
     /// Whatever is yielded for a head is yielded for every longer head that begins with it.
     pub(crate) fn tokens(&self) -> Tokens<'_> {

@@ -7,8 +7,8 @@ use unicode_normalization::UnicodeNormalization;
 
 /// The longest safe name in bytes.
 ///
-/// File systems allow 255 for one component. The rest is room for what a writer puts before the name, such as a
-/// UUID, so that none has to cut what was judged: a second cut could make an extension that nobody asked about.
+/// File systems allow 255 for one component. The rest is room for what a writer puts before the name, such as a UUID.
+/// So no writer has to cut the name again, which could make an extension that was not checked.
 pub const NAME_BYTES_MAX: usize = 200;
 
 /// The longest extension in bytes, dot included, that survives when a name is cut.
@@ -63,9 +63,8 @@ impl From<SafeName> for String {
 ///
 /// In this order, each step seeing what the one before it left:
 ///
-/// 1. Characters without a look of their own go (Unicode categories C*, Zl and Zp, and the default-ignorable
-///    ones such as variation selectors); then NFKC makes full-width letters, dots and slashes plain ones; any
-///    space becomes a plain one.
+/// 1. Invisible characters go: Unicode categories C*, Zl and Zp, and the default-ignorable ones such as variation
+///    selectors. Then NFKC makes full-width letters, dots and slashes plain ones; any space becomes a plain one.
 /// 2. Of a path the last component stays that is more than dots and spaces. Both slashes separate, and so do
 ///    the characters that only look like one.
 /// 3. A drive (`C:`) with no name behind it goes; characters that Windows or a shell gives a meaning (`: < > " | ? *`) and the

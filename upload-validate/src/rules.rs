@@ -94,8 +94,8 @@ impl Rules {
     ///
     /// The checks, in order: [`screen`](Self::screen) once more, so that no path around registration leads to
     /// storage; bytes against declared type and extension; active content by its bytes; custom validators.
-    /// A check is reached only when those before it are certain, and none of ours changes its mind when more
-    /// bytes come, so the verdict does not depend on how the file was cut into chunks.
+    /// A check is reached only when those before it are certain, and none of ours changes its answer when more
+    /// bytes come. So the verdict does not depend on how the file was cut into chunks.
     pub fn inspect(&self, facts: &FileFacts<'_>, head: &Head<'_>) -> Verdict {
         let file = File::new(facts.name, facts.media_type);
         if let Err(refusal) = self.screen_file(&file) {

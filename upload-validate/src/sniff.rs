@@ -20,14 +20,13 @@ pub struct FileFacts<'a> {
     pub size: u64,
 }
 
-/// A check of the application's own, run after those of [`Rules`](crate::Rules).
+/// A check of the application, run after those of [`Rules`](crate::Rules).
 ///
-/// A closure is one too; why it refuses may be said in words of its own, with
-/// [`OwnRefusal`](crate::OwnRefusal).
+/// A closure is one too. It may give its own reason for a refusal, as an [`OwnRefusal`](crate::OwnRefusal).
 ///
 /// `check` must not block: it runs where the first bytes arrive.
-/// It is called again with a longer head after [`Verdict::NeedMore`], so it must answer that for as long as
-/// later bytes could change its mind; otherwise the verdict would depend on how the file was cut into chunks.
+/// It is called again with a longer head after [`Verdict::NeedMore`], and must answer that for as long as later
+/// bytes could change its verdict. Otherwise the verdict would depend on how the file was cut into chunks.
 /// `NeedMore` for a head that [is complete](Head::is_complete) counts as a mismatch.
 ///
 /// ```

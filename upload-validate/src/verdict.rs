@@ -16,7 +16,7 @@ pub enum Verdict {
     Refuse(Refusal),
     /// The bytes seen so far do not decide.
     ///
-    /// Answered only while the head is shorter than [`HEAD_BYTES`](crate::HEAD_BYTES) and the file goes on.
+    /// Answered only while the head is shorter than [`HEAD_BYTES`](crate::HEAD_BYTES) and the file continues.
     NeedMore,
 }
 

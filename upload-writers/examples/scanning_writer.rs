@@ -2,7 +2,7 @@
 //!
 //! An infected file is refused at its end, before it has its final name: the client is told
 //! `storage_denied`, and what was stored is removed. There is no second pass over the file, and no
-//! moment at which somebody could read it unscanned.
+//! moment at which anyone could read it unscanned.
 //!
 //! `cargo run -p upload-writers --features testing --example scanning_writer [CLAMD]`: without the
 //! address of a clamd it starts a stand-in that speaks its protocol.
@@ -24,7 +24,7 @@ use upload_writers::{
 };
 
 /// How long clamd may take to answer or to take a chunk.
-const PATIENCE: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long an answer of clamd may be.
 const ANSWER_BYTES_MAX: u64 = 4096;
 
@@ -126,7 +126,7 @@ struct Scan(TcpStream);
 
 impl Scan {
     async fn begin(clamd: &str) -> io::Result<Self> {
-        let mut stream = timeout(PATIENCE, TcpStream::connect(clamd)).await??;
+        let mut stream = timeout(ANSWER_TIMEOUT, TcpStream::connect(clamd)).await??;
         stream.write_all(b"zINSTREAM\0").await?;
         Ok(Self(stream))
     }
@@ -137,7 +137,7 @@ impl Scan {
             self.0.write_u32(length).await?;
             self.0.write_all(chunk).await
         };
-        timeout(PATIENCE, piece).await?
+        timeout(ANSWER_TIMEOUT, piece).await?
     }
 
     /// Returns what clamd says of the whole; asked again, it has nothing more to say.
@@ -145,7 +145,7 @@ impl Scan {
         self.0.write_u32(0).await?;
         let mut answer = String::new();
         let mut reader = (&mut self.0).take(ANSWER_BYTES_MAX);
-        timeout(PATIENCE, reader.read_to_string(&mut answer)).await??;
+        timeout(ANSWER_TIMEOUT, reader.read_to_string(&mut answer)).await??;
         Ok(answer.trim_end_matches('\0').to_owned())
     }
 }

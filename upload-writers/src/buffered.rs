@@ -63,7 +63,7 @@ pub trait PartSink: Send {
         0
     }
 
-    /// Tells what it takes to go on elsewhere after the durable bytes; `None`: impossible.
+    /// Returns what it takes to continue elsewhere after the durable bytes; `None` if that is impossible.
     fn checkpoint(&self) -> Option<Checkpoint> {
         None
     }

@@ -1,7 +1,7 @@
 //! The conformance suite: what every writer, and every decorator of one, must pass.
 //!
 //! Implement [`Backend`] for your storage, and have [`writer_conformance!`](crate::writer_conformance) make
-//! a test of each check, with a backend of its own; or call [`run_all`], or the checks one by one.
+//! a test of each check, each with a new backend; or call [`run_all`], or the checks one by one.
 //! A check panics when the writer breaks the contract.
 //! Checks must not run at the same time on one backend, since some compare what is stored before and
 //! after. A writer around another one is also compared with it, by [`decorates`].
@@ -113,7 +113,7 @@ macro_rules! writer_checks {
 }
 
 /// Makes a test of each check of the conformance suite, on a [`Backend`](crate::conformance::Backend)
-/// that the expression makes anew for each; it may await. For a module of its own, in a crate with tokio.
+/// that the expression makes anew for each; it may await. For a separate module, in a crate with tokio.
 ///
 /// ```
 /// # use upload_writers::conformance::Backend;

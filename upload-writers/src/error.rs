@@ -134,7 +134,7 @@ impl From<Errno> for WriteError {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AbortReason {
-    /// More bytes came than the limit, in bytes, that stands here.
+    /// More bytes came than this limit, in bytes.
     SizeLimit(u64),
     /// The client or the application cancelled it.
     Cancelled,

@@ -1,4 +1,4 @@
-//! What an object in a bucket is called, and what is said about it beside its bytes.
+//! What an object in a bucket is called, and what is said about it besides its bytes.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};

@@ -10,7 +10,7 @@
 //! any other the checkpoint names them. Reopened at an offset, the writer keeps the parts before it. Parts
 //! past it are not believed, but one that has the size and the CRC32C of the bytes that come again is not
 //! sent again (where checksums are listed). An offset *inside* a stored part keeps that part: its rest
-//! comes again and is compared by its CRC32C. Where the part's or the file's is not known it rests on the
+//! comes again and is compared by its CRC32C. Where the part's or the file's is not known it relies on the
 //! client's proof that its file is the same (PROTOCOL RESUME-6).
 //!
 //! Such storage cannot keep an old holder from sending parts. That there is one holder is up to the lease

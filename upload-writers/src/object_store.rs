@@ -1,18 +1,18 @@
-//! Uploads into any store of the `object_store` crate: local files, memory, and, behind features of
-//! their own, S3, Google Cloud Storage and Azure.
+//! Uploads into any store of the `object_store` crate: local files, memory, and, each behind a feature,
+//! S3, Google Cloud Storage and Azure.
 //!
 //! Retries and timeouts are the store's own: the cloud stores of that crate have them.
 //!
 //! What a store can do is said by how its factory is made. [`ObjectStoreWriterFactory::resumable`]
-//! wants a [`MultipartStore`], whose uploads have ids and can be gone on with; local files do not
+//! wants a [`MultipartStore`], whose uploads have ids and can be resumed; local files do not
 //! implement it, so [`ObjectStoreWriterFactory::plain`] takes them and cannot reopen.
 //!
 //! # Resuming
 //!
 //! The checkpoint holds the ids of all parts, since these stores do not list them. A resumable file is
-//! therefore cut into at most 300 parts, of up to 64 MiB. Where that does not suffice (18.75 GiB), or
-//! the ids have another form than those of S3, GCS and Azure, they may not fit at last: then there is
-//! no checkpoint any more, and the upload continues without being resumable.
+//! therefore cut into at most 300 parts, of up to 64 MiB. If that does not suffice (18.75 GiB), or the
+//! ids have another form than those of S3, GCS and Azure, they may not fit at some point. From then on
+//! there is no checkpoint, and the upload continues without being resumable.
 
 mod backend;
 mod errors;

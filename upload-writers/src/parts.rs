@@ -7,7 +7,7 @@ const MIB: u64 = 1024 * 1024;
 
 /// Slices of fewer bytes are copied and put together until they are this many.
 ///
-/// A slice keeps alive all that was received along with it, and costs memory beside its bytes, so a
+/// A slice keeps alive all that was received along with it, and costs memory besides its bytes, so a
 /// part made of small ones would need many times its size. A full chunk stays as it is.
 const FULL_BYTES: usize = 64 * 1024;
 
@@ -46,7 +46,7 @@ impl Part {
 #[derive(Debug)]
 pub struct PartCutter {
     part_bytes: u64,
-    /// How many bytes the part under way has room for in all; less than the others only for the
+    /// How many bytes the current part has room for in all; less than the others only for the
     /// first one of a cutter that began inside a part.
     goal: u64,
     held: Part,
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(part.slices()[0].as_ptr(), whole.as_ptr(), "not copied");
     }
 
-    /// A buffer that tells, by a count, whether anybody holds a slice of it.
+    /// A buffer that tells, by a count, whether a slice of it is held.
     struct Received(Arc<Vec<u8>>);
 
     impl AsRef<[u8]> for Received {

@@ -22,7 +22,7 @@ use crate::{
 pub enum Recorded {
     /// The factory made a writer.
     Create,
-    /// The factory was asked to go on at this offset.
+    /// The factory was asked to continue at this offset.
     Reopen(u64),
     /// The writer got these chunks.
     Write(Vec<Bytes>),
@@ -198,7 +198,7 @@ impl RecordingWriter {
         lock(&self.memory).calls.push(call);
     }
 
-    /// Changes the object, unless somebody else has taken it over.
+    /// Changes the object, unless another holder has taken it over.
     fn change(&self, change: impl FnOnce(&mut Object)) -> Result<(), WriteError> {
         let mut memory = lock(&self.memory);
         match memory.objects.get_mut(&self.object) {

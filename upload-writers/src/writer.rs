@@ -124,12 +124,12 @@ pub struct Written {
     pub durable: u64,
 }
 
-/// A writer's own notes for reopening an upload, as JSON; opaque to everybody else.
+/// A writer's own notes for reopening an upload, as JSON; opaque to everyone else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Checkpoint(pub Value);
 
-/// What a factory is told about an upload.
+/// What a factory knows about an upload.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct UploadFacts {
@@ -152,7 +152,7 @@ pub struct UploadFacts {
     /// Rises with every holder of the upload, the first one's is 1: a writer of a lower epoch must
     /// never take anything from one of a higher.
     pub epoch: u64,
-    /// Of an upload that goes on: CRC32C of its bytes before the offset it goes on at. `None` of
+    /// Of an upload that continues: CRC32C of its bytes before the offset where it continues. `None` of
     /// others, and where checksums are switched off.
     pub crc32c_before: Option<u32>,
     /// The path inside the chosen directory, as the client gave it: for display only.
@@ -232,7 +232,7 @@ pub trait WriterFactory: Send + Sync {
     /// Says what its writers can do.
     fn traits(&self) -> WriterTraits;
 
-    /// Removes what nobody holds any more (PROTOCOL RESUME-8), and tells what that was.
+    /// Removes what no upload holds any more (PROTOCOL RESUME-8), and returns what that was.
     ///
     /// # Errors
     ///
@@ -283,14 +283,14 @@ impl WriterTraits {
 
 /// What became of a [`WriterFactory::reopen`].
 pub enum Reopened {
-    /// The upload goes on; the writer is open and stands at the asked offset.
+    /// The upload continues; the writer is open, at the requested offset.
     Open(BoxWriter),
     /// An earlier close had taken effect and only its answer was lost: this is it.
     Closed {
         /// What that close answered.
         result: Value,
     },
-    /// There is nothing to go on from.
+    /// There is nothing to continue from.
     Gone,
 }
 

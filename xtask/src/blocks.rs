@@ -1,4 +1,4 @@
-//! The generated parts of documents: what stands between `<!-- begin NAME -->` and `<!-- end NAME -->`.
+//! The generated parts of documents: what is between `<!-- begin NAME -->` and `<!-- end NAME -->`.
 
 use anyhow::{Context, Result};
 

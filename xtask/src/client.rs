@@ -70,7 +70,7 @@ fn test_files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The compiler's settings stand beside the client or beside its tests.
+/// The compiler's settings are next to the client or next to its tests.
 fn project(folder: &Path) -> Result<PathBuf> {
     let places = [
         folder.join("tsconfig.json"),

@@ -35,7 +35,7 @@ const TIME_MAX: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Builds all examples as the tests do, and runs each one from the workspace's folder; a server, which keeps
-/// files where it is started, from a folder of its own.
+/// files where it is started, from a separate folder.
 ///
 /// # Errors
 ///

@@ -79,7 +79,7 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// What a byte costs, beside the least it could cost
+    /// What a byte costs, next to the least it could cost
     #[command(subcommand)]
     Bench(bench::Bench),
     /// The server under attack, and under very many connections
@@ -87,7 +87,7 @@ enum Command {
     Soak(soak::Soak),
     /// Checks a server of anyone against the rules of tus, the IETF's draft and the socket, by name
     Conformance(conformance::Conformance),
-    /// Feed every parser what nobody thought of
+    /// Feed every parser what no one thought of
     Fuzz(fuzz::Fuzz),
     /// Bring back faults that were mended, one after the other, and see the test of each fail
     Faults(faults::Faults),

@@ -144,7 +144,7 @@ pub(crate) struct Package {
     pub(crate) categories: Vec<String>,
     /// What it is found by.
     pub(crate) keywords: Vec<String>,
-    /// What other tools are told.
+    /// What other tools receive.
     #[serde(default)]
     pub(crate) metadata: Value,
 }

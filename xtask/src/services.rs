@@ -22,7 +22,7 @@ pub(crate) fn redis() -> Result<PathBuf> {
     )
 }
 
-/// Returns a Postgres server; the program that makes its clusters is beside it.
+/// Returns a Postgres server; the program that makes its clusters is next to it.
 ///
 /// # Errors
 ///
@@ -178,7 +178,7 @@ pub(crate) fn garage() -> Result<PathBuf> {
     let program = folder.join("bin/garage");
     if !program.is_file() {
         let mut install = cargo(["install", "garage", "--locked", "--version", "^2", "--root"]);
-        // Beside what is built here, not among it.
+        // Next to what is built here, not among it.
         install.arg(&folder).env_remove("CARGO_TARGET_DIR");
         must_succeed(&mut install)?;
     }

@@ -1,6 +1,6 @@
 //! `cargo xtask soak`: the real server under peers that mean harm, and under very many that mean none.
 //!
-//! What is measured is the release binary in a process of its own, watched through `/proc`; the peers are
+//! What is measured is the release binary in a separate process, watched through `/proc`; the peers are
 //! the programs of `upload-bench`.
 
 mod attacks;
@@ -15,7 +15,7 @@ use clap::Subcommand;
 /// What the server has to bear.
 #[derive(Subcommand)]
 pub(crate) enum Soak {
-    /// One kind of attack after the other from many sockets, beside an honest uploader
+    /// One kind of attack after the other from many sockets, next to an honest uploader
     Attacks(attacks::Attacks),
     /// Many connections that do nothing, some of which then upload
     Idle(idle::Idle),

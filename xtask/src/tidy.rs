@@ -75,7 +75,7 @@ pub(crate) fn command(write: bool) -> Result<Tally> {
     })
 }
 
-/// Prints the addresses outside the workspace that documents name, for whoever wants to visit them.
+/// Prints the addresses outside the workspace that documents name, for a reader who wants to visit them.
 ///
 /// # Errors
 ///

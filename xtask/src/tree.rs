@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// What nobody wrote; `.git` is a file in a linked work tree.
+/// What no one wrote; `.git` is a file in a linked work tree.
 const LEFT_OUT: &[&str] = &[
     ".git",
     "target",
@@ -79,7 +79,7 @@ fn is_preamble(line: &str) -> bool {
     line.starts_with("#!") || line == "// @ts-check"
 }
 
-/// Reads every text file below `root`, ordered so that `foo.rs` stands before what is in `foo/`.
+/// Reads every text file below `root`, ordered so that `foo.rs` is before what is in `foo/`.
 ///
 /// # Errors
 ///

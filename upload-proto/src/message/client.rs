@@ -15,13 +15,13 @@ pub enum ClientMessage {
     /// Offers a file to a slot.
     #[serde(rename = "upload_register")]
     Register(Register),
-    /// Wants to go on with an upload of an earlier connection.
+    /// Wants to resume an upload of an earlier connection.
     #[serde(rename = "upload_resume")]
     Resume(Resume),
     /// Runs a handler of the application.
     #[serde(rename = "event")]
     Event(EventCall),
-    /// Asks for the uploads of its owner.
+    /// Asks for the owner's uploads.
     #[serde(rename = "upload_list")]
     List(ListCall),
     /// Wants a pong.
@@ -69,7 +69,7 @@ pub struct Register {
     pub meta: Option<Map<String, Value>>,
 }
 
-/// `upload_resume`: wants to go on with an upload of an earlier connection.
+/// `upload_resume`: wants to resume an upload of an earlier connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resume {
     /// The upload; not nil.
@@ -117,7 +117,7 @@ pub struct EventCall {
     /// What the client recognises the answer by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<EventId>,
-    /// The finished uploads that the page shows and that were not taken, at most 1,024; `None` stands for those of
+    /// The finished uploads that the page shows and that were not taken, at most 1,024; `None` means those of
     /// this connection (PROTOCOL CTRL-6).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uploads: Option<Vec<UploadRef>>,

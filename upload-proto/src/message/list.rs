@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{client::EventId, snapshot::Status};
 use crate::ids::UploadRef;
 
-/// `upload_list` of a client: asks for the uploads of its owner that the server's stores know.
+/// `upload_list` of a client: asks for the owner's uploads that the server's stores know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ListCall {
     /// The slot whose uploads are wanted; all where there is none.

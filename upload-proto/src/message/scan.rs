@@ -114,7 +114,7 @@ impl<'a> Field<'a> {
         self.raw == Some("null")
     }
 
-    /// Tells whether the field stands there at most once and all its text is Unicode (PROTOCOL CTRL-2).
+    /// Tells whether the field is there at most once and all its text is Unicode (PROTOCOL CTRL-2).
     pub(super) fn is_sound(self) -> bool {
         !self.repeated && !self.raw.is_some_and(has_lone_surrogate)
     }
@@ -210,7 +210,7 @@ mod tests {
         assert!(is_too_deep(&"[".repeat(60_000)));
     }
 
-    /// CTRL-2: half a pair is found wherever it stands, a whole pair is a character.
+    /// CTRL-2: half a pair is found wherever it is, a whole pair is a character.
     #[test]
     fn ctrl_2_lone_surrogates_are_found() {
         for raw in [

@@ -25,7 +25,7 @@ pub enum ServerMessage {
     /// An upload may send.
     #[serde(rename = "upload_registered")]
     Registered(Registered),
-    /// How an upload stands.
+    /// The state of an upload.
     #[serde(rename = "upload_progress")]
     Progress(Box<Snapshot>),
     /// The answer to a resume.
@@ -37,7 +37,7 @@ pub enum ServerMessage {
     /// What the application's handler returned.
     #[serde(rename = "event_result")]
     EventResult(EventResult),
-    /// The uploads of its owner.
+    /// The owner's uploads.
     #[serde(rename = "upload_list")]
     List(UploadList),
     /// What the application tells the owner's pages.
@@ -146,7 +146,7 @@ pub struct SlotConfig {
 /// What holds for the whole connection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Uploads one owner may have under way over all connections.
+    /// Uploads that one owner may have running over all connections.
     pub max_uploads_per_owner: u32,
     /// Largest message the server takes, in bytes (PROTOCOL FRAME-3).
     pub message_bytes_max: u64,
@@ -208,7 +208,7 @@ pub struct Resumed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResumeStatus {
-    /// It goes on.
+    /// It continues.
     Resumed,
     /// It is already complete.
     Complete,
@@ -223,7 +223,7 @@ pub enum ResumeStatus {
 pub struct ResumeAck {
     /// The upload.
     pub upload_id: UploadRef,
-    /// Whether it goes on.
+    /// Whether it continues.
     pub accepted: bool,
     /// Offset at which the next chunk begins.
     pub offset: u64,

@@ -1,4 +1,4 @@
-//! How an upload stands, as the server tells it (PROTOCOL MSG-2).
+//! The state of an upload, as the server reports it (PROTOCOL MSG-2).
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::{
     ids::UploadRef,
 };
 
-/// `upload_progress`: how an upload stands (PROTOCOL MSG-2).
+/// `upload_progress`: the state of an upload (PROTOCOL MSG-2).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// The upload.
@@ -16,7 +16,7 @@ pub struct Snapshot {
     pub upload: UploadRef,
     /// Percent received, 0 to 100.
     pub progress: u8,
-    /// Under way, or how it ended.
+    /// Running, or how it ended.
     pub status: Status,
     /// Bytes taken in order.
     pub bytes_received: u64,
@@ -92,17 +92,17 @@ impl Snapshot {
     }
 }
 
-/// Whether an upload is under way, or how it ended.
+/// Whether an upload is running, or how it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Under way.
+    /// Running.
     Uploading,
     /// Stored, durable, under its name (PROTOCOL COMPLETE-3).
     Complete,
     /// Failed or refused.
     Error,
-    /// Given up by the client or the application.
+    /// Cancelled by the client or the application.
     Cancelled,
 }
 
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(value.as_object().unwrap().len(), 8);
     }
 
-    /// COMPLETE-3: a writer that returned null is told apart from no result.
+    /// COMPLETE-3: null from a writer is distinguished from no result.
     #[test]
     fn complete_3_null_is_a_result() {
         let mut snapshot = Snapshot::new(REF.parse().unwrap(), Status::Complete);

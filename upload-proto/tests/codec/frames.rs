@@ -41,7 +41,7 @@ proptest! {
         prop_assert_eq!(Frame::decode(bytes.into()).is_ok(), valid);
     }
 
-    /// FRAME-1: a frame cut short is refused, unless what is left is a whole frame of its own.
+    /// FRAME-1: a frame cut short is refused, unless what is left is itself a whole frame.
     #[test]
     fn frame_1_truncations_are_told_apart(frame in frames(), at in any::<prop::sample::Index>()) {
         let whole = frame.encode();

@@ -55,7 +55,7 @@ proptest! {
         }
     }
 
-    /// CTRL-1: arbitrary text is never taken for a message.
+    /// CTRL-1: arbitrary text is never read as a message.
     #[test]
     fn ctrl_1_arbitrary_text_is_refused(text in text(64)) {
         let error = ClientMessage::parse(&text).unwrap_err();

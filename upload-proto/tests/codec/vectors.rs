@@ -135,7 +135,7 @@ fn vectors_cover_the_behaviours_they_should() {
             rules.extend(case.rules);
             assert!(
                 names.insert(case.name.clone()),
-                "{} stands twice",
+                "{} is there twice",
                 case.name
             );
         }

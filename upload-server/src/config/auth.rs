@@ -16,7 +16,7 @@ const LEEWAY_MAX: Duration = Duration::from_secs(300);
 /// Longest time that forward authentication may take.
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
-/// `[auth]`: without it, every visitor is somebody, by a signed cookie.
+/// `[auth]`: without it, every visitor has an identity, by a signed cookie.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -42,7 +42,7 @@ pub struct JwtConfig {
     pub jwks_refresh: Time,
     /// Who has to have made the token, its `iss`; anyone with the key if none.
     pub issuer: Option<String>,
-    /// Whom it has to be meant for, its `aud`; if none, tokens that are meant for somebody are refused.
+    /// Whom it has to be meant for, its `aud`; if none, tokens that name an audience are refused.
     pub audience: Option<String>,
     /// How much clocks may differ.
     pub leeway: Time,

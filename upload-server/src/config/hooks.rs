@@ -20,7 +20,7 @@ impl WebhookConfig {
     }
 }
 
-/// One of `[[hooks]]`: an address that is told of stored files and created objects.
+/// One of `[[hooks]]`: an address that is notified of stored files and created objects.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

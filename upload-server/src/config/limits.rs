@@ -19,7 +19,7 @@ pub struct LimitsConfig {
     pub max_connections: usize,
     /// Uploads by HTTP requests that are held between requests, at a time.
     pub max_visits: usize,
-    /// Uploads of all owners at a time, beyond which registrations are told to come later; by default three quarters of the files that the process may have open.
+    /// Uploads of all owners at a time, beyond which registrations are refused for now; by default three quarters of the files that the process may have open.
     pub max_uploads: Option<u32>,
     /// Payload bytes a second of one connection; no limit by default.
     pub bandwidth_per_connection: Option<Size>,
@@ -27,7 +27,7 @@ pub struct LimitsConfig {
     pub bandwidth_per_owner: Option<Size>,
     /// Payload bytes a second from one address, or of IPv6 one network of 64 bits; no limit by default.
     pub bandwidth_per_address: Option<Size>,
-    /// Payload bytes a second of everybody together; no limit by default.
+    /// Payload bytes a second of all clients together; no limit by default.
     pub bandwidth: Option<Size>,
     /// Registrations a second of one owner, and ten times as many at once; beyond it, sockets are read later and requests are answered 429.
     pub registrations_per_owner: u32,

@@ -23,7 +23,7 @@ pub struct S3Config {
     pub region: Option<String>,
     /// What all keys begin with.
     pub prefix: String,
-    /// Whether the bucket stands in the path and not in the host.
+    /// Whether the bucket is in the path and not in the host.
     pub force_path_style: bool,
     /// Parts of one upload sent at a time.
     pub max_parts_in_flight: usize,
@@ -133,7 +133,7 @@ impl S3Config {
         unreachable_writer("s3")
     }
 
-    /// Returns the region, also where only the environment names it.
+    /// Returns the region, even if only the environment names it.
     #[cfg(any(feature = "s3", feature = "presign"))]
     pub(super) fn region(&self, section: &str) -> Result<String, ConfigError> {
         let named = |name| std::env::var(name).ok().filter(|region| !region.is_empty());
@@ -215,7 +215,7 @@ impl ObjectStoreConfig {
             let begins = ["aws_", "google_", "azure_"];
             begins.iter().any(|begin| name.starts_with(begin))
         };
-        // Variables that are no text are nobody's keys.
+        // A variable that is not text is not a key.
         let options = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .map(|(name, value)| (name.to_ascii_lowercase(), value))

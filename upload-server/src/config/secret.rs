@@ -1,4 +1,4 @@
-//! Text that is told to nobody: not by debug output, and not by what is wrong with a configuration.
+//! Text that is never shown: neither by debug output nor by errors of a configuration.
 
 use std::{fmt, path::Path};
 
@@ -24,7 +24,7 @@ const KEYS: [&str; 6] = [
 
 /// Text that stays out of debug output.
 ///
-/// A number is taken for its digits: nothing about a secret says that it has letters.
+/// A number is read as its digits: a secret need not have letters.
 #[derive(Clone, Debug)]
 pub struct Secret(SecretString);
 
@@ -100,7 +100,7 @@ pub(super) fn with_text_of(figment: Figment, env: &Env) -> Figment {
     })
 }
 
-/// Returns the text where it was taken for something else.
+/// Returns the text of a value that was read as something else.
 fn text_of(variable: &str) -> Option<&str> {
     match variable.parse() {
         Ok(Value::String(..)) | Err(_) => None,
@@ -108,7 +108,7 @@ fn text_of(variable: &str) -> Option<&str> {
     }
 }
 
-/// Returns whether what stands at this key, or below it, may be secret.
+/// Returns whether the value at this key, or below it, may be secret.
 pub(super) fn is_secret(key: &[String]) -> bool {
     match key.first().map(String::as_str) {
         Some("secret" | "previous_secrets" | "webhook" | "hooks" | "deciding_hook") => true,

@@ -10,9 +10,9 @@ use crate::{
 };
 
 impl Config {
-    /// Removes what nobody holds any more, or only tells with `dry_run` (PROTOCOL RESUME-8).
+    /// Removes what no upload holds any more, or with `dry_run` only lists it (PROTOCOL RESUME-8).
     ///
-    /// It may run beside a server: files under way are locked. The embedded store of a running
+    /// It may run next to a server: unfinished files are locked. The embedded store of a running
     /// server is left alone: that server sweeps it.
     ///
     /// # Errors

@@ -125,7 +125,7 @@ fn a_short_life_of_records_shortens_their_leases() {
     assert_eq!(limits.contradiction(), None);
 }
 
-/// Of servers that share files each may have hooks, with a directory of its own.
+/// Servers that share files may each have hooks, each with a separate directory.
 #[tokio::test]
 async fn servers_that_share_files_have_state_of_their_own() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -142,7 +142,7 @@ async fn servers_that_share_files_have_state_of_their_own() {
     assert!(second.is_err(), "one process at a time has the directory");
     let own = dir.path().join("second");
     let second = config(&format!("state_dir = {own:?}")).open().await;
-    let second = second.expect("opens beside the first");
+    let second = second.expect("opens next to the first");
     for file in ["uploads.redb", "hooks.redb"] {
         assert!(own.join(file).is_file(), "{file}");
     }

@@ -146,11 +146,7 @@ fn section(text: &mut String, sources: &Sources, path: &str, of: &str, defaults:
         "" => "At the top".to_owned(),
         path => format!("`[{path}]`"),
     };
-    let _ = write!(
-        text,
-        "\n### {heading}\n\n| key | values | default | meaning |\n|---|---|---|---|\n"
-    );
-    let mut below = Vec::new();
+    let (mut rows, mut below) = (String::new(), Vec::new());
     for field in &sources.structs[of] {
         let default = match defaults {
             Some(Value::Struct(fields)) => fields.get(&field.name),
@@ -166,9 +162,15 @@ fn section(text: &mut String, sources: &Sources, path: &str, of: &str, defaults:
             .or_else(|| sources.written_default(of, field))
             .unwrap_or_else(|| "needed".to_owned());
         let _ = writeln!(
-            text,
+            rows,
             "| `{}` | {kind} | {default} | {} |",
             field.name, field.meaning
+        );
+    }
+    if !rows.is_empty() {
+        let _ = write!(
+            text,
+            "\n### {heading}\n\n| key | values | default | meaning |\n|---|---|---|---|\n{rows}"
         );
     }
     for (field, inner, is_list, default) in below {

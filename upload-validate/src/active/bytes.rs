@@ -24,8 +24,8 @@ pub(crate) enum Promise {
 /// source code makes nothing active.
 /// In a file whose extension promises text only what makes a whole document counts (`<html`, `<script`, `<svg`, a
 /// doctype, an XML declaration), since a Markdown file may well begin with `<p>` or a comment.
-/// Elsewhere everything counts that the WHATWG MIME sniffing standard reads as HTML, and where nothing is promised
-/// so does any markup at all: the server that hands the file out may have its own idea of the extension.
+/// Elsewhere everything counts that the WHATWG MIME sniffing standard reads as HTML.
+/// Where nothing is promised any markup counts: the server that serves the file may read its extension otherwise.
 ///
 /// A file with bytes that no text has is not refused for markup that random bytes bring about by chance: see
 /// [`happens_by_chance`].

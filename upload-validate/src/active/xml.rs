@@ -33,9 +33,9 @@ const RUNS: &[&[u8]] = &[
 
 /// Tells whether a head is XML that is more than data.
 ///
-/// `None` if it is no XML, so it is judged like any file: it has another extension, does not begin with `<?xml`,
-/// and either a table knows the extension or the first element is one of HTML.
-/// Only a complete head is certain, since the name of a namespace may stand anywhere in it.
+/// Returns `None` if it is not XML, so it is judged like any file. Then it has another extension, does not begin with
+/// `<?xml`, and either a table knows the extension or the first element is one of HTML.
+/// Only a complete head is certain, since the name of a namespace may be anywhere in it.
 pub(super) fn fit(head: &Head<'_>, promise: Promise, by_name: Option<Activity>) -> Option<Fit> {
     let prolog = Prolog::new(head.bytes);
     let mut is_xml = by_name == Some(Activity::Xml);

@@ -10,7 +10,7 @@ use super::{
 /// Types by their canonical names, and how their files begin.
 pub(super) type Row = (&'static [&'static str], Signature);
 
-/// One row per family of types that are told apart by nothing in their first bytes.
+/// One row per family of types that nothing in their first bytes distinguishes.
 pub(super) const TABLE: &[Row] = &[
     (
         &["image/jpeg"],

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use super::{facts, pattern};
 use crate::{error::AbortReason, writer::WriterFactory};
 
-/// The writers of `outer` tell what those of `inner` do, which they are around: how much a call is best
-/// given, that bytes wait for more of the file, and, where it says it can resume, a checkpoint.
+/// The writers of `outer`, which are around those of `inner`, answer what those answer.
+/// This is how many bytes a call should have, that bytes wait for more of the file, and, if it says that it can
+/// resume, a checkpoint.
 ///
 /// `part_bytes` is how large the parts of `inner` are; 0 for one that has none.
 ///

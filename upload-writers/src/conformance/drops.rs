@@ -36,7 +36,7 @@ async fn abandon(call: impl Future, polls: u32) {
 pub async fn an_abandoned_creation_leaves_nothing(backend: &dyn Backend) {
     let before = sorted(backend).await;
     let mut facts = facts(40, backend.bulk_bytes());
-    // What was made and then dropped is kept, for whoever resumes it.
+    // What was made and then dropped is kept, for a later resume.
     facts.resumable = false;
     abandon(async { drop_made(backend, &facts).await }, 1).await;
     let begun = Instant::now();
@@ -52,7 +52,7 @@ async fn drop_made(backend: &dyn Backend, facts: &crate::UploadFacts) {
     writer.abort(&AbortReason::Cancelled).await;
 }
 
-/// A flush that nobody waits for any more costs nothing, wherever it was.
+/// A flush that is no longer waited for costs nothing, wherever it was.
 ///
 /// # Panics
 ///

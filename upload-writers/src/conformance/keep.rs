@@ -118,7 +118,7 @@ pub async fn durability_is_honest(backend: &dyn Backend) {
     assert_stored(backend, &result, &bytes).await;
 }
 
-/// Uploads under way at the same time never mix, whatever they have in common.
+/// Uploads that run at the same time never mix, whatever they have in common.
 ///
 /// # Panics
 ///

@@ -171,7 +171,7 @@ pub async fn reopening_after_close_answers_the_result(backend: &dyn Backend) {
     }
 }
 
-/// After an abort there is nothing to go on from.
+/// After an abort there is nothing to continue from.
 ///
 /// # Panics
 ///
@@ -250,7 +250,7 @@ pub async fn a_held_upload_can_be_taken_over(backend: &dyn Backend) {
     let mut new = reopened(backend, &mut facts, &checkpoint, durable).await;
     let at = usize::try_from(durable).expect("an offset of the test");
     let mut late = VecDeque::from([Bytes::copy_from_slice(&wrong[half..])]);
-    // Whether the old holder is told is up to the storage.
+    // Whether the old holder notices is up to the storage.
     let _ = old.write_chunks(&mut late).await;
     let _ = old.close().await;
     old.abort(&AbortReason::Cancelled).await;
@@ -288,7 +288,7 @@ async fn reopen(
     checkpoint: &Checkpoint,
     offset: u64,
 ) -> Reopened {
-    // Whoever reopens is the next holder.
+    // The one that reopens is the next holder.
     facts.epoch += 1;
     // As through a record: whatever does not survive text is lost.
     let text = checkpoint.0.to_string();

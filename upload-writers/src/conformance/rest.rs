@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Backend, assert_stored, facts, opened, pattern, sorted, write};
 use crate::{error::AbortReason, writer::SweepPolicy};
 
-/// A writer that was suspended, and that nobody resumed elsewhere, continues.
+/// A writer that was suspended, and not resumed elsewhere, continues.
 ///
 /// # Panics
 ///

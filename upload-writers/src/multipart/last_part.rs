@@ -6,7 +6,7 @@ use crate::error::{WriteError, WriteErrorKind};
 
 /// What is remembered of the last part stored without a gap.
 ///
-/// An upload goes on at the end of a chunk, which may lie inside of that part. The bytes that come
+/// An upload continues at the end of a chunk, which may lie inside of that part. The bytes that come
 /// again then have to be what the part has: the checksum of the file before them is known, and this
 /// tells the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(crate) struct LastPart {
     pub(crate) crc32c: u32,
 }
 
-/// The stored part inside of which an upload goes on; its rest comes again.
+/// The stored part inside of which an upload continues; its rest comes again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Overlap {
     number: u32,
@@ -83,7 +83,7 @@ mod tests {
     const FILE: &[u8] = b"the file has parts of nine bytes";
     const PART: usize = 9;
 
-    /// RESUME-3: wherever in a part an upload goes on, what comes again has to be what is stored.
+    /// RESUME-3: wherever in a part an upload continues, what comes again has to be what is stored.
     #[test]
     fn other_bytes_do_not_pass_for_stored_ones() {
         let last_part = LastPart {

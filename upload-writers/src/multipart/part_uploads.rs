@@ -40,7 +40,7 @@ impl UploadedPart for StoredPart {
 
 /// The parts of one upload.
 ///
-/// Each part on its way is a task, so that it goes on while its writer waits for chunks. Dropping
+/// Each part on its way is a task, so that it continues while its writer waits for chunks. Dropping
 /// this stops them.
 #[derive(Debug)]
 pub(crate) struct PartUploads<S> {

@@ -22,7 +22,7 @@ pub struct RetryPolicy {
     /// How long any pause is at most, but for its random part.
     pub backoff_max: Duration,
     /// After how long without an answer, and while sending without any byte taken, a request is
-    /// given up and tried again. Putting the parts of an object together may take four times as long.
+    /// abandoned and tried again. Putting the parts of an object together may take four times as long.
     pub attempt_timeout: Duration,
 }
 
@@ -71,7 +71,7 @@ impl Attempts {
         }
     }
 
-    /// Rests before the next try; gives the error back if there is to be none.
+    /// Waits before the next try; returns the error if there is to be none.
     pub(super) async fn pause(&mut self, error: BackendError) -> Result<(), BackendError> {
         if !error.transient {
             return Err(error);

@@ -41,9 +41,9 @@ pub(super) struct MultipartSink {
     spare: BTreeMap<u32, StoredPart>,
     /// The part the upload was reopened inside of. It is stored, and its rest comes again.
     straddled: Option<Overlap>,
-    /// A multipart upload may have begun that nobody knows the id of.
+    /// A multipart upload may have begun whose id is unknown.
     may_have_begun: bool,
-    /// An object may be there although nobody was told.
+    /// An object may be there although no answer said so.
     may_be_finished: bool,
     /// The object that an earlier holder's request made while parts were sent again.
     finished: Arc<OnceLock<StoredObject>>,
@@ -95,7 +95,7 @@ impl MultipartSink {
         Ok(())
     }
 
-    /// Makes the sink of an upload that goes on at `offset`, of which the bucket has `parts`.
+    /// Makes the sink of an upload that continues at `offset`, of which the bucket has `parts`.
     pub(super) fn resume(
         shared: Arc<Shared>,
         facts: &UploadFacts,
@@ -250,7 +250,7 @@ impl MultipartSink {
         }
     }
 
-    /// Looks once for the finished object; nobody else ever writes to its key.
+    /// Looks once for the finished object; no one else ever writes to its key.
     async fn look(&self, len: u64) -> Result<Option<StoredObject>, BackendError> {
         let found = self.shared.backend.head(self.key()).await?;
         Ok(found.filter(|found| found.len == len))

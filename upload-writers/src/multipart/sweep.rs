@@ -1,4 +1,4 @@
-//! Finds multipart uploads that nobody goes on with any more (PROTOCOL RESUME-8).
+//! Finds abandoned multipart uploads (PROTOCOL RESUME-8).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! One upload on its way into a store that cannot go on with it later.
+//! One upload on its way into a store that cannot continue it later.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -29,7 +29,7 @@ pub(super) struct PlainSink {
     multipart: Option<Box<dyn MultipartUpload>>,
     part_uploads: PartUploads<Sent>,
     given: u64,
-    /// An object may be there although nobody was told.
+    /// An object may be there although no answer said so.
     may_be_finished: bool,
 }
 
@@ -74,7 +74,7 @@ impl PlainSink {
 }
 
 /// Says what became of a request that publishes a file of `len` bytes. One that failed may have taken
-/// effect, or an earlier one of its tries: its object is there then, and nobody else's can be.
+/// effect, or an earlier one of its tries: its object is there then, and no other can be.
 async fn contiguous(
     store: &dyn ObjectStore,
     object: &NewObject,

@@ -71,7 +71,7 @@ impl ObjectStoreWriterFactory {
     /// The path becomes the prefix, in place of the one in `config`; a local path is the directory,
     /// which is made. `options` are the store's own, by the names of its builder or of its
     /// environment variables, such as [`std::env::vars`]; unknown ones are passed over.
-    /// Whether its writers can be reopened is told by
+    /// Whether its writers can be reopened is answered by
     /// [`traits`](crate::WriterFactory::traits): all but local files can.
     ///
     /// # Errors

@@ -57,8 +57,8 @@ where
     }
 }
 
-/// Tells whether what came over the line made no sense to whoever read it, as it is with a certificate that
-/// nobody vouches for.
+/// Tells whether what came over the connection made no sense to its reader, as with a certificate that no
+/// authority has signed.
 fn is_garbled(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {

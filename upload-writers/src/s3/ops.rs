@@ -38,7 +38,7 @@ const UPLOAD_ID_BYTES_MAX: usize = 2_048;
 const PAGES_MAX: usize = 1_000;
 
 /// How many times longer than others a request may take that puts parts together.
-const COMPLETE_PATIENCE: u32 = 4;
+const COMPLETE_TIMEOUTS: u32 = 4;
 
 /// A bucket as writers use it.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub(super) struct Bucket {
     client: Client,
     name: String,
     provider: S3Provider,
-    patience: Duration,
+    attempt_timeout: Duration,
 }
 
 impl Bucket {
@@ -65,7 +65,7 @@ impl Bucket {
             client: Client::from_conf(config_of_client),
             name: config.bucket.clone(),
             provider: config.provider,
-            patience: config.retry.attempt_timeout,
+            attempt_timeout: config.retry.attempt_timeout,
         }
     }
 
@@ -90,7 +90,7 @@ impl Bucket {
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
-        within(self.patience, answer).await
+        within(self.attempt_timeout, answer).await
     }
 }
 
@@ -148,7 +148,9 @@ impl MultipartBackend for Bucket {
                 request.checksum_crc32_c(in_base64(payload.crc32c()))
             }
         };
-        let answer = taken.unless_stalled(self.patience, request.send()).await?;
+        let answer = taken
+            .unless_stalled(self.attempt_timeout, request.send())
+            .await?;
         let answer = answer.map_err(of_sdk)?;
         some_etag(answer.e_tag)
     }
@@ -178,7 +180,9 @@ impl MultipartBackend for Bucket {
         if self.provider.if_none_match {
             request = request.if_none_match("*");
         }
-        let answer = taken.unless_stalled(self.patience, request.send()).await?;
+        let answer = taken
+            .unless_stalled(self.attempt_timeout, request.send())
+            .await?;
         let answer = answer.map_err(of_sdk)?;
         Ok(StoredObject {
             etag: Some(some_etag(answer.e_tag)?),
@@ -216,8 +220,8 @@ impl MultipartBackend for Bucket {
         if self.provider.if_none_match {
             request = request.if_none_match("*");
         }
-        let patience = self.patience.saturating_mul(COMPLETE_PATIENCE);
-        let answer = within(patience, self.whole(request, whole).send()).await?;
+        let longer = self.attempt_timeout.saturating_mul(COMPLETE_TIMEOUTS);
+        let answer = within(longer, self.whole(request, whole).send()).await?;
         Ok(StoredObject {
             etag: Some(some_etag(answer.e_tag)?),
             len: whole.len,
@@ -313,7 +317,7 @@ impl ListParts for Bucket {
             if page.is_truncated != Some(true) {
                 return Ok(Some(parts));
             }
-            // Taken for the whole, it would make an upload whose other parts are there look lost.
+            // Read as the whole, it would make an upload whose other parts are there look lost.
             let next = page.next_part_number_marker;
             marker = Some(
                 next.ok_or_else(|| BackendError::unusable("a list of parts that breaks off"))?,
@@ -384,13 +388,13 @@ impl Bucket {
 }
 
 async fn within<T, E>(
-    patience: Duration,
+    attempt_timeout: Duration,
     answer: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
 ) -> Result<T, BackendError>
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
-    match timeout(patience, answer).await {
+    match timeout(attempt_timeout, answer).await {
         Ok(answer) => answer.map_err(of_sdk),
         Err(_) => Err(BackendError::timeout()),
     }

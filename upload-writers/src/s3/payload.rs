@@ -58,16 +58,16 @@ fn content_md5(slices: &[Bytes]) -> String {
 pub(super) struct Taken(Arc<AtomicUsize>);
 
 impl Taken {
-    /// Waits for an answer for as long as the body moves, and `patience` longer.
+    /// Waits for an answer for as long as the body moves, and `longer` after that.
     pub(super) async fn unless_stalled<T>(
         &self,
-        patience: Duration,
+        longer: Duration,
         answer: impl Future<Output = T>,
     ) -> Result<T, BackendError> {
         let mut answer = std::pin::pin!(answer);
         loop {
             let before = self.0.load(Ordering::Relaxed);
-            match timeout(patience, answer.as_mut()).await {
+            match timeout(longer, answer.as_mut()).await {
                 Ok(answer) => return Ok(answer),
                 Err(_) if self.0.load(Ordering::Relaxed) != before => {}
                 Err(_) => return Err(BackendError::timeout()),
@@ -155,7 +155,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_moves_is_waited_for() {
-        // Its patience ends each time it is asked, but it has moved each time.
+        // Its timeout ends each time it is asked, but it has moved each time.
         let taken = Taken(Arc::new(AtomicUsize::new(0)));
         let mut looks = 0;
         let moving = std::future::poll_fn(|_| {

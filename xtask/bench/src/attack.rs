@@ -1,6 +1,6 @@
 //! Peers that mean harm: many sockets that do one bad thing each, again and again, at a stated rate.
 //!
-//! It runs in a process of its own, prints `ready` when the first connections are up, and ends with one line
+//! It runs in a separate process, prints `ready` when the first connections are up, and ends with one line
 //! of JSON that says how much of it took place.
 
 #[path = "attack/acts.rs"]
@@ -27,7 +27,7 @@ use upload_bench::limits::raise_open_files;
 
 use self::{acts::Villain, kind::Kind, peer::Tally};
 
-/// How long a peer rests after its connection ended before it comes back.
+/// How long a peer waits after its connection ended before it comes back.
 const REST: Duration = Duration::from_millis(50);
 
 /// Attacks a server.

@@ -1,7 +1,7 @@
 //! The least a server could do: receive whole messages and drop them, or write their data to a file.
 //!
 //! It speaks just enough of the protocol to serve the load generator: it grants all credit at once, checks
-//! nothing, and answers `complete` when it is told so.
+//! nothing, and answers `complete` when the client says so.
 //! What it costs is the floor that the real server is measured against.
 
 #[path = "bare/sink.rs"]
@@ -26,7 +26,7 @@ use sink::{Gather, Sink};
 
 /// As much credit as a JSON number can say.
 const ALL_CREDIT: u64 = (1 << 53) - 1;
-/// What stands in front of a chunk's data: a type, a ref, an index.
+/// What precedes a chunk's data: a type, a ref, an index.
 const CHUNK_HEADER_BYTES: usize = 21;
 
 /// A sink for uploads that promises nothing.

@@ -2,7 +2,7 @@
 
 /// The mask of every frame: any will do, but none may be spared the receiver.
 const MASK: [u8; 4] = [0x5a, 0xc3, 0x17, 0x9e];
-/// What stands in front of a chunk's data: a type, a ref, an index.
+/// What precedes a chunk's data: a type, a ref, an index.
 const CHUNK_HEADER_BYTES: usize = 21;
 /// The longest head of a frame, and the header of a chunk after it.
 const HEAD_BYTES_MAX: usize = 14 + CHUNK_HEADER_BYTES;
@@ -12,7 +12,7 @@ pub type Ref = [u8; 16];
 
 /// What all uploads of a run have in common.
 pub struct Template {
-    /// The data of a full chunk, masked as it stands behind a chunk's header.
+    /// The data of a full chunk, masked as it follows a chunk's header.
     pub data: Vec<u8>,
     /// Bytes of each upload.
     pub size: u64,
@@ -54,7 +54,7 @@ impl Template {
         usize::try_from(left).map_or(self.data.len(), |left| left.min(self.data.len()))
     }
 
-    /// Writes what stands before the data of a chunk into `head`.
+    /// Writes what precedes the data of a chunk into `head`.
     pub fn chunk_head(upload: &Ref, index: u32, data_len: usize, head: &mut Vec<u8>) {
         let mut header = [0; CHUNK_HEADER_BYTES];
         header[0] = 1;

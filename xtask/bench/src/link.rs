@@ -31,7 +31,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// Opens the link to a server, in a thread of its own: what it carries must not wait for whoever sends.
+    /// Opens the link to a server, in a separate thread: what it carries must not wait for the sender.
     /// Returns the address of its near end.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Looks at the server from a client's side: how soon small uploads are done, and many connections at rest.
+//! Looks at the server from a client's side: how soon small uploads are done, and many idle connections.
 
 use std::{
     io::{Write, stdin, stdout},
@@ -73,7 +73,7 @@ enum Probe {
         #[arg(long)]
         bytes: u64,
     },
-    /// Many connections: each line on the input begins the next phase, each phase is told when it is reached
+    /// Many connections: each line on the input begins the next phase, each phase is reported when it is reached
     ///
     /// Phases: all idle; some half way in an upload; those done and idle again.
     Crowd {
@@ -182,7 +182,7 @@ fn verify(folder: &Path, bytes: u64) -> Result<()> {
     Ok(())
 }
 
-/// How far a crowd is told to go.
+/// How far a crowd is to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 enum Phase {
     Idle,

@@ -1,9 +1,9 @@
-//! Sending a file to S3: our writer, fed with chunks that are ready, beside a bare loop of the SDK's
+//! Sending a file to S3: our writer, fed with chunks that are ready, next to a bare loop of the SDK's
 //! `upload_part` on parts that are ready.
 //!
-//! `sink` serves a bucket that drops what it gets, as a process of its own; `bare` and `writer` each send a
-//! file to it, or to any other bucket, and end with one line of JSON. An allocator that counts tells how much
-//! memory was asked for beside the payload, which was there before.
+//! `sink` serves a bucket that drops what it receives, in a separate process.
+//! `bare` and `writer` each send a file to it, or to any other bucket, and end with one line of JSON.
+//! A counting allocator measures how much memory was allocated besides the payload, which was there before.
 
 #[path = "s3/sink.rs"]
 mod sink;
@@ -120,7 +120,7 @@ impl Load {
     }
 }
 
-/// What is measured from here until it is told.
+/// What is measured from here until it is read.
 struct Meter {
     begun: Instant,
     allocated: usize,
@@ -160,7 +160,7 @@ async fn bare(client: &Client, load: &Load, part: Bytes) -> Result<Value> {
     let (mut tasks, mut parts) = (JoinSet::new(), Vec::new());
     for number in 1..=load.parts {
         if tasks.len() >= load.in_flight {
-            parts.push(tasks.join_next().await.context("one is under way")???);
+            parts.push(tasks.join_next().await.context("one is running")???);
         }
         let number = i32::try_from(number)?;
         let request = client

@@ -7,12 +7,12 @@ use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
 /// Connects with `reno` for congestion control.
 ///
-/// Pacing (BBR) holds a loopback back, and its timers are charged to whoever happens to run.
-/// A connection that was ever BBR's stays paced whatever it is told later, so this is told before.
+/// Pacing (BBR) slows a loopback down, and its timers are charged to the process that happens to run.
+/// A connection that was ever BBR's stays paced whatever is set later, so this is set before.
 ///
 /// # Errors
 ///
-/// The address is none, or nobody answers there.
+/// The address is invalid, or no server answers there.
 pub async fn connect(address: &str) -> io::Result<TcpStream> {
     let mut refused = io::ErrorKind::NotFound.into();
     for to in lookup_host(address).await? {

@@ -1,4 +1,4 @@
-//! Figures beside what was promised.
+//! Figures next to what was promised.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! `cargo xtask bench latency`: how soon a small upload is done, alone and beside others at full speed.
+//! `cargo xtask bench latency`: how soon a small upload is done, alone and next to others at full speed.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -25,7 +25,7 @@ use super::{
 pub(crate) struct Latency {
     #[command(flatten)]
     common: Common,
-    /// Uploads at full speed beside the small ones
+    /// Uploads at full speed next to the small ones
     #[arg(long, default_value_t = 8)]
     beside: u32,
     /// Small uploads, one after the other
@@ -62,7 +62,7 @@ impl Spread {
     }
 }
 
-/// Who receives, where small uploads go, and where large ones beside them do.
+/// Who receives, where small uploads go, and where large ones next to them do.
 #[derive(Clone, Copy)]
 struct Row {
     subject: Subject,
@@ -72,7 +72,7 @@ struct Row {
     limit: Option<f64>,
 }
 
-/// A receipt for a file waits for the disk twice, which has no limit of ours; the bare loop stands beside it.
+/// A receipt for a file waits for the disk twice, which has no limit of ours; the bare loop is next to it.
 const ROWS: [Row; 8] = [
     Row::of(Subject::Server, Sink::Discard, None),
     Row::of(Subject::Server, Sink::Discard, Some(Sink::Discard)).within(25.0),
@@ -126,7 +126,7 @@ impl Latency {
             for (row, spread) in ROWS.iter().zip(&mut spreads) {
                 spread.add(self.round(&bed, row)?);
             }
-            // What nobody can be quicker than, while every core has something to do.
+            // What no subject can beat while every core has something to do.
             let mut seen = machine::pauses(self.watched());
             if seen.is_empty() {
                 seen.push(0.0);
@@ -226,7 +226,7 @@ impl Latency {
     }
 }
 
-/// Starts uploads that go on until they are killed.
+/// Starts uploads that continue until they are killed.
 fn begin(bed: &Bed, server: &Server, sink: Sink, load: Load) -> Result<std::process::Child> {
     let mut generator = Command::new(bed.program("load"))
         .args(["--address", &server.address, "--slot", &sink.to_string()])

@@ -1,4 +1,4 @@
-//! What the machine itself gives, whatever runs on it: how long it stands still, and how fast its disk is.
+//! What the machine itself gives, whatever runs on it: how long it pauses, and how fast its disk is.
 
 use std::{
     fs,
@@ -17,8 +17,8 @@ const DISK_MIB: u32 = 1024;
 
 /// Returns the pauses, in milliseconds, of loops on every core that do nothing but read the clock.
 ///
-/// Nobody else runs meanwhile, so they are the host's: a virtual machine that has used up its share stands
-/// still until the next one.
+/// Nothing else runs meanwhile, so they come from the host: a virtual machine that has used up its share
+/// pauses until the next one.
 pub(crate) fn pauses(time: Duration) -> Vec<f64> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let loops: Vec<_> = (0..cores)

@@ -1,4 +1,4 @@
-//! `cargo xtask bench many`: many uploads under way on one connection, which must not cost more than one.
+//! `cargo xtask bench many`: many running uploads on one connection, which must not cost more than one.
 
 use anyhow::Result;
 use clap::Args;

@@ -24,7 +24,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server that was told to listen on `address`, and waits until it does.
+    /// Starts a server that is to listen on `address`, and waits until it does.
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl Drop for Server {
     }
 }
 
-/// Returns an address nobody listens on at present.
+/// Returns an address that no process listens on at present.
 ///
 /// # Errors
 ///

@@ -87,7 +87,7 @@ impl Receive {
         let mut cells = self.cells(subjects);
         self.common.run(&bed, &mut cells)?;
         println!("{}", table(&cells, Subject::Bare));
-        // A file that is said to be complete is on the disk, so nobody who says so is quicker than that.
+        // A file that is said to be complete is on the disk, so no server that says so is quicker than that.
         let disk = if self.common.smoke {
             None
         } else {

@@ -114,7 +114,7 @@ pub(crate) fn ratio(
     of(subject) / of(base)
 }
 
-/// Returns the table: a row per cell, and how it stands to `base` under the same load.
+/// Returns the table: a row per cell, and its ratio to `base` under the same load.
 pub(crate) fn table(cells: &[Cell], base: Subject) -> String {
     let mut table = format!(
         "{:<9}{:>6}{:>9}{:>10}{:>7}{:>10}{:>10}{:>12}{:>10}{:>10}{:>10}\n",

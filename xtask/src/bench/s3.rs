@@ -1,4 +1,4 @@
-//! `cargo xtask bench s3`: our writer beside a bare loop of the SDK's `upload_part`.
+//! `cargo xtask bench s3`: our writer next to a bare loop of the SDK's `upload_part`.
 
 use std::process::Command;
 
@@ -18,7 +18,7 @@ use crate::run::{cargo, must_succeed, output_of};
 
 /// The least part of the bare loop's throughput that the writer has to reach.
 const SPEED: f64 = 0.85;
-/// The most memory asked for beside the payload, over the payload: a copy would be 1.
+/// The most memory allocated besides the payload, divided by the payload: a copy would be 1.
 const ALLOCATED: f64 = 0.05;
 
 /// What to measure.

@@ -212,8 +212,8 @@ impl Bed {
 
     /// Has the system hold as much free memory as files will take.
     ///
-    /// A virtual machine gives memory that is free for long back to its host, and a page that the host has to
-    /// find again costs ten times what writing to it does; who came first would pay for that.
+    /// A virtual machine returns memory that is free for long to its host, and a page that the host has to find
+    /// again costs ten times what writing to it does. The first subject would pay for that.
     fn warm(&self, load: Load) -> Result<()> {
         let path = self.folder.join("warm");
         let files = load.connections * load.uploads * load.files;

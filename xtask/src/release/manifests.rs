@@ -1,4 +1,4 @@
-//! What crates.io and docs.rs are told about a crate.
+//! What crates.io and docs.rs show about a crate.
 
 use std::path::Path;
 

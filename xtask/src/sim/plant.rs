@@ -20,7 +20,7 @@ use crate::{
 
 /// How long a planted bug may keep one test command busy, in seconds; one that
 /// makes the core loop for ever is found by that.
-const PATIENCE: &str = "900";
+const SECONDS_MAX: &str = "900";
 
 /// How a bug was found.
 enum Found {
@@ -153,7 +153,7 @@ impl Core {
 
     fn cargo(&self, args: &[&str], rest: &[&str]) -> Result<Output> {
         let mut cargo = Command::new("timeout");
-        cargo.args([PATIENCE, "cargo"]).args(args);
+        cargo.args([SECONDS_MAX, "cargo"]).args(args);
         cargo.args(["--package", "upload-core", "--"]).args(rest);
         if args.first() == Some(&"build") {
             cargo = Command::new("cargo");

@@ -1,8 +1,8 @@
-//! `cargo xtask soak attacks`: what each kind of attack costs the server, and the honest beside it.
+//! `cargo xtask soak attacks`: what each kind of attack costs the server and an honest uploader.
 //!
-//! The attackers run with the lowest priority, each socket at the rate that the table says, and the
-//! honest uploader is faster than most links but does not need every core: so the processor time of the
-//! attackers themselves does not pass for harm done to the server.
+//! The attackers run with the lowest priority, each socket at the rate that the table says.
+//! The honest uploader is faster than most links but does not need every core.
+//! So the processor time of the attackers themselves does not count as harm to the server.
 
 use std::{
     fs,
@@ -31,7 +31,7 @@ const SETTLE_MAX: Duration = Duration::from_secs(15);
 const PARKED_MAX: usize = 1024;
 /// Seconds for which the honest uploader is measured alone, before and after.
 const ALONE_SECONDS: f64 = 3.0;
-/// The attackers are under way for this long before the honest uploader begins.
+/// The attackers run for this long before the honest uploader begins.
 const HEAD_START: Duration = Duration::from_secs(1);
 
 /// Those of the smoke run: one each of what memory, descriptors and tasks could be lost to.
@@ -44,7 +44,7 @@ const SMOKE: &[&str] = &[
 ];
 const SMOKE_SECONDS: f64 = 2.0;
 
-/// A slot to files, one that outlives connections, one to nowhere, and the routes beside the socket.
+/// A slot to files, one that outlives connections, one to nowhere, and the routes other than the socket.
 const CONFIG: &str = r#"
 [slots.file]
 max_entries = 64

@@ -104,7 +104,7 @@ impl Ground {
         fs::write(&config, text)?;
         let mut command = crowded(&self.release.join("upload-server"));
         command.arg("--config").arg(config);
-        // Variables of whoever runs this must not change what is measured.
+        // Variables of the user who runs this must not change what is measured.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("UPLOAD_") || name == "RUST_LOG" {
                 command.env_remove(name);

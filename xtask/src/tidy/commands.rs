@@ -51,10 +51,10 @@ fn commands(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// Programs of others, which readers are told to run as they are.
+/// Programs of others, which readers run as they are.
 const FOREIGN: &[&str] = &["apt-get", "cd", "curl", "git", "npm"];
 
-/// Finds out whether a command can be what a reader should run; `false` where nobody here knows.
+/// Finds out whether a command can be what a reader should run; `false` if nothing here knows it.
 fn judge(command: &str, metadata: &Metadata) -> Result<bool, String> {
     let command = command.split(" # ").next().unwrap_or("");
     // Variables before the program's name.
@@ -80,7 +80,7 @@ fn xtask(arguments: &[&str]) -> Result<(), String> {
     }
 }
 
-/// Looks up what `cargo run`, `cargo test` and `cargo install` are told to build.
+/// Looks up what `cargo run`, `cargo test` and `cargo install` are asked to build.
 fn built(arguments: &[&str], metadata: &Metadata) -> Result<(), String> {
     let after = |names: [&str; 2]| {
         let place = arguments.iter().position(|word| names.contains(word))?;

@@ -72,7 +72,10 @@ pub(super) fn check(file: &TextFile, findings: &mut Findings) {
         check_lib(file, findings);
     }
     if file.name() == "mod.rs" {
-        findings.error(format!("{}: a module foo is foo.rs beside foo/", file.path));
+        findings.error(format!(
+            "{}: a module foo is foo.rs next to foo/",
+            file.path
+        ));
     }
 }
 

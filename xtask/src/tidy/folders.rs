@@ -100,7 +100,7 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Reads the block: `crate: upper, lower, lowest`, which may go on in indented lines.
+/// Reads the block: `crate: upper, lower, lowest`, which may continue in indented lines.
 fn orders(block: &str) -> Vec<(&str, Vec<&str>)> {
     let mut orders: Vec<(&str, Vec<&str>)> = Vec::new();
     for line in block.lines().filter(|line| !line.starts_with("```")) {
@@ -196,7 +196,7 @@ fn code_of(text: &str) -> String {
     joined
 }
 
-/// Returns the paths of a tree of imports that stands at the beginning of some code.
+/// Returns the paths of a tree of imports that is at the beginning of some code.
 fn leaves(code: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     // The path up to each brace that is open.

@@ -8,7 +8,7 @@ use std::{
 use super::Findings;
 use crate::tree::TextFile;
 
-/// The headings of every document, as what stands behind `#` in a link.
+/// The headings of every document, as what follows `#` in a link.
 pub(super) struct Anchors(BTreeMap<String, BTreeSet<String>>);
 
 impl Anchors {
@@ -41,7 +41,7 @@ pub(super) fn check(root: &Path, file: &TextFile, anchors: &Anchors, findings: &
     }
 }
 
-/// Returns every address outside the workspace that documents name, with where it stands first.
+/// Returns every address outside the workspace that documents name, with where it is first.
 pub(super) fn elsewhere(tree: &[TextFile]) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for file in tree.iter().filter(|file| file.is(".md")) {
@@ -68,7 +68,7 @@ fn follow(root: &Path, from: &str, target: &str, anchors: &Anchors) -> Result<()
     let path = if path.is_empty() {
         from.to_owned()
     } else {
-        beside(from, path).ok_or("leads out of the workspace")?
+        relative_to(from, path).ok_or("leads out of the workspace")?
     };
     if !root.join(&path).exists() {
         return Err("leads nowhere");
@@ -82,7 +82,7 @@ fn follow(root: &Path, from: &str, target: &str, anchors: &Anchors) -> Result<()
 }
 
 /// Returns a path that is relative to the folder of `from` as one from the workspace's folder.
-fn beside(from: &str, path: &str) -> Option<String> {
+fn relative_to(from: &str, path: &str) -> Option<String> {
     let mut whole = PathBuf::from(from);
     whole.pop();
     for part in Path::new(path).components() {
@@ -145,7 +145,7 @@ fn targets(line: &str) -> Vec<String> {
         .collect()
 }
 
-/// Returns what stands between each `begin` and the next `end`.
+/// Returns what is between each `begin` and the next `end`.
 fn pieces<'a>(line: &'a str, begin: &str, end: char) -> impl Iterator<Item = &'a str> {
     let rest = line.split(begin).skip(1).collect::<Vec<_>>();
     rest.into_iter()

@@ -1,11 +1,11 @@
-//! Documents: one sentence per line, no path of somebody's machine.
+//! Documents: one sentence per line, no path of one machine.
 
 use super::Findings;
 use crate::tree::TextFile;
 
 /// A folder that only exists while a machine runs. The word is cut so that this file does not hold it.
 const FLEETING: &str = concat!("/t", "mp/");
-/// Ends of abbreviations, after which a sentence goes on.
+/// Ends of abbreviations, after which a sentence continues.
 const ABBREVIATIONS: &[&str] = &["e.g.", "i.e.", "etc.", "vs.", "cf."];
 
 /// Checks one document.

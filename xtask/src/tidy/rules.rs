@@ -3,7 +3,7 @@
 //! Rules of HTTP have a short name, a letter and a number: they are the specifications' of others.
 //!
 //! A test names a rule in the doc comment or the name of its function, or, in JavaScript, in its title; what a
-//! comment beside it says proves nothing.
+//! comment next to it says proves nothing.
 
 use std::collections::BTreeSet;
 
@@ -142,7 +142,7 @@ fn as_rules(name: &str) -> String {
     pairs.collect::<Vec<_>>().join(" ")
 }
 
-/// Returns what stands in quotes behind `test(`, `it(` and `describe(`.
+/// Returns what is in quotes after `test(`, `it(` and `describe(`.
 fn titles(text: &str) -> Vec<String> {
     let mut titles = Vec::new();
     for call in ["test(", "it(", "describe("] {

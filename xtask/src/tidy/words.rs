@@ -1,4 +1,4 @@
-//! Words that nobody should have to guess at: how often each may still occur, a number that only falls.
+//! Words that no reader should have to guess at: how often each may still occur, a number that only falls.
 //!
 //! They are listed in `xtask/tidy/words.txt`.
 
@@ -114,7 +114,7 @@ fn occurrences(tree: &[TextFile], words: &str) -> usize {
     files.map(|file| count(&file.text, words)).sum()
 }
 
-/// Tells whether somebody wrote this file for readers.
+/// Tells whether this file was written for readers.
 fn is_prose_or_code(file: &TextFile) -> bool {
     let endings = [
         ".rs", ".md", ".js", ".mjs", ".ts", ".lua", ".toml", ".html", ".css",

@@ -11,7 +11,7 @@ fn read(toml: &str) -> Result<Config, ConfigError> {
     Config::read(&Figment::new().merge(Toml::string(toml)))
 }
 
-/// Slots that were not named are no server for everybody.
+/// Slots that were not named make no server that is open to all.
 #[test]
 fn without_a_slot_only_this_machine_comes_in() {
     let public = "listen = \"0.0.0.0:80\"\n";

@@ -1,4 +1,4 @@
-//! A raw connection of somebody who minds no rule.
+//! A raw connection of a peer that follows no rule.
 
 use std::{
     cell::Cell,

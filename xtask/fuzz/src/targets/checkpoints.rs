@@ -1,4 +1,4 @@
-//! What writers are given to go on from, out of a store that others may write to.
+//! What writers resume from, out of a store that others may write to.
 
 use serde_json::Value;
 use upload_writers::{Checkpoint, UploadFacts, testing};

@@ -6,7 +6,7 @@ use upload_server::testing;
 /// The token of the session.
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// What stands before the session and, behind a line feed, what stands after it.
+/// What is before the session and, after a line feed, what follows it.
 pub(super) fn run(input: &[u8]) {
     let mut parts = input.splitn(2, |byte| *byte == b'\n');
     let (before, after) = (

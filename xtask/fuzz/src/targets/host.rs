@@ -1,5 +1,5 @@
 //! A session with resumable uploads over a host that answers in any order, late, wrongly, or with
-//! records that somebody else wrote.
+//! records that another process wrote.
 //!
 //! The simulator holds sessions to their promises; this one asks only that no answer of a host, and
 //! nothing a peer says meanwhile, makes a session fail, and that it comes to rest.
@@ -147,7 +147,7 @@ impl Host {
                 }
             }
             12 => {
-                // Somebody else wrote the record.
+                // Another process wrote the record.
                 let upload = upload(cursor);
                 let length = usize::from(cursor.short() % 600);
                 let bytes = cursor.bytes(length);
@@ -172,7 +172,7 @@ impl Host {
         }
     }
 
-    /// The next connection, once the present one is at rest.
+    /// The next connection, once the present one is idle.
     fn reconnect(&mut self) {
         self.rest();
         self.connections += 1;

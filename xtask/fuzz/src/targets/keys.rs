@@ -1,4 +1,4 @@
-//! Keys of objects: what stands before them, and what a name becomes in them.
+//! Keys of objects: what precedes them, and what a name becomes in them.
 
 use upload_writers::testing;
 
@@ -12,7 +12,7 @@ pub(super) fn run(input: &[u8]) {
     if !testing::is_prefix(prefix) {
         return;
     }
-    // A name that nobody made safe: the key may not depend on that.
+    // A name that was not made safe: the key may not depend on that.
     let object = testing::object(prefix, &facts("any", name, media_type));
     assert!(object.key.len() <= 1024, "{:?}", object.key);
     let tail = object.key.strip_prefix(prefix).expect("the prefix");
