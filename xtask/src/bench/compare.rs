@@ -31,10 +31,10 @@ pub(crate) struct Compare {
     #[arg(long, default_value_t = 3)]
     rounds: u32,
     /// Size of the large file, in MiB
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 64)]
     mib: usize,
     /// How many small files follow each other
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 100)]
     files: u32,
     /// Size of a small file, in KiB
     #[arg(long, default_value_t = 256)]
