@@ -6,5 +6,6 @@ pub mod limits;
 mod line;
 pub mod link;
 pub mod many;
+pub mod requests;
 pub mod unpaced;
 mod upload;

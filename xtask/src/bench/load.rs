@@ -1,8 +1,37 @@
-//! How much is sent in one run, and over how many connections.
+//! How much is sent in one run, how, and over how many connections.
+
+use std::fmt;
+
+/// How files are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spoken {
+    /// Over the WebSocket.
+    Socket,
+    /// By tus, in a PATCH for each piece of this many bytes.
+    Tus {
+        /// Bytes of a PATCH; those of the file, if it is smaller.
+        piece: u64,
+    },
+    /// By one POST.
+    Plain,
+}
+
+impl fmt::Display for Spoken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Socket => "socket",
+            Self::Tus { piece: u64::MAX } => "tus",
+            Self::Tus { .. } => "tus, 1 MiB",
+            Self::Plain => "plain",
+        })
+    }
+}
 
 /// How much is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Load {
+    /// How it is sent.
+    pub(crate) spoken: Spoken,
     /// Connections.
     pub(crate) connections: u32,
     /// Uploads of each connection at a time.
@@ -24,6 +53,7 @@ pub(crate) struct Load {
 impl Default for Load {
     fn default() -> Self {
         Self {
+            spoken: Spoken::Socket,
             connections: 1,
             uploads: 1,
             files: 1,

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{
     against,
     bars::Bar,
+    door::Door,
     machine,
     report::{Cell, find, ratio, table},
     rounds::{Common, groups},
@@ -59,6 +60,9 @@ pub(crate) struct Receive {
     /// Measure only the server, in turns with that of this revision, until the ratio is known to 3 %
     #[arg(long, value_name = "REV", conflicts_with_all = ["bare_only", "memory"])]
     against: Option<String>,
+    /// Measure files by these HTTP requests instead, compared with a bare sink of hyper and the socket; with up to 64 connections
+    #[arg(long, value_enum, conflicts_with_all = ["against", "bare_only", "memory"])]
+    door: Option<Door>,
 }
 
 impl Receive {
@@ -70,6 +74,11 @@ impl Receive {
     pub(crate) fn run(&self) -> Result<()> {
         if let Some(revision) = &self.against {
             return against::run(&self.common, revision, self.loads().collect());
+        }
+        if let Some(door) = self.door {
+            let few = self.connections.iter().copied().filter(|few| *few <= 64);
+            let few: Vec<_> = few.collect();
+            return door.run(&self.common, &few, self.file_mib);
         }
         let subjects: &[Subject] = if self.bare_only {
             &[Subject::Bare, Subject::BareSynced]

@@ -84,6 +84,7 @@ impl Cell {
         });
         json!({
             "subject": self.subject.to_string(),
+            "spoken": self.load.spoken.to_string(),
             "sink": self.sink.to_string(),
             "connections": self.load.connections,
             "uploads_per_connection": self.load.uploads,

@@ -10,6 +10,8 @@ use crate::{run::server_binary, stages::Tally};
 const LINES: &[&str] = &[
     "receive --connections 1,3 --other-chunks 4096 --mib 6 --file-mib 6",
     "receive --against HEAD --connections 2 --other-chunks 4096 --mib 2 --file-mib 2",
+    "receive --door tus --connections 1,3 --file-mib 6",
+    "receive --door plain --connections 1,3 --file-mib 6",
     "many --uploads 1,8,40 --mib 6 --file-mib 6",
     "cost --mib 1,2 --uploads 2,8 --together-mib 8",
     "resume --uploads 1,4 --together-mib 8",

@@ -13,8 +13,9 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-pub(crate) use super::load::Load;
+pub(crate) use super::load::{Load, Spoken};
 use super::{
+    generator::generator,
     process::{Server, free_address},
     rounds::Common,
 };
@@ -46,11 +47,13 @@ pub(crate) enum Subject {
     Bare,
     /// The same, and each file is synced to the disk before it is said to be complete.
     BareSynced,
+    /// hyper and nothing else: bodies of requests into files, each synced before its answer.
+    Bodies,
 }
 
 impl Subject {
     fn is_bare(self) -> bool {
-        matches!(self, Self::Bare | Self::BareSynced)
+        matches!(self, Self::Bare | Self::BareSynced | Self::Bodies)
     }
 }
 
@@ -64,6 +67,7 @@ impl fmt::Display for Subject {
             Self::Disk => "disk",
             Self::Bare => "bare",
             Self::BareSynced => "synced",
+            Self::Bodies => "hyper",
         })
     }
 }
@@ -252,6 +256,14 @@ impl Bed {
                 command.args((subject == Subject::BareSynced).then_some("--sync"));
                 command
             }
+            Subject::Bodies => {
+                let mut command = crowded(&self.program("bodies"));
+                command
+                    .args(["--listen", &address])
+                    .arg("--folder")
+                    .arg(data);
+                command
+            }
             _ => {
                 let config = self.folder.join("server.toml");
                 let redis = self.redis.as_ref().map(|redis| &*redis.address);
@@ -271,16 +283,7 @@ impl Bed {
     }
 
     fn measure(&self, server: &Server, sink: Sink, load: Load) -> Result<Measured> {
-        let mut generator = Command::new(self.program("load"))
-            .args(["--address", &server.address, "--slot", &sink.to_string()])
-            .args(["--connections", &load.connections.to_string()])
-            .args(["--uploads", &load.uploads.to_string()])
-            .args(["--files", &load.files.to_string()])
-            .args(["--bytes", &load.bytes.to_string()])
-            .args(["--chunk", &load.chunk.to_string()])
-            .args(["--round-trip-ms", &load.round_trip_ms.to_string()])
-            .args(["--stall-one-in", &load.stall_one_in.to_string()])
-            .args(load.is_cut.then_some("--cut"))
+        let mut generator = generator(self, &server.address, sink, load)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -362,9 +365,13 @@ fn server_config(
          [state]\n{store}\n\n\
          [limits]\nmax_connections = 20000\nmax_uploads_per_owner = 20000\n\
          first_message_seconds = 3600\nidle_upload_seconds = 3600\nping_seconds = {PING_SECONDS}\n\
-         checksum = {checksum}\n",
+         checksum = {checksum}\n{requests}",
         data = data.display(),
         checksum = subject != Subject::NoChecksum,
+        requests = match load.spoken {
+            Spoken::Socket => "",
+            _ => "requests_per_owner = 1000000\n",
+        },
     );
     for sink in [Sink::Discard, Sink::File] {
         config += &format!(
