@@ -24,7 +24,7 @@ use upload_stores::{
 
 struct DirectoryStore {
     dir: PathBuf,
-    /// The last version given out. Whoever holds it is alone in the directory.
+    /// The last version given out. Its holder is alone in the directory.
     last_version: Mutex<u64>,
 }
 
@@ -121,7 +121,7 @@ impl DirectoryStore {
 }
 
 // Its calls block the thread for as long as the disk takes; a store for many users would have a
-// thread of its own.
+// separate thread.
 #[async_trait]
 impl UploadStateStore for DirectoryStore {
     async fn get(&self, key: &UploadKey) -> Result<Option<Versioned>, StoreError> {
@@ -180,7 +180,7 @@ impl UploadStateStore for DirectoryStore {
         }
     }
 
-    /// Reads everything for each page; a store for many records goes on from the cursor.
+    /// Reads everything for each page; a store for many records continues from the cursor.
     async fn list(
         &self,
         owner: Option<&str>,

@@ -1,6 +1,6 @@
 //! What every store must do, as functions that panic where one does not.
 //!
-//! Call [`all`] on your store, or the parts one by one. Each part uses keys nobody used before, so
+//! Call [`all`] on your store, or the parts one by one. Each part uses keys that were never used before, so
 //! the store may hold other records and several suites may run on it at once. Expiry is waited for
 //! by asking again and again; under a paused tokio clock, a store that goes by that clock is done
 //! at once.

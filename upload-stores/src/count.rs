@@ -1,4 +1,4 @@
-//! What a store counts: the facts beside a record, an owner's sums of them, and limits on the sums.
+//! What a store counts: the facts next to a record, an owner's sums of them, and limits on the sums.
 
 /// The most bytes a record can declare, 8 TiB; more is cut to it.
 ///
@@ -189,7 +189,7 @@ impl OwnerLimit {
     /// Returns whether an owner with these `counts` may have a record with the facts `new` in place of one
     /// with the facts `old`, `None` for a missing one.
     ///
-    /// What raises neither the number nor the bytes is never refused, also where a lower limit was
+    /// What raises neither the number nor the bytes is never refused, even if a lower limit was
     /// configured meanwhile.
     pub fn permits(self, counts: &Counts, old: Option<Facts>, new: Facts) -> bool {
         let Some(before) = counts.of(new.counts_as) else {

@@ -94,7 +94,7 @@ pub enum PutError {
 }
 
 impl PutError {
-    /// Returns whether somebody else changed the record since it was read.
+    /// Returns whether another holder changed the record since it was read.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict)
     }

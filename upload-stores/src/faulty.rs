@@ -1,4 +1,4 @@
-//! A store that fails on command, for testing what stands above a store.
+//! A store that fails on command, for testing what is above a store.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +39,7 @@ pub enum Fault {
     Pass,
     /// It fails with this kind and changes nothing.
     FailBefore(StoreErrorKind),
-    /// It takes effect, but the caller is told of this trouble. A call that would have been refused
+    /// It takes effect, but the caller receives this error. A call that would have been refused
     /// as a conflict fails too.
     FailAfter(StoreErrorKind),
     /// It waits for [`FaultyStore::release`] before it takes effect.
@@ -86,7 +86,7 @@ impl FaultyStore {
         self.down.store(down, Ordering::SeqCst);
     }
 
-    /// Lets one stalled call go on, or the next one that stalls.
+    /// Lets one stalled call continue, or the next one that stalls.
     pub fn release(&self) {
         self.stalled.add_permits(1);
     }

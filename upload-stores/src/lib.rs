@@ -4,7 +4,7 @@
 //! Leases, epochs and phases are inside the record, so every store fences the same way. A holder that was
 //! overtaken finds its next [`put`](UploadStateStore::put_with) answered by [`PutError::Conflict`] and stops.
 //!
-//! Beside the record a store keeps its [`Facts`]: whether it counts as an unfinished upload, a waiting one or
+//! Next to the record a store keeps its [`Facts`]: whether it counts as an unfinished upload, a waiting one or
 //! nothing, and its declared bytes. By them and the owner, records are listed, counted, and limited per owner in
 //! the same step as a put.
 //!

@@ -18,7 +18,7 @@ pub const PAGE_RECORDS_MAX: usize = 256;
 pub struct Cursor(Box<[u8]>);
 
 impl Cursor {
-    /// Makes a cursor of what the store needs to go on.
+    /// Makes a cursor of what the store needs to continue.
     pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
         Self(bytes.into())
     }

@@ -55,7 +55,7 @@ const SWEEP_STEP: i64 = 1000;
 ///
 /// A call ends within three seconds: what takes longer, like a server that is away, starting, out of
 /// space or connections, or read-only, is [`StoreErrorKind::Unavailable`]. A connection whose server says that
-/// it is read-only is given up, so a name that leads to another server after a failover is enough.
+/// it is read-only is closed, so a name that leads to another server after a failover is enough.
 ///
 /// What an acknowledged put survives is the server's to say: with `synchronous_commit = on`, the default, a
 /// crash; a failover only where replication is synchronous too.
@@ -158,7 +158,7 @@ impl PostgresStore {
         }
     }
 
-    /// Closes the pool, after the calls under way. Later calls are answered [`StoreErrorKind::Unavailable`].
+    /// Closes the pool, after the running calls. Later calls are answered [`StoreErrorKind::Unavailable`].
     pub async fn close(&self) {
         self.pool.close().await;
     }

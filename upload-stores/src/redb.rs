@@ -39,7 +39,7 @@ pub const REDB_CACHE_BYTES: usize = 16 * 1024 * 1024;
 /// Calls that may wait for the database thread before further callers wait for room.
 const QUEUE_MAX: usize = 1024;
 
-/// How long a call waits for the database thread before it gives up.
+/// How long a call waits for the database thread before it fails.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a finished put survives.
@@ -132,7 +132,7 @@ impl RedbStore {
     }
 
     /// Returns where the damaged file is that was found on opening, if one was. One that is found
-    /// damaged and replaced later is told to the log.
+    /// damaged and replaced later is written to the log.
     pub fn set_aside(&self) -> Option<&Path> {
         self.set_aside.as_deref()
     }
@@ -248,7 +248,7 @@ impl UploadStateStore for RedbStore {
         false
     }
 
-    /// Goes through all records, a bounded number at a time, so that other calls come between. If nobody
+    /// Goes through all records, a bounded number at a time, so that other calls come between. If no call
     /// waits at the end and much of the file is empty, the file is made smaller.
     async fn sweep(&self) -> Result<u64, StoreError> {
         let mut total = 0_u64;

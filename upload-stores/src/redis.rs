@@ -65,17 +65,17 @@ impl Operation {
 /// Keeps records in Redis 6.2 or later, or Valkey; alone, behind a failover, or as a cluster.
 ///
 /// A get, put or delete is one round trip: one command, or one script. A record is at
-/// `<prefix>{o<owner in hex>}<upload id in hex>`; beside it an owner has an index of what expires and the
+/// `<prefix>{o<owner in hex>}<upload id in hex>`; next to it an owner has an index of what expires and the
 /// facts of its records with their sums, so all of an owner is in one cluster slot, and limits are exact.
 /// Every key has a time to live. A list of all owners, and their count, are walks over all keys of the
 /// server, in small steps. Versions are random numbers, so they are not reused even where Redis lost what it had.
 ///
 /// A call ends within three seconds: what takes longer, like a server that is away, loading, out
 /// of memory, read-only or overloaded, is [`StoreErrorKind::Unavailable`]. The connection is made
-/// by the first call, and made anew when it is lost, or when its server says that it is a replica: so
-/// the name of a server that another one takes over is enough to follow a failover.
+/// by the first call, and made anew when it is lost or its server says that it is a replica. So a
+/// name that another server takes over is enough to follow a failover.
 ///
-/// What an acknowledged put survives is the server's to say. Only `appendfsync always` keeps all of
+/// What an acknowledged put survives is up to the server. Only `appendfsync always` keeps all of
 /// them when the server is killed; `everysec` may lose the last seconds, and a failover what was
 /// not replicated yet. Its eviction policy has to be `noeviction`: all keys have a time to live, so
 /// any other one removes the records of unfinished uploads, and receipts, when memory is short.
@@ -118,7 +118,7 @@ impl RedisStore {
         Self::new(Connector::cluster(urls)?, prefix)
     }
 
-    /// Makes a store on the server that `client` connects to, with whatever it was told: certificates,
+    /// Makes a store on the server that `client` connects to, with all of its settings: certificates,
     /// user, time limits.
     ///
     /// The store makes its own connections, so it follows a failover as [`connect`](Self::connect) does.
@@ -175,7 +175,7 @@ impl RedisStore {
         })
     }
 
-    /// Makes a version nobody made before: a keyed hash of a count, its key from the operating
+    /// Makes a version that was never made before: a keyed hash of a count, its key from the operating
     /// system. The top bit stays clear for clients that have signed numbers only.
     fn fresh_version(&self) -> Version {
         let count = self.count.fetch_add(1, Ordering::Relaxed);

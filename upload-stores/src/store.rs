@@ -19,7 +19,7 @@ pub const TTL_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// Identifies one state of one record.
 ///
 /// Every put gives the record a version it never had before, also after it was deleted, expired
-/// and made again, so whoever holds an old one always conflicts. Nothing else may be read into the
+/// and made again, so a holder of an old one always conflicts. Nothing else may be read into the
 /// number: it need not grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Version(pub u64);
@@ -171,7 +171,7 @@ pub trait UploadStateStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the store is in trouble, or the cursor is not one of its own.
+    /// [`StoreError`] if the store is in trouble, or the cursor is not from this store.
     async fn list(
         &self,
         owner: Option<&str>,

@@ -69,7 +69,7 @@ pub async fn delete_is_idempotent(store: &dyn UploadStateStore) {
     }
 }
 
-/// Whoever was overtaken can change nothing any more (PROTOCOL RESUME-4).
+/// A holder that was overtaken can change nothing any more (PROTOCOL RESUME-4).
 pub async fn stale_versions_conflict(store: &dyn UploadStateStore) {
     let key = fresh_key("stale");
     let old = put(store, &key, b"old holder", Expect::Absent).await;

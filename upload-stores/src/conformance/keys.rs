@@ -1,4 +1,4 @@
-//! Each owner's each upload has a record of its own.
+//! Each upload of each owner has a separate record.
 
 use super::steps::{delete, fresh_upload, pattern, put, read, versioned};
 use crate::key::{OWNER_BYTES_MAX, UploadKey};

@@ -132,7 +132,7 @@ pub async fn limits_are_per_owner_and_kind(store: &dyn UploadStateStore) {
     .await
     .expect("another owner");
 
-    // A conflict is told before the limit, and changes raise nothing as long as they stay as they were.
+    // A conflict is reported before the limit, and changes raise nothing as long as they stay as they were.
     let refused = create(store, &one, Facts::unfinished(1000), limit).await;
     assert!(matches!(refused, Err(PutError::Conflict)), "{refused:?}");
     let lower = OwnerLimit {

@@ -59,12 +59,12 @@ pub(super) fn fresh_key(owner: impl AsRef<str>) -> UploadKey {
     UploadKey::new(owner, fresh_upload()).expect("a short owner")
 }
 
-/// The name of an owner nobody used before.
+/// The name of an owner that was never used before.
 pub(super) fn fresh_owner() -> String {
     format!("owner {:?}", u128::from_be_bytes(fresh_upload()))
 }
 
-/// An upload id nobody used before, also not an earlier run on the same server.
+/// An upload id that was never used before, not even by an earlier run on the same server.
 pub(super) fn fresh_upload() -> [u8; 16] {
     // Every `RandomState` has other keys, at first from the operating system.
     let half = || RandomState::new().hash_one(0_u64).to_be_bytes();

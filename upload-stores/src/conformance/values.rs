@@ -53,7 +53,7 @@ pub async fn records_of_any_bytes(store: &dyn UploadStateStore) {
     }
 }
 
-/// Records up to the limit come back whole, also where one replaces a longer or a shorter one.
+/// Records up to the limit come back whole, even if one replaces a longer or a shorter one.
 pub async fn records_of_every_size(store: &dyn UploadStateStore) {
     let key = fresh_key("sizes");
     let mut expect = Expect::Absent;

@@ -6,7 +6,7 @@ use sqlx::postgres::PgPool;
 /// application makes all tables itself. Run again, they change nothing.
 pub const POSTGRES_SCHEMA: &str = include_str!("schema.sql");
 
-/// The lock of whoever makes the table: `CREATE ... IF NOT EXISTS` fails where two do it at once.
+/// The lock of the process that makes the table: `CREATE ... IF NOT EXISTS` fails where two do it at once.
 const LOCK: i64 = 0x0075_706c_6f61_6473;
 
 /// Makes the table unless it is there.

@@ -35,7 +35,7 @@ pub(super) enum Request {
         op: Op,
         reply: oneshot::Sender<Result<Outcome, StoreError>>,
     },
-    /// Makes the file smaller where much of it is empty and nobody else waits.
+    /// Makes the file smaller where much of it is empty and no one else waits.
     Shrink,
     Close {
         reply: oneshot::Sender<()>,
@@ -59,7 +59,7 @@ pub(super) async fn start(
                 let keeper = Keeper::new(file, records, move || {
                     let (records, set_aside) = open(&home, &options)?;
                     if let Some(file) = set_aside {
-                        // Nobody waits for the answer that would have it.
+                        // No one waits for the answer that would have it.
                         tracing::warn!(
                             file = %file.display(),
                             "the embedded store was damaged and begun anew"
@@ -120,7 +120,7 @@ impl<F: FnMut() -> Result<Records, StoreError>> Keeper<F> {
         }
     }
 
-    /// Serves until everybody who could ask is gone, or a close is asked for.
+    /// Serves until every caller is gone, or a close is asked for.
     fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         let mut waiting = Vec::with_capacity(BATCH_MAX);
         let mut shrink = false;
@@ -140,7 +140,7 @@ impl<F: FnMut() -> Result<Records, StoreError>> Keeper<F> {
                 self.shrink();
             }
             if let Some(reply) = close {
-                // Whoever asks from now on, or still waits, finds the queue closed.
+                // A caller that asks from now on, or still waits, finds the queue closed.
                 requests.close();
                 drop(self);
                 let _ = reply.send(());

@@ -121,7 +121,7 @@ fn open_private(options: &mut OpenOptions, path: &Path) -> std::io::Result<File>
     let options = options.create(true).truncate(false).mode(FILE_MODE);
     let file = options.open(path)?;
     if file.metadata()?.permissions().mode() & 0o077 != 0 {
-        // One that belongs to somebody else is used as it is.
+        // One that belongs to another user is used as it is.
         let _ = file.set_permissions(Permissions::from_mode(FILE_MODE));
     }
     Ok(file)

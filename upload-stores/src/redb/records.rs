@@ -76,7 +76,7 @@ pub(super) struct Records {
     bounds: Bounds,
     next_version: u64,
     block_end: u64,
-    /// Where the sweep stands that makes room when the table is full.
+    /// Where the sweep is that makes room when the table is full.
     full_sweep: Vec<u8>,
 }
 
@@ -199,7 +199,7 @@ impl Records {
         match self.database.compact() {
             Ok(_) => Ok(()),
             Err(CompactionError::Storage(error)) => Err(error.into()),
-            // A read under way keeps pages where they are, until the next time.
+            // A running read keeps pages where they are, until the next time.
             Err(_) => Ok(()),
         }
     }

@@ -25,7 +25,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a call may take with everything: connecting, waiting for its turn, a second try.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// After how long without an acknowledgement the system gives up a connection to a host that
+/// After how long without an acknowledgement the system closes a connection to a host that
 /// vanished.
 #[cfg(target_os = "linux")]
 const VANISHED_TIMEOUT: Duration = Duration::from_secs(10);

@@ -10,7 +10,7 @@ const WORDS_MAX: usize = 35;
 /// Longer sentences that all documents together may have.
 const LONG_IN_DOCUMENTS: usize = 10;
 /// Longer sentences that all doc comments together may have; this number only falls.
-const LONG_IN_COMMENTS: usize = 36;
+const LONG_IN_COMMENTS: usize = 30;
 /// Documents that are read in one sitting, with their largest size in bytes.
 const SIZES: &[(&str, usize)] = &[("README.md", 8 * 1024), ("ARCHITECTURE.md", 16 * 1024)];
 /// What the release before said stays as it was.
