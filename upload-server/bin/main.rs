@@ -2,6 +2,7 @@
 
 mod admin;
 mod check_config;
+mod errors;
 mod gc;
 mod send;
 mod serve;
@@ -84,7 +85,7 @@ fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", errors::line(&error));
             ExitCode::FAILURE
         }
     }

@@ -10,7 +10,11 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        text += &format!(": {error}");
+        let cause = error.to_string();
+        // Some errors say their source themselves.
+        if !text.ends_with(&cause) {
+            text += &format!(": {cause}");
+        }
         source = error.source();
     }
     text
@@ -38,4 +42,25 @@ pub(crate) fn query_value(query: &str, name: &str) -> Option<String> {
     let (_, value) = fields.find(|(found, _)| *found == name)?;
     let value = percent_decode_str(value).decode_utf8().ok()?;
     Some(value.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Outer {
+        #[error("the file: {0}")]
+        SaysIt(#[source] std::io::Error),
+        #[error("the file")]
+        Leaves(#[source] std::io::Error),
+    }
+
+    #[test]
+    fn each_cause_is_said_once() {
+        let cause = || std::io::Error::other("no such key");
+        for error in [Outer::SaysIt(cause()), Outer::Leaves(cause())] {
+            assert_eq!(chain(&error), "the file: no such key");
+        }
+    }
 }

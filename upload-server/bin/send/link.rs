@@ -19,6 +19,7 @@ use upload_proto::{
 };
 
 use super::{address::Address, tls};
+use crate::errors;
 
 /// Longest time for connecting and the handshake.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -234,7 +235,7 @@ fn plain(error: anyhow::Error) -> anyhow::Error {
         .find_map(|cause| cause.downcast_ref::<io::Error>());
     match code.and_then(io::Error::raw_os_error) {
         Some(code) => {
-            let text = format!("{error:#}");
+            let text = errors::line(&error);
             anyhow!("{}", text.replace(&format!(" (os error {code})"), ""))
         }
         None => error,

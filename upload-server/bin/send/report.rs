@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use upload_core::Outcome;
 
 use super::{sources::Source, upload::Sent};
+use crate::errors;
 
 /// Prints what happens in a run.
 pub(super) struct Report {
@@ -192,7 +193,7 @@ fn trouble(sent: &anyhow::Result<Sent>) -> Option<String> {
 
     let outcome = match sent {
         Ok(sent) => &sent.outcome,
-        Err(error) => return Some(format!("{error:#}")),
+        Err(error) => return Some(errors::line(error)),
     };
     Some(match outcome {
         Outcome::Complete { .. } => return None,

@@ -15,6 +15,7 @@ use super::{
     reader::{Answer, Question, Reader},
     report::Report,
 };
+use crate::errors;
 
 /// How long a server may leave a connection unanswered before a notice says so.
 const TELL_AFTER: Duration = Duration::from_millis(1_500);
@@ -216,7 +217,7 @@ impl Run<'_> {
             LinkError::Passing(error) => {
                 self.sender.handle_disconnected(now());
                 if self.sender.outcome().is_none() {
-                    let text = format!("{host}: {error:#}; trying again");
+                    let text = format!("{host}: {}; trying again", errors::line(&error));
                     self.job.report.notice(&text);
                 }
                 Ok(())

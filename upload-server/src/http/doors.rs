@@ -165,7 +165,12 @@ async fn serve(app: Arc<App>, slot: String, target: Target, request: Request) ->
         app,
     };
     let served = match method {
-        Ok(_) if call.is_preflight() => Ok(StatusCode::NO_CONTENT.into_response()),
+        Ok(_) if call.is_preflight() => {
+            if call.readable().is_none() {
+                call.app.log_origin(&call.parts);
+            }
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
         Ok(_) => call.serve().await,
         Err(refusal) => Err(refusal),
     };
@@ -175,6 +180,12 @@ async fn serve(app: Arc<App>, slot: String, target: Target, request: Request) ->
         call.drain(Rest::Unread(body));
     }
     call.finish(&mut response);
+    if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let address = call.app.identity.transport.address(&call.parts);
+        let slots = &call.app.shared.slots;
+        let slot = slots.contains_key(&call.slot).then_some(&*call.slot);
+        call.app.shared.log_limits.too_large(slot, address);
+    }
     metrics::http_request(call.door.as_str(), response.status());
     response
 }

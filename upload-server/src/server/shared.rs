@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -79,6 +80,23 @@ pub(crate) struct LogLimits {
     pub(crate) handshakes: LogLimit,
     /// Where the codes in the log are explained.
     pub(crate) codes: ErrorLinks,
+    sizes: LogLimit,
+}
+
+impl LogLimits {
+    /// Tells of a file that is too large, once a minute.
+    pub(crate) fn too_large(&self, slot: Option<&str>, address: Option<IpAddr>) {
+        let Some(left_out) = self.sizes.pass() else {
+            return;
+        };
+        tracing::warn!(
+            slot,
+            address = address.map(tracing::field::display),
+            expected = "at most max_file_size of its slot and limits.max_bytes_per_owner",
+            left_out,
+            "a file is refused by its size"
+        );
+    }
 }
 
 /// What the builder decides of [`Shared`].

@@ -122,3 +122,55 @@ fn rubbish(port: u16, path: &str) {
     let _ = stream.read_to_end(&mut answer);
     assert!(answer.starts_with(b"HTTP/1.1 4"), "{answer:?}");
 }
+
+/// Refusals are logged once a minute with what was expected: pages of another origin that ask first, and files
+/// that are too large by any door.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_preflights_and_sizes_are_told_once() {
+    let config = format!("{}\n[slots.small]\nmax_file_size = 10\n", slots(EMBEDDED));
+    let server = Server::start_logging(&config, "info");
+    let address = format!("127.0.0.1:{}", server.port);
+    for _ in 0..2 {
+        let asked = ask(
+            &format!(
+                "OPTIONS /uploads/files/small HTTP/1.1\r\nHost: {address}\r\nOrigin: https://other.example\r\n\
+             Access-Control-Request-Method: POST\r\nConnection: close\r\n\r\n"
+            ),
+            server.port,
+        );
+        assert!(asked.starts_with("HTTP/1.1 204") && !asked.contains("access-control-allow"));
+        let asked = ask(
+            &format!(
+                "POST /uploads/files/small HTTP/1.1\r\nHost: {address}\r\nTus-Resumable: 1.0.0\r\n\
+             Upload-Length: 11\r\nConnection: close\r\n\r\n"
+            ),
+            server.port,
+        );
+        assert!(asked.starts_with("HTTP/1.1 413"), "{asked}");
+    }
+    let mut client = Client::connect(&server.ws()).await;
+    let refused = client.register(Uuid::new_v4(), "small", "a.bin", 11).await;
+    assert_eq!(refused["code"], "too_large", "{refused}");
+    let log = server.log();
+    for (told, expected) in [
+        (
+            "a request of another origin is refused",
+            "https://other.example",
+        ),
+        ("a file is refused by its size", "max_file_size"),
+    ] {
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(told)).collect();
+        assert!(
+            lines.len() == 1 && lines[0].contains(expected),
+            "{lines:?} in\n{log}"
+        );
+    }
+}
+
+fn ask(request: &str, port: u16) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connects");
+    stream.write_all(request.as_bytes()).expect("is taken");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}

@@ -51,6 +51,10 @@ impl<R: Door> Host<R> {
             }
             Fact::Refused { code, upload } => {
                 metrics::refused(code);
+                if code == Code::TooLarge {
+                    let address = self.config.address;
+                    self.shared.log_limits.too_large(None, address);
+                }
                 let upload = upload.map(tracing::field::display);
                 match self.explained(Some(code)) {
                     Some(see) => tracing::info!(code = code.as_str(), upload, see, "refused"),

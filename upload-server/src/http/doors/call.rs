@@ -328,6 +328,13 @@ impl Call {
         }
     }
 
+    /// Returns what the page that asks may do with the answer.
+    pub(super) fn readable(&self) -> Option<cors::Readable> {
+        let scheme = self.app.identity.transport.scheme(&self.parts);
+        let (headers, uri) = (&self.parts.headers, &self.parts.uri);
+        self.app.origins.readable(headers, uri, scheme)
+    }
+
     /// Adds what every answer has.
     pub(super) fn finish(&self, response: &mut Response) {
         let is_preflight = self.is_preflight();
@@ -339,10 +346,8 @@ impl Call {
         if self.door == Door::Tus || self.method == Method::OPTIONS {
             headers.insert(tus::RESUMABLE, HeaderValue::from_static(tus::VERSION));
         }
-        let scheme = self.app.identity.transport.scheme(&self.parts);
-        let (asked, uri) = (&self.parts.headers, &self.parts.uri);
-        let readable = self.app.origins.readable(asked, uri, scheme);
-        if let (Some(readable), Some(origin)) = (readable, asked.get(header::ORIGIN)) {
+        let origin = self.parts.headers.get(header::ORIGIN);
+        if let (Some(readable), Some(origin)) = (self.readable(), origin) {
             cors::expose(headers, origin.clone(), readable);
             if is_preflight {
                 cors::allow(headers);
