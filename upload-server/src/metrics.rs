@@ -48,6 +48,18 @@ const BUFFERED_BYTES: &str = "upload_buffered_bytes";
 /// Bytes that are free on the file system of unfinished files.
 const DISK_FREE_BYTES: &str = "upload_disk_free_bytes";
 #[cfg(feature = "cli")]
+/// Bytes of that file system.
+const DISK_BYTES: &str = "upload_disk_bytes";
+#[cfg(feature = "cli")]
+/// Records in a store, by `store` and `kind` (`unfinished`, `waiting`, or `other` for receipts).
+const STORE_RECORDS: &str = "upload_store_records";
+#[cfg(feature = "cli")]
+/// Bytes of the uploads that these records are about, by `store` and `kind` (`unfinished` or `waiting`).
+const STORE_UPLOAD_BYTES: &str = "upload_store_upload_bytes";
+#[cfg(feature = "cli")]
+/// Bytes that the records themselves take up, by `store`.
+const STORE_BYTES: &str = "upload_store_bytes";
+#[cfg(feature = "cli")]
 /// Writers that are kept for clients that may come back.
 const PARKED: &str = "uploads_parked";
 /// Uploads under way on a connection.
@@ -222,15 +234,50 @@ impl Drop for ConnectionMetrics {
     }
 }
 
-/// Notes how much is free on the disk, and how many writers are parked.
+/// Notes how much of the disk is free, and how many writers are parked.
 #[cfg(feature = "cli")]
-pub(crate) fn stand(disk_free: Option<u64>, parked: usize) {
-    if let Some(bytes) = disk_free {
-        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        gauge!(DISK_FREE_BYTES).set(bytes as f64);
+pub(crate) fn stand(disk: Option<Disk>, parked: usize) {
+    if let Some(disk) = disk {
+        gauge!(DISK_FREE_BYTES).set(float(disk.free));
+        gauge!(DISK_BYTES).set(float(disk.all));
     }
     let parked = u32::try_from(parked).unwrap_or(u32::MAX);
     gauge!(PARKED).set(f64::from(parked));
+}
+
+/// A file system, in bytes.
+#[cfg(feature = "cli")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Disk {
+    pub(crate) free: u64,
+    pub(crate) all: u64,
+}
+
+/// Notes what a store has.
+#[cfg(feature = "cli")]
+pub(crate) fn store_has(store: &'static str, counts: &upload_stores::Counts) {
+    let counted = counts.unfinished.plus(counts.waiting).records;
+    let other = counts.all.records.saturating_sub(counted);
+    for (kind, records) in [
+        ("unfinished", counts.unfinished.records),
+        ("waiting", counts.waiting.records),
+        ("other", other),
+    ] {
+        gauge!(STORE_RECORDS, "store" => store, "kind" => kind).set(float(records));
+    }
+    for (kind, bytes) in [
+        ("unfinished", counts.unfinished.bytes),
+        ("waiting", counts.waiting.bytes),
+    ] {
+        gauge!(STORE_UPLOAD_BYTES, "store" => store, "kind" => kind).set(float(bytes));
+    }
+    gauge!(STORE_BYTES, "store" => store).set(float(counts.all.bytes));
+}
+
+#[cfg(feature = "cli")]
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn float(number: u64) -> f64 {
+    number as f64
 }
 
 /// Counts an upload that ended.

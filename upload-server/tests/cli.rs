@@ -269,9 +269,24 @@ fn resume_8_gc_runs_beside_a_server() {
     // What has no labels is there before anything happens.
     let metrics = running.ask("/metrics").expect("metrics");
     let began = Instant::now();
-    let has_disk = |text: String| text.contains("\nupload_disk_free_bytes ");
-    while !running.ask("/metrics").is_some_and(has_disk) {
-        assert!(began.elapsed() < START_MAX, "the disk is not looked at");
+    let has_gauges = |text: String| {
+        [
+            "upload_disk_free_bytes ",
+            "upload_disk_bytes ",
+            "uploads_parked 0",
+            "upload_store_records{store=\"embedded\",kind=\"unfinished\"} 0",
+            "upload_store_records{store=\"embedded\",kind=\"other\"} 0",
+            "upload_store_upload_bytes{store=\"embedded\",kind=\"waiting\"} 0",
+            "upload_store_bytes{store=\"embedded\"} 0",
+        ]
+        .iter()
+        .all(|line| text.contains(&format!("\n{line}")))
+    };
+    while !running.ask("/metrics").is_some_and(has_gauges) {
+        assert!(
+            began.elapsed() < START_MAX,
+            "disk and stores are not looked at"
+        );
         thread::sleep(Duration::from_millis(10));
     }
     for line in [

@@ -27,6 +27,7 @@ pub struct Server {
     pub(super) ways: Ways,
     auth: Option<Arc<Auth>>,
     temp_dir: PathBuf,
+    stores: BTreeMap<StoreKind, Arc<dyn UploadStateStore>>,
     embedded: Option<Arc<RedbStore>>,
 }
 
@@ -41,18 +42,27 @@ impl Server {
         }
     }
 
-    /// Measures every few seconds what no event tells of: the disk, and what is parked; never ends.
+    /// Measures every few seconds what no event tells of: the disk, the stores, and what is parked; never ends.
     pub async fn keep_gauges(&self) {
         let mut ticks = tokio::time::interval(GAUGES_EVERY);
         loop {
             ticks.tick().await;
             let dir = self.temp_dir.clone();
-            let free = tokio::task::spawn_blocking(move || {
+            let disk = tokio::task::spawn_blocking(move || {
                 let facts = rustix::fs::statvfs(&dir).ok()?;
-                Some(facts.f_bavail.saturating_mul(facts.f_frsize))
+                Some(metrics::Disk {
+                    free: facts.f_bavail.saturating_mul(facts.f_frsize),
+                    all: facts.f_blocks.saturating_mul(facts.f_frsize),
+                })
             });
             let parked = self.uploads.app.shared.registry.parked();
-            metrics::stand(free.await.ok().flatten(), parked);
+            metrics::stand(disk.await.ok().flatten(), parked);
+            for (kind, store) in &self.stores {
+                // A store in trouble is logged by the calls that need it.
+                if let Some(Ok(counts)) = timeouts::of_store(store.count(None)).await {
+                    metrics::store_has(kind.name(), &counts);
+                }
+            }
         }
     }
 
@@ -183,6 +193,7 @@ impl Config {
                 .temp_dir
                 .clone()
                 .unwrap_or_else(|| self.data_dir.clone()),
+            stores: stores.open,
             embedded: stores.embedded,
         })
     }

@@ -20,6 +20,18 @@ pub enum StoreKind {
     Postgres,
 }
 
+impl StoreKind {
+    /// Returns its name in the configuration.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Embedded => "embedded",
+            Self::Redis => "redis",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
 /// `[state]`: where resume records live, and how long.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]

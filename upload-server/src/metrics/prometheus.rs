@@ -7,10 +7,10 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 
 use super::{
     BUFFERED_BYTES, BYTES_RECEIVED_TOTAL, CLOSE_SECONDS, CONNECTIONS, CONNECTIONS_TOTAL,
-    DISK_FREE_BYTES, HANDSHAKES_REFUSED_TOTAL, HOOK_CALLS_TOTAL, HOOK_CALLS_WAITING,
+    DISK_BYTES, DISK_FREE_BYTES, HANDSHAKES_REFUSED_TOTAL, HOOK_CALLS_TOTAL, HOOK_CALLS_WAITING,
     HOOKS_LOST_TOTAL, HTTP_REQUESTS_TOTAL, MESSAGES_RECEIVED_TOTAL, PARKED, REFUSED_TOTAL,
-    SAVE_SECONDS, STORE_FAILURES_TOTAL, UPLOADS, UPLOADS_ENDED_TOTAL, UPLOADS_STARTED_TOTAL,
-    VISITS, WRITE_SECONDS,
+    SAVE_SECONDS, STORE_BYTES, STORE_FAILURES_TOTAL, STORE_RECORDS, STORE_UPLOAD_BYTES, UPLOADS,
+    UPLOADS_ENDED_TOTAL, UPLOADS_STARTED_TOTAL, VISITS, WRITE_SECONDS,
 };
 
 /// Upper bounds of the buckets of every histogram, in seconds.
@@ -86,6 +86,26 @@ fn describe() {
             DISK_FREE_BYTES,
             Unit::Bytes,
             "bytes free on the file system of unfinished files",
+        ),
+        (
+            DISK_BYTES,
+            Unit::Bytes,
+            "bytes of the file system of unfinished files",
+        ),
+        (
+            STORE_RECORDS,
+            Unit::Count,
+            "records in a store, by store and kind",
+        ),
+        (
+            STORE_UPLOAD_BYTES,
+            Unit::Bytes,
+            "bytes of uploads with a record, by store and kind",
+        ),
+        (
+            STORE_BYTES,
+            Unit::Bytes,
+            "bytes that records take up, by store",
         ),
         (
             PARKED,
