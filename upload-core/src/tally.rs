@@ -4,13 +4,20 @@
 //! not counted here: the store counts them, by what each save says it counts as ([`Charge`]), and checks
 //! an owner's quota in the same step.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::{
     Arc,
     atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
+use crate::empties::{Empties, Empty, Need, Party};
+
 /// One part in this many of a process's room is kept for uploads that are resumed.
 const RESUMES_PART: u32 = 4;
+/// Of uploads that gave way, one part in this many of a process's room may be alive at a time.
+const LOST_PART: u32 = 8;
 /// One part in this many of it may be taken by owners who have nothing yet, where others may not register.
 const NEWCOMERS_PART: u32 = 8;
 
@@ -19,8 +26,10 @@ const NEWCOMERS_PART: u32 = 8;
 pub(crate) enum Purpose {
     /// It begins.
     Register,
-    /// It goes on: what was begun has a place before what was not.
+    /// It is resumed, and bytes of it are here: what was begun has a place before what was not.
     Resume,
+    /// It is resumed, and nothing of it was sent.
+    ResumeEmpty,
 }
 
 /// The uploads of all owners of a process, or of all who come from one address, attached and parked.
@@ -32,6 +41,8 @@ pub struct ServerTally {
     uploads_max: u32,
     /// How often there was no place.
     refusals: AtomicU64,
+    /// Those that have sent nothing.
+    empties: Empties,
 }
 
 impl ServerTally {
@@ -44,19 +55,35 @@ impl ServerTally {
             uploads: AtomicU32::new(0),
             uploads_max,
             refusals: AtomicU64::new(0),
+            empties: Empties::default(),
         }
     }
 
     fn take(self: &Arc<Self>, purpose: Purpose, is_newcomer: bool) -> Option<ServerToken> {
         let part = match (purpose, is_newcomer) {
-            (Purpose::Resume, _) => 0,
+            (Purpose::Resume | Purpose::ResumeEmpty, _) => 0,
             (Purpose::Register, true) => self.uploads_max / NEWCOMERS_PART,
             (Purpose::Register, false) => self.uploads_max / RESUMES_PART,
         };
         let is_counted = count_up(&self.uploads, self.uploads_max.saturating_sub(part));
         let refused = u64::from(!is_counted);
         self.refusals.fetch_add(refused, Ordering::Relaxed);
-        is_counted.then(|| ServerToken(Arc::clone(self)))
+        is_counted.then(|| self.token())
+    }
+
+    /// Takes the place of a registration that has sent nothing.
+    fn take_over(self: &Arc<Self>, need: Need) -> Option<ServerToken> {
+        let lost_max = (self.uploads_max / LOST_PART).max(1);
+        let has_place = self.empties.give_way(need, lost_max);
+        has_place.then(|| self.token())
+    }
+
+    fn token(self: &Arc<Self>) -> ServerToken {
+        ServerToken {
+            of: Arc::clone(self),
+            empty: None,
+            has_place: true,
+        }
     }
 
     /// Counts somebody for whom there is no place for another reason, such as a full disk.
@@ -72,11 +99,34 @@ impl ServerTally {
 
 /// One upload counted for the process; uncounted when dropped.
 #[derive(Debug)]
-struct ServerToken(Arc<ServerTally>);
+struct ServerToken {
+    of: Arc<ServerTally>,
+    /// Among those that have sent nothing.
+    empty: Option<Empty>,
+    /// Whether another upload has not taken its place.
+    has_place: bool,
+}
+
+impl ServerToken {
+    /// Is among those that have sent nothing.
+    fn begin_empty(&mut self, party: Party) {
+        self.empty = Some(self.of.empties.add(party));
+    }
+
+    /// Is not among them any more. Returns whether it has its place.
+    fn fill(&mut self) -> bool {
+        if let Some(empty) = self.empty.take() {
+            self.has_place = self.of.empties.remove(empty);
+        }
+        self.has_place
+    }
+}
 
 impl Drop for ServerToken {
     fn drop(&mut self) {
-        count_down(&self.0.uploads);
+        if self.fill() {
+            count_down(&self.of.uploads);
+        }
     }
 }
 
@@ -193,7 +243,12 @@ impl OwnerTally {
         token.bytes = bytes;
         let is_newcomer = held.uploads.load(Ordering::Acquire) == 1;
         if let Some(server) = &self.server {
+            let need = match purpose {
+                Purpose::Register | Purpose::ResumeEmpty => Need::Register(self.party()),
+                Purpose::Resume => Need::Resume,
+            };
             let taken = server.take(purpose, is_newcomer);
+            let taken = taken.or_else(|| server.take_over(need));
             token.server = Some(taken.ok_or(Full::Server)?);
         }
         // A visitor who comes back may have another address by now.
@@ -201,7 +256,20 @@ impl OwnerTally {
             let taken = address.take(Purpose::Resume, is_newcomer);
             token.address = Some(taken.ok_or(Full::Server)?);
         }
+        if let Some(server) = &mut token.server
+            && purpose != Purpose::Resume
+        {
+            server.begin_empty(self.party());
+        }
         Ok(token)
+    }
+
+    /// Names the address, or the owner where it is not known, for as long as it has an upload.
+    fn party(&self) -> Party {
+        match &self.address {
+            Some(address) => Arc::as_ptr(address).addr(),
+            None => Arc::as_ptr(&self.held).addr(),
+        }
     }
 
     /// Returns how many uploads there are.
@@ -225,6 +293,12 @@ pub struct OwnerToken {
 }
 
 impl OwnerToken {
+    /// Notes that its client sends. Returns whether it has its place: one that had sent nothing gives way where
+    /// others find none.
+    pub(crate) fn fill(&mut self) -> bool {
+        self.server.as_mut().is_none_or(ServerToken::fill)
+    }
+
     /// Counts `bytes` in all, unless the owner's uploads would then be more than `bytes_max` bytes.
     /// Returns whether so many are counted.
     pub(crate) fn grow(&mut self, bytes: u64, bytes_max: u64) -> bool {
@@ -259,142 +333,4 @@ fn count_up(uploads: &AtomicU32, uploads_max: u32) -> bool {
 fn count_down(uploads: &AtomicU32) {
     let (done, seen) = (Ordering::AcqRel, Ordering::Acquire);
     let _ = uploads.fetch_update(done, seen, |count| Some(count.saturating_sub(1)));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// CTRL-3: past the maximum there is no token; a dropped one makes room.
-    #[test]
-    fn counts_living_tokens() {
-        let tally = Arc::new(OwnerTally::default());
-        let first = tally
-            .take(0, 2, u64::MAX, Purpose::Register)
-            .expect("room for the first");
-        let _second = tally
-            .take(0, 2, u64::MAX, Purpose::Register)
-            .expect("room for the second");
-        assert_eq!(
-            tally.take(0, 2, u64::MAX, Purpose::Register).err(),
-            Some(Full::Owner)
-        );
-        drop(first);
-        assert_eq!(tally.count(), 1);
-        assert!(tally.take(0, 2, u64::MAX, Purpose::Register).is_ok());
-    }
-
-    /// CTRL-3: bytes are counted as declared, and a refusal counts nothing.
-    #[test]
-    fn weighs_living_tokens() {
-        let tally = Arc::new(OwnerTally::default());
-        let first = tally
-            .take(60, 9, 100, Purpose::Register)
-            .expect("room for 60");
-        assert!(tally.take(41, 9, 100, Purpose::Register).is_err());
-        assert!(
-            tally
-                .take(u64::MAX, 9, u64::MAX, Purpose::Register)
-                .is_err()
-        );
-        let second = tally
-            .take(40, 9, 100, Purpose::Register)
-            .expect("room for 40");
-        assert_eq!((tally.count(), tally.bytes()), (2, 100));
-        drop(first);
-        assert_eq!((tally.count(), tally.bytes()), (1, 40));
-        drop(second);
-        assert_eq!((tally.count(), tally.bytes()), (0, 0));
-    }
-
-    /// CTRL-3: what arrives of a file of unknown length is counted as it comes.
-    #[test]
-    fn a_token_grows_within_the_limit() {
-        let tally = Arc::new(OwnerTally::default());
-        let mut token = tally
-            .take(0, 9, 100, Purpose::Register)
-            .expect("room for one");
-        assert!(token.grow(60, 100) && token.grow(50, 100));
-        assert!(!token.grow(101, 100));
-        assert_eq!(tally.bytes(), 60);
-        drop(token);
-        assert_eq!(tally.bytes(), 0);
-    }
-
-    /// CTRL-3: owners share what the process has room for, and a refusal counts nothing.
-    #[test]
-    fn owners_share_the_room_of_a_process() {
-        let server = Arc::new(ServerTally::new(2));
-        let owner = || Arc::new(OwnerTally::within(Arc::clone(&server)));
-        let (one, two) = (owner(), owner());
-        let first = one
-            .take(5, 9, 9, Purpose::Register)
-            .expect("room for the first");
-        let _second = two
-            .take(5, 9, 9, Purpose::Register)
-            .expect("room for the second");
-        assert_eq!(
-            two.take(1, 9, 9, Purpose::Register).err(),
-            Some(Full::Server)
-        );
-        assert_eq!(
-            two.take(5, 9, 9, Purpose::Register).err(),
-            Some(Full::Owner)
-        );
-        assert_eq!((two.count(), two.bytes(), server.count()), (1, 5, 2));
-        drop(first);
-        assert_eq!((one.count(), server.count()), (0, 1));
-        assert!(two.take(1, 9, 9, Purpose::Register).is_ok());
-    }
-
-    /// CTRL-3: what was begun has a place before what was not, and who has nothing before who has much.
-    #[test]
-    fn room_is_kept_for_resumes_and_newcomers() {
-        let server = Arc::new(ServerTally::new(16));
-        let greedy = Arc::new(OwnerTally::within(Arc::clone(&server)));
-        let take = |owner: &OwnerTally, purpose| owner.take(0, u32::MAX, u64::MAX, purpose);
-        let mut held = Vec::new();
-        while let Ok(token) = take(&greedy, Purpose::Register) {
-            held.push(token);
-        }
-        assert_eq!(held.len(), 12);
-        let owner = || OwnerTally::within(Arc::clone(&server));
-        while let Ok(token) = take(&owner(), Purpose::Register) {
-            held.push(token);
-        }
-        assert_eq!(held.len(), 14);
-        while let Ok(token) = take(&greedy, Purpose::Resume) {
-            held.push(token);
-        }
-        assert_eq!(held.len(), 16);
-        held.clear();
-        assert_eq!((server.count(), greedy.count()), (0, 0));
-    }
-
-    /// CTRL-3: any number of owners who come from one address have what that address has.
-    #[test]
-    fn owners_of_one_address_share_its_room() {
-        let server = Arc::new(ServerTally::new(100));
-        let address = Arc::new(ServerTally::new(3));
-        let owner = || Arc::new(OwnerTally::within(Arc::clone(&server)));
-        let take = |owner: &OwnerTally, purpose| owner.take(0, 9, u64::MAX, purpose);
-        let mut held: Vec<_> = (0..3)
-            .map(|_| {
-                take(
-                    &owner().from_address(Arc::clone(&address)),
-                    Purpose::Register,
-                )
-            })
-            .collect();
-        assert!(held.iter().all(Result::is_ok));
-        let fourth = owner();
-        let here = fourth.from_address(Arc::clone(&address));
-        assert_eq!(take(&here, Purpose::Register).err(), Some(Full::Server));
-        assert_eq!((fourth.count(), server.count(), address.count()), (0, 3, 3));
-        let _resumed = take(&here, Purpose::Resume).expect("a resume");
-        let _elsewhere = take(&fourth, Purpose::Register).expect("from another address");
-        assert!(here.is_same_owner(&fourth) && here.count() == 2);
-        held.pop();
-        assert!(take(&here, Purpose::Register).is_ok());
-    }
 }

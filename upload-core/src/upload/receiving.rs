@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use upload_proto::Code;
 
-use crate::{AbortReason, Length, Order};
+use crate::{AbortReason, Length, Order, OwnerToken};
 
 use super::{
     Context, Upload,
@@ -75,6 +75,9 @@ impl Upload {
         if !self.count(self.entry.length, end, cx) {
             return Append::Full;
         }
+        if at == 0 && !self.keeps_place(cx) {
+            return Append::Ignored;
+        }
         self.crc.append(&data);
         if self.recorder.keeper().is_none() {
             // Nothing asks for the checksum of a part.
@@ -94,6 +97,15 @@ impl Upload {
             }
         }
         Append::Took
+    }
+
+    /// Notes that the client sends. An upload that gave its place to another one meanwhile ends.
+    fn keeps_place(&mut self, cx: &mut Context<'_>) -> bool {
+        let keeps = self.token.as_mut().is_none_or(OwnerToken::fill);
+        if !keeps {
+            self.fail(Code::RateLimited, AbortReason::Expired, cx);
+        }
+        keeps
     }
 
     /// Counts what has arrived up to `received` of a file of this length for its owner. Returns
@@ -132,6 +144,9 @@ impl Upload {
         let known = self.entry.length.known();
         if known.is_some_and(|size| size != self.received()) {
             return Finish::Incomplete;
+        }
+        if self.received() == 0 && !self.keeps_place(cx) {
+            return Finish::Ignored;
         }
         self.entry.length = Length::Known(self.received());
         let ours = self.crc.end().crc;

@@ -129,7 +129,11 @@ impl Uploads {
             bytes.max(counted)
         });
         let tally = &self.config.tally;
-        let token = tally.take(counted, uploads_max, bytes_max, Purpose::Resume);
+        let purpose = match record.offset {
+            0 => Purpose::ResumeEmpty,
+            _ => Purpose::Resume,
+        };
+        let token = tally.take(counted, uploads_max, bytes_max, purpose);
         token.map(Some).map_err(|_| Answer::Locked(0))
     }
 

@@ -108,6 +108,55 @@ fn a_process_has_so_many_uploads() {
     assert_eq!(server.count(), 1);
 }
 
+/// CTRL-3: a registration that sent nothing gives its place to an owner who has fewer, and ends when it sends; one
+/// that sends keeps it.
+#[test]
+fn ctrl_3_a_registration_that_sent_nothing_gives_way() {
+    let server = Arc::new(ServerTally::new(8));
+    let owner = || {
+        let tally = Arc::new(OwnerTally::within(Arc::clone(&server)));
+        Rig::with(|config| config.tally = tally)
+    };
+    let mut greedy = owner();
+    for n in 1..=6 {
+        greedy.register(n, if n > 4 { "stay" } else { "keep" }, 8);
+    }
+    greedy.chunk(1, 0, "abcd").sent();
+    assert_eq!(
+        greedy.register(7, "file", 8).sent(),
+        ["7:error rate_limited 0@0"]
+    );
+    let mut honest = owner();
+    for n in 1..=2 {
+        let sent = honest.register(n, "keep", 8).sent();
+        assert!(sent[0].contains("registered"), "{sent:?}");
+    }
+    assert_eq!(
+        greedy.chunk(2, 0, "abcd").sent(),
+        ["2:error rate_limited 0@0"]
+    );
+    assert!(greedy.room.borrow().record(2).is_none());
+    assert!(
+        greedy
+            .chunk(1, 1, "efgh")
+            .chunk(3, 0, "abcd")
+            .complete(1)
+            .sent()
+            .iter()
+            .any(|line| line == "1:complete 8@2")
+    );
+    assert_eq!(
+        honest
+            .chunk(1, 0, "abcd")
+            .chunk(1, 1, "efgh")
+            .complete(1)
+            .sent()
+            .last()
+            .map(String::as_str),
+        Some("1:complete 8@2")
+    );
+}
+
 /// CTRL-3, RESUME-3: a limit that is lowered loses nothing; what was left behind as records is resumed, and
 /// beyond twice the limit waits for each other.
 #[test]
