@@ -3,12 +3,11 @@
 //! Both stand over the same room of uploads. What a host answers goes to that room, and what comes of
 //! it is passed on by the door that asked; so it is written here once.
 
-use serde_json::{Map, Value};
 use upload_proto::{UploadList, UploadRef};
 
 use crate::{
-    CallId, CallOutcome, Entry, EntryId, Now, PassedOver, Refusal, Removed, StoreEvent, Uploads,
-    Verdict, WriterEvent,
+    Amendment, CallId, CallOutcome, Entry, EntryId, Now, PassedOver, Refusal, Removed, StoreEvent,
+    Uploads, Verdict, WriterEvent,
 };
 
 /// What a door has and does, for this trait only.
@@ -41,17 +40,9 @@ pub trait Door: OverUploads {
         self.pass_on(now);
     }
 
-    /// Learns under which other name, or with which other metadata, the application takes an upload that it
-    /// was asked about; comes before the answer.
-    fn handle_amended(
-        &mut self,
-        entry: EntryId,
-        client_name: Option<String>,
-        meta: Option<Map<String, Value>>,
-        now: Now,
-    ) {
-        self.room_mut()
-            .handle_amended(entry, client_name, meta, now);
+    /// Learns as what the application takes an upload that it was asked about; comes before the answer.
+    fn handle_amended(&mut self, entry: EntryId, amendment: Amendment, now: Now) {
+        self.room_mut().handle_amended(entry, amendment, now);
     }
 
     /// Learns that a file is stored under another name than the client's; comes before the verdict.

@@ -20,6 +20,17 @@ pub enum EntryStatus {
     Cancelled,
 }
 
+/// What an application takes an upload as, where that is not what the client said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Amendment {
+    /// In place of the client's name, and checked in its stead.
+    pub client_name: Option<String>,
+    /// The folder below which the file is stored; the host has checked that it is one.
+    pub folder: Option<String>,
+    /// In place of what the page sent along.
+    pub meta: Option<Map<String, Value>>,
+}
+
 /// One file offered to a slot, and what became of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
@@ -33,6 +44,8 @@ pub struct Entry {
     pub client_name: String,
     /// The safe name under which the file is stored, where the content check chose another than the client's.
     pub stored_name: Option<String>,
+    /// The folder below which the file is stored, where the application chose one for this upload.
+    pub folder: Option<String>,
     /// The declared MIME type, possibly empty.
     pub client_type: String,
     /// The declared size in bytes, where it is known yet.
@@ -71,6 +84,7 @@ impl Entry {
             slot,
             client_name: register.client_name,
             stored_name: None,
+            folder: None,
             client_type: register.client_type,
             length,
             relative_path: register.relative_path,

@@ -85,6 +85,7 @@
 mod config;
 mod crc;
 mod door;
+mod empties;
 mod endings;
 mod entry;
 #[cfg(any(test, feature = "testing"))]
@@ -112,7 +113,7 @@ mod window;
 
 pub use config::{Holder, Screen, SessionConfig, SessionLimits, SlotRules};
 pub use door::Door;
-pub use entry::{Entry, EntryStatus};
+pub use entry::{Amendment, Entry, EntryStatus};
 pub use input::{
     CallOutcome, CheckpointChange, DisconnectReason, Parked, PassedOver, Removed, StorageFault,
     StoreEvent, Verdict, WriterEvent,

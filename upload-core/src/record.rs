@@ -115,6 +115,9 @@ pub struct Record {
     /// The safe name under which the file is stored, where it is not the client's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored_name: Option<String>,
+    /// The folder below which the file is stored, where the application chose one for this upload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
     /// The declared MIME type.
     pub client_type: String,
     /// The declared size in bytes, where it is known yet.

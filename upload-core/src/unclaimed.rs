@@ -238,6 +238,7 @@ impl Record {
             false,
         );
         entry.stored_name.clone_from(&self.stored_name);
+        entry.folder.clone_from(&self.folder);
         entry.bytes_received = self.length.max();
         entry.status = EntryStatus::Complete;
         entry.result = Some(self.result.clone());

@@ -40,7 +40,7 @@ use crate::{
 };
 
 use self::{
-    offer::Offer,
+    offer::{Offer, Wanted},
     reach::{Asks, Reach},
 };
 
@@ -156,7 +156,12 @@ impl Uploads {
         if self.stage != Stage::Open {
             self.refuse(entry, Code::Draining);
         } else if !slot.authorize {
-            self.reserve(entry, register, slot, now);
+            let wanted = Wanted {
+                register,
+                slot,
+                folder: None,
+            };
+            self.reserve(entry, wanted, now);
         } else if self.offered.contains(&register.upload) {
             self.refuse(entry, Code::RefInUse);
         } else if self.offers.len() >= self.config.limits.pending_max {
@@ -169,7 +174,12 @@ impl Uploads {
                 moment: Moment::Register,
             }));
             self.offered.insert(register.upload);
-            self.offers.insert(entry, Offer::Asking(register, slot));
+            let offer = Offer::Asking {
+                register,
+                slot,
+                folder: None,
+            };
+            self.offers.insert(entry, offer);
         }
         entry
     }

@@ -4,7 +4,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::{name, writer::UploadFacts};
+use crate::{
+    error::{WriteError, WriteErrorKind},
+    name::{self, is_folder},
+    writer::UploadFacts,
+};
 
 /// The longest key S3 takes, in bytes; no provider takes less.
 const KEY_BYTES_MAX: usize = 1024;
@@ -16,6 +20,9 @@ const NAME_BYTES_MAX: usize = 240;
 /// The longest prefix, in bytes; it leaves room for everything behind it.
 pub(crate) const PREFIX_BYTES_MAX: usize = 512;
 
+/// The longest prefix and folder together, in bytes.
+const BEFORE_SCOPE_BYTES_MAX: usize = PREFIX_BYTES_MAX + 256;
+
 /// The longest media type passed on, in bytes.
 const TYPE_BYTES_MAX: usize = 255;
 
@@ -25,7 +32,7 @@ const ID_BYTES_MAX: usize = 64;
 /// One object to be: its key, and the headers it is stored with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Object {
-    /// `<prefix><owner scope>/<uuid>-<safe name>`.
+    /// `<prefix><owner scope>/<uuid>-<safe name>`; where the application chose a folder, it comes after the prefix.
     pub(crate) key: String,
     /// The declared media type if it is one, otherwise the one for any bytes.
     pub(crate) content_type: String,
@@ -37,34 +44,41 @@ pub(crate) struct Object {
 
 impl Object {
     /// Describes the object of an upload under a fresh key.
-    pub(crate) fn new(prefix: &str, facts: &UploadFacts) -> Self {
-        Self::with_uuid(prefix, facts, Uuid::new_v4())
+    ///
+    /// # Errors
+    ///
+    /// [`WriteErrorKind::Failed`] if the folder of the upload cannot be in a key.
+    pub(crate) fn new(prefix: &str, facts: &UploadFacts) -> Result<Self, WriteError> {
+        let object = Self::with_uuid(prefix, facts, Uuid::new_v4());
+        object.ok_or_else(|| {
+            let text = "the folder cannot be in a key, or is too long for it";
+            WriteError::new(WriteErrorKind::Failed, text)
+        })
     }
 
     /// Describes the object again by the key in a checkpoint, trusting nothing: it must be the very
     /// key this upload would get with its uuid.
     pub(crate) fn parse(prefix: &str, facts: &UploadFacts, key: &str) -> Option<Self> {
-        let tail = key.strip_prefix(prefix)?.strip_prefix(&scope(facts))?;
-        let uuid = tail.strip_prefix('/')?.get(..36)?.parse().ok()?;
-        let object = Self::with_uuid(prefix, facts, uuid);
+        let tail = key.strip_prefix(&beginning(prefix, facts)?)?;
+        let uuid = tail.get(..36)?.parse().ok()?;
+        let object = Self::with_uuid(prefix, facts, uuid)?;
         (object.key == key).then_some(object)
     }
 
-    fn with_uuid(prefix: &str, facts: &UploadFacts, uuid: Uuid) -> Self {
+    fn with_uuid(prefix: &str, facts: &UploadFacts, uuid: Uuid) -> Option<Self> {
         let id = facts.upload_id.chars();
         let id = id.filter(|c| c.is_ascii_alphanumeric() || *c == '-');
-        let scope = scope(facts);
-        let mut key = format!("{prefix}{scope}/{uuid}-");
+        let mut key = format!("{}{uuid}-", beginning(prefix, facts)?);
         let left = KEY_BYTES_MAX.saturating_sub(key.len());
         let room = left.min(NAME_BYTES_MAX - 37);
         let name = name::fitting(&facts.safe_client_name, room);
         key.push_str(&name);
-        Self {
+        Some(Self {
             key,
             content_type: content_type(&facts.client_type),
             disposition: disposition(&name),
             upload_id: id.take(ID_BYTES_MAX).collect(),
-        }
+        })
     }
 }
 
@@ -75,6 +89,23 @@ pub(crate) fn is_prefix(prefix: &str) -> bool {
         && !prefix.contains("//")
         && !prefix.chars().any(|c| c.is_control() || c == '\\')
         && !prefix.split('/').any(|part| part == "." || part == "..")
+}
+
+/// Returns what the key of an upload has before its uuid; `None` if its folder cannot be in a key.
+fn beginning(prefix: &str, facts: &UploadFacts) -> Option<String> {
+    let scope = scope(facts);
+    let Some(folder) = &facts.folder else {
+        return Some(format!("{prefix}{scope}/"));
+    };
+    let fits = prefix.len().saturating_add(folder.len()) <= BEFORE_SCOPE_BYTES_MAX;
+    (fits && is_folder(folder)).then(|| {
+        let slash = if prefix.is_empty() || prefix.ends_with('/') {
+            ""
+        } else {
+            "/"
+        };
+        format!("{prefix}{slash}{folder}/{scope}/")
+    })
 }
 
 /// Tells owners apart without telling who they are: the first 8 bytes of a hash, in hex.
@@ -142,7 +173,7 @@ mod tests {
     #[test]
     fn keys_name_neither_owner_nor_raw_name() {
         let facts = facts("alice@example.org", "résumé 1.pdf", "application/pdf");
-        let object = Object::with_uuid("uploads/", &facts, Uuid::nil());
+        let object = Object::with_uuid("uploads/", &facts, Uuid::nil()).expect("no folder");
         let name = "00000000-0000-0000-0000-000000000000-résumé 1.pdf";
         let scope = object.key.strip_prefix("uploads/").expect("prefix");
         let (scope, rest) = scope.split_once('/').expect("scope");
@@ -159,7 +190,8 @@ mod tests {
     fn keys_fit_whatever_the_names() {
         let prefix = "p".repeat(PREFIX_BYTES_MAX - 1) + "/";
         assert!(is_prefix(&prefix));
-        let object = Object::new(&prefix, &facts(&"o".repeat(9_999), &"é".repeat(2_000), "x"));
+        let object = Object::new(&prefix, &facts(&"o".repeat(9_999), &"é".repeat(2_000), "x"))
+            .expect("no folder");
         assert!(object.key.len() <= KEY_BYTES_MAX);
         assert_eq!(object.content_type, "application/octet-stream");
     }
@@ -167,7 +199,7 @@ mod tests {
     #[test]
     fn keys_are_read_back_only_by_their_own_upload() {
         let mine = facts("mine", "a.txt", "text/plain");
-        let object = Object::new("u/", &mine);
+        let object = Object::new("u/", &mine).expect("no folder");
         assert_eq!(
             Object::parse("u/", &mine, &object.key),
             Some(object.clone())
@@ -183,12 +215,53 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_comes_after_the_prefix() {
+        let mut facts = facts("mine", "a.txt", "text/plain");
+        let plain = Object::new("u/", &facts).expect("no folder").key;
+        facts.folder = Some("customers/42".to_owned());
+        for (prefix, begins) in [
+            ("u/", "u/customers/42/"),
+            ("u-", "u-/customers/42/"),
+            ("", "customers/42/"),
+        ] {
+            let object = Object::new(prefix, &facts).expect("a good folder");
+            assert!(object.key.starts_with(begins), "{}", object.key);
+            assert_eq!(Object::parse(prefix, &facts, &object.key), Some(object));
+        }
+        assert_eq!(Object::parse("u/", &facts, &plain), None);
+        let longest = format!("{}/{}", "f".repeat(127), "g".repeat(128));
+        facts.folder = Some(longest.clone());
+        facts.safe_client_name = "n".repeat(2_000);
+        let prefix = "p".repeat(PREFIX_BYTES_MAX);
+        let object = Object::new(&prefix, &facts).expect("fits");
+        assert!(object.key.len() <= KEY_BYTES_MAX);
+        assert!(object.disposition.len() > 200, "there is room for the name");
+        for folder in [
+            "",
+            "/",
+            "a/",
+            "/a",
+            "a//b",
+            "..",
+            "a/../b",
+            ".x",
+            "a\\b",
+            "a\nb",
+            &(longest + "x"),
+        ] {
+            facts.folder = Some(folder.to_owned());
+            assert!(Object::new(&prefix, &facts).is_err(), "{folder:?}");
+        }
+    }
+
+    #[test]
     fn types_that_are_none_are_not_passed_on() {
         for bad in ["", "text", "text/", "a/b\r\nx: y", "é/x", "text/ht ml"] {
-            let object = Object::new("", &facts("o", "n", bad));
+            let object = Object::new("", &facts("o", "n", bad)).expect("no folder");
             assert_eq!(object.content_type, "application/octet-stream", "{bad}");
         }
-        let with_parameter = Object::new("", &facts("o", "n", "text/plain; charset=utf-8"));
+        let with_parameter =
+            Object::new("", &facts("o", "n", "text/plain; charset=utf-8")).expect("no folder");
         assert_eq!(with_parameter.content_type, "text/plain");
     }
 

@@ -56,6 +56,7 @@ pub use multipart::{
     MultipartWriterFactory, NewObject, Payload, RetryPolicy, StoredObject, StoredPart,
     UnfinishedUpload, UploadsMarker, UploadsPage, Whole,
 };
+pub use name::is_folder;
 #[cfg(feature = "object-store")]
 pub use object_store::{ObjectStoreSetupError, ObjectStoreWriterConfig, ObjectStoreWriterFactory};
 pub use parts::{FileTooLarge, Part, PartCutter, PartPlan, PartProfile};

@@ -1,5 +1,44 @@
 //! Fitting a file's safe name into a path or a key, without believing that it is safe.
 
+/// The longest name of a file or a folder that Linux file systems take, in bytes.
+pub(crate) const NAME_BYTES_MAX: usize = 255;
+
+/// The longest folder of an application, in bytes.
+const FOLDER_BYTES_MAX: usize = 512;
+
+/// Returns whether this can be the folder of a file ([`UploadFacts::folder`]).
+///
+/// A folder is one or more names separated by `/`, at most 512 bytes. No name is empty, begins with a dot, or has a
+/// backslash or a control character.
+///
+/// [`UploadFacts::folder`]: crate::UploadFacts::folder
+///
+/// ```
+/// use upload_writers::is_folder;
+///
+/// assert!(is_folder("customers/42"));
+/// assert!(!is_folder("../customers") && !is_folder("/customers") && !is_folder(""));
+/// ```
+pub fn is_folder(folder: &str) -> bool {
+    folder.len() <= FOLDER_BYTES_MAX && folder.split('/').all(is_usable)
+}
+
+/// Says whether `text` can name a directory; a leading dot would collide with those that the server keeps
+/// next to the slots.
+pub(crate) fn is_usable(text: &str) -> bool {
+    is_component(text) && !text.starts_with('.')
+}
+
+/// Says whether `text` can be one component of a path and nothing else.
+pub(crate) fn is_component(text: &str) -> bool {
+    let plain = |c: char| c != '/' && c != '\\' && !c.is_control();
+    !text.is_empty()
+        && text != "."
+        && text != ".."
+        && text.len() <= NAME_BYTES_MAX
+        && text.chars().all(plain)
+}
+
 /// An extension longer than this, in bytes without its dot, is cut like any other text.
 const EXTENSION_BYTES_MAX: usize = 32;
 

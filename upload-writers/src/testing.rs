@@ -22,14 +22,14 @@ pub fn is_prefix(prefix: &str) -> bool {
     key::is_prefix(prefix)
 }
 
-/// Describes the object of an upload.
+/// Describes the object of an upload that has no folder.
 pub fn object(prefix: &str, facts: &UploadFacts) -> Stored {
     let Object {
         key,
         content_type,
         disposition,
         ..
-    } = Object::new(prefix, facts);
+    } = Object::new(prefix, facts).expect("facts without a folder");
     Stored {
         key,
         content_type,

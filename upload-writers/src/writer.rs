@@ -160,7 +160,8 @@ pub struct UploadFacts {
     /// What the client sent along.
     pub meta: Value,
     /// Where the application wants the finished file: components that begin with no dot, separated by
-    /// `/`, at most 512 bytes. The file writer puts it before the slot; other writers need not look at it.
+    /// `/`, at most 512 bytes ([`is_folder`](crate::is_folder)). The file writer puts it before the slot, writers for
+    /// buckets after their prefix; other writers need not look at it.
     pub folder: Option<String>,
 }
 

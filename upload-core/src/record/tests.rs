@@ -8,6 +8,7 @@ pub(crate) fn sample() -> Record {
         slot: "video".into(),
         client_name: "a.mp4".into(),
         stored_name: None,
+        folder: None,
         client_type: "video/mp4".into(),
         length: Length::Known(100),
         relative_path: None,

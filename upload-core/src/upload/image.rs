@@ -103,6 +103,7 @@ impl Upload {
             slot: self.entry.slot.to_string(),
             client_name: self.entry.client_name.clone(),
             stored_name: self.entry.stored_name.clone(),
+            folder: self.entry.folder.clone(),
             client_type: self.entry.client_type.clone(),
             length: self.entry.length,
             relative_path: self.entry.relative_path.clone(),

@@ -2,25 +2,29 @@
 
 use std::{sync::Arc, time::Instant};
 
-use serde_json::{Map, Value};
 use upload_proto::{Code, UploadRef};
 
 use crate::{
-    AbortReason, DisconnectReason, EntryId, Notice, Now, Output, Refusal, StoreEvent, Uploads,
-    Verdict, Why, WriterEvent, upload::Upload,
+    AbortReason, Amendment, DisconnectReason, EntryId, Notice, Now, Output, Refusal, StoreEvent,
+    Uploads, Verdict, Why, WriterEvent, upload::Upload,
 };
 
-use super::{Stage, claim::Then, offer::Offer, reach::Reach};
+use super::{
+    Stage,
+    claim::Then,
+    offer::{Offer, Wanted},
+    reach::Reach,
+};
 use crate::upload::cleanup::Progress;
 
 impl Uploads {
     /// Learns whether no other connection of the process holds what is to be registered.
     pub fn handle_reserved(&mut self, entry: EntryId, is_free: bool, now: Now) {
         if let Some(Offer::Reserving(..)) = self.offers.get(&entry)
-            && let Some(Offer::Reserving(register, slot)) = self.take_offer(entry)
+            && let Some(Offer::Reserving(wanted)) = self.take_offer(entry)
         {
             if is_free {
-                self.admit(entry, *register, slot, now);
+                self.admit(entry, *wanted, now);
             } else {
                 self.refuse(entry, Code::RefInUse);
             }
@@ -29,12 +33,22 @@ impl Uploads {
 
     /// Learns whether the application allows what it was asked about.
     pub fn handle_authorized(&mut self, entry: EntryId, answer: Result<(), Refusal>, now: Now) {
-        if let Some(Offer::Asking(..)) = self.offers.get(&entry) {
-            if let Some(Offer::Asking(register, slot)) = self.take_offer(entry) {
+        if let Some(Offer::Asking { .. }) = self.offers.get(&entry) {
+            if let Some(Offer::Asking {
+                register,
+                slot,
+                folder,
+            }) = self.take_offer(entry)
+            {
                 match answer {
                     Ok(()) => {
                         let register = Arc::unwrap_or_clone(register);
-                        self.reserve(entry, register, slot, now);
+                        let wanted = Wanted {
+                            register,
+                            slot,
+                            folder,
+                        };
+                        self.reserve(entry, wanted, now);
                     }
                     Err(refusal) => self.refuse(entry, refusal),
                 }
@@ -48,24 +62,26 @@ impl Uploads {
         }
     }
 
-    /// Learns under which other name, or with which other metadata, the application takes an upload that it
-    /// was asked about; comes before the answer.
+    /// Learns as what the application takes an upload that it was asked about; comes before the answer.
     ///
     /// The name takes the place of the client's and is checked in its stead; once the upload has begun,
-    /// it stays as it is.
-    pub fn handle_amended(
-        &mut self,
-        entry: EntryId,
-        client_name: Option<String>,
-        meta: Option<Map<String, Value>>,
-        now: Now,
-    ) {
-        if let Some(Offer::Asking(register, _)) = self.offers.get_mut(&entry) {
+    /// name and folder stay as they are.
+    pub fn handle_amended(&mut self, entry: EntryId, amendment: Amendment, now: Now) {
+        let Amendment {
+            client_name,
+            folder: chosen,
+            meta,
+        } = amendment;
+        if let Some(Offer::Asking {
+            register, folder, ..
+        }) = self.offers.get_mut(&entry)
+        {
             let register = Arc::make_mut(register);
             if let Some(name) = client_name {
                 register.client_name = name;
             }
             register.meta = meta.or(register.meta.take());
+            *folder = chosen;
         } else if let Some(meta) = meta {
             self.with(entry, now, |upload, _| upload.amend(meta));
         }

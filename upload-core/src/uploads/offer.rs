@@ -16,25 +16,39 @@ use super::{Stage, reach::Reach};
 /// Chunks of one upload, since an index has 32 bits (CHUNK-8).
 const CHUNKS_MAX: u64 = 1 << 32;
 
+/// A registration that the application allows.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) register: Register,
+    pub(crate) slot: Arc<SlotRules>,
+    /// The folder that the application chose for it.
+    pub(crate) folder: Option<String>,
+}
+
 /// A registration that is being decided.
 #[derive(Debug)]
 pub(crate) enum Offer {
     /// The application is asked.
-    Asking(Arc<Register>, Arc<SlotRules>),
+    Asking {
+        register: Arc<Register>,
+        slot: Arc<SlotRules>,
+        /// The folder that the application has chosen so far.
+        folder: Option<String>,
+    },
     /// The process is asked whether another connection holds the ref.
-    Reserving(Box<Register>, Arc<SlotRules>),
+    Reserving(Box<Wanted>),
     /// A check failed, and the store is asked whether the ref is in use, which comes before it.
     Refusing(UploadRef, Code),
     /// An upload of the same ref is being cancelled, at the same client's request.
-    Behind(Box<Register>, Arc<SlotRules>),
+    Behind(Box<Wanted>),
 }
 
 impl Offer {
     /// Returns what it is for.
     pub(crate) fn upload(&self) -> UploadRef {
         match self {
-            Self::Asking(register, _) => register.upload,
-            Self::Reserving(register, _) | Self::Behind(register, _) => register.upload,
+            Self::Asking { register, .. } => register.upload,
+            Self::Reserving(wanted) | Self::Behind(wanted) => wanted.register.upload,
             Self::Refusing(upload, _) => *upload,
         }
     }
@@ -42,7 +56,7 @@ impl Offer {
     /// Returns the ref, where the process may have noted it as this connection's.
     pub(crate) fn reserved(&self) -> Option<UploadRef> {
         match self {
-            Self::Asking(..) | Self::Behind(..) => None,
+            Self::Asking { .. } | Self::Behind(..) => None,
             Self::Reserving(..) | Self::Refusing(..) => Some(self.upload()),
         }
     }
@@ -50,21 +64,15 @@ impl Offer {
 
 impl Uploads {
     /// Asks whether the ref is free, once this connection does not use it itself (CTRL-4).
-    pub(super) fn reserve(
-        &mut self,
-        entry: EntryId,
-        register: Register,
-        slot: Arc<SlotRules>,
-        now: Now,
-    ) {
-        let upload = register.upload;
+    pub(super) fn reserve(&mut self, entry: EntryId, wanted: Wanted, now: Now) {
+        let upload = wanted.register.upload;
         if self.stage != Stage::Open {
             // The application may have taken its time to answer.
             self.refuse(entry, Code::Draining);
         } else if let Some(id) = self.find(upload) {
             let is_same = self
                 .upload(id)
-                .is_some_and(|held| held.is_same_registration(&register));
+                .is_some_and(|held| held.is_same_registration(&wanted.register));
             if is_same {
                 self.with(id, now, |held, cx| {
                     if held.has_begun() {
@@ -76,7 +84,7 @@ impl Uploads {
                 self.refuse(entry, Code::RefInUse);
             }
         } else if self.is_cancelling(upload) && self.offered.insert(upload) {
-            let offer = Offer::Behind(Box::new(register), slot);
+            let offer = Offer::Behind(Box::new(wanted));
             self.offers.insert(entry, offer);
             self.behind.insert(upload, entry);
         } else if self.uses(upload) {
@@ -85,7 +93,7 @@ impl Uploads {
             let notice = Notice::Reserve(upload);
             self.effects.push(Output::Neighbour(entry, notice));
             self.offered.insert(upload);
-            let offer = Offer::Reserving(Box::new(register), slot);
+            let offer = Offer::Reserving(Box::new(wanted));
             self.offers.insert(entry, offer);
         }
     }
@@ -100,9 +108,9 @@ impl Uploads {
     pub(super) fn free(&mut self, upload: UploadRef, now: Now) {
         self.refs.remove(&upload);
         if let Some(entry) = self.behind.remove(&upload)
-            && let Some(Offer::Behind(register, slot)) = self.take_offer(entry)
+            && let Some(Offer::Behind(wanted)) = self.take_offer(entry)
         {
-            self.reserve(entry, *register, slot, now);
+            self.reserve(entry, *wanted, now);
         }
     }
 
@@ -120,20 +128,20 @@ impl Uploads {
     }
 
     /// Makes the checks that follow `ref_in_use` in MSG-1a, and the upload.
-    pub(super) fn admit(
-        &mut self,
-        id: EntryId,
-        mut register: Register,
-        slot: Arc<SlotRules>,
-        now: Now,
-    ) {
+    pub(super) fn admit(&mut self, id: EntryId, wanted: Wanted, now: Now) {
+        let Wanted {
+            mut register,
+            slot,
+            folder,
+        } = wanted;
         let upload = register.upload;
         match self.check(&register, &slot) {
             Ok((token, length)) => {
                 let resumable = slot.resumable && register.resumable.unwrap_or(true);
                 let client_id = register.client_id.take();
                 let name = slot.name.as_str().into();
-                let entry = Entry::new(id, name, register, length, resumable);
+                let mut entry = Entry::new(id, name, register, length, resumable);
+                entry.folder = folder;
                 let cx = self.context(now);
                 let held = Upload::registered(entry, slot, token, client_id, &cx);
                 self.hold(held);

@@ -22,9 +22,9 @@ use std::{
 use bytes::Bytes;
 use serde_json::{Value, json};
 use upload_core::{
-    CallOutcome, CheckpointChange, DisconnectReason, Door, EntryId, Fact, Moment, Notice, Now,
-    Order, Output, OwnerTally, Query, Question, RecordVersion, Refusal, Removed, Session,
-    SessionConfig, StoreEvent, Verdict, WriterEvent,
+    Amendment, CallOutcome, CheckpointChange, DisconnectReason, Door, EntryId, Fact, Moment,
+    Notice, Now, Order, Output, OwnerTally, Query, Question, RecordVersion, Refusal, Removed,
+    Session, SessionConfig, StoreEvent, Verdict, WriterEvent,
 };
 use upload_proto::{ClientMessage, Code, Frame, ServerMessage, Snapshot, UploadRef};
 
@@ -338,6 +338,17 @@ impl Rig {
     /// Answers an authorisation.
     pub(crate) fn authorize(&mut self, answer: Result<(), Code>) -> &mut Self {
         self.decide(answer.map_err(Refusal::from))
+    }
+
+    /// Says as what the application takes the upload that it is asked about.
+    pub(crate) fn amend(&mut self, amendment: Amendment) -> &mut Self {
+        let asked = self.unanswered.front();
+        let Some(Output::App(Question::Authorize { entry, .. })) = asked else {
+            panic!("no authorisation waits");
+        };
+        let (entry, now) = (*entry, self.now());
+        self.session.handle_amended(entry, amendment, now);
+        self
     }
 
     /// Refuses an upload for the application.

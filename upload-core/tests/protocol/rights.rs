@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use upload_core::{DisconnectReason, Moment, OwnWords, Refusal, Verdict};
+use upload_core::{Amendment, DisconnectReason, Moment, OwnWords, Refusal, Verdict};
 use upload_proto::{Code, ServerMessage};
 
 use crate::rig::{Rig, tally};
@@ -99,6 +99,27 @@ fn a_resume_is_asked_about() {
         rig.authorize(Ok(())).sent().pop().expect("an ending"),
         "1:complete 8@2"
     );
+}
+
+/// CTRL-5: the folder that the application chose is kept with the upload, and stays once it has begun.
+#[test]
+fn a_chosen_folder_outlives_a_crash() {
+    let into = |folder: &str| Amendment {
+        folder: Some(folder.to_owned()),
+        ..Amendment::default()
+    };
+    let folder = |rig: &Rig| rig.room.borrow().record(1).expect("a record").folder;
+    let mut rig = Rig::new();
+    rig.register(1, "mind", 8).amend(into("customers/42"));
+    rig.authorize(Ok(())).chunk(1, 0, "abcd").pass(200);
+    assert_eq!(folder(&rig).as_deref(), Some("customers/42"));
+    let mut rig = rig.after_crash();
+    rig.room.borrow_mut().clock_ms += 30_000;
+    rig.resume(1, None).authorize(Ok(())).pass(200);
+    assert_eq!(folder(&rig).as_deref(), Some("customers/42"));
+    rig.chunk(1, 1, "efgh").complete(1).amend(into("elsewhere"));
+    rig.authorize(Ok(()));
+    assert_eq!(folder(&rig).as_deref(), Some("customers/42"));
 }
 
 /// COMPLETE-4: a receipt is told without asking: the file is stored.

@@ -11,13 +11,13 @@ mod writers;
 
 use std::sync::Arc;
 
-use upload_core::{Door, Entry, EntryId, Notice, Output, StoreEvent};
+use upload_core::{Amendment, Door, Entry, EntryId, Notice, Output, StoreEvent};
 
 use super::{
     host::Host,
     pending::{self, Input},
 };
-use crate::slots::slot::{Amendment, Slot};
+use crate::slots::slot::Slot;
 
 impl<R: Door> Host<R> {
     /// Tells the core; the caller settles what comes of it.
@@ -26,8 +26,7 @@ impl<R: Door> Host<R> {
         match input {
             Input::Authorized(entry, Ok(amendment)) => {
                 if amendment != Amendment::default() {
-                    let Amendment { client_name, meta } = amendment;
-                    self.core.handle_amended(entry, client_name, meta, now);
+                    self.core.handle_amended(entry, amendment, now);
                 }
                 self.core.handle_authorized(entry, Ok(()), now);
             }

@@ -8,7 +8,8 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use upload_core::{
-    CallId, CallOutcome, EntryId, PassedOver, Refusal, Removed, StoreEvent, Verdict, WriterEvent,
+    Amendment, CallId, CallOutcome, EntryId, PassedOver, Refusal, Removed, StoreEvent, Verdict,
+    WriterEvent,
 };
 use upload_proto::UploadList;
 use uuid::Uuid;
@@ -21,7 +22,7 @@ use crate::{
         answer::HandlerError,
         events::{EventContext, Handler, Offer},
         handlers::{Authorize, BoxFuture, ask},
-        slot::{Amendment, AuthorizeRequest},
+        slot::AuthorizeRequest,
         timeouts,
     },
 };

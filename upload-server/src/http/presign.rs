@@ -87,10 +87,12 @@ async fn sign(
     else {
         return Err(refusal(Code::UnknownSlot));
     };
+    let mut folder = None;
     if let Some(authorize) = slot.authorize.clone() {
         let request = AuthorizeRequest::new(owner, &register, Moment::Register);
         let amendment = ask(authorize, request).await.map_err(refusal)?;
         register.client_name = amendment.client_name.unwrap_or(register.client_name);
+        folder = amendment.folder;
     }
     let size = register.client_size.ok_or(refusal(Code::BadSize))?;
     if size > slot.rules.max_file_size {
@@ -101,7 +103,7 @@ async fn sign(
         .screen
         .screen(&register.client_name, &register.client_type);
     screened.map_err(refusal)?;
-    let signed = presigner.sign(&register.client_name, &register.client_type, size);
+    let signed = presigner.sign_below(folder, &register.client_name, &register.client_type, size);
     let put = signed.await.map_err(|error| match error {
         SignError::TooLarge => refusal(Code::TooLarge),
         SignError::NoCredentials => {

@@ -11,15 +11,16 @@ use http_body_util::Full;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::{sync::Semaphore, time::timeout};
-use upload_core::{Moment, Refusal};
+use upload_core::{Amendment, Moment, Refusal};
 use upload_proto::{Code, limits::CLIENT_NAME_BYTES_MAX};
 use upload_validate::OwnRefusal;
+use upload_writers::is_folder;
 use uuid::Uuid;
 
 use super::signature::{self, Signer};
 use crate::{
     outgoing::{self, HttpClient},
-    slots::slot::{Amendment, AuthorizeRequest, in_words},
+    slots::slot::{AuthorizeRequest, in_words},
 };
 
 /// Questions running at a time; further ones wait, and their limit runs.
@@ -28,6 +29,8 @@ const UNDER_WAY_MAX: usize = 256;
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Largest metadata that an answer may set, in bytes of JSON.
 const META_BYTES_MAX: usize = 4 * 1024;
+/// Longest prefix that an answer may set, in bytes.
+const PREFIX_BYTES_MAX: usize = 256;
 /// Idle connections kept to the address.
 const IDLE_CONNECTIONS_MAX: usize = 32;
 /// What a refusal may be to the client.
@@ -94,6 +97,8 @@ struct Answer {
     /// For the user.
     text: Option<String>,
     name: Option<String>,
+    /// The folder below which the file is stored, or what its key begins with.
+    prefix: Option<String>,
     meta: Option<Map<String, Value>>,
 }
 
@@ -162,8 +167,19 @@ impl Decider {
         {
             return self.without_answer("its metadata is too large");
         }
+        // A prefix is a folder with or without the slash that ends it.
+        let folder = answer.prefix.map(|mut prefix| {
+            prefix.truncate(prefix.strip_suffix('/').unwrap_or(&prefix).len());
+            prefix
+        });
+        if let Some(folder) = &folder
+            && !(is_folder(folder) && folder.len() <= PREFIX_BYTES_MAX)
+        {
+            return self.without_answer("its prefix is no folder, or too long");
+        }
         request.amend(Amendment {
             client_name: answer.name,
+            folder,
             meta: answer.meta,
         });
         Ok(())

@@ -183,6 +183,17 @@ impl Presigner {
         client_type: &str,
         size: u64,
     ) -> Result<PresignedPut, SignError> {
+        self.sign_below(None, client_name, client_type, size).await
+    }
+
+    /// Signs a key below a folder that the application chose.
+    pub(crate) async fn sign_below(
+        &self,
+        folder: Option<String>,
+        client_name: &str,
+        client_type: &str,
+        size: u64,
+    ) -> Result<PresignedPut, SignError> {
         if size > PRESIGNED_BYTES_MAX {
             return Err(SignError::TooLarge);
         }
@@ -190,14 +201,27 @@ impl Presigner {
         let found = found.ok_or(SignError::NoCredentials)?;
         let upload_id = UploadRef::from_bytes(*uuid::Uuid::new_v4().as_bytes());
         let now = jiff::Timestamp::now();
-        Ok(self.sign_with(found, upload_id, client_name, client_type, size, &now))
+        let key = self.key(folder, upload_id, client_name);
+        Ok(self.sign_with(found, upload_id, key, client_type, size, &now))
+    }
+
+    fn key(&self, folder: Option<String>, upload_id: UploadRef, client_name: &str) -> String {
+        let prefix = &*self.shared.prefix;
+        let name = safe_name(client_name);
+        match folder {
+            None => format!("{prefix}{upload_id}/{name}"),
+            Some(folder) if prefix.is_empty() || prefix.ends_with('/') => {
+                format!("{prefix}{folder}/{upload_id}/{name}")
+            }
+            Some(folder) => format!("{prefix}/{folder}/{upload_id}/{name}"),
+        }
     }
 
     fn sign_with(
         &self,
         found: AwsCredentials,
         upload_id: UploadRef,
-        client_name: &str,
+        key: String,
         client_type: &str,
         size: u64,
         now: &jiff::Timestamp,
@@ -207,7 +231,6 @@ impl Presigner {
             Some(token) => Credentials::new_with_token(found.access_key_id, found.secret, token),
             None => Credentials::new(found.access_key_id, found.secret),
         };
-        let key = format!("{}{upload_id}/{}", shared.prefix, safe_name(client_name));
         let mut fields = BTreeMap::from([
             ("content-length".to_owned(), size.to_string()),
             ("content-type".to_owned(), media_type(client_type)),

@@ -229,6 +229,7 @@ pub(crate) fn upload_facts(owner: &str, entry: &Entry) -> UploadFacts {
     facts.owner = owner.to_owned();
     facts.client_name.clone_from(&entry.client_name);
     facts.safe_client_name = stored_name(entry);
+    facts.folder.clone_from(&entry.folder);
     facts.client_type.clone_from(&entry.client_type);
     facts.resumable = entry.resumable;
     facts.relative_path.clone_from(&entry.relative_path);
@@ -272,6 +273,7 @@ mod tests {
             slot: "avatar".into(),
             client_name: "../me.png".to_owned(),
             stored_name: None,
+            folder: None,
             client_type: "image/png".to_owned(),
             length: upload_core::Length::Known(10),
             relative_path: None,

@@ -6,12 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use upload_core::Refusal;
+use upload_core::{Amendment, Refusal};
 use upload_proto::Code;
 use upload_writers::UploadFacts;
 
 use super::{
-    slot::{Amendment, AuthorizeRequest, CompletedEntry},
+    slot::{AuthorizeRequest, CompletedEntry},
     timeouts,
 };
 
@@ -111,6 +111,7 @@ mod tests {
             slot: "slot".into(),
             client_name: "a.txt".to_owned(),
             stored_name: None,
+            folder: None,
             client_type: String::new(),
             length: upload_core::Length::Known(1),
             relative_path: None,

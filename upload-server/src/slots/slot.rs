@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::{Map, Value};
-use upload_core::{Moment, OwnWords, Refusal, SlotRules};
+use upload_core::{Amendment, Moment, OwnWords, Refusal, SlotRules};
 use upload_proto::{Code, Register};
 use upload_stores::UploadStateStore;
 use upload_validate::safe_name;
@@ -102,14 +102,6 @@ pub struct AuthorizeRequest {
     pub meta: Map<String, Value>,
     /// What the upload is taken as, if the answer is yes.
     pub(crate) amendment: Arc<Mutex<Amendment>>,
-}
-
-/// What an upload is taken as, where that is not what the client said.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Amendment {
-    /// In place of the client's name, and checked in its stead.
-    pub(crate) client_name: Option<String>,
-    pub(crate) meta: Option<Map<String, Value>>,
 }
 
 impl AuthorizeRequest {

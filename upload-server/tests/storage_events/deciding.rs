@@ -38,6 +38,11 @@ async fn decider() -> (Arc<Mutex<Vec<Value>>>, SocketAddr) {
             "never.txt" => StatusCode::FORBIDDEN.into_response(),
             "late.txt" if !begins => answer(json!({ "accept": false })),
             "before.txt" => answer(json!({ "name": "after/../it.txt", "meta": { "album": 7 } })),
+            "into.txt" => answer(json!({ "prefix": "customers/42/", "name": "it.txt" })),
+            "up.txt" => answer(json!({ "prefix": "../customers" })),
+            "root.txt" => answer(json!({ "prefix": "/customers" })),
+            "hidden.txt" => answer(json!({ "prefix": "a/.state" })),
+            "long.txt" => answer(json!({ "prefix": "a/".repeat(129) + "b" })),
             "page.txt" => answer(json!({ "name": "page.html" })),
             "broken.txt" => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
             "odd.txt" => "yes".into_response(),
@@ -63,10 +68,14 @@ fn start(dir: &Path, hook: SocketAddr, more: &str) -> Server {
 
 /// Sends a file; returns whether it was stored, and what was said.
 async fn send(dir: &Path, server: &Server, name: &str) -> (bool, String) {
+    send_to(dir, server, name, "docs").await
+}
+
+async fn send_to(dir: &Path, server: &Server, name: &str, slot: &str) -> (bool, String) {
     fs::write(dir.join(name), "hello").expect("written");
     let url = format!("ws://{}/uploads/ws", server.address);
     let mut sending = command(dir);
-    sending.args(["send", name, "--url", &url, "--slot", "docs"]);
+    sending.args(["send", name, "--url", &url, "--slot", slot]);
     sending.env("XDG_STATE_HOME", dir).env("HOME", dir);
     let sent = tokio::task::spawn_blocking(move || sending.output());
     let sent = sent.await.expect("no panic").expect("the binary runs");
@@ -137,6 +146,35 @@ async fn an_address_decides_about_uploads() {
         (&last["meta"], &last["client_name"]),
         (&json!({ "album": 7 }), &json!("after/../it.txt"))
     );
+}
+
+/// Its prefix is the folder of a file and the beginning of a key; one that leads elsewhere is no answer.
+#[tokio::test]
+async fn a_prefix_of_the_hook_is_where_the_file_is_stored() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (_, address) = decider().await;
+    let bucket = dir.path().join("bucket");
+    fs::create_dir(&bucket).expect("made");
+    let more = format!(
+        "[slots.bucket]\nwriter = \"object_store\"\n[slots.bucket.object_store]\nurl = \"file://{}\"\n",
+        bucket.display()
+    );
+    let server = start(dir.path(), address, &more);
+    let (is_stored, said) = send(dir.path(), &server, "into.txt").await;
+    assert!(is_stored, "{said}");
+    let folder = dir.path().join("data/customers/42/docs");
+    let names: Vec<_> = fs::read_dir(folder).expect("the folder").collect();
+    let name = names[0].as_ref().expect("an entry").file_name();
+    assert!(names.len() == 1 && name.to_string_lossy().ends_with("-it.txt"));
+    let (is_stored, said) = send_to(dir.path(), &server, "into.txt", "bucket").await;
+    assert!(is_stored, "{said}");
+    let scopes = fs::read_dir(bucket.join("customers/42")).expect("the prefix");
+    assert_eq!(scopes.count(), 1);
+    for name in ["up.txt", "root.txt", "hidden.txt", "long.txt"] {
+        let (is_stored, said) = send(dir.path(), &server, name).await;
+        assert!(!is_stored && said.contains("forbidden"), "{name}: {said}");
+    }
+    assert!(!dir.path().join("customers").exists());
 }
 
 #[tokio::test]

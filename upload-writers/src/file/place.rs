@@ -10,13 +10,7 @@ use std::{
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use crate::name;
-
-/// The longest file name Linux file systems take, in bytes.
-const NAME_BYTES_MAX: usize = 255;
-
-/// The longest folder of an application, in bytes.
-const FOLDER_BYTES_MAX: usize = 512;
+use crate::name::{self, NAME_BYTES_MAX, is_folder, is_usable};
 
 /// The place of a finished file, relative to the data directory: `<slot>/<uuid>-<safe name>`, below the
 /// folder that the application chose, if it did.
@@ -35,9 +29,7 @@ impl Place {
         uuid: Uuid,
         safe_name: &str,
     ) -> Option<Self> {
-        let folder_is_usable = folder.is_none_or(|folder| {
-            folder.len() <= FOLDER_BYTES_MAX && folder.split('/').all(is_usable)
-        });
+        let folder_is_usable = folder.is_none_or(is_folder);
         let dir = match folder {
             Some(folder) => format!("{folder}/{slot}"),
             None => slot.to_owned(),
@@ -214,22 +206,6 @@ fn same_file(one: &Path, other: &Path) -> io::Result<bool> {
     Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
 }
 
-/// Says whether `text` can name a directory; a leading dot would collide with those that the server keeps
-/// beside the slots.
-fn is_usable(text: &str) -> bool {
-    is_component(text) && !text.starts_with('.')
-}
-
-/// Says whether `text` can be one component of a path and nothing else.
-fn is_component(text: &str) -> bool {
-    let plain = |c: char| c != '/' && c != '\\' && !c.is_control();
-    !text.is_empty()
-        && text != "."
-        && text != ".."
-        && text.len() <= NAME_BYTES_MAX
-        && text.chars().all(plain)
-}
-
 /// Puts the uuid before the name, and cuts the name to fit.
 fn file_name(uuid: Uuid, safe_name: &str) -> String {
     let mut file = format!("{uuid}-");
@@ -290,7 +266,7 @@ mod tests {
         let place = Place::new(Some("users/ann"), "docs", uuid, "a.txt").expect("a good folder");
         assert_eq!(place.relative(), format!("users/ann/docs/{uuid}-a.txt"));
         assert_eq!(Place::parse(&place.relative(), "docs", uuid), Some(place));
-        let long = "f".repeat(FOLDER_BYTES_MAX + 1);
+        let long = "f".repeat(512 + 1);
         for folder in [
             "", "/", "/a", "a/", "a//b", "..", "a/../b", ".tmp", "a/.b", "a\\b", &long,
         ] {

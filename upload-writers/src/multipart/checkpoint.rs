@@ -207,7 +207,7 @@ mod tests {
 
     fn checkpoint() -> MultipartCheckpoint {
         MultipartCheckpoint {
-            object: NewObject(Object::new("u/", &facts())),
+            object: NewObject(Object::new("u/", &facts()).expect("no folder")),
             upload: Some("id".to_owned()),
             part_bytes: 6 << 20,
             ids: vec!["a".to_owned(), "b".to_owned()],
@@ -297,7 +297,7 @@ mod tests {
             let mut facts = facts();
             facts.safe_client_name = "n".repeat(1_000);
             let many = MultipartCheckpoint {
-                object: NewObject(Object::new(&"p".repeat(512), &facts)),
+                object: NewObject(Object::new(&"p".repeat(512), &facts).expect("no folder")),
                 upload: Some("u".repeat(500)),
                 ids,
                 ..checkpoint()

@@ -60,7 +60,7 @@ impl MultipartSink {
         let plan = plan(&shared.config.parts, facts, names_parts);
         let plan = plan.map_err(|error| WriteError::new(WriteErrorKind::Failed, error))?;
         let checkpoint = MultipartCheckpoint {
-            object: NewObject(Object::new(&shared.config.prefix, facts)),
+            object: NewObject(Object::new(&shared.config.prefix, facts)?),
             upload: None,
             part_bytes: plan.part_bytes,
             ids: Vec::new(),

@@ -51,7 +51,7 @@ impl PlainSink {
     ) -> Result<Self, WriteError> {
         let plan = PartPlan::for_size(facts.client_size, &config.profile());
         let plan = plan.map_err(|error| WriteError::new(WriteErrorKind::Failed, error))?;
-        let object = NewObject(Object::new(&config.prefix, facts));
+        let object = NewObject(Object::new(&config.prefix, facts)?);
         let multipart = match facts.client_size <= plan.part_bytes {
             true => None,
             false => Some(begin(&*store, &object).await?),

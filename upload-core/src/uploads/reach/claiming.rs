@@ -38,6 +38,7 @@ impl Reach {
         let name = slot.name.as_str().into();
         let mut entry = Entry::new(id, name, register, record.length, true);
         entry.stored_name.clone_from(&record.stored_name);
+        entry.folder.clone_from(&record.folder);
         let client_id = match &self.asks {
             Asks::Continue(client_id) => client_id.clone(),
             Asks::Receipt | Asks::Look | Asks::Cancel => None,

@@ -53,7 +53,7 @@ impl<R: Door> Host<R> {
         let mut facts = upload_facts(&self.config.owner, entry);
         facts.epoch = epoch;
         facts.crc32c_before = crc32c_before;
-        if let Some(folder) = &slot.folder {
+        if let (None, Some(folder)) = (&facts.folder, &slot.folder) {
             facts.folder = Some(handlers::folder_of(folder, &facts));
         }
         Some(Storage {

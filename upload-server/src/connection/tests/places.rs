@@ -40,6 +40,7 @@ fn record(slot: &str) -> Vec<u8> {
         slot: slot.into(),
         client_name: "a.bin".into(),
         stored_name: None,
+        folder: None,
         client_type: String::new(),
         length: upload_core::Length::Known(9),
         relative_path: None,

@@ -36,7 +36,8 @@ fn sign_with(
 ) -> PresignedPut {
     let now = NOW.parse().expect("a time");
     let id = UploadRef::from_bytes([0x11; 16]);
-    presigner.sign_with(credentials(token), id, name, media_type, size, &now)
+    let key = presigner.key(None, id, name);
+    presigner.sign_with(credentials(token), id, key, media_type, size, &now)
 }
 
 fn hmac(key: &[u8], text: &str) -> Vec<u8> {
@@ -135,6 +136,17 @@ fn signatures_hold() {
             let expires = format!("X-Amz-Expires={}", config.expires_in.as_secs());
             assert!(put.url.contains(&expires));
         }
+    }
+}
+
+#[test]
+fn a_folder_comes_after_the_prefix() {
+    let id = UploadRef::from_bytes([0x11; 16]);
+    for (prefix, begins) in [("", "a/b/"), ("u/", "u/a/b/"), ("u-", "u-/a/b/")] {
+        let mut config = PresignConfig::new("bucket", "r");
+        config.prefix = prefix.to_owned();
+        let key = presigner(config).key(Some("a/b".to_owned()), id, "../x.pdf");
+        assert_eq!(key, format!("{begins}{id}/x.pdf"));
     }
 }
 

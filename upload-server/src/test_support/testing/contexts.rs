@@ -186,6 +186,7 @@ impl CompletedEntry {
             slot: slot.into(),
             client_name: name.to_string(),
             stored_name: None,
+            folder: None,
             client_type: String::new(),
             length: Length::Known(size),
             relative_path: None,
