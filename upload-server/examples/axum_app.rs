@@ -27,7 +27,7 @@ pub(crate) fn app(dir: &Path) -> Result<(Router, Uploads), BuildError> {
     let (avatars, forgotten) = (dir.to_owned(), dir.to_owned());
     let uploads = Uploads::builder()
         .data_dir(dir.join("uploads"))
-        .allow_upload("avatar", SlotOptions::new().accept(".jpg,.png"))
+        .allow_upload("avatar", SlotOptions::new().accept(".jpg,.jpeg,.png"))
         .on_event("save", move |event| {
             let avatars = avatars.clone();
             async move {

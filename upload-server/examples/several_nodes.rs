@@ -53,7 +53,7 @@ fn app(
         .data_dir(dir.join("uploads"))
         .store(store)
         .secret(SECRET)
-        .allow_upload("photo", SlotOptions::new().accept(".jpg,.png"))
+        .allow_upload("photo", SlotOptions::new().accept(".jpg,.jpeg,.png"))
         .allow_upload("papers", papers.resumable(true))
         .with_state(dir.join("saved"))
         .handle_event("save", save)

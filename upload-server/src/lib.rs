@@ -9,7 +9,7 @@
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let uploads = Uploads::builder()
-//!     .allow_upload("avatar", SlotOptions::new().accept(".jpg,.png"))
+//!     .allow_upload("avatar", SlotOptions::new().accept(".jpg,.jpeg,.png"))
 //!     .build()?;
 //! let app = Router::new().nest("/uploads", uploads.router());
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;

@@ -21,7 +21,7 @@ use upload_validate::{
 const READ_BYTES: usize = 16;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut accept = ".jpg,.png,.pdf,.txt".to_owned();
+    let mut accept = ".jpg,.jpeg,.png,.pdf,.txt".to_owned();
     let mut allow_active = false;
     let mut folder = None;
     let mut arguments = env::args().skip(1);

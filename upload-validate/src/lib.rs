@@ -11,7 +11,7 @@
 //! ```
 //! use upload_validate::{Accept, FileFacts, Head, Refusal, Rules, Verdict, safe_name};
 //!
-//! let rules = Rules::new(Accept::parse(".jpg, .png")?);
+//! let rules = Rules::new(Accept::parse(".jpg, .jpeg, .png")?);
 //! assert_eq!(rules.screen("photo.jpg", "image/jpeg"), Ok(()));
 //! assert_eq!(rules.screen("evil.svg", ""), Err(Refusal::ActiveContent));
 //!

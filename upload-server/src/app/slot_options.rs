@@ -35,7 +35,7 @@ pub const CHUNK_BYTES_MAX: u32 = 16 * 1024 * 1024;
 /// use upload_server::SlotOptions;
 ///
 /// let photos = SlotOptions::new()
-///     .accept(".jpg,.png,.webp")
+///     .accept(".jpg,.jpeg,.png,.webp")
 ///     .max_entries(10)
 ///     .max_file_size(20_000_000)
 ///     .resumable(true);

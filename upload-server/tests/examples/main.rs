@@ -37,7 +37,10 @@ async fn an_avatar_is_uploaded_and_saved_by_the_page() {
     let (app, uploads) = axum_app::app(dir.path()).expect("the app");
     let address = serve(app).await;
     let mut client = Client::connect(address, None).await.expect("connected");
-    assert_eq!(client.configs.upload_configs["avatar"].accept, ".jpg,.png");
+    assert_eq!(
+        client.configs.upload_configs["avatar"].accept,
+        ".jpg,.jpeg,.png"
+    );
 
     let avatar = file(b"\xFF\xD8\xFF\xE0\x00\x10JFIF\x00\x01\x01\x00", 50_000);
     client

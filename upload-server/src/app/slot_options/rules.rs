@@ -12,7 +12,7 @@ impl SlotOptions {
     ///
     /// ```
     /// # use upload_server::SlotOptions;
-    /// let slot = SlotOptions::new().accept(".jpg,.png,application/pdf");
+    /// let slot = SlotOptions::new().accept(".jpg,.jpeg,.png,application/pdf");
     /// ```
     pub fn accept(mut self, accept: impl Into<String>) -> Self {
         self.rules.accept = accept.into();

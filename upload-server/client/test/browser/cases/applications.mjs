@@ -19,7 +19,7 @@ export default {
     const page = await visit(t, { url: app.url, connect: false });
     const [photo] = await photos(page, t.dir, 1);
     const content = await readFile(photo);
-    await until("the slot", () => page.$eval("input[type=file]", (i) => i.accept === ".jpg,.png"));
+    await until("the slot", () => page.$eval("input[type=file]", (i) => i.accept === ".jpg,.jpeg,.png"));
     await pick(page, "avatar", photo);
     await page.fill("input[name=name]", "Ann <b>");
     await page.click("form button:not([class])");
@@ -51,7 +51,7 @@ export default {
     const app = await t.example("axum_app");
     const page = await visit(t, { url: app.url, connect: false });
     const photo = await file(t.path("large.png"), Buffer.concat([Buffer.from("89504e470d0a1a0a0000000d49484452", "hex"), bytes(3_000_000)]));
-    await until("the slot", () => page.$eval("input[type=file]", (input) => input.accept === ".jpg,.png"));
+    await until("the slot", () => page.$eval("input[type=file]", (input) => input.accept === ".jpg,.jpeg,.png"));
     await page.evaluate(() => (document.body.innerHTML = `<form action="/" method="get"><input name="title" value="Ann"><input type="file" name="picture" dj-upload="avatar"><button>Send</button></form>`));
     app.proxy.brake(300_000);
     await page.setInputFiles("input[type=file]", photo);

@@ -8,7 +8,7 @@ const EXAMPLE = "several_nodes";
 
 const open = async (t, app, more) => {
   const page = await visit(t, { url: app.url, connect: false, ...more });
-  await until("the slots", () => page.$eval("input[dj-upload=photo]", (input) => input.accept === ".jpg,.png"));
+  await until("the slots", () => page.$eval("input[dj-upload=photo]", (input) => input.accept === ".jpg,.jpeg,.png"));
   return page;
 };
 
