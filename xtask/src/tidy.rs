@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: what the compiler does not check.
 
 mod commands;
+mod doc_examples;
 mod faults;
 mod files;
 mod folders;
@@ -145,6 +146,7 @@ fn look(root: &Path) -> Result<Findings> {
     commands::check(&tree, &mut findings)?;
     rules::check(document(&tree, PROTOCOL)?, &tree, &mut findings);
     folders::check(document(&tree, ARCHITECTURE)?, &tree, &mut findings)?;
+    doc_examples::check(&tree, &mut findings);
     media_types::check(root, &tree, &mut findings)?;
     words::check(&tree, &mut findings)?;
     reading::check(&tree, &words::refused(&tree)?, &mut findings);

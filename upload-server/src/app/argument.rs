@@ -37,6 +37,31 @@ pub enum ViaCall {}
 ///
 /// To make an argument of your own, implement [`FromRequestParts`]; in an event's handler the request's
 /// extensions hold the [`EventContext`].
+///
+/// ```
+/// use axum::{extract::State, http::HeaderMap};
+/// use serde::Deserialize;
+/// use upload_server::{Entries, HandlerError, Owner, Params, Uploads};
+///
+/// #[derive(Deserialize)]
+/// struct Form {
+///     album: String,
+/// }
+///
+/// async fn save(
+///     State(greeting): State<&'static str>,
+///     headers: HeaderMap,
+///     Owner(owner): Owner,
+///     Params(form): Params<Form>,
+///     photos: Entries,
+/// ) -> Result<String, HandlerError> {
+///     let language = headers.get("accept-language").is_some();
+///     let photos = photos.of("photos").await?.len();
+///     Ok(format!("{greeting} {owner}: {photos} for {}, {language}", form.album))
+/// }
+///
+/// let builder = Uploads::builder().with_state("Hello").handle_event("save", save);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of this handler",
     label = "not an argument of this handler",

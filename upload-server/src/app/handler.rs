@@ -8,6 +8,24 @@ use super::argument::Argument;
 /// An async function or closure with up to eight arguments, each of which is taken from the call.
 ///
 /// [`Argument`] says what an argument may be. It is implemented for functions only.
+///
+/// ```
+/// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
+///
+/// use upload_server::{HandlerError, Owner, Uploads};
+///
+/// async fn whoami(Owner(owner): Owner) -> Result<String, HandlerError> {
+///     Ok(owner)
+/// }
+///
+/// let visits = Arc::new(AtomicU32::new(0));
+/// let builder = Uploads::builder()
+///     .handle_event("whoami", whoami)
+///     .handle_event("visit", async move |Owner(owner): Owner| {
+///         let visit = visits.fetch_add(1, Ordering::Relaxed);
+///         Ok::<_, HandlerError>(format!("{owner} is visitor {visit}"))
+///     });
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
     label = "not a handler",

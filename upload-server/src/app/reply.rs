@@ -11,6 +11,23 @@ use crate::slots::answer::{HandlerError, IntoHandlerError};
 const TEXT_BYTES_MAX: usize = 1024;
 
 /// What an event's handler returns: a [`Result`], or axum's [`Json`], a [`Value`] or nothing.
+///
+/// ```
+/// use serde::Serialize;
+/// use serde_json::json;
+/// use upload_server::{EventReply, HandlerError};
+///
+/// #[derive(Serialize)]
+/// struct Saved {
+///     photos: u32,
+/// }
+///
+/// let saved: Result<Saved, HandlerError> = Ok(Saved { photos: 3 });
+/// assert_eq!(saved.into_event_reply().unwrap(), json!({ "photos": 3 }));
+/// assert_eq!(().into_event_reply().unwrap(), json!(null));
+/// let failed: Result<Saved, _> = Err(HandlerError::new("The album is full"));
+/// assert_eq!(failed.into_event_reply().unwrap_err().text(), Some("The album is full"));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be returned by an event's handler",
     label = "not the result of a handler",

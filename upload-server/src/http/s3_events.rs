@@ -46,6 +46,16 @@ const HANDLERS_MAX: usize = 64;
 const WATCHED_MAX: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
 /// An object that was created in a bucket.
+///
+/// ```
+/// use upload_server::{ObjectCreated, Uploads};
+///
+/// async fn index(object: ObjectCreated) {
+///     println!("{} of {} bytes is in {}", object.key, object.size, object.bucket);
+/// }
+///
+/// let builder = Uploads::builder().on_object_created(index);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ObjectCreated {

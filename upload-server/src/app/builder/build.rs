@@ -33,6 +33,23 @@ impl<S> UploadsBuilder<S> {
     ///
     /// Blocks on the file system; meant for the start of a program.
     ///
+    /// ```
+    /// use upload_server::{SlotOptions, Uploads};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// let uploads = Uploads::builder()
+    ///     .data_dir(dir.path())
+    ///     .allow_upload("photos", SlotOptions::new().accept("image/*"))
+    ///     .build()?;
+    /// let app: axum::Router = axum::Router::new().nest("/uploads", uploads.router());
+    ///
+    /// let twice = Uploads::builder()
+    ///     .allow_upload("photos", SlotOptions::new())
+    ///     .allow_upload("photos", SlotOptions::new());
+    /// assert!(twice.build().is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// A slot, an origin or the secret is unusable, or a directory cannot be made or written.
