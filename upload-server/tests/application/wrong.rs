@@ -74,7 +74,10 @@ fn wrong_handlers_are_named_by_what_is_wrong() {
         ),
         (
             "params.rs",
-            &["Params<Profile>` cannot be an argument of this handler"],
+            &[
+                "Params<Profile>` cannot be an argument of this handler",
+                "of an event's handler also `Params<T>` where `T: DeserializeOwned`",
+            ],
         ),
         (
             "reply.rs",
