@@ -124,7 +124,9 @@ pub use output::{
     AbortReason, CallId, CloseReason, EntryId, Fact, Fence, Moment, Notice, Order, Output, Query,
     Question, RecordExpect, RecordVersion,
 };
-pub use record::{Lease, RECORD_BYTES_MAX, Record, RecordError, RecordPhase, Unclaimed};
+pub use record::{
+    EARLIER_TARGETS_MAX, Lease, RECORD_BYTES_MAX, Record, RecordError, RecordPhase, Unclaimed,
+};
 pub use refusal::{OwnWords, Refusal};
 pub use sender::{
     FileCheck, FileFacts, Outcome, Progress, ReadId, Sender, SenderConfig, SenderOutput,

@@ -16,6 +16,9 @@ use crate::{Charge, Length, sequencer::whole_chunks};
 /// Largest encoded record; a larger one switches resuming off for its upload.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024;
 
+/// Most targets of moves that a record keeps besides the newest.
+pub const EARLIER_TARGETS_MAX: usize = 3;
+
 /// The layouts that this version reads; a record of another one is left alone.
 const LAYOUTS: RangeInclusive<u32> = 1..=3;
 
@@ -81,12 +84,44 @@ pub struct Unclaimed {
     /// How often it was lent.
     #[serde(default)]
     pub attempts: u32,
-    /// Where the application moves the file to: after a crash it is here or there.
+    /// Where the application moves the file to: after a crash it is where it was stored, here, or at one of
+    /// [`earlier_targets`](Self::earlier_targets).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// Where attempts before named another target, the oldest first; at most [`EARLIER_TARGETS_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_targets: Vec<String>,
     /// With which code it ended, where it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
+}
+
+impl Unclaimed {
+    /// Returns each place that a move may have left the file at, the oldest first.
+    pub fn targets(&self) -> impl Iterator<Item = &str> {
+        let earlier = self.earlier_targets.iter();
+        earlier.chain(&self.target).map(String::as_str)
+    }
+
+    /// Adds a target, of which `kept` is never forgotten for it.
+    pub(crate) fn aim(&mut self, target: &str, kept: Option<&str>) {
+        self.forget(target);
+        self.earlier_targets.extend(self.target.take());
+        if self.earlier_targets.len() > EARLIER_TARGETS_MAX {
+            let mut oldest = self.earlier_targets.iter();
+            let oldest = oldest.position(|it| Some(it.as_str()) != kept);
+            self.earlier_targets.remove(oldest.unwrap_or(0));
+        }
+        self.target = Some(target.to_owned());
+    }
+
+    /// Removes a target.
+    pub(crate) fn forget(&mut self, target: &str) {
+        self.earlier_targets.retain(|it| it != target);
+        if self.target.as_deref() == Some(target) {
+            self.target = self.earlier_targets.pop();
+        }
+    }
 }
 
 /// Who may write, and until when.

@@ -142,13 +142,31 @@ impl Record {
         }))
     }
 
-    /// Notes where the borrower moves the file to, before it does: after a crash it is here or there.
-    pub fn aim(&self, loan: &Loan, target: Option<String>, unix_ms: u64) -> Settlement {
+    /// Notes where the borrower moves the file to, before it does: after a crash it is where it was stored, or at
+    /// one of the targets. `found_at` is the target at which it is now; of the others the oldest is forgotten where
+    /// there are too many.
+    pub fn aim(
+        &self,
+        loan: &Loan,
+        target: &str,
+        found_at: Option<&str>,
+        unix_ms: u64,
+    ) -> Settlement {
         if !self.is_lent(loan) {
             return Settlement::Lost;
         }
         self.settle(RecordPhase::Lent, unix_ms, |unclaimed| {
-            unclaimed.target = target
+            unclaimed.aim(target, found_at)
+        })
+    }
+
+    /// Forgets a target that the file was not moved to: another file is there.
+    pub fn forget_target(&self, loan: &Loan, target: &str, unix_ms: u64) -> Settlement {
+        if !self.is_lent(loan) {
+            return Settlement::Lost;
+        }
+        self.settle(RecordPhase::Lent, unix_ms, |unclaimed| {
+            unclaimed.forget(target)
         })
     }
 

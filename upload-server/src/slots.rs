@@ -8,6 +8,7 @@ pub(crate) mod lent;
 mod listing;
 mod overdue;
 mod persist;
+mod place;
 mod places;
 pub(crate) mod slot;
 #[cfg(feature = "postgres")]

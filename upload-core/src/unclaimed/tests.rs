@@ -23,6 +23,7 @@ fn waiting() -> Record {
             take_id: None,
             attempts: 0,
             target: None,
+            earlier_targets: Vec::new(),
             code: None,
         }),
         ..sample().in_phase(RecordPhase::Waiting)
@@ -134,7 +135,8 @@ fn ctrl_6_an_attempt_that_is_over_commits_nothing() {
         again.give_back(&first, 7),
         again.refuse(&first, Code::Cancelled, 7),
         again.renew(&first, &borrower("here"), 7),
-        again.aim(&first, None, 7),
+        again.aim(&first, "there", None, 7),
+        again.forget_target(&first, "there", 7),
     ] {
         assert_eq!(settlement, Settlement::Lost);
     }
@@ -177,4 +179,38 @@ fn ctrl_6_waiting_has_an_end() {
     );
     let back = written(lent.give_back(&loan, UNTIL + 1));
     assert!(back.expire(&by, UNTIL + 1).is_some());
+}
+
+/// CTRL-6: the file is at one of the targets that were named, so none of them is forgotten while it may be there.
+#[test]
+fn ctrl_6_targets_of_earlier_attempts_are_kept() {
+    let (mut record, loan) = lend(&waiting(), "here", 0);
+    let targets = |record: &Record| {
+        let unclaimed = record.unclaimed.as_ref().expect("it waits");
+        unclaimed.targets().collect::<Vec<_>>().join(" ")
+    };
+    for (target, found_at, wanted) in [
+        ("a", None, "a"),
+        ("a", None, "a"),
+        ("b", Some("a"), "a b"),
+        ("c", Some("a"), "a b c"),
+        ("b", Some("a"), "a c b"),
+        ("d", Some("a"), "a c b d"),
+        ("e", Some("a"), "a b d e"),
+        ("f", Some("d"), "b d e f"),
+        ("g", None, "d e f g"),
+    ] {
+        record = written(record.aim(&loan, target, found_at, 1));
+        assert_eq!(targets(&record), wanted, "after {target}");
+    }
+    for (target, wanted) in [
+        ("f", "d e g"),
+        ("g", "d e"),
+        ("x", "d e"),
+        ("e", "d"),
+        ("d", ""),
+    ] {
+        record = written(record.forget_target(&loan, target, 2));
+        assert_eq!(targets(&record), wanted, "without {target}");
+    }
 }

@@ -143,6 +143,7 @@ impl Upload {
                 take_id: None,
                 attempts: 0,
                 target: None,
+                earlier_targets: Vec::new(),
                 code: None,
             }),
             birth: lineage.registration.to_string(),

@@ -3,6 +3,7 @@
 use std::{
     io,
     path::{Component, Path, PathBuf},
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -15,38 +16,62 @@ use upload_validate::safe_name;
 use upload_writers::UploadFacts;
 
 use super::{
-    lent::Aim,
-    persist::{Existing, move_file},
+    persist::Existing,
+    place::{Hold, Place, Stored},
 };
 
 /// One file offered to a slot, and what became of it.
+///
+/// ```
+/// use upload_server::{EventContext, HandlerError, Uploads};
+///
+/// async fn save(event: EventContext) -> Result<u64, HandlerError> {
+///     let mut bytes = 0;
+///     for photo in event.uploads.consume_uploaded_entries("photos").await {
+///         let name = format!("{}-{}", photo.upload_ref(), photo.safe_client_name());
+///         photo.persist(std::path::Path::new("albums").join(name)).await?;
+///         bytes += photo.client_size();
+///     }
+///     Ok(bytes)
+/// }
+///
+/// let builder = Uploads::builder().handle_event("save", save);
+/// ```
 #[derive(Clone, Debug)]
 pub struct UploadedEntry {
     entry: Entry,
     /// Where the slot's file writer keeps finished files.
     files: Option<PathBuf>,
-    /// Where a handler that died half way was moving the file to.
-    target: Option<PathBuf>,
-    /// Notes where this one moves it to, while it is lent.
-    aim: Option<Aim>,
+    /// Where the file is by now.
+    place: Arc<Place>,
 }
 
 impl UploadedEntry {
+    /// Makes one that is the application's.
     pub(crate) fn new(entry: Entry, files: Option<PathBuf>) -> Self {
+        Self::held(entry, files, Hold::Application, Vec::new())
+    }
+
+    /// Makes one that waits for the application, and may have been moved to one of these targets.
+    pub(crate) fn waiting(entry: Entry, files: Option<PathBuf>, targets: Vec<PathBuf>) -> Self {
+        Self::held(entry, files, Hold::Waiting, targets)
+    }
+
+    /// Returns where the file is, and who may move it.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(super) fn held(
+        entry: Entry,
+        files: Option<PathBuf>,
+        hold: Hold,
+        targets: Vec<PathBuf>,
+    ) -> Self {
         Self {
             entry,
             files,
-            target: None,
-            aim: None,
-        }
-    }
-
-    /// Makes it one that is lent, whose file is at `target` where it is not where it was stored.
-    pub(super) fn lent(self, aim: Aim, target: Option<&str>) -> Self {
-        Self {
-            target: target.map(PathBuf::from),
-            aim: Some(aim),
-            ..self
+            place: Place::new(hold, targets),
         }
     }
 
@@ -134,18 +159,11 @@ impl UploadedEntry {
         self.entry.crc32c
     }
 
-    /// Returns where the file writer keeps the finished file; `None` before it is complete and for
-    /// other writers.
+    /// Returns where the finished file is: where the file writer keeps it, or where it was moved to. `None` before
+    /// it is complete and for other writers.
     pub fn path(&self) -> Option<PathBuf> {
-        let path = self.entry.result.as_ref()?.get("path")?.as_str()?;
-        let path = Path::new(path);
-        let is_below = path
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)));
-        let stored = is_below.then(|| Some(self.files.as_ref()?.join(path)))??;
-        let is_moved = |target: &&PathBuf| !stored.exists() && target.exists();
-        let target = self.target.as_ref().filter(is_moved);
-        Some(target.cloned().unwrap_or(stored))
+        let stored = self.stored()?;
+        Some(self.place.moved_to(&stored).unwrap_or(stored.path))
     }
 
     /// Opens the finished file for reading.
@@ -155,7 +173,7 @@ impl UploadedEntry {
     /// [`io::ErrorKind::Unsupported`] where [`path`](Self::path) is `None`, or the file cannot be
     /// opened.
     pub async fn file(&self) -> io::Result<fs::File> {
-        fs::File::open(self.stored()?).await
+        fs::File::open(self.path().ok_or_else(no_file)?).await
     }
 
     /// Reads the whole finished file into memory, at most the slot's `max_file_size`.
@@ -164,7 +182,9 @@ impl UploadedEntry {
     ///
     /// As of [`file`](Self::file), or it cannot be read.
     pub async fn data(&self) -> io::Result<Bytes> {
-        fs::read(self.stored()?).await.map(Bytes::from)
+        fs::read(self.path().ok_or_else(no_file)?)
+            .await
+            .map(Bytes::from)
     }
 
     /// Moves the finished file to `target`, which may be on another file system; folders that are
@@ -174,10 +194,16 @@ impl UploadedEntry {
     /// Dropped half way, it goes on by itself. While the upload is lent, its record says first where the file goes: the
     /// next handler finds it there if this one dies, and moving it to the same target again changes nothing.
     ///
+    /// A handler that names another target than the attempt before moves the file on: there is one copy, at the
+    /// target named last. So derive the name from [`take_id`](crate::LentUpload::take_id) where you write it down
+    /// before the upload is taken. A name of that kind is also one that no other upload has.
+    ///
     /// # Errors
     ///
     /// As of [`file`](Self::file), [`io::ErrorKind::AlreadyExists`] where there is a file of that
-    /// name, or it cannot be moved.
+    /// name, or it cannot be moved. [`io::ErrorKind::PermissionDenied`] where the upload waits and was not lent, and
+    /// [`TakeError::Lost`](crate::TakeError::Lost) as the source of an [`io::ErrorKind::Other`] where it was given back:
+    /// its next handler would not find the file.
     pub async fn persist(&self, target: impl AsRef<Path>) -> io::Result<()> {
         self.move_to(target.as_ref(), Existing::Keep).await
     }
@@ -187,40 +213,36 @@ impl UploadedEntry {
     ///
     /// # Errors
     ///
-    /// As of [`file`](Self::file), or it cannot be moved.
+    /// As of [`persist`](Self::persist), but for a file of that name.
     pub async fn persist_replacing(&self, target: impl AsRef<Path>) -> io::Result<()> {
         self.move_to(target.as_ref(), Existing::Replace).await
     }
 
     async fn move_to(&self, target: &Path, existing: Existing) -> io::Result<()> {
-        let held = match &self.aim {
-            Some(aim) => aim.at(target).await?,
-            None => None,
-        };
-        let (stored, target) = (self.stored()?, target.to_owned());
-        // An earlier handler that died had moved it there, or was about to take the old name away.
-        if stored == target {
-            return Ok(());
-        }
-        let existing = match existing {
-            Existing::Keep if self.target.as_ref() == Some(&target) => Existing::KeepUnlessSame,
-            other => other,
-        };
-        let moving = move || {
-            let moved = move_file(&stored, &target, existing);
-            drop(held);
-            moved
-        };
-        let moved = tokio::task::spawn_blocking(moving).await;
-        moved.map_err(io::Error::other)?
+        // The process that looks for it there may work in another folder.
+        let target = std::path::absolute(target)?;
+        let stored = self.stored().ok_or_else(no_file)?;
+        self.place.move_to(stored, target, existing).await
     }
 
-    fn stored(&self) -> io::Result<PathBuf> {
-        self.path().ok_or_else(|| {
-            let text = "the file is not complete or was not kept by the file writer";
-            io::Error::new(io::ErrorKind::Unsupported, text)
+    fn stored(&self) -> Option<Stored> {
+        let path = self.entry.result.as_ref()?.get("path")?.as_str()?;
+        let path = Path::new(path);
+        let is_below = path
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
+        let path = is_below.then(|| Some(self.files.as_ref()?.join(path)))??;
+        Some(Stored {
+            path,
+            size: self.client_size(),
+            crc32c: self.crc32c(),
         })
     }
+}
+
+fn no_file() -> io::Error {
+    let text = "the file is not complete or was not kept by the file writer";
+    io::Error::new(io::ErrorKind::Unsupported, text)
 }
 
 /// Returns what writers know of an upload of `owner`.
@@ -320,7 +342,13 @@ mod tests {
             std::fs::read(dir.path().join("moved.png")).expect("there"),
             b"0123456789"
         );
-        assert!(stored.data().await.is_err());
+        let copy = stored.clone();
+        assert_eq!(copy.path(), Some(dir.path().join("moved.png")));
+        assert_eq!(copy.data().await.expect("read"), "0123456789");
+        stored
+            .persist(dir.path().join("moved.png"))
+            .await
+            .expect("it is there");
     }
 
     #[tokio::test]

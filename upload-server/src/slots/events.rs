@@ -74,6 +74,22 @@ pub(crate) enum Command {
 ///
 /// Once the connection is gone, nothing of it is listed and nothing can be cancelled; what the page offered
 /// can be had all the same.
+///
+/// ```
+/// use upload_server::{EventContext, HandlerError, Uploads};
+///
+/// async fn tidy_up(event: EventContext) -> Result<usize, HandlerError> {
+///     let mut cancelled = 0;
+///     for photo in event.uploads.uploads_of("photos").await {
+///         if !photo.complete() && event.uploads.cancel_upload(photo.upload_ref()).await {
+///             cancelled += 1;
+///         }
+///     }
+///     Ok(cancelled)
+/// }
+///
+/// let builder = Uploads::builder().handle_event("tidy_up", tidy_up);
+/// ```
 #[derive(Clone)]
 pub struct UploadsHandle {
     session: mpsc::Sender<Command>,
@@ -312,7 +328,7 @@ impl UploadsHandle {
     fn wrap(&self, entries: Vec<Entry>) -> Vec<UploadedEntry> {
         let wrap = |entry: Entry| {
             let files = self.slots.get(&*entry.slot).and_then(|s| s.files.clone());
-            UploadedEntry::new(entry, files)
+            UploadedEntry::waiting(entry, files, Vec::new())
         };
         entries.into_iter().map(wrap).collect()
     }

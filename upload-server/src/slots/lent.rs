@@ -3,18 +3,25 @@
 //! A separate task keeps the lease alive and carries out what the handler decides. It ends with the
 //! handle: a handler that fails, panics or is dropped at any moment gives its upload back.
 
-use std::{fmt, io, ops::Deref, path::Path, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    ops::Deref,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::{Instant, sleep, sleep_until},
 };
-use upload_core::{Borrower, Loan, Record, Settlement};
+use upload_core::{Borrower, Loan, Record, RecordPhase, Settlement};
 use upload_proto::{Code, UploadRef};
 use upload_stores::PutError;
 
 use super::{
     entry::UploadedEntry,
+    place::{Hold, Loaned},
     unclaimed::{Found, Unclaimed, failed, unix_ms},
     waiting::TakeError,
 };
@@ -56,7 +63,14 @@ pub(super) enum Ask {
     Refuse(oneshot::Sender<Result<(), TakeError>>),
     #[cfg(feature = "postgres")]
     TakeIn(oneshot::Sender<Result<super::take_in::Taking, TakeError>>),
-    Aim(String, oneshot::Sender<Result<(), TakeError>>),
+    /// The file is about to be moved there, from this target or from where it was stored.
+    Aim(
+        String,
+        Option<String>,
+        oneshot::Sender<Result<(), TakeError>>,
+    ),
+    /// It was not moved there.
+    Forget(String, oneshot::Sender<Result<(), TakeError>>),
     GiveBack(oneshot::Sender<Result<(), TakeError>>),
 }
 
@@ -64,16 +78,21 @@ impl LentUpload {
     pub(super) fn new(shelf: Arc<Unclaimed>, found: Found, loan: Loan, by: Borrower) -> Self {
         let files = found.slot.as_ref().and_then(|slot| slot.files.clone());
         let upload = UploadRef::from_bytes(*found.key.upload());
-        let entry = UploadedEntry::new(found.record.entry(upload), files);
-        let unclaimed = found.record.unclaimed.as_ref();
-        let target = unclaimed.and_then(|unclaimed| unclaimed.target.as_deref());
         let (asks, asked) = mpsc::channel(1);
-        let entry = entry.lent(Aim(asks.downgrade()), target);
+        let (is_taken, ended) = watch::channel(None);
+        let hold = Hold::Handler(Loaned {
+            asks: asks.downgrade(),
+            is_taken: ended,
+            attempt: loan.attempt,
+        });
+        let (entry, targets) = (found.record.entry(upload), targets(&found.record));
+        let entry = UploadedEntry::held(entry, files, hold, targets);
         let keeper = Keeper {
             shelf: Arc::clone(&shelf),
             found,
             loan: loan.clone(),
             by,
+            is_taken,
         };
         shelf.spawn(keeper.run(asked));
         Self { entry, loan, asks }
@@ -103,6 +122,7 @@ impl LentUpload {
     /// [`TakeError::Unavailable`] if the store does not answer: it is taken, or will be lent again under the
     /// same [`take_id`](Self::take_id).
     pub async fn take(self) -> Result<UploadedEntry, TakeError> {
+        self.entry.place().moves_end().await;
         ask(&self.asks, Ask::Take).await?;
         Ok(self.entry)
     }
@@ -118,29 +138,28 @@ impl LentUpload {
     /// As of [`UploadedEntry::persist`] and [`take`](Self::take), as the source of an
     /// [`io::ErrorKind::Other`].
     pub async fn persist(self, target: impl AsRef<Path>) -> io::Result<UploadedEntry> {
-        let target = target.as_ref();
-        if target.to_str().is_none() {
-            return Err(io::Error::other("the target's name is no UTF-8"));
-        }
         self.entry.persist(target).await?;
         self.take().await.map_err(io::Error::other)
     }
 
-    /// Removes the upload and its file: it is not wanted.
+    /// Removes the upload and its file: it is not wanted. A file that was moved stays where it is.
     ///
     /// # Errors
     ///
     /// As of [`take`](Self::take).
     pub async fn refuse(self) -> Result<(), TakeError> {
+        self.entry.place().moves_end().await;
         ask(&self.asks, Ask::Refuse).await
     }
 
-    /// Gives the upload back, as dropping does, and waits until it can be taken again.
+    /// Gives the upload back, as dropping does, and waits until it can be taken again. A move that was dropped half way
+    /// is over before.
     ///
     /// # Errors
     ///
     /// As of [`take`](Self::take); it is given back when its lease ends.
     pub async fn give_back(self) -> Result<(), TakeError> {
+        self.entry.place().moves_end().await;
         ask(&self.asks, Ask::GiveBack).await
     }
 }
@@ -190,31 +209,11 @@ impl Unclaimed {
     }
 }
 
-/// Lets a copy of an entry note in the record where its file goes, as long as the upload is lent.
-#[derive(Clone)]
-pub(super) struct Aim(mpsc::WeakSender<Ask>);
-
-/// Keeps an upload lent.
-pub(super) struct Held(#[expect(dead_code, reason = "it is only kept")] mpsc::Sender<Ask>);
-
-impl Aim {
-    /// Notes it, so that the file is found there where the handler dies half way; the upload stays lent until
-    /// the move is over. Once the loan is, the file is the application's, and there is nothing to note.
-    pub(super) async fn at(&self, target: &Path) -> io::Result<Option<Held>> {
-        let (Some(asks), Some(text)) = (self.0.upgrade(), target.to_str()) else {
-            return Ok(None);
-        };
-        ask(&asks, |answer| Ask::Aim(text.to_owned(), answer))
-            .await
-            .map_err(io::Error::other)?;
-        Ok(Some(Held(asks)))
-    }
-}
-
-impl fmt::Debug for Aim {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Aim")
-    }
+/// Returns where moves of earlier attempts may have left the file.
+pub(super) fn targets(record: &Record) -> Vec<PathBuf> {
+    let unclaimed = record.unclaimed.iter();
+    let targets = unclaimed.flat_map(upload_core::Unclaimed::targets);
+    targets.map(PathBuf::from).collect()
 }
 
 pub(super) async fn ask<T>(
@@ -233,10 +232,19 @@ struct Keeper {
     found: Found,
     loan: Loan,
     by: Borrower,
+    /// Told once the loan is over.
+    is_taken: watch::Sender<Option<bool>>,
 }
 
 impl Keeper {
-    async fn run(mut self, mut asked: mpsc::Receiver<Ask>) {
+    async fn run(mut self, asked: mpsc::Receiver<Ask>) {
+        self.answer(asked).await;
+        let phase = self.found.record.phase;
+        self.is_taken
+            .send_replace(Some(phase == RecordPhase::Taken));
+    }
+
+    async fn answer(&mut self, mut asked: mpsc::Receiver<Ask>) {
         let period = self.by.lease_ttl.checked_div(RENEWAL);
         let period = period.unwrap_or(self.by.lease_ttl);
         loop {
@@ -275,18 +283,25 @@ impl Keeper {
                     }
                     (refused, Some(answer))
                 }
-                Some(Ask::Aim(target, answer)) => {
+                Some(Ask::Aim(target, found_at, answer)) => {
                     let aim = |record: &Record, loan: &Loan, now| {
-                        record.aim(loan, Some(target.clone()), now)
+                        record.aim(loan, &target, found_at.as_deref(), now)
                     };
                     let _ = answer.send(self.settle(aim).await);
+                    continue;
+                }
+                Some(Ask::Forget(target, answer)) => {
+                    let forget = |record: &Record, loan: &Loan, now| {
+                        record.forget_target(loan, &target, now)
+                    };
+                    let _ = answer.send(self.settle(forget).await);
                     continue;
                 }
                 Some(Ask::GiveBack(answer)) => (self.settle(Record::give_back).await, Some(answer)),
                 None => (self.settle(Record::give_back).await, None),
             };
             // Also one that a transaction of the application's took meanwhile.
-            if self.found.record.phase == upload_core::RecordPhase::Taken {
+            if self.found.record.phase == RecordPhase::Taken {
                 let upload = UploadRef::from_bytes(*self.found.key.upload());
                 self.shelf.free(self.found.key.owner(), upload);
             }

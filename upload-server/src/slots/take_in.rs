@@ -59,6 +59,7 @@ impl LentUpload {
     /// have it by now. [`TakeError::Unavailable`] if the database fails; roll the transaction back then. A
     /// transaction that is isolated more than `READ COMMITTED` may fail where the loan was renewed since it began.
     pub async fn take_in(self, transaction: &mut PgConnection) -> Result<UploadedEntry, TakeError> {
+        self.entry.place().moves_end().await;
         for _ in 0..ROUNDS_MAX {
             let taking = ask(&self.asks, Ask::TakeIn).await?;
             let store = taking.store.as_any();

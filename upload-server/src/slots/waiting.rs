@@ -7,7 +7,7 @@ use thiserror::Error;
 use upload_core::{Record, RecordPhase};
 use upload_proto::UploadRef;
 
-use super::entry::UploadedEntry;
+use super::{entry::UploadedEntry, lent::targets};
 
 /// A finished upload that was not taken yet, as [`Uploads::list`](crate::Uploads::list) shows it.
 #[derive(Clone)]
@@ -30,7 +30,7 @@ impl WaitingUpload {
         let is_lent = record.phase == RecordPhase::Lent;
         let left = until.saturating_sub(unix_ms);
         (is_lent || left > 0).then(|| Self {
-            entry: UploadedEntry::new(record.entry(upload), files),
+            entry: UploadedEntry::waiting(record.entry(upload), files, targets(record)),
             is_lent,
             expires_in: Duration::from_millis(left),
             completed_unix_ms: record.updated_unix_ms,

@@ -15,7 +15,7 @@ use tokio::task::block_in_place;
 use uuid::Uuid;
 
 use crate::support::{
-    application::{self, Application, FAR_MOVED, MOVED, NOTED, Note, SLOT},
+    application::{self, Application, FAR_MOVED, MOVED, NOTED, Note, SLOT, WANDERED},
     client::Client,
     pattern::{self, Dice},
     postgres_server::PostgresServer,
@@ -24,7 +24,7 @@ use crate::support::{
     strace::{attach_to, detach},
 };
 
-const NAMES: [&str; 3] = [NOTED, MOVED, FAR_MOVED];
+const NAMES: [&str; 4] = [NOTED, MOVED, FAR_MOVED, WANDERED];
 /// A kind of call that needs more kills than this never ends.
 const KILLS_MAX: u32 = 300;
 /// What the application writes, makes durable, names, opens and removes with; sockets are written by the first of
@@ -122,7 +122,7 @@ async fn kill_at_random(store: &str) {
     println!("{store}: {killed} kills of {rounds}");
 }
 
-/// Three files that wait, and the visitor who has them saved.
+/// Four files that wait, and the visitor who has them saved.
 struct Trial {
     url: String,
     cookie: String,
@@ -210,11 +210,15 @@ impl Trial {
             assert!(taken.is_none_or(|at| at + 1 == all.len()), "{context}");
         }
         if let Some(heard) = heard.filter(|heard| heard["ok"] == true) {
-            assert_eq!(told.len(), 3, "all were taken by {heard}: {second}");
+            assert_eq!(
+                told.len(),
+                NAMES.len(),
+                "all were taken by {heard}: {second}"
+            );
         }
         let third = self.save(self.connect().await).await;
         let third = third.expect("nothing kills it now");
-        assert_eq!(refs(&third["taken"]).len(), 3, "{third}");
+        assert_eq!(refs(&third["taken"]).len(), NAMES.len(), "{third}");
         assert_eq!(
             application.notes().len(),
             notes.len(),

@@ -1,22 +1,16 @@
-//! Handlers that are dropped while they wait, at each place where they do, on every store.
+//! Handlers that are dropped or panic while they wait, at each place where they do, on every store.
 
 use std::{
     future::{Future, poll_fn},
-    path::Path,
-    sync::Arc,
+    path::{Path, PathBuf},
     task::Poll,
 };
 
-use tempfile::TempDir;
-use upload_server::{
-    LentUpload, TakeError, Uploads,
-    proto::UploadRef,
-    stores::{MemoryStore, PostgresStore, RedbDurability, RedbStore, UploadStateStore},
-};
+use upload_server::{LentUpload, TakeError, Uploads, proto::UploadRef};
 
 use crate::{
-    postgres_server::PostgresServer,
-    world::{ALICE, World, as_ref, bytes, upload},
+    stores::Opened,
+    world::{ALICE, Places, World, as_ref, bytes, until, upload},
 };
 
 /// A handler that waits more often than this does not end.
@@ -28,35 +22,60 @@ enum Wish {
     Take,
     Persist,
     PersistEntry,
+    /// Each attempt to another target, on one file system and on the other in turn.
+    PersistElsewhere,
     Refuse,
     GiveBack,
 }
 
-/// Polls a future until it waits for the `waits`-th time, and drops it then; `None` if it was dropped.
-async fn dropped_at<F: Future>(waits: u32, work: F) -> Option<F::Output> {
+/// How a handler ends that does not come to its end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Ending {
+    Dropped,
+    Panics,
+}
+
+/// Polls a future until it waits for the `waits`-th time, and ends it then; `None` if it was ended.
+async fn ended_at<F>(ending: Ending, waits: u32, work: F) -> Option<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
     let mut work = Box::pin(work);
     let mut left = waits;
-    poll_fn(move |context| match work.as_mut().poll(context) {
+    let polled = poll_fn(move |context| match work.as_mut().poll(context) {
         Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending if left <= 1 => Poll::Ready(None),
+        Poll::Pending if left <= 1 => match ending {
+            Ending::Dropped => Poll::Ready(None),
+            Ending::Panics => panic!("a bug of the application"),
+        },
         Poll::Pending => {
             left -= 1;
             Poll::Pending
         }
-    })
-    .await
+    });
+    match tokio::spawn(polled).await {
+        Ok(done) => done,
+        Err(error) => {
+            assert!(error.is_panic() && ending == Ending::Panics, "{error}");
+            None
+        }
+    }
 }
 
 async fn handler(
     uploads: Uploads,
     file: UploadRef,
     wish: Wish,
-    target: &Path,
+    places: Places,
 ) -> Result<(), TakeError> {
     let lent = uploads.lend("alice", file).await?;
+    let target = target(&places, wish, lent.attempt());
     match wish {
         Wish::Take => lent.take().await.map(drop),
-        Wish::Persist => lent.persist(target).await.map(drop).map_err(inner),
+        Wish::Persist | Wish::PersistElsewhere => {
+            lent.persist(target).await.map(drop).map_err(inner)
+        }
         Wish::PersistEntry => {
             let entry = lent.entry().clone();
             entry.persist(target).await.map_err(inner)?;
@@ -67,71 +86,88 @@ async fn handler(
     }
 }
 
+fn target(places: &Places, wish: Wish, attempt: u32) -> PathBuf {
+    match (wish, attempt % 2) {
+        (Wish::PersistElsewhere, 0) => places.near.join(format!("attempt {attempt}")),
+        (Wish::PersistElsewhere, _) => places.far.join(format!("attempt {attempt}")),
+        _ => places.near.join(format!("{wish:?}")),
+    }
+}
+
 /// Returns why a move failed.
 fn inner(error: std::io::Error) -> TakeError {
     let source = error.into_inner().expect("an error of the loan");
     *source.downcast().expect("an error of the loan")
 }
 
-/// CTRL-6: whatever it waits for, a handler that is dropped gives back what it did not take, and what it took is
-/// never lent again.
-async fn handlers_are_dropped_at_each_wait(store: Arc<dyn UploadStateStore>) {
-    let world = World::with(|builder| builder.store(store)).await;
+/// CTRL-6: whatever it waits for, a handler that is dropped or panics gives back what it did not take, and what it
+/// took is never lent again; the file is in one place, whole.
+async fn handlers_end_at_each_wait(opened: Opened) {
+    let world = World::with(|builder| builder.store(opened.store.clone())).await;
     let mut client = world.client(ALICE).await;
-    let content = bytes(3000);
-    for wish in [
-        Wish::Take,
-        Wish::Persist,
-        Wish::PersistEntry,
-        Wish::Refuse,
-        Wish::GiveBack,
-    ] {
-        let target = world.dir.path().join(format!("{wish:?}"));
-        let (mut file, mut last) = (None, None::<(String, u32)>);
-        for waits in 1.. {
-            assert!(waits < WAITS_MAX, "{wish:?} does not end");
-            let upload = match file {
-                Some(file) => file,
-                None => as_ref(upload(&mut client, "many", "a.txt", &content).await),
-            };
-            let uploads = world.uploads.clone();
-            let ended = dropped_at(waits, handler(uploads, upload, wish, &target)).await;
-            let (is_over, is_whole) = match &ended {
-                None => (false, false),
-                Some(done) => {
-                    assert_eq!(*done, Ok(()), "{wish:?} after {waits} waits");
-                    (true, wish != Wish::GiveBack)
-                }
-            };
-            match world.uploads.lend("alice", upload).await {
-                Ok(again) => {
-                    assert!(!is_whole, "{wish:?} was done, and it is lent again");
-                    check(&again, &content, last.as_ref());
-                    last = Some((again.take_id().to_owned(), again.attempt()));
-                    file = Some(upload);
-                    again.give_back().await.expect("it waits again");
-                }
-                Err(TakeError::Taken) => {
-                    let takes = matches!(wish, Wish::Take | Wish::Persist | Wish::PersistEntry);
-                    assert!(takes, "{wish:?} takes nothing");
-                    if wish != Wish::Take {
-                        let moved = std::fs::read(&target).expect("it was moved");
-                        assert!(moved == content, "byte by byte");
-                        std::fs::remove_file(&target).expect("removed");
+    for ending in [Ending::Dropped, Ending::Panics] {
+        for wish in [
+            Wish::Take,
+            Wish::Persist,
+            Wish::PersistEntry,
+            Wish::PersistElsewhere,
+            Wish::Refuse,
+            Wish::GiveBack,
+        ] {
+            let content = bytes(3000);
+            let (mut file, mut last) = (None, None::<(String, u32)>);
+            for waits in 1.. {
+                assert!(waits < WAITS_MAX, "{wish:?} does not end");
+                let upload = match file {
+                    Some(file) => file,
+                    None => as_ref(upload(&mut client, "many", "a.txt", &content).await),
+                };
+                let (uploads, places) = (world.uploads.clone(), world.places.clone());
+                let work = handler(uploads, upload, wish, places);
+                let ended = ended_at(ending, waits, work).await;
+                let (is_over, is_whole) = match &ended {
+                    None => (false, false),
+                    Some(done) => {
+                        assert_eq!(*done, Ok(()), "{wish:?} after {waits} waits");
+                        (true, wish != Wish::GiveBack)
                     }
-                    (file, last) = (None, None);
+                };
+                match world.uploads.lend("alice", upload).await {
+                    Ok(again) => {
+                        assert!(!is_whole, "{wish:?} was done, and it is lent again");
+                        check(&again, &content, last.as_ref());
+                        last = Some((again.take_id().to_owned(), again.attempt()));
+                        assert_eq!(world.copies(&content).len(), 1, "{wish:?}");
+                        file = Some(upload);
+                        again.give_back().await.expect("it waits again");
+                    }
+                    Err(TakeError::Taken) => {
+                        let copies = world.copies(&content);
+                        let [copy] = &copies[..] else {
+                            panic!("{wish:?}: {copies:?}");
+                        };
+                        let is_moved = copy.starts_with(&*world.places.near)
+                            || copy.starts_with(&*world.places.far);
+                        assert_eq!(is_moved, wish != Wish::Take, "{wish:?}: {copies:?}");
+                        let takes = !matches!(wish, Wish::Refuse | Wish::GiveBack);
+                        assert!(takes, "{wish:?} takes nothing");
+                        std::fs::remove_file(copy).expect("removed");
+                        (file, last) = (None, None);
+                    }
+                    Err(error) => {
+                        assert_eq!((wish, error), (Wish::Refuse, TakeError::Unknown));
+                        until("removed", || world.copies(&content).is_empty()).await;
+                        (file, last) = (None, None);
+                    }
                 }
-                Err(error) => {
-                    assert_eq!((wish, error), (Wish::Refuse, TakeError::Unknown));
-                    (file, last) = (None, None);
+                if is_over {
+                    if let Some(left) = file {
+                        world.uploads.delete("alice", left).await.expect("it waits");
+                    }
+                    break;
                 }
             }
-            if is_over {
-                if let Some(left) = file {
-                    world.uploads.delete("alice", left).await.expect("it waits");
-                }
-                break;
-            }
+            assert_eq!(world.left(), Vec::<PathBuf>::new(), "{wish:?}: {ending:?}");
         }
     }
 }
@@ -143,26 +179,29 @@ fn check(again: &LentUpload, content: &[u8], last: Option<&(String, u32)>) {
         assert!(again.attempt() > *attempt);
     }
     let path = again.path().expect("a file");
-    let bytes = std::fs::read(path).expect("it is there");
-    assert!(bytes == content, "byte by byte");
+    assert!(is_exactly(&path, content), "byte by byte");
+}
+
+fn is_exactly(path: &Path, content: &[u8]) -> bool {
+    std::fs::read(path).expect("it is there") == content
 }
 
 #[tokio::test]
-async fn ctrl_6_a_dropped_handler_gives_back_in_memory() {
-    handlers_are_dropped_at_each_wait(Arc::new(MemoryStore::new())).await;
+async fn ctrl_6_a_handler_that_ends_gives_back_in_memory() {
+    handlers_end_at_each_wait(Opened::in_memory()).await;
 }
 
 #[tokio::test]
-async fn ctrl_6_a_dropped_handler_gives_back_in_the_embedded_store() {
-    let dir = TempDir::new().expect("a directory");
-    let store = RedbStore::open(dir.path().join("state"), RedbDurability::Process).await;
-    handlers_are_dropped_at_each_wait(Arc::new(store.expect("the embedded store"))).await;
+async fn ctrl_6_a_handler_that_ends_gives_back_in_the_embedded_store() {
+    handlers_end_at_each_wait(Opened::embedded().await).await;
 }
 
 #[tokio::test]
-async fn ctrl_6_a_dropped_handler_gives_back_in_postgres() {
-    let postgres = PostgresServer::start();
-    let url = format!("postgres://uploads@127.0.0.1:{}/postgres", postgres.port);
-    let store = PostgresStore::connect(&url).expect("a URL");
-    handlers_are_dropped_at_each_wait(Arc::new(store)).await;
+async fn ctrl_6_a_handler_that_ends_gives_back_in_postgres() {
+    handlers_end_at_each_wait(Opened::postgres()).await;
+}
+
+#[tokio::test]
+async fn ctrl_6_a_handler_that_ends_gives_back_in_redis() {
+    handlers_end_at_each_wait(Opened::redis()).await;
 }

@@ -5,14 +5,21 @@
 #[allow(unreachable_pub, reason = "shared with the tests of the binary")]
 mod client;
 mod dropped;
+mod interrupted;
 mod limits;
+mod moving;
 mod nodes;
 mod overdue;
 #[path = "../../../upload-stores/tests/postgres/cluster.rs"]
 #[expect(dead_code, reason = "shared with the tests of the store")]
 #[allow(unreachable_pub, reason = "shared with the tests of the store")]
 mod postgres_server;
+#[path = "../integration/support/redis_server.rs"]
+#[expect(dead_code, reason = "shared with the tests of the binary")]
+#[allow(unreachable_pub, reason = "shared with the tests of the binary")]
+mod redis_server;
 mod removing;
+mod stores;
 mod taking;
 mod transactions;
 mod world;

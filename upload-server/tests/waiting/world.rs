@@ -1,7 +1,7 @@
 //! A server in this process, with a page's event and an ordinary HTTP handler that save files.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -32,8 +32,29 @@ pub(crate) struct World {
     pub(crate) url: String,
     pub(crate) http: String,
     pub(crate) dir: Arc<TempDir>,
+    /// Where handlers move files to.
+    pub(crate) places: Places,
     /// How many of the next calls of `save` fail after they have their files.
     pub(crate) failing: Arc<AtomicU32>,
+}
+
+/// Folders of an application, on the file system of the uploads and on another one.
+#[derive(Clone)]
+pub(crate) struct Places {
+    pub(crate) near: Arc<Path>,
+    pub(crate) far: Arc<Path>,
+    _far: Arc<TempDir>,
+}
+
+impl Places {
+    pub(crate) fn new(dir: &TempDir) -> Self {
+        let far = tempfile::tempdir_in("/dev/shm").expect("/dev/shm is another file system");
+        Self {
+            near: dir.path().join("moved").into(),
+            far: far.path().into(),
+            _far: Arc::new(far),
+        }
+    }
 }
 
 /// The owner of a test; its cookie.
@@ -54,6 +75,15 @@ impl World {
         dir: Arc<TempDir>,
         more: impl FnOnce(UploadsBuilder) -> UploadsBuilder,
     ) -> Self {
+        Self::placed(dir, |builder, _| more(builder)).await
+    }
+
+    /// Starts a node whose handlers move files to its places.
+    pub(crate) async fn placed(
+        dir: Arc<TempDir>,
+        more: impl FnOnce(UploadsBuilder, &Places) -> UploadsBuilder,
+    ) -> Self {
+        let places = Places::new(&dir);
         let failing = Arc::new(AtomicU32::new(0));
         let (fails, saved) = (Arc::clone(&failing), dir.path().join("saved"));
         let builder = Uploads::builder()
@@ -96,7 +126,7 @@ impl World {
                 tokio::time::sleep(Duration::from_secs(2)).await;
                 Ok(json!({ "saved": entries.len() }))
             });
-        let uploads = more(builder).build().expect("the uploads");
+        let uploads = more(builder, &places).build().expect("the uploads");
         let form = (uploads.clone(), dir.path().join("saved"));
         let app = Router::new()
             .route("/profile/{avatar}", post(profile))
@@ -109,6 +139,7 @@ impl World {
             uploads,
             url: format!("ws://{address}/uploads/ws"),
             http: address.to_string(),
+            places,
             dir,
             failing,
         }
@@ -141,6 +172,26 @@ impl World {
     /// Returns the bytes that a handler saved under this name.
     pub(crate) fn saved(&self, name: &str) -> Option<Vec<u8>> {
         std::fs::read(self.dir.path().join("saved").join(name)).ok()
+    }
+
+    /// Returns every file with these bytes, waiting or moved.
+    pub(crate) fn copies(&self, content: &[u8]) -> Vec<PathBuf> {
+        let mut all = self.left();
+        all.retain(|path| std::fs::read(path).is_ok_and(|bytes| bytes == content));
+        all
+    }
+
+    /// Returns every file of the slots and of the folders that handlers move to.
+    pub(crate) fn left(&self) -> Vec<PathBuf> {
+        let data = self.dir.path().join("data");
+        let slots = ["one", "many"].map(|slot| data.join(slot));
+        let moved = [&self.places.near, &self.places.far].map(|folder| folder.to_path_buf());
+        let folders = slots.into_iter().chain(moved);
+        let entries = folders.filter_map(|folder| std::fs::read_dir(folder).ok());
+        let paths = entries
+            .flatten()
+            .map(|entry| entry.expect("an entry").path());
+        paths.collect()
     }
 
     /// Returns how many finished files a slot has.

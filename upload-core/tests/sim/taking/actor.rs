@@ -249,7 +249,7 @@ impl Taking {
         };
         let settlement = match (step, it.job) {
             (Step::Renew, _) => record.renew(loan, &by, now),
-            (Step::Aim, _) => record.aim(loan, Some(format!("target of {actor}")), now),
+            (Step::Aim, _) => record.aim(loan, &format!("target of {actor}"), None, now),
             (Step::Last, Job::GiveBack) => record.give_back(loan, now),
             (Step::Last, Job::Refuse) => record.refuse(loan, Code::Cancelled, now),
             (Step::Last, _) => record.commit(loan, now),

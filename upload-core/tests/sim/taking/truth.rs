@@ -1,6 +1,6 @@
 //! What has to be true of a finished upload, whatever handlers, pages and time do.
 
-use upload_core::{Charge, Lending, Record, RecordPhase, Unclaimed};
+use upload_core::{Charge, EARLIER_TARGETS_MAX, Lending, Record, RecordPhase, Unclaimed};
 
 use super::{EPOCH, FAULTS_END, KEY, Loans, Taking, actor::Job};
 
@@ -79,7 +79,9 @@ impl Taking {
         if old.take_id.is_some() && old.take_id != new.take_id {
             self.fail("CTRL-6: another take id");
         }
-        if old.target.is_some() && new.target.is_none() {
+        let keeps = |target| new.targets().any(|it| it == target);
+        let is_full = new.earlier_targets.len() == EARLIER_TARGETS_MAX;
+        if new.target.is_none() && old.target.is_some() || !is_full && !old.targets().all(keeps) {
             self.fail("CTRL-6: the target of a move is forgotten");
         }
         if old.until_unix_ms != new.until_unix_ms {

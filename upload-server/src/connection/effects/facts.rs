@@ -113,7 +113,8 @@ impl<R: Door> Host<R> {
         let Some(slot) = self.config.slots.get(&*entry.slot) else {
             return;
         };
-        if slot.rules.waits && !slot.rules.consume_on_complete {
+        let waits = slot.rules.waits && !slot.rules.consume_on_complete;
+        if waits {
             let connection = self.registration.mailbox().commands;
             let unclaimed = &self.shared.unclaimed;
             unclaimed.hold_place(&self.config.owner, entry.upload, connection);
@@ -136,7 +137,10 @@ impl<R: Door> Host<R> {
         }
         let completed = CompletedEntry {
             owner: self.config.owner.clone(),
-            entry: UploadedEntry::new(entry, slot.files.clone()),
+            entry: match waits {
+                true => UploadedEntry::waiting(entry, slot.files.clone(), Vec::new()),
+                false => UploadedEntry::new(entry, slot.files.clone()),
+            },
         };
         let telling = async move {
             if let Some((unclaimed, slot, slots)) = takes {

@@ -34,11 +34,12 @@ const PORT: &str = "TAKING_PORT";
 
 /// The slot of its files.
 pub const SLOT: &str = "files";
-/// The names of files by what becomes of them: it only notes that it took one, moves another on its file system, and
-/// the last to another one.
+/// The names of files by what becomes of them: it only notes that it took one, moves another on its file system, one to
+/// another one, and the last with each attempt to another folder.
 pub const NOTED: &str = "noted.txt";
 pub const MOVED: &str = "moved.txt";
 pub const FAR_MOVED: &str = "far.txt";
+pub const WANDERED: &str = "wandered.txt";
 
 /// A running application; killed when dropped.
 pub struct Application {
@@ -121,10 +122,19 @@ impl Application {
         text.lines().map(note).collect()
     }
 
-    /// Returns the files that wait or were noted, those that were moved, and those that were moved far.
-    pub fn files(&self) -> [Vec<PathBuf>; 3] {
-        let waiting = self.dir.path().join("data").join(SLOT);
-        [&waiting, &self.dir.path().join("saved"), self.far.path()].map(listed)
+    /// Returns the files that wait or were noted, those that were moved, those that were moved far, and those that
+    /// went to either file system.
+    pub fn files(&self) -> [Vec<PathBuf>; 4] {
+        let (dir, far) = (self.dir.path(), self.far.path());
+        let mut wandered = listed(&dir.join("wandered"));
+        wandered.extend(listed(&far.join("wandered")));
+        let waiting = listed(&dir.join("data").join(SLOT));
+        [
+            waiting,
+            listed(&dir.join("saved")),
+            listed(&far.join("saved")),
+            wandered,
+        ]
     }
 
     /// Forgets what was noted and saved.
@@ -197,7 +207,7 @@ pub async fn serve() {
         .secret([7; 32])
         .store(store)
         .limits(limits)
-        .allow_upload(SLOT, SlotOptions::new().max_entries(3))
+        .allow_upload(SLOT, SlotOptions::new().max_entries(4))
         .with_state(Places {
             dir: dir.into(),
             far: far.into(),
@@ -249,7 +259,19 @@ async fn keep(places: &Places, file: LentUpload) -> Result<(), HandlerError> {
     let name = file.take_id().to_owned();
     match file.client_name() {
         MOVED => drop(file.persist(places.dir.join("saved").join(name)).await?),
-        FAR_MOVED => drop(file.persist(places.far.join(name)).await?),
+        FAR_MOVED => drop(file.persist(places.far.join("saved").join(name)).await?),
+        WANDERED => {
+            let attempt = file.attempt();
+            let root = match attempt % 2 {
+                0 => &places.dir,
+                _ => &places.far,
+            };
+            let folder = root.join("wandered");
+            drop(
+                file.persist(folder.join(format!("{name}-{attempt}")))
+                    .await?,
+            );
+        }
         _ => drop(file.take().await?),
     }
     Ok(())

@@ -2,15 +2,13 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
-
-use super::server::free_port;
 
 /// Longest time `redis-server` may take until it answers.
 const START_MAX: Duration = Duration::from_secs(20);
@@ -88,6 +86,11 @@ impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
 }
 
 fn spawn(port: u16, dir: &TempDir, options: &[&str]) -> Child {
