@@ -106,8 +106,9 @@ enum Progress {
     Receiving,
     /// Its content is over, and its writer has not taken all of it.
     Settling(Over),
-    /// The file is being stored; it is answered by then at the latest.
-    Ending(Instant, Over),
+    /// The file is being stored; it is answered by then at the latest. Without an end of its content, it
+    /// only waits for what another request began.
+    Ending(Instant, Option<Over>),
 }
 
 /// How the content of a request ended for the upload.

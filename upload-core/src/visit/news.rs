@@ -113,14 +113,16 @@ impl Visit {
             EntryStatus::Complete => {
                 let receipt = Box::new(Receipt::of_subject(subject));
                 self.stage = Stage::Complete(receipt.clone());
-                if let Some(Progress::Ending(_, over)) = self.pending.as_ref().map(|it| it.progress)
-                {
-                    let reply = match over {
-                        _ if self.is_delete() => Reply::Kept,
-                        Over::Excess => Reply::DoneInExcess(receipt),
-                        Over::End(_) => Reply::Done(receipt),
-                    };
-                    self.answer(reply, now);
+                match self.pending.as_ref().map(|it| it.progress) {
+                    Some(Progress::Ending(_, Some(Over::Excess))) => {
+                        self.answer(Reply::DoneInExcess(receipt), now);
+                    }
+                    Some(Progress::Ending(_, Some(Over::End(_)))) => {
+                        self.answer(Reply::Done(receipt), now);
+                    }
+                    // The step that follows serves it as if it came now.
+                    Some(Progress::Ending(_, None)) => self.set_progress(Progress::Waiting),
+                    _ => {}
                 }
                 self.linger_if_forgotten(remembered, now);
                 return;

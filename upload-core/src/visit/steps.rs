@@ -44,7 +44,7 @@ impl Visit {
         self.set_progress(Progress::Settling(over));
     }
 
-    fn set_progress(&mut self, progress: Progress) {
+    pub(super) fn set_progress(&mut self, progress: Progress) {
         if let Some(pending) = &mut self.pending {
             pending.progress = progress;
         }
@@ -270,7 +270,7 @@ impl Visit {
         };
         if self.uploads.finish(entry, crc32c, now) == Finish::Taken {
             self.stage = Stage::Finishing(self.remembered());
-            self.set_progress(Progress::Ending(now.after(ENDING_MAX), over));
+            self.set_progress(Progress::Ending(now.after(ENDING_MAX), Some(over)));
         } else {
             self.answer(Reply::Locked, now);
         }
@@ -280,10 +280,7 @@ impl Visit {
     fn wait_for_end(&mut self, now: Now) -> bool {
         match self.pending.as_ref().map(|pending| &pending.request) {
             Some(Request::Offset(_)) => self.answer(Reply::Locked, now),
-            _ => {
-                let over = Over::End(ContentEnd::Whole);
-                self.set_progress(Progress::Ending(now.after(ENDING_MAX), over));
-            }
+            _ => self.set_progress(Progress::Ending(now.after(ENDING_MAX), None)),
         }
         true
     }

@@ -80,6 +80,8 @@ pub(crate) struct Storage {
     pub(crate) keeping: Keeping,
     pub(crate) flushes: u64,
     pub(crate) closed: usize,
+    /// Finished files that were removed.
+    pub(crate) removed: usize,
     /// The file of each writer.
     writers: BTreeMap<EntryId, usize>,
 }

@@ -5,7 +5,7 @@ use upload_proto::Code;
 
 use super::{
     is_done, offset,
-    rig::{Rig, ietf},
+    rig::{Rig, ietf, tus},
 };
 use crate::support::Storage;
 
@@ -54,5 +54,45 @@ fn a_file_with_another_checksum_is_none() {
                 })
             )),
         }
+    }
+}
+
+/// T10: an append that comes while the file is being stored has to belong where it ends, as at any other time.
+#[test]
+fn an_append_while_the_file_is_stored_is_answered_by_its_offset() {
+    for (at, is_right) in [(4, true), (0, false)] {
+        let mut rig = Rig::new(1, Storage::default());
+        rig.create(4, None);
+        let last = rig.ask(Request::Append(tus(0)));
+        rig.send(last, "abcd");
+        rig.holds_writers = true;
+        rig.end(last, ContentEnd::Whole);
+        let again = rig.ask(Request::Append(tus(at)));
+        assert!(!rig.is_answered(again));
+        rig.let_writers();
+        let reply = rig.reply(again);
+        assert_eq!(is_done(&reply), is_right, "{reply:?}");
+        assert_eq!(matches!(reply, Reply::PastEnd(_)), !is_right, "{reply:?}");
+    }
+}
+
+/// T35, R17: a delete that comes while the file is being stored waits, and removes what was not taken yet.
+#[test]
+fn a_delete_while_the_file_is_stored_removes_it_where_it_waits() {
+    for waits in [true, false] {
+        let mut rig = Rig::with(1, Storage::default(), |slot| slot.waits = waits);
+        rig.create(4, None);
+        assert_eq!(offset(rig.append(0, "abc")), 3);
+        let last = rig.ask(Request::Append(tus(3)));
+        rig.send(last, "d");
+        rig.holds_writers = true;
+        rig.end(last, ContentEnd::Whole);
+        let delete = rig.ask(Request::Delete);
+        assert!(!rig.is_answered(delete));
+        rig.let_writers();
+        let deleted = rig.reply(delete);
+        assert_eq!(matches!(deleted, Reply::Deleted), waits, "{deleted:?}");
+        assert_eq!(matches!(deleted, Reply::Kept), !waits, "{deleted:?}");
+        assert_eq!(rig.storage.removed, usize::from(waits));
     }
 }

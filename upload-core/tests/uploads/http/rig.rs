@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use upload_core::{
-    Broken, Content, ContentEnd, Door, Ends, EntryId, Notice, Now, Order, Output, Question, Reply,
-    Request, RequestId, SlotRules, StorageFault, StoreEvent, Taken, Verdict, Visit, VisitOutput,
-    WriterEvent,
+    Broken, Content, ContentEnd, Door, Ends, EntryId, Notice, Now, Order, Output, Question,
+    Removed, Reply, Request, RequestId, SlotRules, StorageFault, StoreEvent, Taken, Verdict, Visit,
+    VisitOutput, WriterEvent,
 };
+
+use upload_proto::Code;
 
 use crate::support::{Storage, at, config, register, up};
 
@@ -170,6 +172,11 @@ impl Rig {
                 }
             }
             Output::Fact(_) | Output::Neighbour(..) => {}
+            Output::App(Question::Remove { entry, .. }) => {
+                self.storage.removed += 1;
+                let removed = Removed::Ended(Code::Cancelled);
+                self.visit.handle_removed(entry, removed, now);
+            }
             Output::Send(_) | Output::Close(_) | Output::App(_) => {
                 unreachable!("a visit has no socket")
             }
