@@ -175,6 +175,20 @@ impl Held {
         });
         weighed.is_ok()
     }
+
+    fn unweigh(&self, bytes: u64) {
+        let (done, seen) = (Ordering::AcqRel, Ordering::Acquire);
+        let _ = self
+            .bytes
+            .fetch_update(done, seen, |sum| Some(sum.saturating_sub(bytes)));
+    }
+}
+
+/// What owners have together who have little of their own, such as those who know an address only.
+#[derive(Clone, Debug)]
+struct Group {
+    tally: Arc<OwnerTally>,
+    quota: OwnerQuota,
 }
 
 /// One owner's uploads, attached and parked, over all its connections (CTRL-3).
@@ -183,6 +197,7 @@ pub struct OwnerTally {
     held: Arc<Held>,
     server: Option<Arc<ServerTally>>,
     address: Option<Arc<ServerTally>>,
+    group: Option<Group>,
     /// Keeps the tally alive of which this is a view.
     _owner: Option<Arc<OwnerTally>>,
 }
@@ -196,6 +211,13 @@ impl OwnerTally {
         }
     }
 
+    /// Counts the uploads in a group as well, which has no more than this together.
+    #[must_use]
+    pub fn within_group(mut self, tally: Arc<OwnerTally>, quota: OwnerQuota) -> Self {
+        self.group = Some(Group { tally, quota });
+        self
+    }
+
     /// Returns the same tally for connections that come from an address, whose registrations are counted
     /// there as well.
     pub fn from_address(self: &Arc<Self>, address: Arc<ServerTally>) -> Self {
@@ -203,6 +225,7 @@ impl OwnerTally {
             held: Arc::clone(&self.held),
             server: self.server.clone(),
             address: Some(address),
+            group: self.group.clone(),
             _owner: Some(Arc::clone(self)),
         }
     }
@@ -236,6 +259,7 @@ impl OwnerTally {
             bytes: 0,
             server: None,
             address: None,
+            group: None,
         };
         if !held.weigh(bytes, bytes_max) {
             return Err(Full::Owner);
@@ -255,6 +279,19 @@ impl OwnerTally {
         if let (Some(address), Purpose::Register) = (&self.address, purpose) {
             let taken = address.take(Purpose::Resume, is_newcomer);
             token.address = Some(taken.ok_or(Full::Server)?);
+        }
+        if let Some(Group { tally, quota }) = &self.group {
+            let (uploads, most) = match purpose {
+                Purpose::Register => (
+                    u32::try_from(quota.uploads).unwrap_or(u32::MAX),
+                    quota.bytes,
+                ),
+                // It has its place already.
+                Purpose::Resume | Purpose::ResumeEmpty => (u32::MAX, u64::MAX),
+            };
+            let taken = tally.take(bytes, uploads, most, purpose);
+            let taken = taken.map_err(|_| Full::Server)?;
+            token.group = Some((Box::new(taken), quota.bytes));
         }
         if let Some(server) = &mut token.server
             && purpose != Purpose::Resume
@@ -290,6 +327,8 @@ pub struct OwnerToken {
     bytes: u64,
     server: Option<ServerToken>,
     address: Option<ServerToken>,
+    /// The same upload, counted for the group, which may have so many bytes.
+    group: Option<(Box<OwnerToken>, u64)>,
 }
 
 impl OwnerToken {
@@ -303,7 +342,14 @@ impl OwnerToken {
     /// Returns whether so many are counted.
     pub(crate) fn grow(&mut self, bytes: u64, bytes_max: u64) -> bool {
         let more = bytes.saturating_sub(self.bytes);
-        let is_counted = more == 0 || self.held.weigh(more, bytes_max);
+        let mut is_counted = more == 0 || self.held.weigh(more, bytes_max);
+        if is_counted
+            && let Some((group, most)) = &mut self.group
+            && !group.grow(bytes, *most)
+        {
+            self.held.unweigh(more);
+            is_counted = false;
+        }
         if is_counted {
             self.bytes = self.bytes.saturating_add(more);
         }
@@ -314,11 +360,7 @@ impl OwnerToken {
 impl Drop for OwnerToken {
     fn drop(&mut self) {
         count_down(&self.held.uploads);
-        let (done, seen) = (Ordering::AcqRel, Ordering::Acquire);
-        let _ = self
-            .held
-            .bytes
-            .fetch_update(done, seen, |sum| Some(sum.saturating_sub(self.bytes)));
+        self.held.unweigh(self.bytes);
     }
 }
 

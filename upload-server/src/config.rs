@@ -345,6 +345,8 @@ impl Config {
             max_visits: limits.max_visits,
             rates: limits.rates(),
             max_uploads: limits.max_uploads.unwrap_or(defaults.max_uploads),
+            max_capability_uploads: limits.max_capability_uploads,
+            max_capability_bytes: limits.max_capability_bytes.map(|bytes| bytes.0),
             handshake: limits.handshake_seconds.0,
             checksum: limits.checksum,
             buffer_budget: self.buffer_budget.0,

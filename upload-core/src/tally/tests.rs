@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Full, OwnerTally, Purpose, ServerTally};
+use super::{Full, OwnerQuota, OwnerTally, Purpose, ServerTally};
 
 /// CTRL-3: past the maximum there is no token; a dropped one makes room.
 #[test]
@@ -162,4 +162,41 @@ fn ctrl_3_registrations_that_sent_nothing_give_way() {
     assert!(lost[0] && !lost[1], "the oldest that has sent nothing");
     drop(held);
     assert_eq!((server.count(), greedy.count()), (2, 0));
+}
+
+/// CTRL-3: any number of owners of a group have together what the group may have. A resumed upload is counted
+/// there and not refused.
+#[test]
+fn owners_of_a_group_share_its_room() {
+    let group = Arc::new(OwnerTally::default());
+    let owner = || {
+        let quota = OwnerQuota {
+            uploads: 2,
+            bytes: 100,
+        };
+        Arc::new(OwnerTally::default().within_group(Arc::clone(&group), quota))
+    };
+    let take = |owner: &OwnerTally, bytes, purpose| owner.take(bytes, 9, u64::MAX, purpose);
+    let (one, two, three) = (owner(), owner(), owner());
+    let mut first = take(&one, 60, Purpose::Register).expect("room for one");
+    let too_large = take(&two, 41, Purpose::Register);
+    assert_eq!(too_large.err(), Some(Full::Server));
+    assert_eq!(
+        (two.count(), two.bytes()),
+        (0, 0),
+        "a refusal counts nothing"
+    );
+    let second = take(&two, 0, Purpose::Register).expect("room for two");
+    let third = take(&three, 0, Purpose::Register);
+    assert_eq!(third.err(), Some(Full::Server));
+    let resumed = take(&three, 50, Purpose::Resume).expect("a resume");
+    assert_eq!((group.count(), group.bytes()), (3, 110));
+    drop((second, resumed));
+    assert!(first.grow(90, u64::MAX) && !first.grow(101, u64::MAX));
+    assert_eq!((one.bytes(), group.bytes()), (90, 90));
+    let address = one.from_address(Arc::new(ServerTally::new(9)));
+    let here = take(&address, 11, Purpose::Register);
+    assert_eq!(here.err(), Some(Full::Server), "wherever it comes from");
+    drop(first);
+    assert_eq!((group.count(), group.bytes()), (0, 0));
 }

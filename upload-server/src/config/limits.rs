@@ -41,6 +41,10 @@ pub struct LimitsConfig {
     pub max_uploads_per_owner: u32,
     /// Declared bytes of those uploads together; no limit by default.
     pub max_bytes_per_owner: Option<Size>,
+    /// Unfinished uploads at a time of all who are known by the address of their upload only (`capability_urls`), beyond which creations are answered 503; by default half of `max_uploads`.
+    pub max_capability_uploads: Option<u32>,
+    /// Declared bytes of those uploads together; no limit by default.
+    pub max_capability_bytes: Option<Size>,
     /// How long an upload may stand still while it has credit.
     pub idle_upload_seconds: Time,
     /// Bytes a second that an upload has to bring while others find no place; slower ones leave as if they stood still.
@@ -79,6 +83,8 @@ impl Default for LimitsConfig {
             max_uploads: None,
             max_uploads_per_owner: session.max_uploads_per_owner,
             max_bytes_per_owner: None,
+            max_capability_uploads: None,
+            max_capability_bytes: None,
             min_speed: Size(session.bytes_per_second_min),
             max_age: Time(MAX_AGE),
             idle_upload_seconds: Time(session.idle_upload),
@@ -114,6 +120,11 @@ impl LimitsConfig {
             ("max_connections", self.max_connections as u64),
             ("max_visits", self.max_visits as u64),
             ("max_uploads", self.max_uploads.unwrap_or(1).into()),
+            (
+                "max_capability_uploads",
+                self.max_capability_uploads.unwrap_or(1).into(),
+            ),
+            ("max_capability_bytes", least(self.max_capability_bytes)),
             (
                 "bandwidth_per_connection",
                 least(self.bandwidth_per_connection),

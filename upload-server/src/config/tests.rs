@@ -65,6 +65,8 @@ fn every_key_is_understood() {
         max_uploads = 3
         max_uploads_per_owner = 2
         max_bytes_per_owner = "3GiB"
+        max_capability_uploads = 5
+        max_capability_bytes = "7GiB"
         idle_upload_seconds = 3
         handshake_seconds = 4
         first_message_seconds = 5
@@ -97,6 +99,8 @@ fn every_key_is_understood() {
     assert_eq!(limits.max_uploads, 3);
     assert_eq!(limits.session.max_uploads_per_owner, 2);
     assert_eq!(limits.session.max_bytes_per_owner, Some(3 << 30));
+    assert_eq!(limits.max_capability_uploads, Some(5));
+    assert_eq!(limits.max_capability_bytes, Some(7 << 30));
     assert_eq!(limits.session.idle_upload, Duration::from_secs(3));
     assert_eq!(limits.handshake, Duration::from_secs(4));
     assert_eq!(limits.session.first_message, Duration::from_secs(5));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use upload_core::SessionLimits;
+use upload_core::{OwnerQuota, SessionLimits};
 
 use super::{open_files, rates::RateLimits};
 
@@ -23,6 +23,12 @@ pub struct Limits {
     pub max_uploads: u32,
     /// Uploads that HTTP requests are about at a time, and those of the last few seconds; beyond it, 503.
     pub max_visits: usize,
+    /// Uploads at a time of all who are known by the address of their upload only (see
+    /// [`capability_urls`](crate::UploadsBuilder::capability_urls)); beyond it, creations are
+    /// answered 503. By default half of [`max_uploads`](Self::max_uploads).
+    pub max_capability_uploads: Option<u32>,
+    /// Declared bytes of those uploads together; no limit by default.
+    pub max_capability_bytes: Option<u64>,
     /// Longest time from accepting a connection to its request (PROTOCOL CONN-3).
     pub handshake: Duration,
     /// Missed pongs before a connection counts as dead (PROTOCOL CONN-3).
@@ -44,6 +50,16 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Returns what all owners made of capabilities may have together.
+    pub(crate) fn capabilities(&self) -> OwnerQuota {
+        let uploads = self.max_capability_uploads;
+        let uploads = uploads.unwrap_or_else(|| (self.max_uploads / 2).max(1));
+        OwnerQuota {
+            uploads: uploads.into(),
+            bytes: self.max_capability_bytes.unwrap_or(u64::MAX),
+        }
+    }
+
     /// Returns what cannot be, if two of them undo each other or one lets nothing happen.
     pub(crate) fn contradiction(&self) -> Option<&'static str> {
         let session = &self.session;
@@ -53,6 +69,10 @@ impl Limits {
                 "max_connections must be at least 1",
             ),
             (self.max_uploads == 0, "max_uploads must be at least 1"),
+            (
+                self.max_capability_uploads == Some(0),
+                "max_capability_uploads must be at least 1: capability_urls(false) lets none in",
+            ),
             (
                 self.buffer_budget == 0,
                 "buffer_budget must be at least 1 byte",
@@ -91,6 +111,8 @@ impl Default for Limits {
             rates: RateLimits::default(),
             max_uploads: open_files::uploads_max(),
             max_visits: 4096,
+            max_capability_uploads: None,
+            max_capability_bytes: None,
             handshake: Duration::from_secs(10),
             missed_pongs_max: 2,
             checksum: true,

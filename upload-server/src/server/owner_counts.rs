@@ -7,9 +7,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use upload_core::{OwnerTally, ServerTally};
+use upload_core::{OwnerQuota, OwnerTally, ServerTally};
 
 use super::shares::network_of;
+
+/// What the names of owners begin with who are known by the address of their upload only.
+pub(crate) const CAPABILITY: &str = "cap:";
 
 /// One address may have one part in this many of all uploads.
 const ADDRESS_PART: u32 = 4;
@@ -23,6 +26,9 @@ pub(crate) struct OwnerCounts {
     addresses: Tallies<IpAddr, ServerTally>,
     server: Arc<ServerTally>,
     address_max: u32,
+    /// Owners who are known by an address only, all together: to become one costs nothing.
+    capabilities: Arc<OwnerTally>,
+    capabilities_max: OwnerQuota,
 }
 
 /// Tallies that somebody holds.
@@ -62,13 +68,15 @@ impl<K: Eq + Hash, T> Tallies<K, T> {
 }
 
 impl OwnerCounts {
-    /// Begins to count, up to `uploads_max` of all owners.
-    pub(crate) fn new(uploads_max: u32) -> Self {
+    /// Begins to count, up to `uploads_max` of all owners, and so many of those made of capabilities.
+    pub(crate) fn new(uploads_max: u32, capabilities_max: OwnerQuota) -> Self {
         Self {
             owners: Tallies::new(),
             addresses: Tallies::new(),
             server: Arc::new(ServerTally::new(uploads_max)),
             address_max: (uploads_max / ADDRESS_PART).max(ADDRESS_LEAST),
+            capabilities: Arc::default(),
+            capabilities_max,
         }
     }
 
@@ -82,7 +90,13 @@ impl OwnerCounts {
     /// Programs of this very machine share nothing: an unlisted proxy speaks for everyone behind it.
     pub(crate) fn of(&self, owner: &str, address: Option<IpAddr>) -> Arc<OwnerTally> {
         let server = Arc::clone(&self.server);
-        let make = || OwnerTally::within(server);
+        let make = || {
+            let tally = OwnerTally::within(server);
+            match owner.starts_with(CAPABILITY) {
+                true => tally.within_group(Arc::clone(&self.capabilities), self.capabilities_max),
+                false => tally,
+            }
+        };
         let tally = self.owners.of(owner.to_owned(), make);
         let Some(address) = address.filter(|address| !address.is_loopback()) else {
             return tally;
@@ -98,10 +112,15 @@ impl OwnerCounts {
 mod tests {
     use super::*;
 
+    const NO_LIMIT: OwnerQuota = OwnerQuota {
+        uploads: u64::MAX,
+        bytes: u64::MAX,
+    };
+
     /// CTRL-3: all connections of an owner share one tally, wherever they come from.
     #[test]
     fn ctrl_3_an_owner_has_one_tally() {
-        let tallies = OwnerCounts::new(u32::MAX);
+        let tallies = OwnerCounts::new(u32::MAX, NO_LIMIT);
         let address = "192.0.2.1".parse().ok();
         let first = tallies.of("alice", None);
         assert!(first.is_same_owner(&tallies.of("alice", None)));
@@ -113,7 +132,7 @@ mod tests {
 
     #[test]
     fn owners_who_left_are_forgotten() {
-        let tallies = OwnerCounts::new(u32::MAX);
+        let tallies = OwnerCounts::new(u32::MAX, NO_LIMIT);
         let kept = tallies.of("kept", None);
         for owner in 0..10_000_u32 {
             let address = IpAddr::from(owner.to_be_bytes());

@@ -121,7 +121,7 @@ impl Shared {
     /// Starts a server that has no connection yet.
     pub(crate) fn new(parts: Parts) -> Self {
         let limits = parts.limits;
-        let owner_counts = OwnerCounts::new(limits.max_uploads);
+        let owner_counts = OwnerCounts::new(limits.max_uploads, limits.capabilities());
         let places = limits.max_connections.min(Semaphore::MAX_PERMITS);
         let boot = Uuid::new_v4().simple().to_string();
         let tracker = TaskTracker::new();

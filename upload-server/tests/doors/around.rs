@@ -277,6 +277,37 @@ async fn visits_are_bounded() {
     {}
 }
 
+/// CTRL-3: who has nothing but the address of an upload is an owner with each, which costs nothing; so they
+/// share what there is for them, and owners of a cookie have theirs.
+#[tokio::test]
+async fn ctrl_3_owners_of_an_address_only_share_a_limit() {
+    let limits = Limits {
+        max_capability_uploads: Some(2),
+        max_capability_bytes: Some(1000),
+        ..Limits::default()
+    };
+    let server = Server::with(|builder| builder.limits(limits)).await;
+    let create = async |length: &str, more: &[(&str, &str)]| {
+        let headers = [&[("upload-length", length)][..], more].concat();
+        server.tus("POST", FILES, &headers, b"").await
+    };
+    let first = create("600", &[]).await;
+    assert_eq!(first.status, 201);
+    let refused = create("401", &[]).await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(create("400", &[]).await.status, 201);
+    assert_eq!(create("0", &[]).await.status, 503);
+    let session = server.ask("GET", "/uploads/session", &[], b"").await;
+    let cookie = session.header("set-cookie").expect("a cookie");
+    let pair = ("cookie", cookie.split(';').next().expect("a pair"));
+    assert_eq!(create("50000", &[pair]).await.status, 201);
+    // What ends makes room.
+    let path = first.header("location").expect("a location");
+    assert_eq!(server.tus("DELETE", path, &[], b"").await.status, 204);
+    assert_eq!(create("600", &[]).await.status, 201);
+}
+
 /// A slot says which doors it has.
 #[tokio::test]
 async fn a_slot_without_a_door_is_not_found() {

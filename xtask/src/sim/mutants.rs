@@ -124,7 +124,7 @@ mutants! {
     "tally.rs": "an owner's bytes are not limited"
         "sum.checked_add(bytes).filter(|sum| *sum <= bytes_max)" => "sum.checked_add(bytes).filter(|sum| *sum <= bytes_max.max(*sum))";
     "tally.rs": "bytes are never uncounted"
-        "Some(sum.saturating_sub(self.bytes))" => "Some(sum.saturating_sub(0))";
+        "Some(sum.saturating_sub(bytes))" => "Some(sum.saturating_sub(0))";
     "tally.rs": "uploads are never uncounted"
         "Some(count.saturating_sub(1))" => "Some(count.saturating_sub(0))";
     "timers.rs": "an alarm that is put off is lost"

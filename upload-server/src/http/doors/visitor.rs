@@ -8,10 +8,10 @@ use sha2::{Digest, Sha256};
 use upload_proto::UploadRef;
 use uuid::Uuid;
 
-use crate::http::{identity::NoOwner, state::App};
-
-/// What owners made of a capability begin with, so that they differ from all others.
-const CAPABILITY: &str = "cap:";
+use crate::{
+    http::{identity::NoOwner, state::App},
+    server::owner_counts::CAPABILITY,
+};
 
 /// What separates a ref from its capability in an address.
 const SEPARATOR: char = '~';
