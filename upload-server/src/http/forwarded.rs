@@ -333,6 +333,11 @@ mod tests {
         assert_eq!(said("for=unknown;proto=https"), is("10.0.0.1", https));
         assert_eq!(said("proto=https"), is("10.0.0.1", https));
         assert_eq!(said(";,;=\"\\"), is("10.0.0.1", None));
+        assert_eq!(
+            said("for=198.51.100.1;proto=https;x=\", for=203.0.113.9;proto=http"),
+            is("10.0.0.1", None),
+            "the visitor opened a quotation around what the proxy says"
+        );
         let stranger = request("192.0.2.1:1", &[("forwarded", "for=203.0.113.9")]);
         let address = proxies.address(&stranger).expect("an address");
         assert_eq!(address.to_string(), "192.0.2.1");
@@ -356,6 +361,7 @@ mod tests {
         assert_eq!(both("by=10.0.0.1"), agreed, "it says nothing of it");
         let neither = ("10.0.0.1".to_owned(), None);
         assert_eq!(both("for=198.51.100.1;proto=https"), neither);
+        assert_eq!(both("x=\", for=203.0.113.9;proto=http"), neither);
     }
 
     #[test]

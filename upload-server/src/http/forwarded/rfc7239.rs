@@ -1,6 +1,6 @@
 //! The `Forwarded` header (RFC 7239, section 4).
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 
 /// What one proxy says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,11 +12,26 @@ pub(super) struct Element {
 }
 
 /// Returns what each proxy says, the outermost first; of what cannot be read, nothing.
+///
+/// A visitor may send a quotation that never ends, or bytes that are no text, and the next proxy appends
+/// what it says to that line. Such a line says something that cannot be read, so that nothing else is believed
+/// in its place.
 pub(super) fn elements(headers: &HeaderMap) -> Vec<Element> {
     let lines = headers.get_all(header::FORWARDED).into_iter();
-    let lines = lines.map(|line| line.to_str().unwrap_or_default());
-    let elements = lines.flat_map(|line| split(line, ','));
-    elements.map(element).collect()
+    let read = |line: &HeaderValue| match line.to_str() {
+        Ok(line) if !is_open(line) => split(line, ',').map(element).collect(),
+        _ => vec![Element::unreadable()],
+    };
+    lines.flat_map(read).collect()
+}
+
+impl Element {
+    fn unreadable() -> Self {
+        Self {
+            called_by: Some(String::new()),
+            proto: Some(String::new()),
+        }
+    }
 }
 
 fn element(text: &str) -> Element {
@@ -35,19 +50,39 @@ fn element(text: &str) -> Element {
     element
 }
 
-/// Splits where `by` stands outside of quotation marks.
-fn split(text: &str, by: char) -> impl Iterator<Item = &str> {
-    let (mut is_quoted, mut is_escaped) = (false, false);
-    text.split(move |c: char| {
-        let was_escaped = std::mem::take(&mut is_escaped);
+/// Where a reader is: within quotation marks, and behind a backslash there.
+#[derive(Default)]
+struct Quotation {
+    is_open: bool,
+    is_escaped: bool,
+}
+
+impl Quotation {
+    fn read(&mut self, c: char) {
+        let was_escaped = std::mem::take(&mut self.is_escaped);
         match c {
-            '"' if !was_escaped => is_quoted = !is_quoted,
-            '\\' if is_quoted && !was_escaped => is_escaped = true,
+            '"' if !was_escaped => self.is_open = !self.is_open,
+            '\\' if self.is_open && !was_escaped => self.is_escaped = true,
             _ => {}
         }
-        c == by && !is_quoted
+    }
+}
+
+/// Splits where `by` stands outside of quotation marks.
+fn split(text: &str, by: char) -> impl Iterator<Item = &str> {
+    let mut quotation = Quotation::default();
+    text.split(move |c: char| {
+        quotation.read(c);
+        c == by && !quotation.is_open
     })
     .map(str::trim)
+}
+
+/// Returns whether a quotation never ends.
+fn is_open(line: &str) -> bool {
+    let mut quotation = Quotation::default();
+    line.chars().for_each(|c| quotation.read(c));
+    quotation.is_open
 }
 
 fn unquoted(value: &str) -> String {
@@ -103,5 +138,17 @@ mod tests {
             read(&["for=\"a,b;c=\\\"d\";proto=https"]),
             [said("a,b;c=\"d", "https")]
         );
+    }
+
+    /// What a proxy appends to such a line is within the visitor's quotation.
+    #[test]
+    fn a_quotation_that_never_ends_says_nothing() {
+        for line in [
+            "for=198.51.100.1;proto=https;x=\", for=203.0.113.9;proto=http",
+            "for=198.51.100.1;x=\"\\\", for=\"[2001:db8::9]\"",
+            "\"",
+        ] {
+            assert_eq!(read(&[line]), [Element::unreadable()], "{line}");
+        }
     }
 }
