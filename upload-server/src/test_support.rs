@@ -5,5 +5,7 @@ pub(crate) mod fuzz;
 #[cfg(test)]
 pub(crate) mod gated_writer;
 mod guides;
+#[cfg(all(feature = "testing", feature = "doors"))]
+pub(crate) mod headers;
 #[cfg(feature = "testing")]
 pub mod testing;

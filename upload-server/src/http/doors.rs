@@ -208,7 +208,7 @@ fn overridden(parts: &Parts) -> Result<Method, Refusal> {
 }
 
 /// Returns which protocol a request speaks.
-fn door_of(headers: &HeaderMap) -> Door {
+pub(crate) fn door_of(headers: &HeaderMap) -> Door {
     let is_type = |essence: &str| media_type(headers).eq_ignore_ascii_case(essence);
     if headers.contains_key(tus::RESUMABLE) || is_type(tus::OFFSET_TYPE) {
         Door::Tus

@@ -1,6 +1,6 @@
 //! Finished files, given out so that no browser runs what is in them.
 
-mod range;
+pub(crate) mod range;
 
 use std::{
     io,

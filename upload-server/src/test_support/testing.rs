@@ -24,6 +24,9 @@ use self::talk::{ended, refused, refused_as};
 #[cfg(feature = "presign")]
 #[doc(hidden)]
 pub use super::fuzz::*;
+#[cfg(feature = "doors")]
+#[doc(hidden)]
+pub use super::headers::*;
 use crate::http::identity::TestOwner;
 
 /// Longest time a test waits for an answer.

@@ -5,6 +5,7 @@
 
 mod corpus;
 mod cursor;
+mod fields;
 mod targets;
 
 pub use corpus::{pack, seeds, unpack};

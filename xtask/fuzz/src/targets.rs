@@ -6,6 +6,9 @@ mod checkpoints;
 mod content;
 mod control;
 mod cookies;
+mod draft_fields;
+mod file_names;
+mod forwarded;
 mod frames;
 mod host;
 mod keys;
@@ -13,9 +16,11 @@ mod names;
 mod origins;
 mod packets;
 mod presign;
+mod ranges;
 mod records;
 mod s3_events;
 mod session;
+mod tus_fields;
 
 use std::path::Path;
 
@@ -144,6 +149,37 @@ pub const TARGETS: &[Target] = &[
         "cookies",
         cookies::run,
         &["upload-server/src/http/session_cookie.rs"],
+    ),
+    reads(
+        "tus_fields",
+        tus_fields::run,
+        &[
+            "upload-server/src/http/tus/fields.rs",
+            "upload-server/src/http/tus/metadata.rs",
+        ],
+    ),
+    reads(
+        "draft_fields",
+        draft_fields::run,
+        &["upload-server/src/http/ietf/fields.rs"],
+    ),
+    reads(
+        "file_names",
+        file_names::run,
+        &["upload-server/src/http/plain/names.rs"],
+    ),
+    reads(
+        "forwarded",
+        forwarded::run,
+        &[
+            "upload-server/src/http/forwarded.rs",
+            "upload-server/src/http/forwarded/rfc7239.rs",
+        ],
+    ),
+    reads(
+        "ranges",
+        ranges::run,
+        &["upload-server/src/http/files/range.rs"],
     ),
     reads(
         "presign",

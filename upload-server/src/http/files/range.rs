@@ -4,7 +4,7 @@ use http::HeaderValue;
 
 /// What to send of a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Ranged {
+pub(crate) enum Ranged {
     /// All of it: nothing else was asked for, or not in a way that is served.
     Whole,
     /// Some bytes, at least one.
@@ -19,7 +19,7 @@ pub(super) enum Ranged {
 }
 
 /// Reads a range; several at once are answered with the whole file, as a server may.
-pub(super) fn ranged(wanted: Option<&HeaderValue>, length: u64) -> Ranged {
+pub(crate) fn ranged(wanted: Option<&HeaderValue>, length: u64) -> Ranged {
     let spec = wanted.and_then(|value| value.to_str().ok()?.trim().strip_prefix("bytes="));
     let Some((first, last)) = spec.and_then(|spec| spec.trim().split_once('-')) else {
         return Ranged::Whole;

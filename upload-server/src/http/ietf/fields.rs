@@ -6,7 +6,7 @@ use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
 use crate::http::visit::check::{Algorithm, Check};
 
 /// Reads a boolean.
-pub(super) fn boolean(headers: &HeaderMap, name: &str) -> Option<bool> {
+pub(crate) fn boolean(headers: &HeaderMap, name: &str) -> Option<bool> {
     match item(headers, name)? {
         BareItem::Boolean(value) => Some(value),
         _ => None,
@@ -14,7 +14,7 @@ pub(super) fn boolean(headers: &HeaderMap, name: &str) -> Option<bool> {
 }
 
 /// Reads a number of bytes.
-pub(super) fn bytes(headers: &HeaderMap, name: &str) -> Option<u64> {
+pub(crate) fn bytes(headers: &HeaderMap, name: &str) -> Option<u64> {
     match item(headers, name)? {
         BareItem::Integer(value) => u64::try_from(i64::from(value)).ok(),
         _ => None,
@@ -50,7 +50,7 @@ pub(crate) fn digest(headers: &HeaderMap, name: &str) -> Option<Check> {
 }
 
 /// Reads the CRC32C of a digest field: four bytes, the highest first.
-pub(super) fn crc32c(headers: &HeaderMap, name: &str) -> Option<u32> {
+pub(crate) fn crc32c(headers: &HeaderMap, name: &str) -> Option<u32> {
     let ListEntry::Item(item) = digests(headers, name)?.swap_remove("crc32c")? else {
         return None;
     };

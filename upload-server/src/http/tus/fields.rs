@@ -13,7 +13,7 @@ pub(crate) const OFFSET_TYPE: &str = "application/offset+octet-stream";
 
 /// What a request says of its upload's length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Length {
+pub(crate) enum Length {
     /// So many bytes.
     Known(u64),
     /// It follows later.
@@ -38,7 +38,7 @@ pub(crate) fn bytes(headers: &HeaderMap, name: &str) -> Result<Option<u64>, ()> 
 }
 
 /// Reads the length of a new upload: exactly one of the two fields.
-pub(super) fn length(headers: &HeaderMap) -> Result<Length, Refusal> {
+pub(crate) fn length(headers: &HeaderMap) -> Result<Length, Refusal> {
     let known = bytes(headers, "upload-length");
     let known = known.map_err(|()| Refusal::bad("Invalid Upload-Length"))?;
     let deferred = match headers.get("upload-defer-length") {
@@ -69,7 +69,7 @@ pub(super) fn is_offset_type(headers: &HeaderMap) -> bool {
 }
 
 /// Reads `Upload-Checksum`: an algorithm that is known, and a value of its length.
-pub(super) fn checksum(headers: &HeaderMap) -> Result<Checking, Refusal> {
+pub(crate) fn checksum(headers: &HeaderMap) -> Result<Checking, Refusal> {
     let Some(value) = headers.get("upload-checksum") else {
         return Ok(Checking::Nothing);
     };
