@@ -200,7 +200,7 @@ async fn t35_a_complete_upload_is_not_deleted() {
     assert_eq!(server.stored(), [b"abc"]);
 }
 
-/// T36 to T39: not announced, and refused before anything is stored.
+/// T36, T38, T39: not announced, and refused before anything is stored.
 #[tokio::test]
 async fn t36_concatenation_is_refused() {
     let server = Server::start().await;

@@ -129,6 +129,23 @@ impl Server {
 
     /// Returns the contents of all files that have their name.
     pub(crate) fn stored(&self) -> Vec<Vec<u8>> {
+        let paths = self.stored_paths().into_iter();
+        paths
+            .map(|path| std::fs::read(path).expect("a file"))
+            .collect()
+    }
+
+    /// Returns the names of these files.
+    pub(crate) fn stored_names(&self) -> Vec<String> {
+        let paths = self.stored_paths().into_iter();
+        let name = |path: PathBuf| {
+            path.file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+        };
+        paths.filter_map(name).collect()
+    }
+
+    fn stored_paths(&self) -> Vec<PathBuf> {
         let mut stored = Vec::new();
         let mut folders: Vec<PathBuf> = vec![self.dir.path().into()];
         while let Some(folder) = folders.pop() {
@@ -141,7 +158,7 @@ impl Server {
                 if path.is_dir() {
                     folders.push(path);
                 } else {
-                    stored.push(std::fs::read(path).expect("a file"));
+                    stored.push(path);
                 }
             }
         }
@@ -214,6 +231,12 @@ impl Wire {
         let body = self.rest.drain(..length).collect();
         answer.body = String::from_utf8(body).expect("text");
         answer
+    }
+
+    /// Waits until the server closes, with nothing more to say.
+    pub(crate) async fn is_closed(&mut self) -> bool {
+        let read = timeout(DEADLINE, self.socket.read_buf(&mut self.rest)).await;
+        matches!(read.expect("in time"), Ok(0)) && self.rest.is_empty()
     }
 
     async fn read(&mut self) {

@@ -49,7 +49,8 @@ impl Metadata {
             }
         }
         let mut metadata = Self {
-            name: text(&meta, &["filename", "name"]),
+            // An earlier TUSKit writes `fileName`.
+            name: text(&meta, &["filename", "name", "fileName"]),
             media_type: text(&meta, &["filetype", "type"]),
             relative_path: text(&meta, &["relativePath"]),
             last_modified: text(&meta, &["lastModified"])
@@ -202,5 +203,6 @@ mod tests {
             Some(1_700_000_000_000)
         );
         assert_eq!(read("name /w==").name.as_deref(), Some("\u{fffd}"));
+        assert_eq!(read("fileName YS50eHQ=, x").name.as_deref(), Some("a.txt"));
     }
 }
