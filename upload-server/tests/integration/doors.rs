@@ -11,6 +11,7 @@ use std::{
 use serde_json::Value;
 
 use crate::support::{
+    http::ask,
     pattern,
     postgres_server::PostgresServer,
     redis_server::RedisServer,
@@ -324,4 +325,48 @@ fn curl_uploads_bodies_and_forms() {
         assert!(output.status.success(), "{words:?}: {output:?}");
         scene.assert_stored(number + 1);
     }
+}
+
+/// CONN-1: the default server refuses a form of another site, with the cookie of the visitor and without.
+/// It stores the form of a page of the same site.
+#[test]
+fn conn_1_forms_of_other_sites_are_refused_with_cookies_and_without() {
+    let server = Server::start(&slots(EMBEDDED));
+    let session = ask(server.port, "GET", "/uploads/session", &[], b"");
+    let cookie = session.header("set-cookie").expect("a cookie");
+    let cookie = ("cookie", cookie.split(';').next().expect("a pair"));
+    let own = format!("http://127.0.0.1:{}", server.port);
+    let multipart = ("content-type", "multipart/form-data; boundary=b");
+    let form =
+        b"--b\r\ncontent-disposition: form-data; name=f; filename=a.txt\r\n\r\nabc\r\n--b--\r\n";
+    let cross: [&[(&str, &str)]; 5] = [
+        &[("origin", "https://evil.example")],
+        &[("origin", "null")],
+        &[("origin", "null"), ("sec-fetch-site", "cross-site")],
+        &[("sec-fetch-site", "cross-site")],
+        &[("origin", "http://127.0.0.1.evil.example")],
+    ];
+    let urlencoded = ("content-type", "application/x-www-form-urlencoded");
+    let text = ("content-type", "text/plain");
+    for headers in cross {
+        for with in [&[][..], &[cookie]] {
+            for (media_type, body) in [
+                (multipart, &form[..]),
+                (urlencoded, &b"a=b"[..]),
+                (text, &b"abc"[..]),
+            ] {
+                let headers = [&[media_type][..], headers, with].concat();
+                let answer = ask(server.port, "POST", "/uploads/files/kept", &headers, body);
+                assert_eq!(answer.status, 403, "{headers:?}: {answer:?}");
+                let body = String::from_utf8_lossy(&answer.body);
+                assert!(body.contains("\"forbidden\""), "{body}");
+                assert_eq!(answer.header("access-control-allow-origin"), None);
+            }
+        }
+    }
+    assert!(server.stored("kept").is_empty() && server.temporary().is_empty());
+    let headers = [multipart, ("origin", &*own), cookie];
+    let answer = ask(server.port, "POST", "/uploads/files/kept", &headers, form);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    server.assert_stored_once("kept", b"abc");
 }

@@ -13,6 +13,7 @@ mod abuse;
 mod disk;
 mod djust;
 mod doors;
+mod doors_abuse;
 mod drain;
 mod failure_table;
 mod half_open;
@@ -33,12 +34,14 @@ mod slow_disk;
 mod status;
 mod taking;
 mod trusting;
+mod tus_kills;
 mod wire;
 
 /// What the scenarios stand on.
 mod support {
     pub mod application;
     pub mod client;
+    pub mod http;
     pub mod pattern;
     #[path = "../../../../upload-stores/tests/postgres/cluster.rs"]
     #[expect(dead_code, reason = "shared with the tests of the store")]

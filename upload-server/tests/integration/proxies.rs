@@ -16,6 +16,7 @@ use tokio::task::block_in_place;
 use crate::{
     doors::upload_through,
     support::{
+        http::{Http, ask},
         pattern,
         server::{EMBEDDED, Server, free_port, slots},
         uploader::{Uploader, until},
@@ -36,12 +37,17 @@ pub struct Running {
 impl Running {
     /// Starts `program` with a file of `docs/deploy`, its addresses exchanged for those of this test.
     pub fn start(name: &str, to: u16) -> Self {
+        Self::start_with(name, to, |site| site)
+    }
+
+    /// Starts it with changes to that file.
+    fn start_with(name: &str, to: u16, change: impl FnOnce(String) -> String) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
         let port = free_port();
         let listen = format!("127.0.0.1:{port}");
         let upstream = format!("127.0.0.1:{to}");
         let mut command = match name {
-            "nginx" => nginx(dir.path(), &listen, &upstream),
+            "nginx" => nginx(dir.path(), &listen, &upstream, change),
             _ => caddy(dir.path(), &listen, &upstream),
         };
         let log = fs::File::create(dir.path().join("log")).expect("a file");
@@ -114,8 +120,13 @@ fn exchange(text: &str, from: &str, to: &str) -> String {
 }
 
 /// The file is one of those that a distribution's nginx includes, without TLS here.
-fn nginx(dir: &Path, listen: &str, upstream: &str) -> Command {
-    let site = deploy("nginx.conf");
+fn nginx(
+    dir: &Path,
+    listen: &str,
+    upstream: &str,
+    change: impl FnOnce(String) -> String,
+) -> Command {
+    let site = change(deploy("nginx.conf"));
     let site = exchange(&site, "listen 443 ssl;", &format!("listen {listen};"));
     let site = exchange(&site, "127.0.0.1:8080", upstream);
     let site: Vec<_> = site
@@ -217,5 +228,69 @@ async fn uploads_pass_proxies() {
         );
         server.assert_stored_once("resumable", &file);
         println!("{name}: an upload, and one over a restart, byte for byte");
+    }
+}
+
+/// T12, T45: what `HEAD` tells while a `PATCH` passes nginx. Unbuffered, what has come so far, and it ends the
+/// `PATCH`. Buffered, what there was before, since nginx still collects the content; the `PATCH` continues.
+#[test]
+fn head_during_a_patch_tells_what_nginx_has_passed_on() {
+    const TUS: (&str, &str) = ("tus-resumable", "1.0.0");
+    const TYPE: (&str, &str) = ("content-type", "application/offset+octet-stream");
+    const BUFFERING: &str = "proxy_request_buffering off;";
+
+    let file = pattern::file(47, 4 << 20);
+    let (first, rest) = file.split_at(file.len() / 2);
+    let length = file.len().to_string();
+    for is_buffered in [false, true] {
+        let server = Server::start(&slots(EMBEDDED));
+        let proxy = Running::start_with("nginx", server.port, |site| match is_buffered {
+            true => exchange(&site, BUFFERING, "proxy_request_buffering on;"),
+            false => site,
+        });
+        let headers = [TUS, ("upload-length", &length)];
+        let created = ask(proxy.port, "POST", "/uploads/files/kept", &headers, b"");
+        assert_eq!(created.status, 201, "{created:?}");
+        let path = created.header("location").expect("a location");
+        let mut patch = Http::connect(proxy.port).expect("nginx listens");
+        let headers = [
+            TUS,
+            TYPE,
+            ("upload-offset", "0"),
+            ("content-length", &length),
+        ];
+        assert!(patch.head("PATCH", path, &headers) && patch.write(first));
+        let arrived = || -> u64 {
+            let files = server.temporary();
+            let sizes = files.iter().filter_map(|path| path.metadata().ok());
+            sizes.map(|facts| facts.len()).sum()
+        };
+        let began = Instant::now();
+        while !is_buffered && arrived() < 1 << 20 {
+            assert!(began.elapsed() < START_MAX, "{} came", arrived());
+            thread::sleep(Duration::from_millis(5));
+        }
+
+        let told = ask(proxy.port, "HEAD", path, &[TUS], b"");
+        assert_eq!(told.status, 200, "{told:?}");
+        let at = told.number("upload-offset").expect("an offset") as usize;
+        if is_buffered {
+            assert_eq!(at, 0, "nothing is passed on before all of it came");
+            assert!(patch.write(rest));
+            let answer = patch.answer("PATCH").expect("an answer");
+            assert_eq!(answer.status, 204, "{answer:?}");
+            assert_eq!(answer.number("upload-offset"), Some(file.len() as u64));
+        } else {
+            assert!((1..=first.len()).contains(&at), "{at}");
+            let answer = patch.answer("PATCH").expect("an answer");
+            assert_eq!(answer.status, 423, "{answer:?}");
+            assert!(answer.header("retry-after").is_some(), "{answer:?}");
+            let offset = at.to_string();
+            let headers = [TUS, TYPE, ("upload-offset", &*offset)];
+            let answer = ask(proxy.port, "PATCH", path, &headers, &file[at..]);
+            assert_eq!(answer.status, 204, "{answer:?}");
+        }
+        server.assert_stored_once("kept", &file);
+        println!("nginx, buffered {is_buffered}: HEAD during a PATCH told {at}");
     }
 }
