@@ -14,6 +14,15 @@ export interface UploadDropzoneEventMap {
 }
 
 /**
+ * Renders the row of an upload: once when the row is made, with null, and then each time the upload changed, with the
+ * element of the time before, which it may change and return.
+ *
+ * The element becomes a child of the widget, so that the page's own styles reach it; the widget gives it its place with the
+ * attribute `slot`. Where it returns null for a new row, the upload gets the widget's own.
+ */
+export type RenderRow = (upload: Upload, shown: HTMLElement | null) => HTMLElement | null;
+
+/**
  * A drop area with the list of its files.
  *
  * Attributes: `slot` (or `data-slot`, inside another component), `name` (of the form field; the slot's by default),
@@ -21,13 +30,15 @@ export interface UploadDropzoneEventMap {
  * `heading`, `hint`, `label` (the button's words), `folders` (offers a button for folders), `page` (the whole page takes
  * drops and pastes), `url` (the socket's address; by default `ws` next to the client's folder).
  *
- * Parts: `box`, `head`, `heading`, `hint`, `zone`, `picks`, `button`, `invite`, `connection`, `notice`, `total`, `words`,
+ * Parts: `box`, `rendered` (around a row that the page renders), `head`, `heading`, `hint`, `zone`, `picks`, `button`, `invite`, `connection`, `notice`, `total`, `words`,
  * `tools`, `plain`, `list`, `row` (with its state: `::part(row error)`), `thumbnail`, `name`, `link`, `size`, `state`,
  * `track`, `bar`, `actions`, `action`.
  */
 export declare class UploadDropzone extends HTMLElement {
   /** Whose uploads it shows: the page's own, or those of `url`. */
   uploads: Uploads;
+  /** Renders the rows in place of the widget; all are made anew when it is set. */
+  renderRow: RenderRow | undefined;
   /** The slot's name. */
   readonly slotName: string;
   readonly name: string;

@@ -183,8 +183,11 @@ export class Rows {
       if (hidden) keepFocus(element);
       element.hidden = hidden;
     }
-    if (element.textContent === text) return;
-    element.textContent = text;
+    // A button of the page's own may have a picture instead of words.
+    const hasPicture = !!element.firstElementChild;
+    if (hasPicture ? element.dataset.is === text : element.textContent === text) return;
+    if (hasPicture) element.dataset.is = text;
+    else element.textContent = text;
     if (element.title) element.setAttribute("aria-label", `${text} ${element.title}`);
   }
 
@@ -195,6 +198,8 @@ export class Rows {
    * @param {Record<string, () => void>} buttons
    */
   #row(box, { ref, name, size }, middle, buttons) {
+    const own = /** @type {HTMLTemplateElement | null} */ (box.querySelector(":scope > template"))?.content.firstElementChild;
+    if (own) return this.#ownRow(own, { ref, name, size }, buttons);
     const row = make(/^[UO]L$/.test(box.tagName) ? "li" : "div", "upload-row", "", { "data-upload-ref": ref });
     const actions = make("span", "upload-actions");
     for (const [className, act] of Object.entries(buttons)) {
@@ -203,6 +208,28 @@ export class Rows {
       actions.append(button);
     }
     row.append(...labels(name, this.uploads.words.size(size)), ...middle, make("span", "upload-state"), actions);
+    return row;
+  }
+
+  /**
+   * A row as the page has it in a `<template>`: what it has of the classes of a row is filled in.
+   *
+   * @param {Element} own
+   * @param {{ ref: string, name: string, size: number }} file
+   * @param {Record<string, () => void>} buttons
+   */
+  #ownRow(own, { ref, name, size }, buttons) {
+    const row = /** @type {HTMLElement} */ (own.cloneNode(true));
+    row.classList.add("upload-row");
+    row.dataset.uploadRef = ref;
+    const part = (/** @type {string} */ className) => /** @type {HTMLElement | null} */ (row.querySelector(`.${className}`));
+    for (const [className, text] of [["upload-name", name], ["upload-size", this.uploads.words.size(size)]]) part(className)?.append(text);
+    const bar = part("upload-progress-bar");
+    for (const [key, value] of Object.entries({ role: "progressbar", "aria-label": name, "aria-valuemin": "0", "aria-valuemax": "100" })) bar?.setAttribute(key, value);
+    for (const [className, act] of Object.entries(buttons)) {
+      const button = part(className);
+      if (button) Object.assign(button, { onclick: act, title: name });
+    }
     return row;
   }
 

@@ -7,12 +7,15 @@ import { uploads } from "/uploads/client/index.js";
 
 /** The page's own words; those of the widget come with its language. @type {Record<string, Record<string, string>>} */
 const WORDS = {
-  en: { lead: "Choose, drop or paste files. Uploads continue after a lost connection.", language: "Language", stored: "What was stored, and the same by a program", attributes: "The same by plain attributes, without the widget", nothing: "Nothing yet", none: "This server offers no slot" },
-  de: { lead: "Dateien wählen, ablegen oder einfügen. Abgebrochene Übertragungen werden fortgesetzt.", language: "Sprache", stored: "Was gespeichert wurde, und dasselbe mit einem Programm", attributes: "Dasselbe nur mit Attributen, ohne das Widget", nothing: "Noch nichts", none: "Dieser Server bietet keinen Slot an" },
-  ar: { lead: "اختر الملفات أو أفلتها أو الصقها. يستمر الرفع بعد انقطاع الاتصال.", language: "اللغة", stored: "ما تم تخزينه، والأمر نفسه ببرنامج", attributes: "الأمر نفسه بسمات HTML وحدها، دون الأداة", nothing: "لا شيء بعد", none: "لا يقدم هذا الخادم أي خانة" },
+  en: { lead: "Choose, drop or paste files. Uploads continue after a lost connection.", language: "Language", stored: "What was stored, and the same by a program", copy: "Copy", copied: "Copied", attributes: "The same by plain attributes, without the widget", nothing: "Nothing yet", none: "This server offers no slot" },
+  de: { lead: "Dateien wählen, ablegen oder einfügen. Abgebrochene Übertragungen werden fortgesetzt.", language: "Sprache", stored: "Was gespeichert wurde, und dasselbe mit einem Programm", copy: "Kopieren", copied: "Kopiert", attributes: "Dasselbe nur mit Attributen, ohne das Widget", nothing: "Noch nichts", none: "Dieser Server bietet keinen Slot an" },
+  ar: { lead: "اختر الملفات أو أفلتها أو الصقها. يستمر الرفع بعد انقطاع الاتصال.", language: "اللغة", stored: "ما تم تخزينه، والأمر نفسه ببرنامج", copy: "نسخ", copied: "تم النسخ", attributes: "الأمر نفسه بسمات HTML وحدها، دون الأداة", nothing: "لا شيء بعد", none: "لا يقدم هذا الخادم أي خانة" },
 };
 /** Of pictures alone. */
 const PICTURES = /^(image\/[\w*+-]+|\.(jpe?g|png|gif|webp|avif|heic))$/i;
+
+/** How long a button says that it has copied. */
+const COPIED_MS = 2000;
 
 /** @param {string} id */
 const $ = (id) => /** @type {any} */ (document.getElementById(id));
@@ -21,6 +24,30 @@ let words = WORDS.en;
 
 /** @param {string} name */
 const titleOf = (name) => name[0].toUpperCase() + name.slice(1).replaceAll(/[-_]/g, " ");
+
+/** A word of a shell that is `text`, whatever is in it. @param {string} text */
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+/** The commands that upload a file of this name to a slot, by curl and by our own program. @param {string} slot @param {string} name */
+function commandsFor(slot, name) {
+  // curl reads what is behind a semicolon or a comma as its own, unless the name is in quotes.
+  const field = `file=@"${name.replaceAll(/["\\]/g, "\\$&")}"`;
+  return [
+    `curl -F ${quoted(field)} ${quoted(`${location.origin}/uploads/files/${slot}`)}`,
+    `upload-server send --url ${quoted(location.origin)} --slot ${quoted(slot)} ${quoted(name)}`,
+  ];
+}
+
+/** A command with a button that copies it. @param {HTMLElement} line */
+function makeCopyable(line) {
+  const button = /** @type {HTMLButtonElement} */ (line.querySelector("button"));
+  button.hidden = !navigator.clipboard; // which browsers keep from pages without TLS
+  button.onclick = async () => {
+    await navigator.clipboard.writeText(line.querySelector("code")?.textContent ?? "");
+    button.textContent = words.copied;
+    setTimeout(() => (button.textContent = words.copy), COPIED_MS);
+  };
+}
 
 /** @param {Slot} slot */
 function card({ name, title, hint, label }) {
@@ -35,11 +62,17 @@ function card({ name, title, hint, label }) {
   if (label) zone.setAttribute("label", label);
   const stored = made.querySelector(".stored");
   stored.textContent = words.nothing;
-  made.querySelector("code").textContent = `upload-server send --url ${location.origin} --slot ${name} FILE`;
+  const lines = [...made.querySelectorAll(".command")];
+  for (const line of lines) makeCopyable(line);
+  /** @param {string} file */
+  const teach = (file) => commandsFor(name, file).forEach((command, i) => (lines[i].querySelector("code").textContent = command));
+  teach("FILE");
   zone.addEventListener("complete", (/** @type {CustomEvent} */ { detail: { name, result } }) => {
+    teach(name);
     if (!stored.querySelector("ul")) stored.replaceChildren(document.createElement("ul"));
     const line = document.createElement("li");
     line.textContent = `${name} → ${result?.path ?? result?.key ?? JSON.stringify(result ?? {})}`;
+    if (typeof result?.url === "string") line.append(" ", Object.assign(document.createElement("a"), { href: result.url, textContent: result.url }));
     stored.firstChild.append(line);
   });
   all.on("configs", (configs) => {

@@ -28,10 +28,14 @@ export class UploadDropzone extends HTMLElement {
   #uploads;
   /** @type {View | undefined} */
   #view;
+  /** @type {import("../dropzone.d.ts").RenderRow | undefined} */
+  #renderRow;
   /** Its form or a fieldset is disabled. */
   #formDisabled = false;
   /** @type {Set<Upload>} */
   #files = new Set();
+  /** Of the listener on the form. */
+  #leaveForm = new AbortController();
   /** Of the listeners on the page. */
   #stop = new AbortController();
 
@@ -46,6 +50,13 @@ export class UploadDropzone extends HTMLElement {
   set uploads(value) {
     this.#uploads = value;
     if (this.isConnected) this.#open();
+  }
+  get renderRow() {
+    return this.#renderRow;
+  }
+  set renderRow(value) {
+    this.#renderRow = value;
+    this.#view?.list.renew();
   }
   get slotName() {
     return this.dataset.slot ?? this.getAttribute("slot") ?? "";
@@ -78,10 +89,13 @@ export class UploadDropzone extends HTMLElement {
 
   connectedCallback() {
     // A property that was set before the element was defined hides the accessor.
-    const early = Object.getOwnPropertyDescriptor(this, "uploads");
-    if (early) {
-      delete (/** @type {any} */ (this).uploads);
-      this.#uploads = early.value;
+    for (const name of ["uploads", "renderRow"]) {
+      const early = Object.getOwnPropertyDescriptor(this, name);
+      if (!early) continue;
+      const self = /** @type {any} */ (this);
+      delete self[name];
+      if (name === "uploads") this.#uploads = early.value;
+      else this.#renderRow = early.value;
     }
     this.#open();
     this.#listen();
@@ -131,18 +145,28 @@ export class UploadDropzone extends HTMLElement {
     this.#validate();
   }
 
-  /** The form's value is the refs of complete files; a required one needs a file that did not fail. */
+  /** @param {HTMLFormElement | null} form */
+  formAssociatedCallback(form) {
+    this.#leaveForm.abort();
+    this.#leaveForm = new AbortController();
+    form?.addEventListener("formdata", ({ formData }) => this.#name(formData), { signal: this.#leaveForm.signal });
+  }
+
+  /** The value is the refs of complete files, looked for when the form is sent. @param {FormData} data */
+  #name(data) {
+    if (this.matches(":disabled")) return;
+    for (const upload of this.#files) if (upload.status === "complete" && !upload.removing) data.append(this.name, upload.ref);
+  }
+
+  /** A required one needs a file that did not fail. */
+  #hasFile() {
+    for (const { status } of this.#files) if (status !== "error" && status !== "cancelled") return true;
+    return false;
+  }
+
   #validate() {
     if (!this.#view) return;
-    const data = new FormData();
-    let present = 0;
-    for (const upload of this.#files) {
-      const { status } = upload;
-      if (status !== "error" && status !== "cancelled") present++;
-      if (status === "complete" && !upload.removing) data.append(this.name, upload.ref);
-    }
-    this.#internals.setFormValue(data);
-    const isMissing = this.hasAttribute("required") && !present;
+    const isMissing = this.hasAttribute("required") && !this.#hasFile();
     const message = isMissing ? this.uploads.words.text("required") : "";
     this.#internals.setValidity(isMissing ? { valueMissing: true } : {}, message, this.#view.choose);
   }

@@ -4,13 +4,14 @@
  *
  * A block that is out of sight keeps its height, so that nothing moves when it comes back.
  */
-import { el, focusedIn } from "./dom.js";
+import { el } from "./dom.js";
 import { Thumbnails } from "../thumbnails.js";
+import { RenderedRow } from "./rendered.js";
 import { Row } from "./row.js";
 
 /** @typedef {import("../index.d.ts").Uploads} Uploads */
 /** @typedef {import("../index.d.ts").Upload} Upload */
-/** @typedef {{ element: HTMLElement, uploads: Set<Upload>, rows: Map<Upload, Row>, shown: boolean }} Block */
+/** @typedef {{ element: HTMLElement, uploads: Set<Upload>, rows: Map<Upload, Row | RenderedRow>, shown: boolean }} Block */
 
 /** Fills two to six columns without a gap. */
 const BLOCK_ROWS = 60;
@@ -27,11 +28,14 @@ export class List {
   /** @type {Set<Upload>} */
   #changed = new Set();
   #thumbnails = new Thumbnails();
+  /** There are blocks whose height was not estimated. */
+  #grown = false;
   #observer = new IntersectionObserver((entries) => this.#seen(entries), /** @type {any} */ ({ rootMargin: MARGIN, scrollMargin: MARGIN }));
 
-  /** @param {Uploads} uploads */
-  constructor(uploads) {
+  /** @param {Uploads} uploads @param {import("../dropzone.d.ts").UploadDropzone} host may render rows itself */
+  constructor(uploads, host) {
     this.uploads = uploads;
+    this.host = host;
     this.element = el("div", { part: "list", role: "list" });
   }
 
@@ -53,6 +57,7 @@ export class List {
     const element = el("div", { part: "block", role: "presentation" });
     const block = { element, uploads: new Set(), rows: new Map(), shown: this.#blocks.length < BLOCKS_KEPT };
     this.#blocks.push(block);
+    this.#grown = !block.shown;
     this.element.append(element);
     this.#observer.observe(element);
     return block;
@@ -84,9 +89,25 @@ export class List {
   #drawIn(block, upload) {
     const there = block.rows.get(upload);
     if (there) return there.draw();
-    const row = new Row(this.uploads, upload, this.#thumbnails);
+    const row = this.#rowOf(upload);
     block.rows.set(upload, row);
     block.element.append(row.element);
+  }
+
+  /** @param {Upload} upload */
+  #rowOf(upload) {
+    const { renderRow } = this.host;
+    const shown = renderRow?.(upload, null);
+    return renderRow && shown ? new RenderedRow(this.host, renderRow, upload, shown) : new Row(this.uploads, upload, this.#thumbnails);
+  }
+
+  /** Makes all rows anew. */
+  renew() {
+    for (const block of this.#blocks) {
+      if (!block.shown) continue;
+      this.#clear(block);
+      this.#show(block);
+    }
   }
 
   /** Takes a row out; the focus goes to its neighbour. @param {Upload} upload @returns {boolean} whether the focus needs another place */
@@ -98,9 +119,9 @@ export class List {
     const row = block.rows.get(upload);
     block.uploads.delete(upload);
     block.rows.delete(upload);
-    const hadFocus = row && row.element.contains(focusedIn(row.element));
+    const hadFocus = row?.hasFocus;
     const neighbour = hadFocus && (row.element.nextElementSibling ?? row.element.previousElementSibling);
-    row?.element.remove();
+    row?.close();
     if (!block.uploads.size) this.#shrink(block);
     if (!hadFocus) return false;
     const next = [...block.rows.values()].find(({ element }) => element === neighbour);
@@ -121,7 +142,7 @@ export class List {
       const block = this.#blocks.find(({ element }) => element === target);
       if (!block || block.shown === isIntersecting) continue;
       if (isIntersecting) this.#show(block);
-      else if (this.#blocks.length > BLOCKS_KEPT && !block.element.contains(focusedIn(block.element))) this.#hide(block, boundingClientRect.height);
+      else if (this.#blocks.length > BLOCKS_KEPT && ![...block.rows.values()].some((row) => row.hasFocus)) this.#hide(block, boundingClientRect.height);
     }
   }
 
@@ -136,12 +157,19 @@ export class List {
   #hide(block, height) {
     block.shown = false;
     block.element.style.blockSize = `${height}px`;
-    block.element.replaceChildren();
-    block.rows.clear();
+    this.#clear(block);
   }
 
-  /** Blocks that were never seen get the height of a full one. */
+  /** @param {Block} block */
+  #clear({ rows }) {
+    for (const row of rows.values()) row.close();
+    rows.clear();
+  }
+
+  /** Blocks that were never seen get the height of a full one: asked for only when there are new ones, since it costs a layout. */
   estimate() {
+    if (!this.#grown) return;
+    this.#grown = false;
     const full = this.#blocks[0]?.element.offsetHeight ?? 0;
     for (const { shown, element, uploads } of this.#blocks) {
       if (!shown && !element.style.blockSize) element.style.blockSize = `${Math.ceil((full * uploads.size) / BLOCK_ROWS)}px`;
@@ -151,6 +179,7 @@ export class List {
   close() {
     this.#observer.disconnect();
     this.#thumbnails.close();
+    for (const block of this.#blocks) this.#clear(block);
     this.element.remove();
   }
 }

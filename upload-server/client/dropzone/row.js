@@ -95,6 +95,14 @@ export class Row {
     if (href) this.label.replaceChildren(el("a", { part: "link", href, target: "_blank", rel: "noopener" }, this.label.textContent));
   }
 
+  get hasFocus() {
+    return this.element.contains(focusedIn(this.element));
+  }
+
+  close() {
+    this.element.remove();
+  }
+
   /** Gives the focus to the first button that there is. */
   focus() {
     /** @type {HTMLButtonElement | undefined} */

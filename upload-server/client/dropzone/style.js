@@ -85,7 +85,7 @@ button:disabled { cursor: not-allowed; opacity: 0.55; }
 .total .words { font-size: 0.9375em; font-variant-numeric: tabular-nums; }
 .tools { display: flex; flex-wrap: wrap; gap: 6px; }
 .track { display: block; overflow: hidden; block-size: 6px; border-radius: 3px; background: var(--_line); }
-.bar { display: block; inline-size: var(--upload-progress, 0%); block-size: 100%; border-radius: inherit; background: var(--_accent); transition: inline-size 0.2s linear; }
+.bar { display: block; inline-size: var(--upload-progress, 0%); block-size: 100%; border-radius: inherit; background: var(--_accent); }
 .total[data-state="done"] .bar { background: var(--_good); }
 .total[data-state="failed"] .words, .total[data-state="partly"] .words { color: var(--_bad); }
 .total[data-state="failed"] .bar { background: var(--_bad); }
@@ -100,6 +100,8 @@ button:disabled { cursor: not-allowed; opacity: 0.55; }
   align-items: center;
   gap: 4px 12px;
   min-block-size: 62px;
+  content-visibility: auto;
+  contain-intrinsic-block-size: auto 62px;
   padding: 8px 10px;
   border: 1px solid var(--_line);
   border-radius: calc(var(--_radius) * 0.8);
@@ -161,7 +163,7 @@ button:disabled { cursor: not-allowed; opacity: 0.55; }
   .action { inline-size: 44px; block-size: 44px; }
 }
 @media (prefers-reduced-motion: reduce) {
-  .bar, .zone { transition: none; }
+  .zone { transition: none; }
 }
 @media (forced-colors: active) {
   .track { border: 1px solid CanvasText; }

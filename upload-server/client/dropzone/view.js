@@ -24,6 +24,8 @@ import { connectionText, secondsToTry, totalText } from "./status.js";
 /** States in which the line about the connection is shown. */
 const TROUBLED = new Set(["waiting", "offline", "unauthenticated", "closed"]);
 const SUMS_MS = 120;
+/** Between two drawings of rows that are there: faster is not seen, and each costs the browser a layout. */
+const DRAW_MS = 100;
 
 export class View {
   /** Shown here. @type {Set<Upload>} */
@@ -32,6 +34,9 @@ export class View {
   #complete = new Set();
   /** @type {number | ReturnType<typeof setTimeout> | undefined} */
   #frame;
+  #drawnAt = 0;
+  /** There are rows to be made. */
+  #isBehind = true;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #sumsTimer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -43,7 +48,7 @@ export class View {
   constructor(root, uploads, host) {
     this.uploads = uploads;
     this.host = host;
-    this.list = new List(uploads);
+    this.list = new List(uploads, /** @type {any} */ (root.host));
     this.notices = new Notices(uploads);
     this.offers = new Offers(uploads, () => this.choose.focus());
     this.input = el("input", { type: "file", tabindex: "-1", hidden: "", "aria-hidden": "true" });
@@ -169,19 +174,22 @@ export class View {
     this.#soon();
   }
 
-  /** Draws with the next frame; a hidden page gets none. */
+  /** Draws with a frame, or by a timer: a hidden page gets no frames. */
   #soon() {
     this.#sumsTimer ??= setTimeout(() => {
       this.#sumsTimer = undefined;
       this.#drawSums();
     }, SUMS_MS);
     if (this.#frame) return;
-    this.#frame = document.hidden ? setTimeout(() => this.#draw()) : requestAnimationFrame(() => this.#draw());
+    const wait = this.#isBehind ? 0 : this.#drawnAt + DRAW_MS - performance.now();
+    this.#frame = document.hidden || wait > 0 ? setTimeout(() => this.#draw(), wait) : requestAnimationFrame(() => this.#draw());
   }
 
   #draw() {
     this.#frame = undefined;
-    if (this.list.draw()) this.#soon();
+    this.#drawnAt = performance.now();
+    this.#isBehind = this.list.draw();
+    if (this.#isBehind) this.#soon();
     this.list.estimate();
   }
 

@@ -5,7 +5,7 @@
 const FILES = { one: "ملف واحد", two: "ملفان", few: "{count} ملفات", many: "{count} ملفًا", other: "{count} ملف" };
 
 /** The same sentence around each form. @param {string} before @param {string} [after] @param {Record<string, string>} [forms] */
-export const around = (before, after = "", forms = FILES) => Object.fromEntries(Object.entries(forms).map(([key, form]) => [key, before + form + after]));
+const around = (before, after = "", forms = FILES) => Object.fromEntries(Object.entries(forms).map(([key, form]) => [key, before + form + after]));
 
 /** @type {import("../index.d.ts").Language} */
 export default {

@@ -45,6 +45,7 @@ static CLIENT: &[Asset] = assets![
     "dropzone/list.js" at "../../client/dropzone/list.js",
     "dropzone/notices.js" at "../../client/dropzone/notices.js",
     "dropzone/offers.js" at "../../client/dropzone/offers.js",
+    "dropzone/rendered.js" at "../../client/dropzone/rendered.js",
     "dropzone/row.js" at "../../client/dropzone/row.js",
     "dropzone/status.js" at "../../client/dropzone/status.js",
     "dropzone/style.js" at "../../client/dropzone/style.js",

@@ -1,6 +1,6 @@
 // @ts-check
 /** Arabic, with the words of the widget. */
-import client, { around } from "../../languages/ar.js";
+import client from "../../languages/ar.js";
 
 /** @type {import("../../index.d.ts").Language} */
 export default {
@@ -14,7 +14,7 @@ export default {
     "none stored": "لم يُرفع أي ملف",
     "some failed": "فشل {count}",
     "some waiting": "{count} في الانتظار",
-    "several failed": around("", ": {error}"),
+    "several failed": { one: "ملف واحد: {error}", two: "ملفان: {error}", few: "{count} ملفات: {error}", many: "{count} ملفًا: {error}", other: "{count} ملف: {error}" },
     "continues later": "يستمر عند الاتصال",
     "of bytes": "{received} من {bytes}",
     rate: "{speed}/ث",

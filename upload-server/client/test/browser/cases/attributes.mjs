@@ -5,6 +5,33 @@ import { book, bytes, drop, file, photos, pick, row, sane, settled, sha256, stat
 const textOf = (page, name, cls) => row(page, name).locator(cls).first().textContent();
 
 export default {
+  async "rows of the page's own, from a template in the box"(t) {
+    const page = await visit(t);
+    await page.evaluate(() => {
+      document.querySelector('[dj-upload-progress="documents"]').innerHTML = `<template>
+        <li class="mine"><b class="upload-name"></b> <i class="upload-state"></i> <progress max="100"></progress>
+          <button type="button" class="upload-pause"><svg width="9" height="9"></svg></button> <button type="button" class="upload-cancel"></button></li>
+      </template>`;
+    });
+    t.server.proxy.brake(500_000);
+    await pick(page, "documents", [await file(t.path("notes.txt"), "words ".repeat(400_000))]);
+    const mine = page.locator('[dj-upload-progress="documents"] > li.mine');
+    await until("a row that is sent", async () => (await mine.getAttribute("data-status")) === "uploading");
+    const name = (part) => mine.locator(part).getAttribute("aria-label");
+    await until("the names of the buttons", async () => (await name(".upload-pause")) === "Pause notes.txt" && (await name(".upload-cancel")) === "Cancel notes.txt");
+    assert.equal(await mine.locator(".upload-pause svg").count(), 1, "the picture stays");
+    await mine.locator(".upload-pause").click();
+    await until("a pause", async () => (await name(".upload-pause")) === "Resume notes.txt" && (await mine.locator(".upload-state").textContent()) === "Paused");
+    t.server.proxy.rush();
+    await mine.locator(".upload-pause").click();
+    await until("the end", async () => (await mine.getAttribute("data-status")) === "complete");
+    assert.deepEqual([await mine.locator(".upload-name").textContent(), await mine.locator(".upload-state").textContent(), await mine.locator(".upload-size").count()], ["notes.txt", "Done", 0]);
+    assert.equal(await page.locator('[dj-upload-progress="documents"] > .upload-row').count(), 1);
+    await mine.locator(".upload-cancel").click();
+    await until("no row", async () => (await mine.count()) === 0);
+    await sane(page);
+  },
+
   async "picking files: accept, multiple, rows, events, and the stored bytes"(t) {
     const page = await visit(t);
     const inputs = await page.$$eval("input[dj-upload]:not([webkitdirectory])", (all) => all.map((i) => [i.getAttribute("dj-upload"), i.accept, i.multiple]));

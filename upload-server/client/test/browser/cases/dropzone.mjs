@@ -1,8 +1,10 @@
 /** The widget: `<upload-dropzone>` on the demo page, in forms, and under a keyboard. */
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { mkdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { book, bytes, drop, file, photos, sane, sha256, until, video, visit } from "../page.mjs";
 import { bundle } from "../react.mjs";
 
@@ -72,6 +74,71 @@ export default {
       t.server.proxy.rate = Infinity;
       await sane(page);
     }
+  },
+
+  async "the demo page teaches the same upload by curl"(t) {
+    const page = await demo(t);
+    await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+    const name = `it's "50, maybe; more" $HOME.txt`;
+    const path = await file(t.path(name), "the same");
+    await pickIn(page, "documents", [path]);
+    await until("the end", () => zone(page, "documents").locator(".row[data-status=complete]").count());
+    const card = page.locator(".card", { has: zone(page, "documents") });
+    await card.locator("summary").click();
+    const [curl, send] = await card.locator(".command code").allTextContents();
+    assert.match(curl, /^curl /);
+    assert.match(send, /^upload-server send /);
+    await card.locator(".command button").first().click();
+    await card.locator(".command button", { hasText: "Copied" }).waitFor();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), curl);
+    // The proxy before the server is in this process, so that it must not wait.
+    await promisify(execFile)("sh", ["-c", curl.replace("curl", "curl --fail --silent --show-error")], { cwd: t.path() });
+    const stored = await t.server.stored("documents");
+    assert.deepEqual(stored.map((one) => one.sha256), [sha256("the same"), sha256("the same")]);
+    await sane(page);
+  },
+
+  async "a page renders its own rows, in its own styles"(t) {
+    const page = await demo(t);
+    await page.evaluate(() => {
+      const zone = document.querySelector('upload-dropzone[slot="documents"]');
+      zone.renderRow = (upload, shown) => {
+        if (upload.name.startsWith("default")) return null;
+        const row = shown ?? document.createElement("article");
+        if (!shown) {
+          row.className = "badge mine";
+          row.append(document.createElement("b"), document.createElement("i"), document.createElement("button"));
+          row.children[2].onclick = () => upload.remove();
+        }
+        row.children[0].textContent = upload.name;
+        row.children[1].textContent = `${upload.status} ${upload.progress.progress}`;
+        row.children[2].textContent = `Drop ${upload.name}`;
+        return row;
+      };
+    });
+    const names = ["first.txt", "default.txt", "second.txt"];
+    await pickIn(page, "documents", await Promise.all(names.map((name) => file(t.path(name), name))));
+    const mine = zone(page, "documents").locator("article.mine");
+    await until("both", async () => (await mine.locator("i").allTextContents()).join() === "complete 100,complete 100");
+    await ended(page, "documents", "default.txt");
+    assert.deepEqual(await mine.locator("b").allTextContents(), ["first.txt", "second.txt"]);
+    assert.equal(await rowIn(page, "documents", "first.txt").count(), 0, "in place of the widget's own");
+    assert.match(await zone(page, "documents").ariaSnapshot(), /listitem[^]*first\.txt[^]*button "Drop first\.txt"[^]*listitem[^]*default\.txt/);
+    // What the page writes into itself reaches them, and they lie one below the other, in the order of the files.
+    const places = await page.evaluate(() => {
+      const rows = [...document.querySelectorAll("article.mine")];
+      const own = document.querySelector('upload-dropzone[slot="documents"]').shadowRoot.querySelector(".row");
+      return [rows[0], own, rows[1]].map((row) => row.getBoundingClientRect().top);
+    });
+    assert.ok(places[0] < places[1] && places[1] < places[2], places.join());
+    await mine.locator("button").first().focus();
+    await page.keyboard.press("Enter");
+    await until("one row less", async () => (await mine.count()) === 1);
+    // Without it, the rows are the widget's again.
+    await page.evaluate(() => void (document.querySelector('upload-dropzone[slot="documents"]').renderRow = undefined));
+    await ended(page, "documents", "second.txt");
+    assert.equal(await mine.count(), 0);
+    await sane(page);
   },
 
   async "no violation that axe knows, in light, dark and forced colours, on the demo and its plain page"(t) {
