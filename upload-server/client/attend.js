@@ -1,7 +1,5 @@
 // @ts-check
 /** What a page needs once, however many parts of it show uploads: announcements, and guards against leaving by mistake. */
-import { Announcer } from "./announcer.js";
-
 /** @typedef {import("./index.d.ts").Uploads} Uploads */
 /** @typedef {import("./index.d.ts").Upload} Upload */
 
@@ -22,9 +20,14 @@ export function attend(uploads) {
 
 /** @param {Uploads} uploads */
 function begin(uploads) {
-  const announcer = new Announcer(uploads);
   const stop = new AbortController();
   const { signal } = stop;
+  /** @type {import("./announcer.js").Announcer | undefined} */
+  let announcer;
+  // Behind everything that shows something.
+  import("./announcer.js").then(({ Announcer }) => {
+    if (!signal.aborted) announcer = new Announcer(uploads);
+  }, () => {});
   addEventListener("dragover", keep, { signal });
   addEventListener("drop", keep, { signal });
   addEventListener("beforeunload", (event) => {
@@ -33,7 +36,7 @@ function begin(uploads) {
   }, { signal });
   return () => {
     stop.abort();
-    announcer.close();
+    announcer?.close();
   };
 }
 

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 const LEFT_OUT: &[&str] = &[
     ".git",
     "target",
+    "dist",
     "node_modules",
     "venv",
     "proptest-regressions",
