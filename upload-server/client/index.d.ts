@@ -97,7 +97,10 @@ export interface UploadsOptions {
   retry?: (failure: { upload: Upload; code: string; tries: number }) => number | null;
   /** Names this client: a later connection under the same name takes its uploads over. By default each tab has a name. */
   clientId?: string;
-  /** Files under way at once, paused ones not counted; 3 by default. */
+  /**
+   * Files that are sent at once, paused ones not counted; 3 by default. Up to four files below 1 MiB share a place, and one
+   * whose bytes are all sent leaves it to the next.
+   */
   concurrency?: number;
   /** Takes `._*`, `~$*`, `.DS_Store` and the like from folders as well; false by default. */
   companions?: boolean;

@@ -15,7 +15,7 @@ import { Source } from "./source.js";
  * @property {(transfer: Transfer, trouble: Record<string, any>) => void} trouble something went wrong that is tried again
  * @property {(transfer: Transfer, ref: string) => void} restarted it starts over under this ref
  * @property {(transfer: Transfer, ending: Ending) => void} ended
- * @property {() => void} finished a sender has nothing more to say
+ * @property {() => void} free another may be sent: one has nothing more to say, or no more bytes
  */
 
 /** Frames of one turn of the event loop. */
@@ -109,7 +109,7 @@ export class Outgoing {
       else this.#restarted(transfer, output.previous, sender.ref);
     }
     this.#arm(transfer);
-    if (sender.finished && this.forget(transfer)) this.on.finished();
+    if (sender.finished && this.forget(transfer)) this.on.free();
   }
 
   /** @param {Transfer} transfer @param {string} previous @param {string} ref */
@@ -154,25 +154,34 @@ export class Outgoing {
   pump() {
     clearTimeout(this.#fullTimer);
     if (this.#yielding || !this.socket.open) return;
+    if (this.#sendFrames()) this.on.free();
+  }
+
+  /** True if all bytes of a file are sent. */
+  #sendFrames() {
+    let isFree = false;
     const ring = [...this.#live.values()];
     let budget = FRAMES_MAX;
     for (let idle = 0; idle < ring.length; ) {
       if (!this.socket.room) {
         this.#fullTimer = setTimeout(() => this.pump(), FULL_MS);
-        return;
+        break;
       }
       if (!budget) {
         this.#yield();
-        return;
+        break;
       }
       const transfer = ring[this.#turn++ % ring.length];
-      const frame = transfer.sender?.pollFrame();
+      const { sender } = transfer;
+      const frame = sender?.pollFrame();
       idle = frame ? 0 : idle + 1;
       if (!frame) continue;
       budget--;
       this.socket.send(frame);
+      isFree ||= sender?.sent === sender?.size;
       this.drain(transfer);
     }
+    return isFree;
   }
 
   /** Lets others run, and pumps again: by a message, which is not slowed down as timers are. */

@@ -1,6 +1,6 @@
 // @ts-check
 /** Uploads that go straight to a bucket: asks for a signed URL, then PUTs the file there. */
-import { confirmEmpty } from "./source.js";
+import { wholeOf } from "./source.js";
 
 /** @typedef {import("./index.d.ts").PresignedSpec} PresignedSpec */
 /** @typedef {import("./index.d.ts").UploadsOptions} UploadsOptions */
@@ -76,7 +76,7 @@ export async function sendDirect(transfer, { url, headers, slots }, changed) {
   const base = new URL(typeof url === "function" ? await url({ refresh: false }) : url, location.href);
   const to = new URL("presign", base.href.replace(/^ws/, "http"));
   const spec = transfer.spec ?? (own ? await own(file) : await presign(to, slot, transfer, await headers?.()));
-  if (!file.size) await confirmEmpty(file).catch(() => Promise.reject({ code: "file_unreadable", retry: "restart" }));
+  if (!file.size) await wholeOf(file).catch(() => Promise.reject({ code: "file_unreadable", retry: "restart" }));
   abort.signal.throwIfAborted();
   const progress = (/** @type {number} */ sent) => {
     transfer.sentDirect = sent;

@@ -167,7 +167,7 @@ export class Sender {
 
   handleUnreadable() {
     if (this.finished) return;
-    if (this.#attached) this.#tellCancel();
+    if (this.#attached || this.#phase === "registering") this.#tellCancel();
     this.#end({ status: "error", code: "file_unreadable", retry: "restart" });
   }
 
@@ -226,7 +226,8 @@ export class Sender {
       return { type: "progress" };
     }
     const seeking = this.#phase === "seeking";
-    const reads = seeking || (this.#phase === "sending" && !this.paused);
+    // What is likely to be taken is read while the server answers: a small file is then sent at once.
+    const reads = seeking || ((this.#phase === "sending" || this.#phase === "registering") && !this.paused);
     if (this.#reading || this.#cancelled || !reads) return null;
     const end = seeking ? this.#target : this.size;
     const offset = this.#readAt;
@@ -374,16 +375,22 @@ export class Sender {
     this.#phase = "seeking";
     this.#marks = this.#marks.filter((mark) => mark.at <= target);
     const { at, crc } = this.#marks.at(-1) ?? { at: 0, crc: 0 };
-    this.sent = this.#readAt = at;
-    this.#crc = crc;
+    // At the beginning, what was read before is what comes next.
+    if (target || this.sent) this.#readFrom(at, crc);
     this.#target = target;
     this.#index = index;
     this.#expectedCrc = expectedCrc;
-    this.#reading = false;
-    this.#blocks = [];
     this.#changed = true;
     if (!(target <= this.size)) this.#again(now, { code: "file_changed" }, true);
     else if (at === target) this.#arrived(now);
+  }
+
+  /** @param {number} at @param {number} crc of everything before */
+  #readFrom(at, crc) {
+    this.sent = this.#readAt = at;
+    this.#crc = crc;
+    this.#reading = false;
+    this.#blocks = [];
   }
 
   /** Splices only what the server has too (PROTOCOL RESUME-6). @param {number} now */
@@ -423,7 +430,7 @@ export class Sender {
     }
     if (trouble.retry === "later") this.#out.push({ type: "trouble", trouble });
     if (fresh) this.#startOver(sameRef);
-    this.#blocks = [];
+    else this.#readFrom(this.sent, this.#crc);
     this.#detach();
     this.#phase = "waiting";
     const backoff = tries > 1 || trouble.retry === "later" ? DELAY_MS * 2 ** tries : 0;
@@ -441,7 +448,8 @@ export class Sender {
     this.#receipt = undefined;
     this.#marks = [];
     this.#markEvery = MARK_BYTES;
-    this.sent = this.received = this.durable = 0;
+    this.#readFrom(0, 0);
+    this.received = this.durable = 0;
   }
 
   /** Nothing of the file is kept after it. @param {Ending} ending */

@@ -28,10 +28,7 @@ export class Source {
    */
   async read(offset, length, buffer) {
     const { file } = this;
-    if (!file.size) {
-      await confirmEmpty(file);
-      return new Uint8Array(0);
-    }
+    if (length === file.size) return wholeOf(file);
     if (this.#busy || offset !== this.#at) {
       void this.#reader?.cancel();
       this.#reader = undefined;
@@ -55,14 +52,17 @@ export class Source {
 }
 
 /**
- * Rejects for a file that cannot be opened. Browsers give such a file the size 0, and slices and streams of it end
- * at once without an error, so that it looks like an empty one; only `arrayBuffer` of the whole file tells.
+ * A file that is read at once; rejects if it is not the one that was picked.
+ *
+ * Browsers give a file that cannot be opened the size 0, and slices and streams of it end at once without an error, so
+ * that it looks like an empty one; only `arrayBuffer` of the whole file tells.
  *
  * @param {Blob} file
  */
-export async function confirmEmpty(file) {
-  const { byteLength } = await file.arrayBuffer();
-  if (byteLength) throw new Error("the file became longer");
+export async function wholeOf(file) {
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  if (bytes.length !== file.size) throw new Error("the file has another length");
+  return bytes;
 }
 
 /** @param {Blob} blob @returns {Reader} */

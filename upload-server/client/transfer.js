@@ -17,6 +17,10 @@ import { Upload, UploadError, uuid } from "./upload.js";
  * @property {(transfer: Transfer) => void} remove
  */
 
+/** Files of this size take a whole place of those that are sent at once. */
+const WHOLE_BYTES = 1 << 20;
+const SHARE_MIN = 1 / 4;
+
 export class Transfer {
   /**
    * `new` until the slot's rules are known, `held` until it is started by hand, `ready` until there is a place.
@@ -157,9 +161,13 @@ export class Transfer {
     return this.stage === "ended";
   }
 
-  /** Competes for the connection. */
-  get active() {
-    return this.stage === "running" && (this.sender?.active ?? true);
+  /** Its part of the connection: a small file, and one that waits for the server alone, leave the most of it to others. */
+  get share() {
+    const { sender } = this;
+    if (!sender) return 1;
+    if (!sender.active) return 0;
+    const { size } = this.file;
+    return sender.sent < size ? Math.min(1, Math.max(SHARE_MIN, size / WHOLE_BYTES)) : SHARE_MIN;
   }
 
   /** @returns {Status} */
