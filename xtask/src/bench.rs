@@ -13,10 +13,13 @@ pub(crate) mod crowd;
 mod door;
 mod garage;
 mod generator;
+mod hidden;
+mod in_browser;
 mod latency;
 mod load;
 mod machine;
 mod many;
+mod page;
 mod plot;
 pub(crate) mod process;
 mod receive;
@@ -58,6 +61,10 @@ pub(crate) enum Bench {
     Codec(codec::Codec),
     /// This server next to others that install here, each pair with the same client
     Compare(compare::Compare),
+    /// Many photos in a page: the widget, Uppy's Dashboard and bare `fetch`
+    Page(page::Page),
+    /// A file from a hidden tab, compared with a visible one
+    Hidden(hidden::Hidden),
     /// Sending parts to a bucket, next to a bare loop of the SDK
     S3(s3::S3),
 }
@@ -79,6 +86,8 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Wan(wan) => wan.run(),
         Bench::Codec(codec) => codec.run(),
         Bench::Compare(compare) => compare.run(),
+        Bench::Page(page) => page.run(),
+        Bench::Hidden(hidden) => hidden.run(),
         Bench::S3(s3) => s3.run(),
     }
 }

@@ -22,6 +22,8 @@ const LINES: &[&str] = &[
     "codec --chunk 65536",
     "compare --mib 1 --files 2 --kib 4",
     "s3 --parts 4",
+    "page --files 6 --bytes 30000 --many 12",
+    "hidden --mib 2 --engines chromium --ours-only",
 ];
 
 /// A line as one would type it behind `cargo xtask`.

@@ -161,7 +161,7 @@ const DEMO = new URL("../../../demo/", import.meta.url);
 const POLICY = "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /** Serves the client and the demo from the working tree. */
-async function serveFresh(page) {
+export async function serveFresh(page) {
   await page.route(/\/uploads\/(client|demo)\//, async (route) => {
     const [, folder, name] = /\/uploads\/(client|demo)\/([\w./]+)/.exec(route.request().url());
     if (name.endsWith(".json")) return route.fallback();

@@ -49,10 +49,10 @@ export class Server {
   #env;
   log = "";
 
-  /** Of the ready binary, with more configuration if wanted. */
-  static async open(binary, { config = "", env = {} } = {}) {
+  /** Of the ready binary, with more configuration if wanted: keys before the tables, and tables after them. */
+  static async open(binary, { head = "", config = "", env = {} } = {}) {
     const server = new Server(binary);
-    await writeFile(join(await server.#folder(), "uploads.toml"), CONFIG + config);
+    await writeFile(join(await server.#folder(), "uploads.toml"), head + CONFIG + config);
     server.#args = ["--config", "uploads.toml", "--listen"];
     server.#env = { UPLOAD_DATA_DIR: join(server.dir, "data"), ...env };
     return server.#ready();
@@ -70,6 +70,11 @@ export class Server {
 
   constructor(binary) {
     this.#binary = binary;
+  }
+
+  /** Without the proxy. */
+  get address() {
+    return `http://127.0.0.1:${this.#port}/`;
   }
 
   async #folder() {

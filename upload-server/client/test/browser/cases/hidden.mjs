@@ -45,11 +45,12 @@ export default {
     // What else runs on the machine slows one or the other: the best of each counts, and a second round only where the first one was not even.
     let visible = Infinity;
     let hidden = Infinity;
-    for (let round = 0; round < ROUNDS && !(hidden <= 1.2 * visible); round++) {
+    for (let round = 0; round < ROUNDS && (round === 0 || hidden > 1.2 * visible); round++) {
       visible = Math.min(visible, await upload(t, headful, path, false));
       hidden = Math.min(hidden, await upload(t, headful, path, true));
       t.say(`${size / MIB} MiB over ${BYTES_PER_SECOND / 1e6} MB/s: ${visible.toFixed(1)} s visible, ${hidden.toFixed(1)} s hidden`);
     }
+    assert.ok(Number.isFinite(hidden), "it was measured");
     assert.ok(hidden <= 1.2 * visible, `${hidden} s hidden, ${visible} s visible`);
   },
 };
