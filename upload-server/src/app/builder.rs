@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// Collects what [`Uploads`] is made of.
+/// Collects what [`Uploads`](crate::Uploads) is made of.
 ///
 /// `S` is the state of [`with_state`](Self::with_state), which handlers take.
 ///
@@ -195,7 +195,8 @@ impl<S> UploadsBuilder<S> {
         self
     }
 
-    /// Takes S3's events at [`Uploads::webhook_router`], signed with this secret of at least 32 bytes:
+    /// Takes S3's events at [`Uploads::webhook_router`](crate::Uploads::webhook_router), signed with this secret of at
+    /// least 32 bytes:
     /// `X-Upload-Signature: hex(HMAC-SHA256(secret, body))`.
     ///
     /// ```
@@ -209,7 +210,8 @@ impl<S> UploadsBuilder<S> {
 
     /// Runs `handler` for each object that S3 says was created; several run one after another.
     ///
-    /// Each event fires once, also when S3 repeats it. See also [`Uploads::on_object_created`].
+    /// Each event fires once, also when S3 repeats it. See also
+    /// [`Uploads::on_object_created`](crate::Uploads::on_object_created).
     ///
     /// ```
     /// # use upload_server::Uploads;

@@ -49,7 +49,8 @@ impl<S> UploadsBuilder<S> {
     /// name below it: against DNS rebinding (PROTOCOL CONN-1). Without this call, any host is
     /// answered.
     ///
-    /// The routers of [`Uploads`] are guarded by themselves, others by [`Uploads::guard_hosts`].
+    /// The routers of [`Uploads`](crate::Uploads) are guarded by themselves, others by
+    /// [`Uploads::guard_hosts`](crate::Uploads::guard_hosts).
     ///
     /// ```
     /// # use upload_server::Uploads;

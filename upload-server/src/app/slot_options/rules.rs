@@ -41,7 +41,8 @@ impl SlotOptions {
         self
     }
 
-    /// Asks for chunks of this many bytes; 65,536 by default, at most [`CHUNK_BYTES_MAX`].
+    /// Asks for chunks of this many bytes; 65,536 by default, at most
+    /// [`CHUNK_BYTES_MAX`](crate::CHUNK_BYTES_MAX).
     ///
     /// ```
     /// # use upload_server::SlotOptions;
