@@ -89,6 +89,15 @@ pub(crate) fn strace() -> Result<()> {
     find_or_install("STRACE", &["strace"], "strace").map(drop)
 }
 
+/// Makes sure that `rsync` is on the path; `send` is compared with it.
+///
+/// # Errors
+///
+/// There is none, and it cannot be installed.
+pub(crate) fn rsync() -> Result<()> {
+    find_or_install("RSYNC", &["rsync"], "rsync").map(drop)
+}
+
 /// Makes sure that `script` is on the path; it gives a program a terminal to draw on.
 ///
 /// # Errors

@@ -3,9 +3,16 @@
 //! What is measured is the release binary in a separate process, watched through `/proc`; the peers are
 //! the programs of `upload-bench`.
 
+mod attackers;
 mod attacks;
+mod floods;
 mod ground;
 mod idle;
+mod neighbour;
+mod outcome;
+mod room;
+mod scene;
+mod send;
 
 pub(crate) use attacks::smoke;
 
@@ -19,6 +26,8 @@ pub(crate) enum Soak {
     Attacks(attacks::Attacks),
     /// Many connections that do nothing, some of which then upload
     Idle(idle::Idle),
+    /// Many small files from a directory, next to `rsync`
+    Send(send::Send),
 }
 
 /// Runs it.
@@ -30,5 +39,6 @@ pub(crate) fn run(soak: &Soak) -> Result<()> {
     match soak {
         Soak::Attacks(attacks) => attacks.run(),
         Soak::Idle(idle) => idle.run(),
+        Soak::Send(send) => send.run(),
     }
 }

@@ -5,6 +5,8 @@
 
 #[path = "attack/acts.rs"]
 mod acts;
+#[path = "attack/floods.rs"]
+mod floods;
 #[path = "attack/kind.rs"]
 mod kind;
 #[path = "attack/peer.rs"]

@@ -34,8 +34,22 @@ impl Connection {
         cookie: Option<String>,
         template: Rc<Template>,
     ) -> Result<Self> {
+        Self::open_with(address, cookie, template, String::new()).await
+    }
+
+    /// Connects and upgrades with further header lines, each with its end.
+    ///
+    /// # Errors
+    ///
+    /// The server does not answer, or does not upgrade.
+    pub async fn open_with(
+        address: &str,
+        cookie: Option<String>,
+        template: Rc<Template>,
+        headers: String,
+    ) -> Result<Self> {
         Ok(Self {
-            line: Line::open(address, cookie).await?,
+            line: Line::open(address, cookie, headers).await?,
             template,
             upload: Upload::new(0),
             stalls: 0,
@@ -61,9 +75,10 @@ impl Connection {
     /// The server does not let it.
     pub async fn resume(self, address: &str) -> Result<Self> {
         let (cookie, template) = (self.line.cookie.clone(), self.template.clone());
+        let headers = self.line.headers.clone();
         let name = self.upload.name;
         drop(self);
-        let mut next = Self::open(address, cookie, template).await?;
+        let mut next = Self::open_with(address, cookie, template, headers).await?;
         next.upload = Upload::named(name);
         let ask = json!({"type": "upload_resume", "ref": frames::hyphenated(&name), "client_id": CLIENT_ID});
         next.line.say(&ask).await?;
@@ -144,6 +159,16 @@ impl Connection {
         loop {
             self.wait().await?;
         }
+    }
+
+    /// Returns the ref of the upload.
+    pub fn upload_ref(&self) -> String {
+        frames::hyphenated(&self.upload.name)
+    }
+
+    /// Returns the cookie that says who this is.
+    pub fn cookie(&self) -> Option<String> {
+        self.line.cookie.clone()
     }
 
     /// Returns how far the upload was sent.

@@ -28,6 +28,8 @@ pub(crate) struct Line {
     stream: TcpStream,
     /// The cookie that says whose uploads these are.
     pub(crate) cookie: Option<String>,
+    /// Further header lines of its request, each with its end.
+    pub(crate) headers: String,
     /// The beginning of a frame whose end was not read yet.
     inbox: Vec<u8>,
     /// Frames to send between two chunks: pongs.
@@ -42,7 +44,11 @@ impl Line {
     /// # Errors
     ///
     /// The server does not answer, or does not upgrade.
-    pub(crate) async fn open(address: &str, cookie: Option<String>) -> Result<Self> {
+    pub(crate) async fn open(
+        address: &str,
+        cookie: Option<String>,
+        headers: String,
+    ) -> Result<Self> {
         let mut stream = unpaced::connect(address).await?;
         stream.set_nodelay(true)?;
         let own = cookie
@@ -51,7 +57,7 @@ impl Line {
         let request = format!(
             "GET /uploads/ws HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Protocol: upload.v1\r\n{own}\r\n"
+             Sec-WebSocket-Protocol: upload.v1\r\n{own}{headers}\r\n"
         );
         stream.write_all(request.as_bytes()).await?;
         let mut head = Vec::new();
@@ -65,6 +71,7 @@ impl Line {
         Ok(Self {
             stream,
             cookie: cookie.or_else(|| cookie_of(&head)),
+            headers,
             inbox: Vec::new(),
             replies: Vec::new(),
             is_done: false,

@@ -44,7 +44,7 @@ impl Many {
             .iter()
             .map(|upload| frames::hyphenated(&upload.name));
         let mut many = Self {
-            line: Line::open(address, None).await?,
+            line: Line::open(address, None, String::new()).await?,
             template,
             places: names.zip(0..).collect(),
             uploads,

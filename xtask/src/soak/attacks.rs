@@ -6,25 +6,25 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
     path::PathBuf,
-    process::{Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 
-use super::ground::Ground;
-use crate::{bench::process::Server, run::output_of, stages::Tally};
+use super::{
+    attackers::{self, Attackers},
+    floods,
+    ground::Ground,
+    outcome::{Kind, Outcome, figures, head, row},
+    scene::Scene,
+};
+use crate::{bench::process::Server, stages::Tally};
 
-/// What the server may hold more than before, in KiB.
-const GROWTH_KIB_MAX: u64 = 64 * 1024;
-/// What an honest uploader keeps of its speed at least.
-const SHARE_MIN: f64 = 0.8;
 /// How long descriptors have to get back to where they were.
 const SETTLE_MAX: Duration = Duration::from_secs(15);
 /// Writers the server keeps for clients that may come back, each with an open file.
@@ -34,35 +34,25 @@ const ALONE_SECONDS: f64 = 3.0;
 /// The attackers run for this long before the honest uploader begins.
 const HEAD_START: Duration = Duration::from_secs(1);
 
-/// Those of the smoke run: one each of what memory, descriptors and tasks could be lost to.
+/// Those of the smoke run: one each of what memory, descriptors, tasks and places could be lost to.
 const SMOKE: &[&str] = &[
     "never-reading",
     "huge-frame",
     "register-storm",
     "credit-ignoring",
     "reset-churn",
+    "http-bodies",
 ];
 const SMOKE_SECONDS: f64 = 2.0;
+/// What the hook takes for a call about an upload of an attacker, in milliseconds.
+const HOOK_MS: u32 = 20;
 
-/// A slot to files, one that outlives connections, one to nowhere, and the routes other than the socket.
-const CONFIG: &str = r#"
-[slots.file]
-max_entries = 64
-max_file_size = "1GiB"
-
-[slots.resumable]
-max_entries = 64
-max_file_size = "1GiB"
-resumable = true
-
-[slots.discard]
-max_entries = 64
-max_file_size = "1GiB"
-writer = "discard"
-
-[webhook]
-secret = "a secret of 32 bytes that no attacker has"
-"#;
+/// Bytes stored in some time.
+#[derive(Deserialize)]
+struct Stored {
+    bytes: u64,
+    seconds: f64,
+}
 
 /// What to run.
 #[derive(Args)]
@@ -76,6 +66,9 @@ pub(crate) struct Attacks {
     /// Run only these kinds
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Run only the floods of what is kept, for so many seconds each
+    #[arg(long)]
+    floods: Option<f64>,
     /// Take the release binaries as they are
     #[arg(long)]
     no_build: bool,
@@ -85,67 +78,6 @@ pub(crate) struct Attacks {
     /// A folder on another file system, in which the server keeps its files
     #[arg(long)]
     data: Option<PathBuf>,
-}
-
-/// One kind, as the attackers describe it.
-#[derive(Deserialize)]
-struct Kind {
-    name: String,
-    per_second: f64,
-    what: String,
-    leaves_parked: bool,
-}
-
-/// What the attackers did.
-#[derive(Deserialize, Serialize)]
-struct Done {
-    seconds: f64,
-    connections: u64,
-    acts: u64,
-    bytes: u64,
-    ended_by_server: u64,
-}
-
-/// Bytes stored in some time.
-#[derive(Deserialize)]
-struct Stored {
-    bytes: u64,
-    seconds: f64,
-}
-
-/// What one attack came to.
-struct Outcome {
-    done: Done,
-    rss_base_kib: u64,
-    rss_peak_kib: u64,
-    files_base: usize,
-    files_after: usize,
-    files_max: usize,
-    /// Processor time of the server over that of the clock.
-    server_cpus: f64,
-    /// Speed of the honest uploader alone and under attack, in MiB/s.
-    speed: Option<(f64, f64)>,
-    is_alive: bool,
-}
-
-impl Outcome {
-    fn share(&self) -> f64 {
-        self.speed.map_or(1.0, |(alone, attacked)| attacked / alone)
-    }
-
-    fn misses(&self) -> Vec<&'static str> {
-        let bars = [
-            (
-                self.rss_peak_kib <= self.rss_base_kib + GROWTH_KIB_MAX,
-                "memory",
-            ),
-            (self.files_after <= self.files_max, "descriptors"),
-            (self.share() >= SHARE_MIN, "speed"),
-            (self.is_alive, "process"),
-        ];
-        let missed = bars.into_iter().filter(|(is_met, _)| !is_met);
-        missed.map(|(_, name)| name).collect()
-    }
 }
 
 impl Attacks {
@@ -159,32 +91,52 @@ impl Attacks {
         if let Some(data) = &self.data {
             ground.keep_in(data)?;
         }
+        if let Some(seconds) = self.floods {
+            println!("{}", floods::head());
+            let floods = floods::run(&ground, seconds)?;
+            let missed = floods.iter().filter(|flood| !flood.misses().is_empty());
+            let missed = missed.count();
+            ensure!(missed == 0, "{missed} floods missed a bar");
+            return Ok(());
+        }
         let (mut rows, mut missed) = (Vec::new(), 0);
         let kinds = self.kinds(&ground)?;
-        let server = ground.start(CONFIG)?;
+        let mut scene = Scene::begin(&ground, "", HOOK_MS)?;
         println!("{}", head());
         for kind in &kinds {
-            let outcome =
-                attack(&ground, &server, kind, self, true).with_context(|| kind.name.clone())?;
+            let outcome = attack(&mut scene, kind, self, true);
+            let outcome = outcome.with_context(|| kind.name.clone())?;
             println!("{}", row(kind, &outcome));
             missed += usize::from(!outcome.misses().is_empty());
             rows.push(figures(kind, &outcome));
         }
-        check_log(&ground)?;
+        scene.check_log()?;
+        drop(scene);
+        let mut floods = Vec::new();
+        if self.only.is_empty() {
+            println!("\n{}", floods::head());
+            for flood in floods::run(&ground, floods::LONG_SECONDS)? {
+                missed += usize::from(!flood.misses().is_empty());
+                floods.push(flood);
+            }
+        }
         let path = ground.folder().join("attacks.json");
-        let all = json!({"sockets": self.sockets, "seconds": self.seconds, "attacks": rows});
+        let all = json!({"sockets": self.sockets, "seconds": self.seconds, "attacks": rows, "floods": floods});
         fs::write(&path, serde_json::to_string_pretty(&all)?)?;
         println!("\n{}", path.display());
         if missed > 0 {
-            bail!("{missed} of {} attacks missed a bar", kinds.len());
+            bail!(
+                "{missed} of {} attacks missed a bar",
+                kinds.len() + floods.len()
+            );
         }
-        println!("{} attacks, every bar met", kinds.len());
+        println!("{} attacks, every bar met", kinds.len() + floods.len());
         Ok(())
     }
 
     /// Refuses names that no kind has.
     fn kinds(&self, ground: &Ground) -> Result<Vec<Kind>> {
-        let mut kinds = all_kinds(ground)?;
+        let mut kinds = attackers::kinds(ground)?;
         for name in &self.only {
             if !kinds.iter().any(|kind| kind.name == *name) {
                 let known: Vec<_> = kinds.iter().map(|kind| &*kind.name).collect();
@@ -196,7 +148,8 @@ impl Attacks {
     }
 }
 
-/// A few attacks for a short while, for every test run: memory, descriptors and life, not speed.
+/// A few attacks for a short while, for every test run: memory, descriptors, disk, life and a second owner, not
+/// speed; then the floods of what is kept.
 ///
 /// # Errors
 ///
@@ -206,40 +159,36 @@ pub(crate) fn smoke() -> Result<Tally> {
         seconds: SMOKE_SECONDS,
         sockets: 200,
         only: Vec::new(),
+        floods: None,
         no_build: false,
         rate: 0.0,
         data: None,
     };
     let ground = Ground::make(how.no_build)?;
-    let server = ground.start(CONFIG)?;
+    let mut scene = Scene::begin(&ground, "", HOOK_MS)?;
     let mut tally = Tally::default();
     println!("{}", head());
-    let kinds = all_kinds(&ground)?.into_iter();
+    let kinds = attackers::kinds(&ground)?.into_iter();
     for kind in kinds.filter(|kind| SMOKE.contains(&&*kind.name)) {
-        let outcome = attack(&ground, &server, &kind, &how, false)?;
+        let outcome = attack(&mut scene, &kind, &how, false)?;
         println!("{}", row(&kind, &outcome));
         tally.count(outcome.misses().is_empty());
     }
-    check_log(&ground)?;
+    scene.check_log()?;
+    drop(scene);
     if tally.passed + tally.failed != SMOKE.len() {
         bail!("the attacks of the smoke run are not all there");
+    }
+    println!("\n{}", floods::head());
+    for flood in floods::run(&ground, floods::SHORT_SECONDS)? {
+        tally.count(flood.misses().is_empty());
     }
     Ok(tally)
 }
 
-fn all_kinds(ground: &Ground) -> Result<Vec<Kind>> {
-    let list = output_of(Command::new(ground.program("attack")).arg("list"))?;
-    Ok(serde_json::from_str(&list)?)
-}
-
-fn attack(
-    ground: &Ground,
-    server: &Server,
-    kind: &Kind,
-    how: &Attacks,
-    with_speed: bool,
-) -> Result<Outcome> {
+fn attack(scene: &mut Scene<'_>, kind: &Kind, how: &Attacks, with_speed: bool) -> Result<Outcome> {
     let seconds = how.seconds;
+    let Scene { ground, server, .. } = scene;
     let honest = |seconds: f64| -> Result<f64> {
         let (seconds, rate) = (seconds.to_string(), how.rate.to_string());
         let mut args = vec!["steady", "--seconds", &seconds];
@@ -252,22 +201,12 @@ fn attack(
     };
     let before = with_speed.then(|| honest(ALONE_SECONDS)).transpose()?;
     let (files_base, rss_base_kib) = (server.open_files()?, server.rss_kib()?);
+    let disk_base = ground.disk_bytes();
     server.reset_peak()?;
 
     let (cpu_before, begun) = (server.cpu_seconds()?, Instant::now());
-    let mut attackers = Command::new("nice")
-        .args(["-n", "19"])
-        .arg(ground.program("attack"))
-        .args(["run", "--address", &server.address, "--kind", &kind.name])
-        .args(["--sockets", &how.sockets.to_string()])
-        .args(["--seconds", &seconds.to_string()])
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot start the attackers")?;
-    let mut lines = BufReader::new(attackers.stdout.take().context("piped")?).lines();
-    if lines.next().transpose()?.as_deref() != Some("ready") {
-        bail!("the attackers did not get ready");
-    }
+    let attackers = Attackers::start(ground, server, &kind.name, how.sockets, seconds)?;
+    scene.neighbour.begin()?;
     let attacked = if with_speed {
         sleep(HEAD_START);
         let left = seconds - begun.elapsed().as_secs_f64() - 0.5;
@@ -275,13 +214,11 @@ fn attack(
     } else {
         None
     };
-    let last = lines.next().transpose()?;
+    let done = attackers.wait()?;
     let server_cpus = (server.cpu_seconds()? - cpu_before) / begun.elapsed().as_secs_f64();
-    let status = attackers.wait()?;
-    let Some(done) = last.filter(|_| status.success()) else {
-        bail!("the attackers failed: {status}");
-    };
-    let rss_peak_kib = server.peak_rss_kib()?;
+    let served = scene.neighbour.end()?;
+    served.show_failures();
+    let (rss_peak_kib, disk_after) = (server.peak_rss_kib()?, ground.disk_bytes());
 
     let files_max = files_base + if kind.leaves_parked { PARKED_MAX } else { 0 };
     let files_after = settled(server, files_max)?;
@@ -290,7 +227,7 @@ fn attack(
         .zip(after)
         .map(|(one, other)| f64::midpoint(one, other));
     Ok(Outcome {
-        done: serde_json::from_str(&done)?,
+        done,
         rss_base_kib,
         rss_peak_kib,
         files_base,
@@ -298,6 +235,9 @@ fn attack(
         files_max,
         server_cpus,
         speed: alone.zip(attacked),
+        disk_base,
+        disk_after,
+        served,
         is_alive: server.is_running()?,
     })
 }
@@ -312,78 +252,4 @@ fn settled(server: &Server, files_max: usize) -> Result<usize> {
         }
         sleep(Duration::from_millis(100));
     }
-}
-
-fn check_log(ground: &Ground) -> Result<()> {
-    let log = ground.log()?;
-    match log.lines().find(|line| line.contains("panic")) {
-        Some(line) => bail!("the server's log says: {line}"),
-        None => Ok(()),
-    }
-}
-
-fn head() -> String {
-    format!(
-        "{:<20}{:>8}{:>9}{:>9}{:>9}{:>7}{:>7}{:>7}{:>8}{:>8}{:>7}  {:<12}{}",
-        "attack",
-        "1/s each",
-        "acts/s",
-        "closed/s",
-        "RSS MiB",
-        "peak",
-        "CPUs",
-        "files",
-        "alone",
-        "beside",
-        "share",
-        "missed",
-        "one act",
-    )
-}
-
-fn row(kind: &Kind, outcome: &Outcome) -> String {
-    let mib = |kib: u64| kib as f64 / 1024.0;
-    let done = &outcome.done;
-    let (alone, attacked) = outcome.speed.unwrap_or((f64::NAN, f64::NAN));
-    let misses = outcome.misses();
-    format!(
-        "{:<20}{:>8.1}{:>9.0}{:>9.0}{:>9.1}{:>7.1}{:>7.2}{:>7}{:>8.0}{:>8.0}{:>6.0}%  {:<12}{}",
-        kind.name,
-        kind.per_second,
-        done.acts as f64 / done.seconds,
-        done.ended_by_server as f64 / done.seconds,
-        mib(outcome.rss_base_kib),
-        mib(outcome.rss_peak_kib),
-        outcome.server_cpus,
-        format!(
-            "{:+}",
-            outcome.files_after as i64 - outcome.files_base as i64
-        ),
-        alone,
-        attacked,
-        outcome.share() * 100.0,
-        if misses.is_empty() {
-            "-".to_owned()
-        } else {
-            misses.join(",").to_uppercase()
-        },
-        kind.what,
-    )
-}
-
-fn figures(kind: &Kind, outcome: &Outcome) -> serde_json::Value {
-    json!({
-        "attack": kind.name,
-        "what": kind.what,
-        "per_second_and_socket": kind.per_second,
-        "done": outcome.done,
-        "rss_base_kib": outcome.rss_base_kib,
-        "rss_peak_kib": outcome.rss_peak_kib,
-        "files_base": outcome.files_base,
-        "files_after": outcome.files_after,
-        "server_cpus": outcome.server_cpus,
-        "alone_mib_per_second": outcome.speed.map(|(alone, _)| alone),
-        "attacked_mib_per_second": outcome.speed.map(|(_, attacked)| attacked),
-        "missed": outcome.misses(),
-    })
 }

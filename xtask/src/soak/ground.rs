@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
+use super::room::allocated;
 use crate::{
     bench::{
         process::{Server, free_address},
@@ -42,6 +43,8 @@ impl Ground {
                 "upload-bench-attack",
                 "--bin",
                 "upload-bench-probe",
+                "--bin",
+                "upload-bench-neighbour",
             ]))?;
         }
         let target = metadata()?.target_directory;
@@ -64,6 +67,11 @@ impl Ground {
         &self.data
     }
 
+    /// Returns what the server's files and its log take up on the disk.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        allocated(&self.data) + allocated(&self.folder.join("server.log"))
+    }
+
     /// Has the server keep its files in `parent`, in a folder of their own.
     ///
     /// # Errors
@@ -78,6 +86,11 @@ impl Ground {
     /// Returns one of the programs of `upload-bench`.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.release.join(format!("upload-bench-{name}"))
+    }
+
+    /// Returns the server's program.
+    pub(crate) fn server(&self) -> PathBuf {
+        self.release.join("upload-server")
     }
 
     /// Returns what the server has logged.
@@ -104,6 +117,9 @@ impl Ground {
         fs::write(&config, text)?;
         let mut command = crowded(&self.release.join("upload-server"));
         command.arg("--config").arg(config);
+        // Nothing is sent to a bucket; URLs are signed with these.
+        command.env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE");
+        command.env("AWS_SECRET_ACCESS_KEY", "a key that opens nothing");
         // Variables of the user who runs this must not change what is measured.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("UPLOAD_") || name == "RUST_LOG" {

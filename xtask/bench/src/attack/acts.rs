@@ -14,7 +14,7 @@ use crate::{
 /// First bytes of frames: flags and opcode.
 const TEXT: u8 = 0x81;
 const TEXT_BEGUN: u8 = 0x01;
-const BINARY: u8 = 0x82;
+pub(super) const BINARY: u8 = 0x82;
 const BINARY_BEGUN: u8 = 0x02;
 const CONTINUED: u8 = 0x00;
 const COMPRESSED: u8 = 0xc1;
@@ -25,14 +25,18 @@ const PONG: u8 = 0x8a;
 const CHUNK_BYTES: usize = 65_536;
 /// Past the content check, so that an upload has a file.
 const HEAD_BYTES: usize = 9_000;
+/// Addresses from which floods come: together they may have all that addresses share.
+const ADDRESSES: u32 = 4;
 /// Declared size of uploads that never get there.
-const SIZE: u64 = 1 << 30;
+pub(super) const SIZE: u64 = 1 << 30;
 
 /// One peer: where it goes and what it does there.
 pub(crate) struct Villain {
-    kind: Kind,
-    address: String,
-    tally: Rc<Tally>,
+    pub(super) kind: Kind,
+    pub(super) address: String,
+    pub(super) tally: Rc<Tally>,
+    /// Header lines that name the address it comes from, as a proxy would.
+    pub(super) forwarded: String,
     /// Numbers that look random, and differ from peer to peer.
     dice: u64,
 }
@@ -45,6 +49,7 @@ impl Villain {
             kind,
             address,
             tally,
+            forwarded: format!("X-Forwarded-For: 203.0.113.{}\r\n", number % ADDRESSES),
             dice,
         }
     }
@@ -64,6 +69,10 @@ impl Villain {
                 self.requests().await
             }
             Kind::LeftUploads | Kind::LeftResumable => self.leave_uploads().await,
+            Kind::LeftRegistrations => self.leave_registrations().await,
+            Kind::EmptyFiles => self.empty_files().await,
+            Kind::HttpCreations => self.http_creations().await,
+            Kind::HttpBodies => self.http_bodies().await,
             _ => {
                 let peer = Peer::upgrade(&self.address, "", &self.tally).await?;
                 self.misuse(peer).await
@@ -340,15 +349,15 @@ impl Villain {
         bytes
     }
 
-    async fn rest(&self) {
+    pub(super) async fn rest(&self) {
         sleep(Duration::from_secs_f64(1.0 / self.kind.per_second())).await;
     }
 
-    fn acted(&self, acts: usize) {
+    pub(super) fn acted(&self, acts: usize) {
         self.tally.acts.set(self.tally.acts.get() + acts as u64);
     }
 
-    fn fresh_ref(&mut self) -> Ref {
+    pub(super) fn fresh_ref(&mut self) -> Ref {
         // xorshift64: refs only have to differ.
         self.dice ^= self.dice << 13;
         self.dice ^= self.dice >> 7;
@@ -356,7 +365,7 @@ impl Villain {
         self.last_ref()
     }
 
-    fn last_ref(&self) -> Ref {
+    pub(super) fn last_ref(&self) -> Ref {
         let mut upload = [0x40; 16];
         upload[..8].copy_from_slice(&self.dice.to_be_bytes());
         upload[8] = 0x80;
@@ -364,7 +373,7 @@ impl Villain {
     }
 }
 
-fn registration(upload: &Ref, slot: &str) -> Value {
+pub(super) fn registration(upload: &Ref, slot: &str) -> Value {
     json!({
         "type": "upload_register",
         "upload_name": slot,
@@ -382,7 +391,7 @@ fn chunk(upload: &Ref, index: u32, len: usize) -> Vec<u8> {
     frame(BINARY, &mut payload)
 }
 
-fn with_ref(kind: u8, upload: &Ref) -> Vec<u8> {
+pub(super) fn with_ref(kind: u8, upload: &Ref) -> Vec<u8> {
     let mut payload = vec![kind];
     payload.extend(upload);
     payload

@@ -36,6 +36,10 @@ pub(crate) enum Kind {
     WebhookRubbish,
     DeflateOffers,
     LeftResumable,
+    LeftRegistrations,
+    EmptyFiles,
+    HttpCreations,
+    HttpBodies,
 }
 
 impl Kind {
@@ -61,6 +65,10 @@ impl Kind {
             Self::SlowHandshake | Self::HugeHeaders | Self::OversizedText => 2.0,
             Self::HalfFrame | Self::IdleUploads | Self::SilentSockets => 1.0,
             Self::LeftUploads | Self::LeftResumable => 0.1,
+            Self::EmptyFiles => 200.0,
+            Self::HttpCreations => 100.0,
+            Self::LeftRegistrations => 10.0,
+            Self::HttpBodies => 1.0,
         }
     }
 
@@ -93,6 +101,12 @@ impl Kind {
             Self::IdleUploads => "nothing, next to 16 uploads that were begun",
             Self::LeftUploads => "64 uploads begun and left",
             Self::LeftResumable => "64 resumable uploads begun and left",
+            Self::LeftRegistrations => {
+                "64 registrations of resumable uploads with 3 KiB of metadata, and left"
+            }
+            Self::EmptyFiles => "an empty file, registered and completed",
+            Self::HttpCreations => "a creation of a tus upload",
+            Self::HttpBodies => "a byte of a body that never ends",
             Self::SilentSockets => "nothing, after the upgrade",
             Self::StatusFlood => "a question for the status of a guessed ref",
             Self::PresignRubbish => "a body of 4 KiB to presign that is no JSON",
