@@ -17,9 +17,9 @@ use upload_server::{
     is_local, raise_open_files, terminated,
 };
 
-/// Threads for calls of the file system that block; each has a stack and a share of the allocator, and
-/// all of them compete with those that serve sockets when many uploads begin or end at once.
-const BLOCKING_THREADS_MAX: usize = 16;
+/// Threads for calls of the file system that block. The file writer bounds how many it takes of them, by what
+/// they do, to 36 and a sweep: so a disk that hangs leaves some to everything else.
+const BLOCKING_THREADS_MAX: usize = 56;
 
 /// What is served.
 pub(crate) enum What<'a> {

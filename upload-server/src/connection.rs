@@ -41,7 +41,7 @@ use tokio::{
     time::Instant,
 };
 use tracing::Instrument;
-use upload_core::{Output, Session, SessionLimits};
+use upload_core::{Fact, Output, Session, SessionLimits};
 use upload_proto::limits::message_bytes_max;
 
 use self::{
@@ -228,7 +228,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match self.host.core.poll_output() {
                 Some(Output::Send(message)) => self.phase.send(&message),
                 Some(Output::Close(reason)) => self.close_socket(reason.code()),
-                Some(output) => known.extend(self.host.carry_out(output)),
+                Some(output) => {
+                    if matches!(output, Output::Fact(Fact::Completed(_))) {
+                        self.rate_limit.stored();
+                    }
+                    known.extend(self.host.carry_out(output));
+                }
                 None => match known.pop_front() {
                     Some(input) => self.host.apply(input),
                     None => match self.phase.take_loss(after(DRAIN_TIMEOUT)) {

@@ -5,11 +5,13 @@
 //! ([`UploadFacts::folder`]). The generation is the epoch of its holder.
 //! The uuid is made here, so no client chooses or guesses a path.
 //!
-//! - `place`: where a finished file goes; `temp`: files under way and their locks.
+//! - `place`: where a finished file goes; `temp`: files under way and their locks; `group_sync`: names made
+//!   durable together.
 //! - `pace`: inline or blocking writes; `write_back`: an early start on the disk; `writer`: the writer itself.
 //! - `reopen`: going on after a restart or on another node; `sweep`: what nobody holds any more.
 
 mod checkpoint;
+mod group_sync;
 mod pace;
 mod place;
 mod reopen;
@@ -36,7 +38,10 @@ use thiserror::Error;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 use uuid::Uuid;
 
-use self::{pace::Pace, place::Place, temp::TempName, usage::Usage, writer::FileWriter};
+use self::{
+    group_sync::GroupSyncs, pace::Pace, place::Place, temp::TempName, usage::Usage,
+    writer::FileWriter,
+};
 use crate::{
     error::{WriteError, WriteErrorKind},
     writer::{
@@ -47,6 +52,16 @@ use crate::{
 
 /// Directories that are remembered; an application may name any number of slots and folders.
 const DIRS_SEEN_MAX: usize = 1024;
+
+/// Writes of a factory that wait for a slow disk on blocking threads at once; a disk takes no more by being
+/// asked more often.
+const SLOW_WRITES_MAX: usize = 4;
+
+/// Files of a factory that the system is asked at once to begin to write.
+const EARLY_STARTS_MAX: usize = 4;
+
+/// Directories of a factory that are synced at once.
+const DIR_SYNCS_MAX: usize = 4;
 
 /// What it takes until bytes count as durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,10 +91,10 @@ pub struct FileWriterConfig {
     /// How long one call may hold up its task with writing before all writers of the factory write on
     /// blocking threads for a while.
     pub inline_write_max: Duration,
-    /// How many syncs of all uploads of this factory run at once, and as many early starts of them; 0
-    /// counts as 1.
+    /// How many syncs of all uploads of this factory run at once; 0 counts as 1. A disk takes as long for a few
+    /// small files as for one.
     pub syncs_max: usize,
-    /// How many files of this factory are made or thrown away at once; 0 counts as 1. Many uploads
+    /// How many files of this factory are made or thrown away at once, and as many reopened; 0 counts as 1. Many uploads
     /// may begin or be left at a time, and must not take the processor from those that are written.
     pub openings_max: usize,
     /// How long reopening waits for an earlier holder to let go of the file, before it copies what
@@ -102,8 +117,9 @@ impl FileWriterConfig {
             data_dir,
             durability: Durability::Process,
             preallocate: true,
-            inline_write_max: Duration::from_millis(20),
-            syncs_max: 4,
+            // Longer than a virtual machine stands still that has used up its share.
+            inline_write_max: Duration::from_millis(50),
+            syncs_max: 16,
             openings_max: 4,
             // A holder that lost its lease learns so with its next save, a tenth of a second on.
             lock_wait: Duration::from_millis(500),
@@ -173,9 +189,14 @@ struct Shared {
     config: FileWriterConfig,
     syncs: Arc<Semaphore>,
     early_starts: Arc<Semaphore>,
+    /// Writes that wait for a slow disk take so many threads and no more: other disks need some as well.
+    slow_writes: Arc<Semaphore>,
+    dir_syncs: Arc<GroupSyncs>,
     pace: Pace,
     usage: Usage,
     openings: Arc<Semaphore>,
+    /// Apart from those, since a file that is taken over may have to be read or copied whole.
+    reopenings: Arc<Semaphore>,
     /// Held where a file under way is made or removed: the system lets one at a time change the
     /// directory, and the others would wait for that spinning.
     naming: Mutex<()>,
@@ -203,8 +224,11 @@ impl FileWriterFactory {
                 pace: Pace::new(config.inline_write_max),
                 usage: Usage::new(config.max_unfinished_bytes),
                 syncs: permits(config.syncs_max),
-                early_starts: permits(config.syncs_max),
+                early_starts: permits(EARLY_STARTS_MAX),
+                slow_writes: permits(SLOW_WRITES_MAX),
+                dir_syncs: Arc::new(GroupSyncs::new(permits(DIR_SYNCS_MAX))),
                 openings: permits(config.openings_max),
+                reopenings: permits(config.openings_max),
                 naming: Mutex::default(),
                 dirs_seen: Mutex::default(),
                 config,
@@ -221,7 +245,6 @@ impl FileWriterFactory {
 #[async_trait]
 impl WriterFactory for FileWriterFactory {
     async fn create(&self, facts: &UploadFacts) -> Result<BoxWriter, WriteError> {
-        self.shared.check_free().await?;
         let writer = FileWriter::create(Arc::clone(&self.shared), facts).await?;
         Ok(Box::new(writer))
     }
@@ -244,7 +267,10 @@ impl WriterFactory for FileWriterFactory {
         let place = text.and_then(|text| Place::read(text, &facts.slot));
         let place = place.ok_or_else(|| WriteError::misuse("not a result of this factory"))?;
         let shared = Arc::clone(&self.shared);
-        blocking(move || Ok(place.remove(&shared.config.data_dir)?)).await
+        permitted(&self.shared.openings, move || {
+            Ok(place.remove(&shared.config.data_dir)?)
+        })
+        .await
     }
 
     async fn sweep(&self, policy: &SweepPolicy) -> Result<Vec<Orphan>, WriteError> {
@@ -254,19 +280,15 @@ impl WriterFactory for FileWriterFactory {
 }
 
 impl Shared {
-    /// Refuses a file that would take the last room of those that have begun.
-    async fn check_free(self: &Arc<Self>) -> Result<(), WriteError> {
+    /// Refuses a file that would take the last room of those that have begun; it waits for the disk.
+    fn check_free(&self) -> Result<(), WriteError> {
         let least = self.config.min_free;
         if least == 0 && !self.usage.is_bounded() {
             return Ok(());
         }
-        let shared = Arc::clone(self);
-        let free = blocking(move || {
-            shared.usage.check(&shared.config.temp_dir)?;
-            let facts = rustix::fs::statvfs(&shared.config.temp_dir).map_err(io::Error::from)?;
-            Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
-        });
-        let free = free.await?;
+        self.usage.check(&self.config.temp_dir)?;
+        let facts = rustix::fs::statvfs(&self.config.temp_dir).map_err(io::Error::from)?;
+        let free = facts.f_bavail.saturating_mul(facts.f_frsize);
         if free < least {
             let why = format!("{free} bytes are free, and `min_free` keeps {least}");
             return Err(WriteError::new(WriteErrorKind::Full, why));
@@ -439,6 +461,30 @@ mod tests {
         abort.await;
         let mut left = fs::read_dir(&factory.config().temp_dir).expect("lists");
         assert!(left.next().is_none());
+    }
+
+    /// However many uploads write to a disk that is slow, so many threads wait for it.
+    #[tokio::test]
+    async fn slow_writes_wait_for_each_other() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let mut config = FileWriterConfig::new(dir.path());
+        config.inline_write_max = Duration::ZERO;
+        let factory = FileWriterFactory::new(config).expect("sets up");
+        let mut writer = factory.create(&facts()).await.expect("creates");
+        let piece = || std::collections::VecDeque::from([bytes::Bytes::from_static(b"abc")]);
+        writer
+            .write_chunks(&mut piece())
+            .await
+            .expect("finds the disk slow");
+        let all = u32::try_from(SLOW_WRITES_MAX).expect("few");
+        let permits = Arc::clone(&factory.shared.slow_writes)
+            .acquire_many_owned(all)
+            .await;
+        let mut second = piece();
+        let mut write = writer.write_chunks(&mut second);
+        assert!(is_pending(&mut write).await);
+        drop(permits);
+        assert_eq!(write.await.expect("writes").received, 6);
     }
 
     /// A directory that was seen and then removed is made again when it is needed.

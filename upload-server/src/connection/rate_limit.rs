@@ -3,6 +3,8 @@
 //! What its owner, its address and all together may send is charged beside that (`server/rates.rs`).
 //! Text messages, tiny chunks and control frames are charged to a bucket each; an
 //! empty bucket delays the next read and drops nothing (PROTOCOL CONN-4).
+//! A file that was stored gives back what its registration and its complete frame took: many small files are
+//! many messages, and no flood.
 
 use std::time::Duration;
 
@@ -72,6 +74,12 @@ impl RateLimit {
         }
     }
 
+    /// Gives back what one stored file took: a text message, and a frame without data.
+    pub(crate) fn stored(&mut self) {
+        self.text.give_back();
+        self.tiny.give_back();
+    }
+
     /// Charges a ping or a pong.
     pub(crate) fn control(&mut self, now: Instant) {
         let ready = self.control.charge(now);
@@ -121,6 +129,11 @@ impl Bucket {
                 .map_or(ready, |rested| ready.max(rested))
         })
     }
+
+    /// Puts one token back; a bucket that is full stays so.
+    fn give_back(&mut self) {
+        self.full_at = self.full_at.checked_sub(self.every).unwrap_or(self.full_at);
+    }
 }
 
 #[cfg(test)]
@@ -165,6 +178,27 @@ mod tests {
         let took = now - start;
         let least = Duration::from_millis(5 * 999);
         assert!((least..=least + REST).contains(&took), "{took:?}");
+    }
+
+    /// CONN-4: files that are stored are no flood of messages, however small they are.
+    #[test]
+    fn stored_files_delay_nothing() {
+        let now = Instant::now();
+        let mut pace = RateLimit::new(unlimited(), now);
+        for _ in 0..100_000 {
+            pace.text(now);
+            pace.binary(4096, now);
+            pace.binary(0, now);
+            assert_eq!(pace.wait(now), None);
+            pace.stored();
+        }
+        for _ in 0..=TEXTS_BURST {
+            pace.text(now);
+        }
+        assert!(
+            pace.wait(now).is_some(),
+            "what was given back is no more than was taken"
+        );
     }
 
     /// CONN-4: pings and pongs past the burst are taken at their rate.

@@ -16,6 +16,7 @@ mod doors;
 mod doors_abuse;
 mod drain;
 mod failure_table;
+mod grouped;
 mod half_open;
 mod inherited;
 mod killed_at_calls;

@@ -12,7 +12,11 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tokio::task::block_in_place;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::block_in_place,
+};
 use uuid::Uuid;
 
 use crate::support::{
@@ -86,7 +90,7 @@ async fn a_slow_disk_holds_up_its_own_upload_only() {
 /// by, and so does everything else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_that_hang_leave_the_server_running() {
-    const HANGS: usize = 2;
+    const HANGS: usize = 24;
     let discard = "\n[slots.nowhere]\nwriter = \"discard\"\nmax_entries = 64\n";
     let server = Server::start(&format!("{}{discard}", slots(MEMORY)));
     let file = pattern::file(80, 2 * CHUNK);
@@ -121,6 +125,17 @@ async fn writes_that_hang_leave_the_server_running() {
         for _ in 0..OTHERS {
             let ended = other.upload("nowhere", "small.bin", &file).await;
             assert_eq!(ended["status"], "complete", "{ended}");
+            let mut socket = TcpStream::connect(("127.0.0.1", server.port))
+                .await
+                .expect("connects");
+            let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+            socket.write_all(request).await.expect("asks");
+            let mut answer = String::new();
+            socket
+                .read_to_string(&mut answer)
+                .await
+                .expect("is answered");
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         }
     };
     let others = tokio::time::timeout(Duration::from_secs(20), others).await;

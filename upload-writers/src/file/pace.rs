@@ -9,9 +9,8 @@
 //! what has nothing to do with the disk. So one thread of the runtime is always left without such a
 //! call, a watchdog keeps that one awake, and while one is slow no other begins.
 //!
-//! For calls that do return: all writers of a factory go over to the blocking pool once a call of one of them
-//! held its task up for too long, and after a while one of them finds out for all whether it still
-//! does.
+//! For calls that do return there is one rule: a call that takes longer than `inline_write_max` sends all writers
+//! of the factory to blocking threads for a second. Then they try again.
 
 use std::{
     collections::VecDeque,
@@ -26,21 +25,8 @@ use tokio::runtime::Handle;
 
 use super::watchdog::Watchdog;
 
-/// How many times longer than allowed one call must take to tell by itself that the disk is slow.
-///
-/// A machine may stand still for some hundredths of a second, which looks like a slow call; a disk makes
-/// more than one of them slow.
-const GRAVE: u32 = 3;
-
-/// A slow call that is followed by so many quick ones was not the disk's doing.
-const STRIKE_CALLS: u32 = 32;
-
-/// How long writes stay on blocking threads before one writer tries the disk again.
+/// How long writes stay on blocking threads behind a call that was slow.
 const SLOW_FOR: Duration = Duration::from_secs(1);
-
-/// How long that writer's calls must have been quick before the others follow it. A file system that
-/// slows its writers down does not make each call wait.
-const TRIAL_FOR: Duration = Duration::from_millis(500);
 
 /// How many chunks go into one vectored write; Linux takes up to 1024.
 const SLICES_MAX: usize = 64;
@@ -83,23 +69,18 @@ impl Drop for Turn<'_> {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Seen {
-    disk: Disk,
+    /// Until when nobody writes inline.
+    slow_until: Option<Instant>,
     /// When the calls began that have not returned.
     running: Vec<Instant>,
-    /// When a call ended that was slow, and how many quick ones may follow before it is forgotten.
-    strike: Option<(Instant, u32)>,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Disk {
-    /// Everybody writes inline.
-    Quick,
-    /// Nobody does, until then.
-    Slow { until: Instant },
-    /// One writer does, and until then none of its calls may be slow.
-    Tried { by: u128, until: Instant },
+impl Seen {
+    fn is_slow(&self, now: Instant) -> bool {
+        self.slow_until.is_some_and(|until| now < until)
+    }
 }
 
 impl Pace {
@@ -109,84 +90,40 @@ impl Pace {
             inline_max,
             calls_max: OnceLock::new(),
             watchdog: Watchdog::default(),
-            seen: Mutex::new(Seen {
-                disk: Disk::Quick,
-                running: Vec::new(),
-                strike: None,
-            }),
+            seen: Mutex::default(),
         }
     }
 
-    /// Lets this writer's next batch be written inline; `None`: not now.
-    pub(super) fn inline(&self, writer: u128, now: Instant) -> Option<Turn<'_>> {
+    /// Lets a batch be written inline; `None`: not now.
+    pub(super) fn inline(&self, now: Instant) -> Option<Turn<'_>> {
         let calls_max = *self.calls_max.get_or_init(calls_max);
         let mut seen = self.seen();
         let is_late = |begun: &Instant| now.saturating_duration_since(*begun) > self.inline_max;
         if seen.running.iter().any(is_late) {
             // It does not return, so it is not noted as slow either.
-            seen.disk = Disk::Slow {
-                until: later(now, SLOW_FOR),
-            };
+            seen.slow_until = Some(later(now, SLOW_FOR));
         }
-        if seen.running.len() >= calls_max {
-            return None;
-        }
-        let disk = &mut seen.disk;
-        let trial = Disk::Tried {
-            by: writer,
-            until: later(now, TRIAL_FOR),
-        };
-        *disk = match *disk {
-            Disk::Quick => Disk::Quick,
-            Disk::Slow { until } if now >= until => trial,
-            Disk::Tried { by, until } if by == writer && now >= until => Disk::Quick,
-            // Whoever tried has gone.
-            Disk::Tried { until, .. } if now >= later(until, TRIAL_FOR) => trial,
-            same => same,
-        };
-        let may = match *disk {
-            Disk::Quick => true,
-            Disk::Slow { .. } => false,
-            Disk::Tried { by, .. } => by == writer,
-        };
-        if !may {
+        if seen.is_slow(now) || seen.running.len() >= calls_max {
             return None;
         }
         seen.running.push(now);
         drop(seen);
         self.watchdog.begin();
-        let turn = Turn {
+        Some(Turn {
             pace: self,
             begun: now,
-        };
-        Some(turn)
+        })
     }
 
     /// Says whether writes are inline, so that a call on the file system may be, too.
     pub(super) fn is_quick(&self) -> bool {
-        matches!(self.seen().disk, Disk::Quick)
+        !self.seen().is_slow(Instant::now())
     }
 
     /// Notes a batch that held up its task from `begun` to `ended`.
     pub(super) fn took(&self, begun: Instant, ended: Instant) {
-        let time = ended.saturating_duration_since(begun);
-        let mut seen = self.seen();
-        if time <= self.inline_max {
-            seen.strike = seen
-                .strike
-                .and_then(|(at, left)| Some((at, left.checked_sub(1)?)));
-            return;
-        }
-        let is_grave = time > self.inline_max.saturating_mul(GRAVE);
-        // Calls that stood still together tell no more than one of them.
-        let is_second = seen.strike.is_some_and(|(at, _)| begun >= at);
-        if is_grave || is_second {
-            seen.strike = None;
-            seen.disk = Disk::Slow {
-                until: later(ended, SLOW_FOR),
-            };
-        } else if seen.strike.is_none() {
-            seen.strike = Some((ended, STRIKE_CALLS));
+        if ended.saturating_duration_since(begun) > self.inline_max {
+            self.seen().slow_until = Some(later(ended, SLOW_FOR));
         }
     }
 
@@ -273,96 +210,52 @@ mod tests {
 
     use super::*;
 
-    const LIMIT: Duration = Duration::from_millis(20);
-    const SLOW: Duration = Duration::from_millis(61);
+    const LIMIT: Duration = Duration::from_millis(50);
+    const SLOW: Duration = Duration::from_millis(51);
 
     /// Whether a call may begin; it returns at once.
-    fn inline(pace: &Pace, writer: u128, now: Instant) -> bool {
-        pace.inline(writer, now).is_some()
+    fn inline(pace: &Pace, now: Instant) -> bool {
+        pace.inline(now).is_some()
     }
 
     /// A runtime has threads that no call can take, however many files hang.
     #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
     async fn a_thread_of_the_runtime_is_always_left() {
         let (pace, start) = (Pace::new(LIMIT), Instant::now());
-        let calls = [1, 2].map(|writer| pace.inline(writer, start).expect("may be inline"));
-        assert!(!inline(&pace, 3, start), "two of three threads are taken");
+        let calls = [1, 2].map(|_| pace.inline(start).expect("may be inline"));
+        assert!(!inline(&pace, start), "two of three threads are taken");
         drop(calls);
-        assert!(inline(&pace, 3, start));
+        assert!(inline(&pace, start));
     }
 
     /// A call that does not return tells that the disk is slow before it ends.
     #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
     async fn no_call_begins_beside_one_that_does_not_return() {
         let (pace, start) = (Pace::new(LIMIT), Instant::now());
-        let stuck = pace.inline(1, start).expect("may be inline");
-        assert!(inline(&pace, 2, start + LIMIT));
+        let stuck = pace.inline(start).expect("may be inline");
+        assert!(inline(&pace, start + LIMIT));
         for after in [SLOW, SLOW_FOR * 60] {
-            assert!(!inline(&pace, 2, start + after), "{after:?}");
+            assert!(!inline(&pace, start + after), "{after:?}");
         }
         drop(stuck);
         assert!(
-            !inline(&pace, 2, start + SLOW_FOR * 60),
+            !inline(&pace, start + SLOW_FOR * 60),
             "it was slow a moment ago"
         );
-        assert!(inline(&pace, 2, start + SLOW_FOR * 61));
+        assert!(inline(&pace, start + SLOW_FOR * 61));
     }
 
     #[test]
     fn one_slow_write_moves_all_writers_off_their_tasks() {
         let (pace, start) = (Pace::new(LIMIT), Instant::now());
         pace.took(start, start + LIMIT);
-        assert!(inline(&pace, 1, start), "the limit itself is allowed");
-        pace.took(start - SLOW, start);
-        let soon = start + SLOW_FOR - Duration::from_millis(1);
-        assert_eq!([1, 2].map(|writer| inline(&pace, writer, soon)), [false; 2]);
-    }
-
-    #[test]
-    fn a_slow_call_may_be_the_machine_s() {
-        let (pace, start) = (Pace::new(LIMIT), Instant::now());
-        let ms = |ms| start + Duration::from_millis(ms);
-        let inline = |at| inline(&pace, 1, at);
-        pace.took(ms(0), ms(30));
-        pace.took(ms(5), ms(30));
-        assert!(inline(ms(30)), "two at once stood still together");
-        for _ in 0..=STRIKE_CALLS {
-            pace.took(ms(30), ms(31));
-        }
-        pace.took(ms(40), ms(70));
-        assert!(inline(ms(70)), "the first one is forgotten");
-        pace.took(ms(70), ms(71));
-        pace.took(ms(71), ms(92));
-        assert!(!inline(ms(92)), "two soon after each other are the disk's");
-    }
-
-    #[test]
-    fn one_writer_tries_for_all() {
-        let (pace, start) = (Pace::new(LIMIT), Instant::now());
-        pace.took(start - SLOW, start);
-        let tried = start + SLOW_FOR;
-        assert!(inline(&pace, 2, tried));
-        assert!(!inline(&pace, 1, tried));
-        assert!(inline(&pace, 2, tried), "still the one that tries");
-        let over = tried + TRIAL_FOR;
-        assert!(!inline(&pace, 1, over), "only the other one knows");
-        assert!(inline(&pace, 2, over));
-        assert!(inline(&pace, 1, over));
-    }
-
-    #[test]
-    fn a_trial_that_fails_or_is_given_up_begins_anew() {
-        let (pace, start) = (Pace::new(LIMIT), Instant::now());
-        pace.took(start - SLOW, start);
-        let tried = start + SLOW_FOR;
-        assert!(inline(&pace, 1, tried));
-        pace.took(tried - SLOW, tried);
-        assert!(!inline(&pace, 1, tried));
-        let again = tried + SLOW_FOR;
-        assert!(inline(&pace, 1, again));
-        let given_up = again + 2 * TRIAL_FOR;
-        assert!(inline(&pace, 2, given_up));
-        assert!(!inline(&pace, 1, given_up));
+        assert!(inline(&pace, start + LIMIT), "the limit itself is allowed");
+        pace.took(start, start + SLOW);
+        let until = start + SLOW + SLOW_FOR;
+        assert!(!inline(&pace, until - Duration::from_millis(1)));
+        assert!(inline(&pace, until), "they try again");
+        pace.took(until, until + SLOW);
+        assert!(!inline(&pace, until + SLOW));
     }
 
     /// CHUNK-1: data is appended in the order of the chunks, however they are cut.

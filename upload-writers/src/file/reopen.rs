@@ -25,9 +25,9 @@ use std::{
 use tokio::time::sleep;
 
 use super::{
-    Durability, Shared, blocking,
+    Durability, Shared,
     checkpoint::{FileCheckpoint, Kept},
-    place,
+    permitted, place,
     temp::{self, TempName},
     writer::{FileWriter, result},
 };
@@ -87,7 +87,7 @@ pub(super) async fn reopen(
     let (mut waited, mut moves, mut held) = (Duration::ZERO, 0, None);
     let found = loop {
         let look = job.clone();
-        let mut found = blocking(move || Ok(look.look()?)).await?;
+        let mut found = permitted(&shared.reopenings, move || Ok(look.look()?)).await?;
         if let Found::Held(old, name) = found {
             if waited < shared.config.lock_wait {
                 held = Some((old, name));
@@ -101,7 +101,7 @@ pub(super) async fn reopen(
         // What was held and is nowhere now can still be read through the handle.
         if let (Found::Nothing, Some((old, name))) = (&found, held.take()) {
             let copy = job.clone();
-            found = blocking(move || Ok(copy.take_over(&old, name)?)).await?;
+            found = permitted(&shared.reopenings, move || Ok(copy.take_over(&old, name)?)).await?;
         }
         match found {
             Found::Moved if moves < MOVES_MAX => {

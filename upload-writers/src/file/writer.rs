@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::{
-    Durability, Shared, blocking,
+    Durability, Shared,
     checkpoint::{FileCheckpoint, Kept},
     pace::write_front,
     permitted,
@@ -130,21 +130,21 @@ impl FileWriter {
         let (openings, config) = (Arc::clone(&shared.openings), Arc::clone(&shared));
         let (path, of_slot) = (shared.temp_path(temp), place.clone());
         let new = permitted(&openings, move || {
+            config.check_free()?;
             config.make_dir(&of_slot)?;
             let naming = config.naming();
             let file = temp::create(&path)?;
             drop(naming);
-            let new = NewFile {
+            Ok(NewFile {
                 file,
                 path,
                 is_taken: false,
-            };
-            if temp.resumable && config.config.durability == Durability::Disk {
-                place::sync_dir(&config.config.temp_dir)?;
-            }
-            Ok(new)
+            })
         })
         .await?;
+        if temp.resumable && shared.config.durability == Durability::Disk {
+            shared.dir_syncs.begin(&shared.config.temp_dir).await?;
+        }
         Ok(Self::at(shared, facts, temp, place, new.take()?, 0))
     }
 
@@ -239,7 +239,7 @@ impl FileWriter {
         let mut bytes = 0;
         let begun = Instant::now();
         let pace = &self.shared.pace;
-        if let Some(turn) = pace.inline(self.temp.uuid.as_u128(), begun) {
+        if let Some(turn) = pace.inline(begun) {
             room.reserve(&file)?;
             bytes = write_front(&file, chunks, Some((begun, turn.time_max())))?;
             pace.took(begun, Instant::now());
@@ -247,7 +247,7 @@ impl FileWriter {
         if !chunks.is_empty() {
             let mut batch = mem::take(chunks);
             let rest;
-            (rest, *chunks, room) = blocking(move || {
+            (rest, *chunks, room) = permitted(&self.shared.slow_writes, move || {
                 room.reserve(&file)?;
                 let rest = write_front(&file, &mut batch, None)?;
                 // The caller keeps its queue's allocation.
@@ -330,11 +330,18 @@ impl UploadWriter for FileWriter {
         let (file, path) = (Arc::clone(&self.file), self.temp_path());
         let (size, client_size) = (self.written.received, self.client_size);
         let result = result(&place, size);
-        let syncs = Arc::clone(&shared.syncs);
-        permitted(&syncs, move || {
+        permitted(&self.shared.syncs, move || {
             publish(&shared, &file, &path, &place, size, client_size)
         })
         .await?;
+        // Behind the rename, and shared with all files that were renamed by then.
+        let Shared {
+            config, dir_syncs, ..
+        } = &*self.shared;
+        let named = dir_syncs.begin(&self.place.dir(&config.data_dir));
+        let moved_away = dir_syncs.begin(&config.temp_dir);
+        named.await?;
+        moved_away.await?;
         Ok(result)
     }
 
@@ -409,7 +416,7 @@ pub(super) fn result(place: &Place, size: u64) -> Value {
     json!({ "path": place.relative(), "size": size })
 }
 
-/// Makes the bytes durable, then gives them their final name, then makes that durable.
+/// Makes the bytes durable, then gives them their final name; a sync of both directories has to follow.
 fn publish(
     shared: &Shared,
     file: &File,
@@ -447,7 +454,5 @@ fn publish(
                 && place.size(&config.data_dir)? == Some(size) => {}
         Err(error) => return Err(error.into()),
     }
-    place::sync_dir(&place.dir(&config.data_dir))?;
-    place::sync_dir(&config.temp_dir)?;
     Ok(())
 }
