@@ -39,7 +39,7 @@ pub struct S3WriterFactory {
 
 impl S3WriterFactory {
     /// Takes the user's client. Its retries and its protection against stalled streams are replaced
-    /// by [`RetryPolicy`]; everything else of it counts. Makes no request.
+    /// by [`RetryPolicy`](crate::RetryPolicy); everything else of it counts. Makes no request.
     ///
     /// # Errors
     ///
