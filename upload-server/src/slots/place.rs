@@ -229,3 +229,31 @@ fn replaced(path: &Path) -> io::Error {
     );
     io::Error::new(ErrorKind::NotFound, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_move_of_an_upload_runs_at_a_time() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (path, target) = (dir.path().join("stored"), dir.path().join("target"));
+        fs::write(&path, b"bytes").expect("written");
+        let place = Place::new(Hold::Application, Vec::new());
+        let running = Arc::clone(&place.turn).acquire_owned().await;
+        let stored = Stored {
+            path,
+            size: 5,
+            crc32c: None,
+        };
+        let mut second = Box::pin(place.move_to(stored, target.clone(), Existing::Keep));
+        assert!(second.as_mut().now_or_never().is_none(), "it waits");
+        assert!(place.moves_end().now_or_never().is_none(), "it is not over");
+        drop(running);
+        second.await.expect("moved");
+        assert!(place.moves_end().now_or_never().is_some());
+        assert_eq!(fs::read(target).expect("there"), b"bytes");
+    }
+}
