@@ -140,6 +140,9 @@ pub struct SessionLimits {
     pub max_refused_per_minute: u32,
     /// How long a record lives without progress (RESUME-8).
     pub record_ttl: Duration,
+    /// How long at most a record lives of an upload that nobody holds and of which nothing is stored: it
+    /// only reserves a ref and a place.
+    pub reserved_ttl: Duration,
     /// How long a finished upload waits for its application (CTRL-6).
     pub unclaimed_ttl: Duration,
     /// How long a lease is good for without renewal.
@@ -174,6 +177,7 @@ impl Default for SessionLimits {
             ping_interval: Duration::from_secs(20),
             max_refused_per_minute: 1000,
             record_ttl: Duration::from_secs(3600),
+            reserved_ttl: Duration::from_secs(600),
             unclaimed_ttl: Duration::from_secs(24 * 3600),
             lease_ttl: Duration::from_secs(30),
             save_interval: Duration::from_millis(100),

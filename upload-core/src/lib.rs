@@ -88,6 +88,7 @@ mod door;
 mod empties;
 mod endings;
 mod entry;
+mod expiry;
 #[cfg(any(test, feature = "testing"))]
 pub mod host;
 mod input;
@@ -114,6 +115,7 @@ mod window;
 pub use config::{Holder, Screen, SessionConfig, SessionLimits, SlotRules};
 pub use door::Door;
 pub use entry::{Amendment, Entry, EntryStatus};
+pub use expiry::Expired;
 pub use input::{
     CallOutcome, CheckpointChange, DisconnectReason, Parked, PassedOver, Removed, StorageFault,
     StoreEvent, Verdict, WriterEvent,

@@ -277,6 +277,11 @@ impl Record {
                 Duration::from_millis(left).saturating_add(OVERDUE_KEPT)
             }
             RecordPhase::Ended if !self.result.is_null() => record_ttl.saturating_add(OVERDUE_KEPT),
+            RecordPhase::Receiving | RecordPhase::Completing | RecordPhase::Ended
+                if self.checkpoint.is_some() =>
+            {
+                record_ttl.saturating_add(OVERDUE_KEPT)
+            }
             RecordPhase::Receiving
             | RecordPhase::Completing
             | RecordPhase::Complete
@@ -318,7 +323,7 @@ impl Record {
 
     /// Returns for how many milliseconds the lease is good; none of it once its process is known to
     /// be dead.
-    fn lent_for(&self, by: &Borrower, unix_ms: u64) -> u64 {
+    pub(crate) fn lent_for(&self, by: &Borrower, unix_ms: u64) -> u64 {
         let lease = self.lease.as_ref();
         lease
             .filter(|lease| by.shared_store || lease.boot == by.holder.boot)

@@ -3,10 +3,11 @@
 pub(crate) mod answer;
 pub(crate) mod entry;
 pub(crate) mod events;
+mod expired;
 pub(crate) mod handlers;
 pub(crate) mod lent;
 mod listing;
-mod overdue;
+pub(crate) mod overdue;
 mod persist;
 mod place;
 mod places;

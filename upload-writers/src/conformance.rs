@@ -35,7 +35,9 @@ pub use self::{
         reopening_after_close_answers_the_result, reopening_below_the_durable_offset_works,
         reopening_discards_the_tail,
     },
-    rest::{a_suspended_writer_continues, sweeping_takes_what_is_released},
+    rest::{
+        a_suspended_writer_continues, an_expired_upload_is_removed, sweeping_takes_what_is_released,
+    },
 };
 use crate::writer::{BoxWriter, UploadFacts, WriterFactory, Written};
 
@@ -97,6 +99,7 @@ macro_rules! writer_checks {
             foreign_checkpoints_are_refused
             a_held_upload_can_be_taken_over
             sweeping_takes_what_is_released
+            an_expired_upload_is_removed
         }
     };
     (=tests $backend:expr; $($check:ident)*) => {

@@ -41,6 +41,7 @@ mod s3;
 #[cfg(all(feature = "testing", feature = "object-store"))]
 #[doc(hidden)]
 pub mod testing;
+mod unfinished;
 mod writer;
 
 pub use buffered::{BufferedUploadWriter, PartSink};
@@ -64,6 +65,7 @@ pub use parts::{FileTooLarge, Part, PartCutter, PartPlan, PartProfile};
 pub use recorder::{Recorded, RecordingWriterFactory};
 #[cfg(feature = "s3")]
 pub use s3::{S3Checksums, S3ConfigError, S3Provider, S3WriterConfig, S3WriterFactory};
+pub use unfinished::{Unfinished, remove_unfinished};
 pub use writer::{
     BoxWriter, Buffered, CHECKPOINT_BYTES_MAX, Checkpoint, Orphan, Reopened, SweepPolicy,
     UploadFacts, UploadWriter, WriterFactory, WriterTraits, Written,

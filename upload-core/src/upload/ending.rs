@@ -191,6 +191,9 @@ impl Upload {
         if !self.is_idle_to_leave() {
             return;
         }
+        if self.is_bare(why, cx) {
+            return self.withdraw(why, cx);
+        }
         self.keep_head(cx);
         if let Some(keeper) = self.recorder.keeper() {
             let is_saved = keeper.saved() == Some(self.target());
@@ -199,6 +202,23 @@ impl Upload {
             }
         }
         self.depart_detached(why, cx);
+    }
+
+    /// Returns whether the client is gone without having sent a byte of what it registered here. It
+    /// can register again at no cost, so no record is worth keeping for it. What it was told to come
+    /// back for is kept, and so is what a request made for a later one.
+    fn is_bare(&self, why: Why, cx: &Context<'_>) -> bool {
+        let is_own = self.lineage.epoch == 1 && self.recorder.keeper().is_some();
+        let is_gone = why == Why::Lost && !cx.is_connected;
+        is_own && is_gone && self.received() == 0 && !self.writer.was_open()
+    }
+
+    /// Leaves, and takes its record along, once no save is in flight.
+    fn withdraw(&mut self, why: Why, cx: &mut Context<'_>) {
+        if self.recorder.keeper().is_some_and(|it| !it.is_busy()) {
+            self.stay.depart(Departure::Ended(None));
+            self.tell_left(why, cx);
+        }
     }
 
     fn depart_detached(&mut self, why: Why, cx: &mut Context<'_>) {
@@ -236,6 +256,10 @@ impl Upload {
 
     fn tell_detached(&mut self, why: Why, cx: &mut Context<'_>) {
         self.stay.depart(Departure::Detached);
+        self.tell_left(why, cx);
+    }
+
+    fn tell_left(&self, why: Why, cx: &mut Context<'_>) {
         let news = News::Detached(self.subject(), why);
         cx.effects.news(self.entry.id, news);
         cx.effects.push(Output::Fact(Fact::Detached {

@@ -1,13 +1,13 @@
 //! What an upload's record says.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use crate::{
     EntryStatus, Lease, OwnerQuota, Query, RECORD_BYTES_MAX, Record, RecordPhase, SessionLimits,
-    Unclaimed, crc::Prefix, record::charge, time::millis, unclaimed::OVERDUE_KEPT,
+    Unclaimed, crc::Prefix, record::charge, time::millis,
 };
 
 use super::{
@@ -156,7 +156,7 @@ impl Upload {
     pub(super) fn save_query(
         &self,
         target: Saving,
-        record: Vec<u8>,
+        (record, kept_for): (Vec<u8>, Duration),
         limits: &SessionLimits,
     ) -> Option<Query> {
         let keeper = self.recorder.keeper()?;
@@ -179,10 +179,7 @@ impl Upload {
             slot: Arc::clone(&self.entry.slot),
             record,
             expect: keeper.expect(),
-            ttl: match is_waiting {
-                true => limits.unclaimed_ttl.saturating_add(OVERDUE_KEPT),
-                false => limits.record_ttl,
-            },
+            ttl: kept_for,
             charge: charge(target.phase, self.entry.length, target.offset),
             quota,
         })

@@ -285,7 +285,9 @@ impl Upload {
         if !keeper.wants(target, interval, renewal(limits), cx.now) {
             return;
         }
-        let Ok(record) = self.record(target, cx).encode() else {
+        let record = self.record(target, cx);
+        let kept_for = record.kept(limits, cx.now);
+        let Ok(record) = record.encode() else {
             if self.kept_head.is_empty() {
                 self.keep_no_record(cx);
             } else {
@@ -295,7 +297,7 @@ impl Upload {
             }
             return;
         };
-        if let Some(query) = self.save_query(target, record, limits) {
+        if let Some(query) = self.save_query(target, (record, kept_for), limits) {
             cx.effects.push(Output::Store(self.entry.id, query));
         }
         if let Some(keeper) = self.recorder.keeper_mut() {

@@ -154,7 +154,7 @@ impl Claim {
             updated_unix_ms: cx.now.unix_ms,
             ..self.record.clone()
         };
-        let charge = record.charge();
+        let (charge, ttl) = (record.charge(), record.kept(limits, cx.now));
         let Ok(record) = record.encode() else {
             return false;
         };
@@ -164,7 +164,7 @@ impl Claim {
             slot: Arc::clone(&self.entry.slot),
             record,
             expect: self.keeper.expect(),
-            ttl: limits.record_ttl,
+            ttl,
             charge,
             // It was counted when it was registered.
             quota: None,

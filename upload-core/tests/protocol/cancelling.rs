@@ -30,7 +30,7 @@ fn complete_7_a_cancel_ends_an_upload_of_an_earlier_connection() {
         let mut rig = match how {
             "unopened" => {
                 let mut rig = Rig::new();
-                rig.register(1, "keep", 8);
+                rig.register(1, "keep", 8).chunk(1, 0, "ab");
                 rig
             }
             _ => half_way("keep"),

@@ -93,7 +93,7 @@ fn a_process_has_so_many_uploads() {
         config.tally = Arc::new(OwnerTally::within(Arc::clone(&server)));
     };
     let mut rig = Rig::with(owned);
-    rig.register(1, "keep", 8).sent();
+    rig.register(1, "keep", 8).chunk(1, 0, "ab").sent();
     let mut other = rig.next_connection(2, owned);
     let too_large = json!({"upload_name": "file", "client_size": 101});
     other.register_as(2, too_large);
@@ -104,7 +104,7 @@ fn a_process_has_so_many_uploads() {
     assert_eq!(other.register(2, "file", 8).sent(), ["2:registered"]);
     assert_eq!(other.resume(1, None).sent(), ["1:locked 0@0"]);
     other.cancel(2).sent();
-    assert_eq!(other.resume(1, None).sent(), ["1:resumed 0@0"]);
+    assert_eq!(other.resume(1, None).sent(), ["1:resumed 2@0"]);
     assert_eq!(server.count(), 1);
 }
 
@@ -176,6 +176,7 @@ fn an_owner_resumes_no_more_than_twice_as_many() {
             // The limit was larger once.
             rig = rig.next_connection(n.into(), |config| config.tally = Arc::clone(&tally));
             rig.register(n, "keep", 8)
+                .chunk(n, 0, "a")
                 .disconnect(DisconnectReason::Lost);
         }
         assert_eq!(tally.count(), 0);
@@ -183,10 +184,10 @@ fn an_owner_resumes_no_more_than_twice_as_many() {
         rig.resume(1, None).resume(2, None).resume(3, None);
         assert_eq!(
             rig.sent(),
-            ["1:resumed 0@0", "2:resumed 0@0", "3:locked 0@0"]
+            ["1:resumed 1@0", "2:resumed 1@0", "3:locked 0@0"]
         );
         rig.cancel(1).sent();
-        assert_eq!(rig.resume(3, None).sent(), ["3:resumed 0@0"]);
+        assert_eq!(rig.resume(3, None).sent(), ["3:resumed 1@0"]);
     }
 }
 

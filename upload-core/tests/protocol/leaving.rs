@@ -59,6 +59,68 @@ fn closing_the_tab_while_all_is_slow() {
     assert!(rig.room.borrow().record(1).is_none());
 }
 
+/// RESUME-3: a registration of which nothing came leaves no record with its connection, also while the
+/// store is slow; its ref can be registered again.
+#[test]
+fn resume_3_a_bare_registration_goes_with_its_connection() {
+    for is_slow in [false, true] {
+        let mut rig = Rig::new();
+        if is_slow {
+            rig.room.borrow_mut().store_mood = Mood::Silent;
+        }
+        rig.register(1, "keep", 8);
+        rig.disconnect(DisconnectReason::Lost);
+        if is_slow {
+            assert!(!rig.session.is_finished(), "a record is to be deleted");
+            rig.answer().answer();
+        }
+        assert!(rig.session.is_finished() && rig.told().is_empty());
+        assert!(rig.room.borrow().record(1).is_none());
+        let mut rig = rig.next_connection(2, |_| {});
+        rig.room.borrow_mut().store_mood = Mood::Works;
+        assert_eq!(rig.resume(1, None).sent(), ["1:not found 0@0"]);
+        assert_eq!(rig.register(1, "keep", 8).sent(), ["1:registered"]);
+    }
+}
+
+/// RESUME-3: what came, what the client was told to come back for, and what was resumed before keeps
+/// its record.
+#[test]
+fn resume_3_what_has_a_byte_or_a_promise_keeps_its_record() {
+    let mut rig = Rig::new();
+    rig.register(1, "keep", 8).chunk(1, 0, "ab");
+    rig.register(2, "keep", 8).pass(60_000);
+    rig.resume(3, None);
+    let mut rig = {
+        rig.disconnect(DisconnectReason::Lost);
+        rig.next_connection(2, |_| {})
+    };
+    rig.sent();
+    rig.resume(1, None).resume(2, None);
+    assert_eq!(rig.sent(), ["1:resumed 2@0", "2:resumed 0@0"]);
+    rig.disconnect(DisconnectReason::Lost);
+    let mut rig = rig.next_connection(3, |_| {});
+    assert_eq!(rig.resume(2, None).sent(), ["2:resumed 0@0"]);
+}
+
+/// RESUME-3: a record of which nothing is stored is kept for minutes, and as long as it is held.
+#[test]
+fn resume_3_a_reservation_is_short() {
+    let ttls = |rig: &Rig| rig.room.borrow().ttls.clone();
+    let mut rig = Rig::new();
+    let limits = upload_core::SessionLimits::default();
+    rig.register(1, "keep", 8);
+    assert_eq!(ttls(&rig), [limits.reserved_ttl]);
+    rig.pass(20_000).chunk(1, 0, "abcd").pass(1_000);
+    let longest = ttls(&rig).into_iter().max();
+    assert!(longest.is_some_and(|ttl| ttl > limits.record_ttl));
+    let renewed = ttls(&rig)
+        .iter()
+        .filter(|ttl| **ttl == limits.reserved_ttl)
+        .count();
+    assert!(renewed > 1, "its lease is renewed");
+}
+
 /// RESUME-3: a lost connection detaches only once the writer took what came.
 #[test]
 fn detaching_waits_for_the_writer() {

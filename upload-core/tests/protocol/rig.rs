@@ -483,8 +483,12 @@ impl Rig {
                 record,
                 expect,
                 quota,
+                ttl,
                 ..
-            } => room.put(upload, record, expect, quota),
+            } => {
+                room.ttls.push(ttl);
+                room.put(upload, record, expect, quota)
+            }
             Query::Delete { upload, expect, .. } => room.delete(upload, expect),
         };
         drop(room);

@@ -13,9 +13,10 @@ use std::{
 };
 
 use upload_core::{
-    Content, DisconnectReason, EntryId, EntryStatus, Fact, Holder, Moment, Notice, Now, Order,
-    Output, Parked, Query, Question, RecordExpect, RecordPhase, RecordVersion, Session,
-    SessionConfig, SessionLimits, SlotRules, StoreEvent, Verdict, WriterEvent,
+    Charge, Content, DisconnectReason, EntryId, EntryStatus, Fact, Holder, Moment, Notice, Now,
+    Order, Output, OwnerQuota, OwnerTally, Parked, Query, Question, RecordExpect, RecordPhase,
+    RecordVersion, Session, SessionConfig, SessionLimits, SlotRules, StoreEvent, Verdict,
+    WriterEvent,
 };
 use upload_proto::{Code, Frame, FrameError, FrameErrorKind, UploadRef};
 
@@ -79,11 +80,21 @@ pub(crate) struct ParkedWriter {
     pub(crate) parked: Box<Parked>,
 }
 
+/// A record to be written.
+#[derive(Debug)]
+pub(crate) struct Put {
+    pub(crate) record: Vec<u8>,
+    pub(crate) expect: RecordExpect,
+    pub(crate) ttl: u64,
+    pub(crate) charge: Charge,
+    pub(crate) quota: Option<OwnerQuota>,
+}
+
 /// One call of the store.
 #[derive(Debug)]
 pub(crate) enum StoreCall {
     Get(EntryId, UploadRef),
-    Put(EntryId, UploadRef, Vec<u8>, RecordExpect, u64),
+    Put(EntryId, UploadRef, Put),
     Delete(EntryId, UploadRef, RecordVersion),
 }
 
@@ -170,7 +181,10 @@ impl World {
                 boot: format!("n{number}b{}", node.boot),
                 session: conn as u64,
             },
-            tally: Arc::clone(node.tallies.entry(owner).or_default()),
+            tally: Arc::clone(
+                (node.tallies.entry(owner))
+                    .or_insert_with(|| Arc::new(OwnerTally::within(Arc::clone(&node.all)))),
+            ),
             limits: SessionLimits {
                 window_bytes: setup.window,
                 idle_upload: Duration::from_secs(8),
@@ -203,6 +217,7 @@ impl World {
             }
             self.carry_out_all(conn, &mut host);
         }
+        self.check_node(self.conns[conn].node);
         let listens = host.session.wants_input();
         if listens != host.listens {
             host.listens = listens;
@@ -321,10 +336,18 @@ impl World {
                     record,
                     expect,
                     ttl,
+                    charge,
+                    quota,
                     ..
                 } => {
-                    let ttl = ttl.as_millis() as u64;
-                    self.call_store(conn, StoreCall::Put(entry, upload, record, expect, ttl));
+                    let put = Put {
+                        record,
+                        expect,
+                        ttl: ttl.as_millis() as u64,
+                        charge,
+                        quota,
+                    };
+                    self.call_store(conn, StoreCall::Put(entry, upload, put));
                 }
                 Query::Delete { upload, expect, .. } => {
                     self.call_store(conn, StoreCall::Delete(entry, upload, expect));

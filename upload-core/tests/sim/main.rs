@@ -8,7 +8,8 @@
 //! 4. of several holders of an upload, only the newest continues it;
 //! 5. bytes in memory are bounded;
 //! 7. everything ends, and an honest upload ends well;
-//! 8. what a writer took becomes durable although its client sends nothing.
+//! 8. what a writer took becomes durable although its client sends nothing;
+//! 9. what is counted, for each owner and in all, is what there is.
 //!
 //! `cargo test -p upload-core --test sim -- --histories 50000 --seed 1`: the
 //! seeds run from `--seed` on. A failing seed is shrunk and its trace printed;
@@ -17,6 +18,7 @@
 mod core;
 mod driver;
 mod due;
+mod expiring;
 mod host;
 mod plan;
 mod records;
@@ -24,6 +26,7 @@ mod rng;
 mod storage;
 mod tab;
 mod taking;
+mod tallies;
 mod told;
 mod truth;
 mod world;
@@ -157,7 +160,7 @@ fn run_all(args: &Args) -> Option<(u64, Ending)> {
     first.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs one history, of uploads and of taking one; a panic is a finding like any other.
+/// Runs one history, of uploads, of taking one and of one that expires; a panic is a finding like any other.
 fn run(plan: Plan, is_loud: bool) -> Ending {
     let ran = catch_unwind(AssertUnwindSafe(|| {
         let seed = plan.seed;
@@ -165,9 +168,13 @@ fn run(plan: Plan, is_loud: bool) -> Ending {
         if ending.wrong.is_some() {
             return ending;
         }
-        let (steps, wrong) = taking::run(seed, is_loud);
+        let (taken, wrong) = taking::run(seed, is_loud);
+        let (expired, wrong) = match wrong {
+            None => expiring::run(seed, is_loud),
+            Some(wrong) => (0, Some(wrong)),
+        };
         Ending {
-            steps: ending.steps + steps,
+            steps: ending.steps + taken + expired,
             wrong,
             ..ending
         }

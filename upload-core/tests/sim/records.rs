@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use upload_core::{Record, RecordExpect, RecordPhase, RecordVersion, StoreEvent};
+use upload_core::{Charge, Record, RecordExpect, RecordPhase, RecordVersion, StoreEvent};
 
-use crate::world::Key;
+use crate::{tallies::Tallies, world::Key};
 
 /// All records that are visible to every node.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
     stands: BTreeMap<Key, Standing>,
     version: u64,
+    tallies: Tallies,
     /// The newest of each key, also after it was deleted.
     pub(crate) last: BTreeMap<Key, Record>,
 }
@@ -20,6 +21,7 @@ struct Standing {
     bytes: Vec<u8>,
     version: u64,
     expires: u64,
+    charge: Charge,
 }
 
 impl Records {
@@ -38,7 +40,7 @@ impl Records {
     pub(crate) fn put(
         &mut self,
         key: Key,
-        bytes: Vec<u8>,
+        (bytes, charge): (Vec<u8>, Charge),
         expect: RecordExpect,
         ttl: u64,
         now: u64,
@@ -60,14 +62,18 @@ impl Records {
         let judged = before.map_or(Ok(()), |before| follows(&before, &record));
         self.version += 1;
         self.last.insert(key, record);
-        self.stands.insert(
-            key,
-            Standing {
-                bytes,
-                version: self.version,
-                expires: now + ttl,
-            },
-        );
+        let version = self.version;
+        let expires = now + ttl;
+        self.tallies.add(key, charge);
+        let stands = Standing {
+            bytes,
+            version,
+            expires,
+            charge,
+        };
+        if let Some(before) = self.stands.insert(key, stands) {
+            self.tallies.take(key, before.charge);
+        }
         (StoreEvent::Saved(RecordVersion(self.version)), judged)
     }
 
@@ -77,13 +83,14 @@ impl Records {
         if stands.is_none_or(|it| it.version != version.0) {
             return StoreEvent::Conflict;
         }
-        self.stands.remove(&key);
+        self.remove(key);
         StoreEvent::Deleted
     }
 
     /// A store in memory dies with its process.
     pub(crate) fn forget_all(&mut self) {
         self.stands.clear();
+        self.tallies = Tallies::default();
         self.last.clear();
     }
 
@@ -94,8 +101,25 @@ impl Records {
 
     fn expire(&mut self, key: Key, now: u64) {
         if self.stands.get(&key).is_some_and(|it| it.expires <= now) {
-            self.stands.remove(&key);
+            self.remove(key);
         }
+    }
+
+    fn remove(&mut self, key: Key) {
+        if let Some(stood) = self.stands.remove(&key) {
+            self.tallies.take(key, stood.charge);
+        }
+    }
+
+    /// Returns whether what is counted is what the records say.
+    pub(crate) fn are_counted(&self) -> bool {
+        let records: Vec<_> = self
+            .stands
+            .keys()
+            .filter_map(|key| Some((*key, self.record(*key)?)))
+            .collect();
+        self.tallies
+            .are_of(records.iter().map(|(key, record)| (*key, record)))
     }
 }
 

@@ -145,7 +145,9 @@ impl Taking {
         let bytes = serde_json::to_vec(&record).expect("JSON");
         let record = Record::decode(&bytes).expect("a record");
         let ttl = millis(record.kept_for(RECORD_TTL, EPOCH));
-        let put = self.records.put(KEY, bytes, RecordExpect::Absent, ttl, 0);
+        let put = self
+            .records
+            .put(KEY, (bytes, record.charge()), RecordExpect::Absent, ttl, 0);
         assert!(matches!(put, (StoreEvent::Saved(_), Ok(()))), "{put:?}");
         for node in 0..self.nodes.len() {
             self.at(node as u64 * 100, What::Come(node, Job::Reap));
@@ -253,7 +255,8 @@ impl Taking {
                 let before = self.records.record(KEY);
                 let bytes = record.encode().expect("a small record");
                 let ttl = millis(record.kept_for(RECORD_TTL, self.unix_ms(actor)));
-                let (event, judged) = self.records.put(KEY, bytes, expect, ttl, self.now);
+                let put = (bytes, record.charge());
+                let (event, judged) = self.records.put(KEY, put, expect, ttl, self.now);
                 if let Err(what) = judged {
                     self.fail(&what);
                 }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use upload_core::{
-    DisconnectReason, EntryId, Now, OwnerTally, ReadId, Refusal, Reply, Request, StorageFault,
-    StoreEvent, Verdict,
+    DisconnectReason, EntryId, Now, OwnerTally, ReadId, Refusal, Reply, Request, ServerTally,
+    StorageFault, StoreEvent, Verdict,
 };
 use upload_proto::{Code, Frame, ServerMessage, UploadRef};
 
@@ -116,6 +116,7 @@ pub(crate) struct Node {
     /// The visit of each upload that was asked about over HTTP.
     pub(crate) visits: BTreeMap<Key, usize>,
     pub(crate) tallies: BTreeMap<u8, Arc<OwnerTally>>,
+    pub(crate) all: Arc<ServerTally>,
 }
 
 /// Troubles that last.
@@ -143,6 +144,8 @@ pub(crate) struct World {
     pub(crate) cancelled: BTreeSet<Key>,
     pub(crate) weather: Weather,
     pub(crate) store_calls: u32,
+    /// No call of the store has failed so far.
+    pub(crate) store_worked: bool,
     pub(crate) writer_calls: u32,
     pub(crate) store_troubles: BTreeMap<u32, StoreTrouble>,
     pub(crate) writer_troubles: BTreeMap<u32, WriterTrouble>,
@@ -186,6 +189,7 @@ impl World {
             waiters: Vec::new(),
             visits: BTreeMap::new(),
             tallies: BTreeMap::new(),
+            all: Arc::new(ServerTally::new(u32::MAX)),
         };
         let mut world = Self {
             now: 0,
@@ -201,6 +205,7 @@ impl World {
             cancelled: BTreeSet::new(),
             weather: Weather::default(),
             store_calls: 0,
+            store_worked: true,
             writer_calls: 0,
             store_troubles: BTreeMap::new(),
             writer_troubles: BTreeMap::new(),

@@ -290,9 +290,10 @@ fn add_metadata(headers: &mut HeaderMap, meta: &Map<String, Value>) {
 /// Tells until when an upload is kept if nothing comes.
 pub(crate) fn add_expiry(headers: &mut HeaderMap, call: &Call, subject: &Subject) {
     let limits = &call.app.shared.limits.session;
-    let kept: Duration = match subject.entry.resumable {
-        true => limits.record_ttl,
-        false => limits.idle_upload,
+    let kept: Duration = match (subject.entry.resumable, subject.at.received) {
+        (true, 0) => limits.reserved_ttl.min(limits.record_ttl),
+        (true, _) => limits.record_ttl,
+        (false, _) => limits.idle_upload,
     };
     if let Some(at) = SystemTime::now().checked_add(kept)
         && let Ok(value) = HeaderValue::try_from(httpdate::fmt_http_date(at))

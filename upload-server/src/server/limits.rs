@@ -94,6 +94,10 @@ impl Limits {
                 "session.lease_ttl must be longer than session.save_interval, which renews leases",
             ),
             (
+                session.reserved_ttl < session.lease_ttl,
+                "session.reserved_ttl must be at least session.lease_ttl, or records expire while they are leased",
+            ),
+            (
                 session.record_ttl < session.lease_ttl,
                 "session.record_ttl must be at least session.lease_ttl, or records expire while they are leased",
             ),

@@ -7,7 +7,7 @@ use upload_stores::UploadStateStore;
 use upload_writers::{Orphan, SweepPolicy, WriterFactory};
 
 use super::{limits::Limits, shared::Shared};
-use crate::slots::timeouts;
+use crate::slots::{overdue::Done, timeouts};
 
 /// How much longer than its record a file under way rests before it counts as left behind.
 const GRACE: Duration = Duration::from_secs(60);
@@ -148,11 +148,13 @@ async fn sweep_at_times(shared: &Shared, sweepers: &Sweepers) {
     loop {
         ticks.tick().await;
         // Before stores drop what expired, since only the records name the files.
-        let untaken = shared.unclaimed.do_what_is_due().await;
-        if untaken > 0 {
+        let done = shared.unclaimed.do_what_is_due().await;
+        if done != Done::default() {
+            let (untaken, expired) = (done.untaken, done.expired);
             tracing::info!(
                 untaken,
-                "finished uploads that no handler took were removed"
+                expired,
+                "removed uploads that nobody took, or nobody finished"
             );
         }
         let swept = sweepers.sweep(&policy).await;

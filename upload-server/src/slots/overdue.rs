@@ -1,5 +1,6 @@
 //! What time alone makes due among finished uploads: those that waited long enough are removed, files
-//! whose removal failed are removed again, and handlers of stored files that did not finish run again.
+//! whose removal failed are removed again, and handlers of stored files that did not finish run again. What
+//! time makes due among the others is in `expired`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,6 +9,7 @@ use upload_proto::UploadRef;
 use upload_stores::{Cursor, Expect, Listed, PAGE_RECORDS_MAX, UploadStateStore};
 
 use super::{
+    expired::Held,
     slot::{CompletedEntry, Slot, Slots},
     timeouts,
     unclaimed::{Found, Unclaimed, failed, unix_ms},
@@ -21,10 +23,19 @@ pub(super) const RERUNS_MAX: usize = 64;
 const RERUN_MIN: Duration = Duration::from_secs(1);
 const RERUN_MAX: Duration = Duration::from_secs(3600);
 
+/// What one look through all records removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Done {
+    /// Finished uploads that no handler took.
+    pub(crate) untaken: u64,
+    /// Unfinished uploads without progress.
+    pub(crate) expired: u64,
+}
+
 impl Unclaimed {
-    /// Looks through all records once; returns how many finished uploads were removed.
-    pub(crate) async fn do_what_is_due(self: &Arc<Self>) -> u64 {
-        let mut removed = 0_u64;
+    /// Looks through all records once.
+    pub(crate) async fn do_what_is_due(self: &Arc<Self>) -> Done {
+        let (mut done, mut held) = (Done::default(), Held::default());
         for store in self.stores(self.slots()) {
             let mut after: Option<Cursor> = None;
             loop {
@@ -34,11 +45,17 @@ impl Unclaimed {
                     break;
                 };
                 for listed in page.records {
-                    if let Some(found) = self.finished(listed, &store) {
+                    let Ok(record) = Record::decode(&listed.stored.record) else {
+                        continue;
+                    };
+                    if let Some(overdue) = self.overdue(&listed, &record, &store) {
+                        let is_gone = self.remove_overdue(overdue, &mut held).await;
+                        done.expired = done.expired.saturating_add(is_gone.into());
+                    } else if let Some(found) = self.finished(listed, record, &store) {
                         if self.is_due_to_run(&found) {
                             self.run_again(found);
                         } else if self.remove_when_due(&found).await {
-                            removed = removed.saturating_add(1);
+                            done.untaken = done.untaken.saturating_add(1);
                         }
                     }
                 }
@@ -48,7 +65,9 @@ impl Unclaimed {
                 }
             }
         }
-        removed
+        let expired = self.remove_held(held).await;
+        done.expired = done.expired.saturating_add(expired);
+        done
     }
 
     /// Runs the handler of a stored file without waiting for it, unless many of them run.
@@ -110,8 +129,12 @@ impl Unclaimed {
     }
 
     /// Reads a listed record, if it is one of a finished upload that this store keeps.
-    fn finished(&self, listed: Listed, store: &Arc<dyn UploadStateStore>) -> Option<Found> {
-        let record = Record::decode(&listed.stored.record).ok()?;
+    fn finished(
+        &self,
+        listed: Listed,
+        record: Record,
+        store: &Arc<dyn UploadStateStore>,
+    ) -> Option<Found> {
         let slots = self.slots();
         let is_finished = record.unclaimed.is_some() && record.phase != RecordPhase::Taken;
         (is_finished && self.keeps(slots, &record.slot, store)).then(|| Found {

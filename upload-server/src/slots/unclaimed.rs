@@ -101,6 +101,11 @@ impl Unclaimed {
         &self.slots
     }
 
+    /// Returns how long an unfinished upload is kept without progress.
+    pub(super) fn record_ttl(&self) -> Duration {
+        self.record_ttl
+    }
+
     /// Returns the finished uploads of an owner that wait, the newest first.
     pub(crate) async fn list(&self, owner: &str) -> Result<Vec<WaitingUpload>, TakeError> {
         let now = unix_ms();

@@ -5,6 +5,7 @@
 #[allow(unreachable_pub, reason = "shared with the tests of the binary")]
 mod client;
 mod dropped;
+mod expired;
 mod interrupted;
 mod limits;
 mod moving;

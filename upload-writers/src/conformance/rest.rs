@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use super::{Backend, assert_stored, facts, opened, pattern, sorted, write};
-use crate::{error::AbortReason, writer::SweepPolicy};
+use crate::{
+    error::AbortReason,
+    unfinished::{Unfinished, remove_unfinished},
+    writer::SweepPolicy,
+};
 
 /// A writer that was suspended, and not resumed elsewhere, continues.
 ///
@@ -63,4 +67,44 @@ pub async fn sweeping_takes_what_is_released(backend: &dyn Backend) {
     assert!(kept.len() >= before.len(), "a finished upload is gone");
     let writer = opened(backend, &facts(53, 1)).await;
     writer.abort(&AbortReason::Cancelled).await;
+}
+
+/// Nothing is left of an upload that expired, whether or not its holder died and wherever the one that
+/// removes it died; a file that has its name stays (PROTOCOL RESUME-8).
+///
+/// # Panics
+///
+/// When the writer breaks the contract.
+pub async fn an_expired_upload_is_removed(backend: &dyn Backend) {
+    let factory = backend.factory();
+    if !factory.traits().resumable {
+        return;
+    }
+    let bytes = pattern(54, backend.bulk_bytes());
+    let before = sorted(backend).await;
+    for length in [0, 1, bytes.len() / 2, bytes.len() - 1] {
+        let mut facts = facts(54, bytes.len());
+        let mut writer = opened(backend, &facts).await;
+        write(&mut writer, &bytes[..length]).await;
+        let durable = writer.flush().await.expect("flushes").durable;
+        let checkpoint = writer.checkpoint().expect("can be reopened");
+        drop(writer);
+        facts.epoch += 1;
+        // The process dies between removing the bytes and deleting the record, and the next one repeats it.
+        for _ in 0..2 {
+            let removed = remove_unfinished(factory, &facts, &checkpoint, durable).await;
+            assert_eq!(removed.expect("removes"), Unfinished::Removed);
+            assert_eq!(sorted(backend).await, before, "{length} bytes");
+        }
+    }
+    let mut facts = facts(55, bytes.len());
+    let mut writer = opened(backend, &facts).await;
+    write(&mut writer, &bytes).await;
+    let durable = writer.flush().await.expect("flushes").durable;
+    let checkpoint = writer.checkpoint().expect("can be reopened");
+    let result = writer.close().await.expect("closes");
+    facts.epoch += 1;
+    let removed = remove_unfinished(factory, &facts, &checkpoint, durable).await;
+    assert_eq!(removed.expect("asks"), Unfinished::Published);
+    assert_stored(backend, &result, &bytes).await;
 }

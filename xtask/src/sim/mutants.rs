@@ -377,6 +377,24 @@ mutants! {
         "Duration::from_millis(left).saturating_add(OVERDUE_KEPT)" => "Duration::from_millis(left)";
     "unclaimed.rs": "the record of what ended goes before its file"
         "RecordPhase::Ended if !self.result.is_null() => record_ttl.saturating_add(OVERDUE_KEPT)," => "RecordPhase::Ended if !self.result.is_null() => record_ttl / 8,";
+    "unclaimed.rs": "the record of an unfinished upload goes with its time, and its bytes stay"
+        "                record_ttl.saturating_add(OVERDUE_KEPT)\n" => "                record_ttl\n";
+    "expiry.rs": "an upload expires before its time"
+        "|| unix_ms < until ||" => "|| unix_ms < until / 2 ||";
+    "expiry.rs": "an upload expires under its holder, whose store comes back"
+        "by.lease_ttl.max(SAVED_WITHIN)" => "by.lease_ttl.min(Duration::ZERO)";
+    "expiry.rs": "the claim of an expired upload forgets where its bytes are"
+        "            lease: None,\n" => "            lease: None,\n            checkpoint: None,\n";
+    "expiry.rs": "an expired upload is claimed and never removed"
+        "self.phase == RecordPhase::Ended && self.checkpoint.is_some()" => "self.phase == RecordPhase::Ended && self.checkpoint.is_none()";
+    "upload/image.rs": "an upload is created outside of its owner's limit"
+        "let quota = if !self.has_begun() {" => "let quota = if false {";
+    "upload/image.rs": "a record counts for nothing"
+        "charge: charge(target.phase, self.entry.length, target.offset)," => "charge: charge(RecordPhase::Complete, self.entry.length, target.offset),";
+    "uploads/claim.rs": "an upload that is taken over counts for nothing"
+        "(record.charge(), record.kept(limits, cx.now))" => "(crate::Charge::Nothing, record.kept(limits, cx.now))";
+    "tally.rs": "a process counts what its owners gave back"
+        "        count_down(&self.0.uploads);" => "        let _ = &self.0;";
     "unclaimed.rs": "what waited long enough is lent"
         "RecordPhase::Waiting if !self.is_overdue(unix_ms) => {}" => "RecordPhase::Waiting if unix_ms > 0 => {}";
     "unclaimed.rs": "what waits expires before its time"

@@ -1,6 +1,6 @@
 //! What a process and its storage hold.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -30,6 +30,8 @@ pub(crate) enum Mood {
 pub(crate) struct Room {
     pub(crate) store: BTreeMap<UploadRef, (Vec<u8>, u64)>,
     pub(super) version: u64,
+    /// How long each record that was written is to be kept.
+    pub(crate) ttls: Vec<Duration>,
     pub(crate) files: Vec<File>,
     pub(crate) parked: BTreeMap<UploadRef, (usize, Box<Parked>)>,
     /// Which connection holds what.
@@ -69,6 +71,7 @@ impl Room {
         Self {
             store: BTreeMap::new(),
             version: 0,
+            ttls: Vec::new(),
             files: Vec::new(),
             parked: BTreeMap::new(),
             holders: BTreeMap::new(),

@@ -96,6 +96,7 @@ impl World {
             _ => (false, false),
         };
         if let Some(StoreTrouble::Late(by)) = trouble {
+            self.store_worked = false;
             if by == 0 {
                 self.do_store(conn, call);
                 return;
@@ -105,6 +106,7 @@ impl World {
             self.after(1, Happening::StoreAnswer(conn, entry, StoreEvent::Failed));
             return;
         }
+        self.store_worked &= !before && !after;
         let event = match before {
             true => StoreEvent::Failed,
             false => self.do_store(conn, call),
@@ -121,11 +123,18 @@ impl World {
         let owner = self.conns[conn].owner;
         match call {
             StoreCall::Get(_, upload) => self.records.get((owner, upload), self.now),
-            StoreCall::Put(_, upload, bytes, expect, ttl) => {
+            StoreCall::Put(_, upload, put) => {
                 let key = (owner, upload);
-                let record = upload_core::Record::decode(&bytes).ok();
+                let record = upload_core::Record::decode(&put.record).ok();
+                if let Some(record) = &record {
+                    self.check_charge(key, record, put.charge, put.expect, put.quota);
+                }
                 let before = self.records.record(key);
-                let (event, judged) = self.records.put(key, bytes, expect, ttl, self.now);
+                let counted = (put.record, put.charge);
+                let (event, judged) = self
+                    .records
+                    .put(key, counted, put.expect, put.ttl, self.now);
+                self.check_tallies();
                 if let Err(wrong) = judged {
                     self.fail(format!("4: {wrong}"));
                 }

@@ -1,7 +1,8 @@
 //! What happens to a whole process: memory, restarts, death.
 
-use std::time::Duration;
-use upload_core::Door;
+use std::{sync::Arc, time::Duration};
+
+use upload_core::{Door, ServerTally};
 
 use crate::world::{Happening, World};
 
@@ -82,6 +83,7 @@ impl World {
         self.nodes[node].waiters.clear();
         self.nodes[node].visits.clear();
         self.nodes[node].tallies.clear();
+        self.nodes[node].all = Arc::new(ServerTally::new(u32::MAX));
         let rng = &mut self.rng;
         self.storage.crash(node, |durable, written| {
             durable + rng.below(written - durable + 1)
