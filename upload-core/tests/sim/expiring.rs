@@ -7,6 +7,8 @@
 //! - Nothing is claimed before its time, nor under a holder that lives and whose store works.
 //! - In the end neither a record nor bytes are left.
 
+mod actor;
+
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
@@ -19,6 +21,8 @@ use upload_core::{
 };
 
 use crate::{due::Due, records::Records, rng::Rng, taking::KEY};
+
+use self::actor::{Actor, Stage};
 
 /// No fault begins after this time, in milliseconds, and nobody resumes it any more.
 const FAULTS_END: u64 = 300_000;
@@ -34,41 +38,6 @@ const RETRY: u64 = 10_000;
 /// How long a store has to work before a holder is owed its upload.
 const SAVED_WITHIN: u64 = 20_000;
 const EPOCH: u64 = 1_700_000_000_000;
-
-/// What an actor wrote, or is about to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// It read the record, to resume the upload.
-    Asking,
-    /// It wrote that it holds the upload.
-    Taking,
-    /// It holds the upload, and renews its lease.
-    Holding,
-    /// It has to look what became of its save.
-    Looking,
-    /// It gives the lease back.
-    Leaving,
-    /// It looks whether time is over.
-    Reaping,
-    /// It wrote that the upload ended.
-    Claiming,
-    /// It removes the bytes.
-    Removing,
-    /// It deletes the record.
-    Deleting,
-    Done,
-}
-
-struct Actor {
-    node: usize,
-    boot: u32,
-    session: u64,
-    stage: Stage,
-    found: Option<(Record, RecordVersion)>,
-    next: Option<Box<Record>>,
-    epoch: u64,
-    leaves_at: u64,
-}
 
 #[derive(Debug)]
 enum Call {
@@ -99,6 +68,8 @@ struct Expiring {
     boots: Vec<u32>,
     is_shared: bool,
     down_until: u64,
+    /// One call in this many has trouble of its own; 0 for none.
+    trouble_one_in: u64,
     has_bytes: bool,
     wrong: Option<String>,
 }
@@ -108,6 +79,7 @@ pub(crate) fn run(seed: u64, is_loud: bool) -> (u64, Option<String>) {
     let mut rng = Rng::new(seed ^ 0xe0_d1e5);
     let is_shared = rng.chance(60);
     let nodes = if is_shared { 1 + rng.below(3) } else { 1 };
+    let trouble_one_in = rng.pick(&[0, 10, 100]);
     let mut world = Expiring {
         now: 0,
         rng,
@@ -118,6 +90,7 @@ pub(crate) fn run(seed: u64, is_loud: bool) -> (u64, Option<String>) {
         boots: vec![0; nodes],
         is_shared,
         down_until: 0,
+        trouble_one_in,
         has_bytes: true,
         wrong: None,
     };
@@ -219,6 +192,7 @@ impl Expiring {
                     next: None,
                     epoch: 0,
                     leaves_at,
+                    failed_at: 0,
                 };
                 let number = self.actors.len();
                 self.actors.insert(number, actor);
@@ -246,10 +220,15 @@ impl Expiring {
 
     fn call(&mut self, actor: usize, call: Call) {
         let (there, back) = (self.now + self.rng.range(0, 40), self.rng.range(0, 40));
-        let trouble = match self.now < FAULTS_END {
-            true => self.rng.below(30),
-            false => 30,
+        let one_in = self.trouble_one_in;
+        let is_troubled = one_in > 0 && self.now < FAULTS_END && self.rng.range(1, one_in) == 1;
+        let trouble = match is_troubled {
+            true => self.rng.below(3),
+            false => 3,
         };
+        if let (true, Some(it)) = (is_troubled, self.actors.get_mut(&actor)) {
+            it.failed_at = self.now;
+        }
         let failed = What::Answer(actor, StoreEvent::Failed);
         match trouble {
             0 => self.at(there + back, failed),
@@ -313,175 +292,14 @@ impl Expiring {
         let holder = before.lease.as_ref().map(|lease| lease.session);
         let lives = |actor: &Actor| {
             let holds = matches!(actor.stage, Stage::Holding | Stage::Looking);
-            holds && actor.boot == self.boots[actor.node] && Some(actor.session) == holder
+            let worked = actor.failed_at == 0 || actor.failed_at + SAVED_WITHIN <= self.now;
+            let is_alive = actor.boot == self.boots[actor.node];
+            holds && worked && is_alive && Some(actor.session) == holder
         };
         let is_held = self.actors.values().any(lives);
         if is_held && self.down_until + SAVED_WITHIN <= self.now {
             self.fail("an upload expires under its holder");
         }
-    }
-
-    fn goes(&mut self, actor: usize) {
-        let it = &self.actors[&actor];
-        let (stage, leaves_at) = (it.stage, it.leaves_at);
-        match stage {
-            Stage::Holding => {
-                let is_leaving = self.now >= leaves_at;
-                self.save(actor, is_leaving);
-            }
-            Stage::Claiming => {
-                let found = self.actors[&actor].found.clone();
-                let next = self.actors[&actor].next.clone();
-                if let (Some((_, version)), Some(next)) = (found, next) {
-                    self.call(actor, Call::Put(next, version));
-                }
-            }
-            Stage::Asking | Stage::Looking | Stage::Reaping => self.call(actor, Call::Get),
-            Stage::Taking | Stage::Leaving | Stage::Removing | Stage::Deleting | Stage::Done => {}
-        }
-    }
-
-    fn save(&mut self, actor: usize, is_leaving: bool) {
-        let lease = (!is_leaving).then(|| self.lease(actor));
-        let it = self.actors.get_mut(&actor).expect("an actor");
-        let Some((record, version)) = it.found.clone() else {
-            return;
-        };
-        if is_leaving {
-            it.stage = Stage::Leaving;
-        }
-        let next = Box::new(Record {
-            lease,
-            updated_unix_ms: EPOCH + self.now,
-            ..record
-        });
-        it.next = Some(next.clone());
-        self.call(actor, Call::Put(next, version));
-    }
-
-    fn hears(&mut self, actor: usize, event: StoreEvent) {
-        let it = self.actors.get_mut(&actor).expect("an actor");
-        if let StoreEvent::Found(found) = &event {
-            let found = found.as_ref();
-            it.found =
-                found.map(|(bytes, version)| (Record::decode(bytes).expect("a record"), *version));
-        }
-        if let (StoreEvent::Saved(version), Some(next)) = (&event, it.next.take()) {
-            it.found = Some((*next, *version));
-        }
-        let works = !matches!(event, StoreEvent::Failed);
-        let renews = LEASE_TTL / 3;
-        match (it.stage, event) {
-            (Stage::Asking, StoreEvent::Found(_)) => self.asks(actor),
-            (Stage::Taking, StoreEvent::Saved(_)) => {
-                self.actors.get_mut(&actor).expect("an actor").stage = Stage::Holding;
-                if !self.has_bytes {
-                    self.fail("who resumes an upload finds no bytes");
-                }
-                self.at(self.now + renews, What::Go(actor));
-            }
-            (Stage::Holding, StoreEvent::Saved(_)) => self.at(self.now + renews, What::Go(actor)),
-            (Stage::Holding, _) => {
-                it.stage = Stage::Looking;
-                let pause = if works { 0 } else { self.rng.range(250, RETRY) };
-                self.at(self.now + pause, What::Go(actor));
-            }
-            (Stage::Looking, StoreEvent::Found(_)) => {
-                let holds = |(record, _): &(Record, RecordVersion)| {
-                    record.phase == RecordPhase::Receiving && record.epoch == it.epoch
-                };
-                let is_ours = it.found.as_ref().is_some_and(holds);
-                it.stage = if is_ours { Stage::Holding } else { Stage::Done };
-                self.at(self.now, What::Go(actor));
-            }
-            (Stage::Looking, _) => {
-                let pause = self.rng.range(250, RETRY);
-                self.at(self.now + pause, What::Go(actor));
-            }
-            (Stage::Reaping, StoreEvent::Found(_)) => self.reaps(actor),
-            (Stage::Claiming, StoreEvent::Saved(_)) => self.removes(actor),
-            (Stage::Reaping | Stage::Claiming | Stage::Deleting, _) => self.rests(actor),
-            (Stage::Asking | Stage::Taking | Stage::Leaving, _) => {
-                it.stage = Stage::Done;
-            }
-            (Stage::Removing | Stage::Done, _) => {}
-        }
-    }
-
-    /// Takes the upload over if nobody holds it.
-    fn asks(&mut self, actor: usize) {
-        let lease = self.lease(actor);
-        let is_shared = self.is_shared;
-        let it = self.actors.get_mut(&actor).expect("an actor");
-        it.stage = Stage::Done;
-        let Some((record, version)) = it.found.clone() else {
-            return;
-        };
-        let is_live = |old: &Lease| {
-            let counts = is_shared || old.boot == lease.boot;
-            counts && old.expires_unix_ms > EPOCH + self.now
-        };
-        if record.phase != RecordPhase::Receiving || record.lease.as_ref().is_some_and(is_live) {
-            return;
-        }
-        it.stage = Stage::Taking;
-        it.epoch = record.epoch + 1;
-        let next = Box::new(Record {
-            epoch: record.epoch + 1,
-            lease: Some(lease),
-            updated_unix_ms: EPOCH + self.now,
-            ..record
-        });
-        it.next = Some(next.clone());
-        self.call(actor, Call::Put(next, version));
-    }
-
-    fn reaps(&mut self, actor: usize) {
-        let by = self.borrower(actor);
-        let it = self.actors.get_mut(&actor).expect("an actor");
-        let Some((record, _)) = &it.found else {
-            it.stage = Stage::Done;
-            return;
-        };
-        let ttl = Duration::from_millis(RECORD_TTL);
-        let expired = record.expire_unfinished(&by, ttl, EPOCH + self.now);
-        if record.is_to_be_removed() {
-            self.removes(actor);
-        } else if let Some(expired) = expired {
-            it.stage = Stage::Claiming;
-            it.next = Some(expired.record);
-            let pause = expired.held_for.map_or(0, |time| time.as_millis() as u64);
-            self.at(self.now + pause, What::Go(actor));
-        } else {
-            self.rests(actor);
-        }
-    }
-
-    fn removes(&mut self, actor: usize) {
-        let it = self.actors.get_mut(&actor).expect("an actor");
-        it.stage = Stage::Removing;
-        let pause = self.rng.range(0, 3_000);
-        self.at(self.now + pause, What::Removed(actor));
-    }
-
-    fn remove_bytes(&mut self, actor: usize) {
-        let is_claimed = |record: Record| record.is_to_be_removed();
-        if self.has_bytes && !self.records.record(KEY).is_some_and(is_claimed) {
-            self.fail("bytes are removed under a record that promises them");
-        }
-        self.has_bytes = false;
-        let it = self.actors.get_mut(&actor).expect("an actor");
-        it.stage = Stage::Deleting;
-        if let Some((_, version)) = it.found {
-            self.call(actor, Call::Delete(version));
-        }
-    }
-
-    fn rests(&mut self, actor: usize) {
-        let it = self.actors.get_mut(&actor).expect("an actor");
-        it.stage = Stage::Reaping;
-        it.next = None;
-        self.at(self.now + REAP_EVERY, What::Go(actor));
     }
 
     /// There is never a record whose bytes are gone, but one that says so, nor bytes without a record.

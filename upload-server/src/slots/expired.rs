@@ -47,7 +47,7 @@ impl Unclaimed {
         }
         let slot = Some(slots.get(&record.slot)?.clone());
         let by = self.borrower(&**store);
-        let claim = record.expire_unfinished(&by, self.record_ttl(), unix_ms());
+        let claim = record.expire_unfinished(&by, self.record_ttl, unix_ms());
         (claim.is_some() || record.is_to_be_removed()).then(|| Overdue {
             claim,
             found: Found {

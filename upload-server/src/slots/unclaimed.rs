@@ -55,7 +55,7 @@ pub(crate) struct Unclaimed {
     /// Unique for this start of the process.
     boot: String,
     lease_ttl: Duration,
-    record_ttl: Duration,
+    pub(super) record_ttl: Duration,
     loans: AtomicU64,
     pub(super) places: Mutex<Places>,
     /// Handlers that may run because an earlier run did not finish.
@@ -99,11 +99,6 @@ impl Unclaimed {
     /// Returns the slots of connections for which nothing else was mounted.
     pub(crate) fn slots(&self) -> &Slots {
         &self.slots
-    }
-
-    /// Returns how long an unfinished upload is kept without progress.
-    pub(super) fn record_ttl(&self) -> Duration {
-        self.record_ttl
     }
 
     /// Returns the finished uploads of an owner that wait, the newest first.

@@ -29,6 +29,9 @@ fn limits(sweep_interval: Duration) -> Limits {
     }
 }
 
+/// Has one step of a node's next look fail.
+type Fail = fn(&Node, StoreErrorKind, WriteErrorKind);
+
 /// One node whose storage and store fail on command.
 struct Node {
     world: World,
@@ -108,7 +111,7 @@ fn under_way(dir: &Path) -> usize {
 async fn resume_8_whatever_fails_half_way_is_finished_later() {
     let down = StoreErrorKind::Unavailable;
     let full = WriteErrorKind::Throttled;
-    let points: [(&str, fn(&Node, StoreErrorKind, WriteErrorKind)); 7] = [
+    let points: [(&str, Fail); 7] = [
         ("nothing fails", |_, _, _| {}),
         ("the claim is not stored", |node, down, _| {
             node.store.push(FaultOn::Put, StoreFault::FailBefore(down));

@@ -384,7 +384,7 @@ mutants! {
     "expiry.rs": "an upload expires under its holder, whose store comes back"
         "by.lease_ttl.max(SAVED_WITHIN)" => "by.lease_ttl.min(Duration::ZERO)";
     "expiry.rs": "the claim of an expired upload forgets where its bytes are"
-        "            lease: None,\n" => "            lease: None,\n            checkpoint: None,\n";
+        "            lease: None,\n            unclaimed: Some" => "            lease: None,\n            checkpoint: None,\n            unclaimed: Some";
     "expiry.rs": "an expired upload is claimed and never removed"
         "self.phase == RecordPhase::Ended && self.checkpoint.is_some()" => "self.phase == RecordPhase::Ended && self.checkpoint.is_none()";
     "upload/image.rs": "an upload is created outside of its owner's limit"
