@@ -137,7 +137,7 @@ mod tests {
 
     /// RESUME-8: what was there a moment ago is left, and so is what has no bytes or is over.
     #[test]
-    fn resume_8_only_what_rested_is_claimed() {
+    fn resume_8_only_what_made_no_progress_is_claimed() {
         let at = |record: &Record, unix_ms| record.expire_unfinished(&by(true), TTL, unix_ms);
         let record = stored(1_000);
         assert!(at(&record, 100_999).is_none());
