@@ -76,6 +76,7 @@ impl Record {
                 take_id: None,
                 attempts: 0,
                 target: None,
+                earlier_targets: Vec::new(),
                 code: Some(Code::Expired),
             }),
             updated_unix_ms: unix_ms,

@@ -126,6 +126,7 @@ impl Expiring {
             client_type: String::new(),
             length: Length::Known(9),
             relative_path: None,
+            folder: None,
             last_modified: None,
             meta: serde_json::Map::new(),
             chunk_size: 4,
