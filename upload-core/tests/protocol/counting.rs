@@ -102,6 +102,7 @@ fn a_process_has_so_many_uploads() {
     assert_eq!(snapshot.retry, Some(Retry::Later));
     rig.disconnect(DisconnectReason::Lost);
     assert_eq!(other.register(2, "file", 8).sent(), ["2:registered"]);
+    other.chunk(2, 0, "ab").sent();
     assert_eq!(other.resume(1, None).sent(), ["1:locked 0@0"]);
     other.cancel(2).sent();
     assert_eq!(other.resume(1, None).sent(), ["1:resumed 2@0"]);
