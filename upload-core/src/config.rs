@@ -140,7 +140,7 @@ pub struct SessionLimits {
     pub max_refused_per_minute: u32,
     /// How long a record lives without progress (RESUME-8).
     pub record_ttl: Duration,
-    /// How long at most a record lives of an upload that nobody holds and of which nothing is stored: it
+    /// How long at most a record lives of an upload without a holder and without stored bytes: it
     /// only reserves a ref and a place.
     pub reserved_ttl: Duration,
     /// How long a finished upload waits for its application (CTRL-6).

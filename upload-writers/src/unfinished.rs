@@ -1,4 +1,4 @@
-//! Removing what is stored of an upload that nobody finishes any more, by its checkpoint.
+//! Removing what is stored of an upload that will not be finished, by its checkpoint.
 
 use crate::{
     error::{AbortReason, WriteError, WriteErrorKind},

@@ -24,7 +24,7 @@ use crate::{due::Due, records::Records, rng::Rng, taking::KEY};
 
 use self::actor::{Actor, Stage};
 
-/// No fault begins after this time, in milliseconds, and nobody resumes it any more.
+/// No fault begins after this time, in milliseconds, and no one resumes it any more.
 const FAULTS_END: u64 = 300_000;
 /// When nothing may be left.
 const END: u64 = 600_000;

@@ -154,7 +154,7 @@ async fn sweep_at_times(shared: &Shared, sweepers: &Sweepers) {
             tracing::info!(
                 untaken,
                 expired,
-                "removed uploads that nobody took, or nobody finished"
+                "removed uploads that were not taken, or not finished, in time"
             );
         }
         let swept = sweepers.sweep(&policy).await;

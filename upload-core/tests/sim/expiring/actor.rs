@@ -131,7 +131,7 @@ impl Expiring {
         }
     }
 
-    /// Takes the upload over if nobody holds it.
+    /// Takes the upload over if it has no holder.
     fn asks(&mut self, actor: usize) {
         let lease = self.lease(actor);
         let is_shared = self.is_shared;
