@@ -57,7 +57,7 @@ pub(super) fn move_file(
                 return Ok(());
             }
             let draft = copy(from, folder, drafts)?;
-            if let Err(error) = rename(&draft, to, existing) {
+            if let Err(error) = name_copy(&draft, to, existing) {
                 let _ = fs::remove_file(&draft);
                 return Err(error);
             }
@@ -66,13 +66,33 @@ pub(super) fn move_file(
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
+            sync(folder_of(from))?;
+            // Only now, since until then it tells the next attempt that the copy is ours.
+            let _ = fs::remove_file(&draft);
+            sync(folder)
         }
         renamed => {
             renamed?;
             sync(folder)?;
+            sync(folder_of(from))
         }
     }
-    sync(folder_of(from))
+}
+
+/// Gives a copy its name, and leaves the draft's beside it where the file system can have two names of one file.
+fn name_copy(draft: &Path, to: &Path, existing: Existing) -> io::Result<()> {
+    let second = second_name(draft);
+    if fs::hard_link(draft, &second).is_err() {
+        return rename(draft, to, existing);
+    }
+    rename(&second, to, existing).inspect_err(|_| {
+        let _ = fs::remove_file(&second);
+    })
+}
+
+/// Returns the name of a copy between its draft's and its own.
+fn second_name(draft: &Path) -> PathBuf {
+    draft.with_extension("named")
 }
 
 /// Copies a file into a folder, under a draft name, and syncs it.
@@ -111,15 +131,37 @@ impl Drafts {
     }
 
     /// Removes what attempts that died left in the folder of `target`. One that lives has its copy removed, and fails.
+    /// The draft of a copy that is named `target` stays: it tells that the copy is ours.
     pub(super) fn clear_near(&self, target: &Path) {
-        let first = self.attempt.saturating_sub(DRAFTS_CLEARED_MAX);
-        for attempt in first..=self.attempt {
-            let draft = folder_of(target).join(self.name(attempt));
-            // A link or a folder of this name is not ours.
-            if fs::symlink_metadata(&draft).is_ok_and(|it| it.is_file()) {
-                let _ = fs::remove_file(draft);
+        for draft in self.near(target) {
+            if !is_same_file(&draft, target) {
+                remove_own(&draft);
             }
         }
+    }
+
+    /// Removes the copy that an attempt left at `target` when it died before it removed the file that it copied.
+    /// Call it once the file is whole at `to`.
+    ///
+    /// Equal bytes would not tell whose file that is: the application may have another one there.
+    pub(super) fn clear_at(&self, target: &Path, to: &Path) {
+        for draft in self.near(target) {
+            let is_ours = is_same_file(&draft, target);
+            if is_ours
+                && target != to
+                && fs::exists(to).is_ok_and(|is| is)
+                && !is_same_file(target, to)
+            {
+                let _ = fs::remove_file(target);
+            }
+            remove_own(&draft);
+        }
+    }
+
+    /// Returns the names that drafts of this attempt and those before may have in the folder of `target`.
+    fn near(&self, target: &Path) -> impl Iterator<Item = PathBuf> {
+        let first = self.attempt.saturating_sub(DRAFTS_CLEARED_MAX);
+        (first..=self.attempt).map(move |attempt| folder_of(target).join(self.name(attempt)))
     }
 
     /// Creates a draft, where there is nothing of its name.
@@ -145,6 +187,15 @@ impl Drafts {
 
     fn name(&self, attempt: u32) -> String {
         format!("{}-{attempt}", self.stem)
+    }
+}
+
+/// Removes a draft and the second name of its copy. A link or a folder of such a name is not ours.
+fn remove_own(draft: &Path) {
+    for name in [draft, &second_name(draft)] {
+        if fs::symlink_metadata(name).is_ok_and(|it| it.is_file()) {
+            let _ = fs::remove_file(name);
+        }
     }
 }
 

@@ -103,9 +103,6 @@ impl Place {
         let was_noted = self.targets().contains(&target);
         let kept = self.note(&target, found_at.as_deref()).await?;
         self.remember(&target, found_at.as_ref());
-        if found_at.as_ref() == Some(&target) {
-            return Ok(());
-        }
         let existing = match existing {
             // An earlier attempt died between the new name and the removal of the old one.
             Existing::Keep if was_noted => Existing::KeepUnlessSame,
@@ -116,10 +113,14 @@ impl Place {
         let moving = move || {
             noted.iter().for_each(|target| drafts.clear_near(target));
             let moved = match found_at {
+                Some(from) if from == to => Ok(()),
                 Some(from) if is_another(&from, &stored)? => Err(replaced(&from)),
                 Some(from) => move_file(&from, &to, existing, &drafts),
                 None => move_file(&stored.path, &to, existing, &drafts),
             };
+            if moved.is_ok() {
+                noted.iter().for_each(|target| drafts.clear_at(target, &to));
+            }
             drop((kept, turn));
             moved
         };

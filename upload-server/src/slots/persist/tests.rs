@@ -68,7 +68,10 @@ fn bytes_are_synced_before_the_name_and_folders_after_it() {
         assert_eq!(synced[2], from);
         let (copies, last) = synced[3..].split_at(drafts);
         assert!(copies.iter().all(|draft| draft.parent() == Some(&folder)));
-        assert_eq!(last, [folder, dir.path().to_owned()]);
+        let mut expected = vec![folder.clone(), dir.path().to_owned()];
+        // The name of the draft goes last.
+        expected.extend((drafts > 0).then_some(folder));
+        assert_eq!(last, expected);
     }
 }
 
@@ -260,6 +263,61 @@ fn attempts_that_copy_at_once_leave_one_whole_file() {
         assert_eq!(names(far.path()), ["to"]);
         fs::remove_file(&to).expect("removed");
     }
+}
+
+/// A process that dies once its copy has a name, and before the file that it copied is gone: the next attempt
+/// names another target.
+#[cfg(unix)]
+#[test]
+fn a_copy_whose_attempt_died_is_removed_once_the_file_is_elsewhere() {
+    let (dir, far) = (tempfile::tempdir().expect("a directory"), elsewhere());
+    let from = dir.path().join("from");
+    for (number, existing) in [Existing::Keep, Existing::Replace].into_iter().enumerate() {
+        fs::write(&from, b"bytes").expect("written");
+        let (first, second) = (
+            far.path().join("first"),
+            dir.path().join(number.to_string()),
+        );
+        let draft = copy(&from, far.path(), &Drafts::of(&from, 1)).expect("copied");
+        name_copy(&draft, &first, existing).expect("named");
+
+        let next = Drafts::of(&from, 2);
+        next.clear_near(&first);
+        assert!(first.exists(), "the file is not elsewhere yet");
+        move_file(&from, &second, existing, &next).expect("moved");
+        next.clear_at(&first, &second);
+        assert_eq!(names(far.path()), [""; 0], "{existing:?}");
+        assert_eq!(fs::read(&second).expect("there"), b"bytes");
+    }
+}
+
+/// What the application has at an earlier target stays, whatever its bytes are; so does the file itself, however its
+/// path is spelled.
+#[cfg(unix)]
+#[test]
+fn only_a_copy_of_an_attempt_is_removed() {
+    let (dir, far) = (tempfile::tempdir().expect("a directory"), elsewhere());
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    let first = far.path().join("first");
+    fs::write(&from, b"bytes").expect("written");
+    fs::write(&first, b"bytes").expect("of the application");
+    let next = Drafts::of(&from, 2);
+    next.clear_near(&first);
+    move_file(&from, &to, Existing::Keep, &next).expect("moved");
+    next.clear_at(&first, &to);
+    assert!(first.exists() && to.exists());
+
+    let draft = copy(&to, far.path(), &Drafts::of(&from, 1)).expect("copied");
+    name_copy(&draft, &first, Existing::Replace).expect("named");
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(far.path(), &link).expect("linked");
+    next.clear_at(&first, &link.join("first"));
+    assert_eq!(fs::read(&first).expect("there"), b"bytes");
+    assert_eq!(
+        names(far.path()),
+        ["first"],
+        "its draft has no name any more"
+    );
 }
 
 /// The draft of another attempt is not named, even if it is whole to all appearance.
