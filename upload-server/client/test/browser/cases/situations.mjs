@@ -24,7 +24,7 @@ export default {
     await until("the total", async () => (await total(page)) === "No file was uploaded · 3 failed");
     assert.equal(await page.getAttribute("#bar", "data-state"), "failed");
     assert.equal(await page.$eval("#sum", (bar) => bar.value), 0);
-    assert.equal(await words(page, "liar.png"), "This is not really a PNG file");
+    await until("the words of its row", async () => (await words(page, "liar.png")) === "This is not really a PNG file");
     assert.equal(await page.isVisible("#retry"), false);
     assert.equal(await row(page, "tool.exe").locator("[role=progressbar]").isVisible(), false, "a refused file has no progress");
     await until("the announcement", async () => /tool\.exe: This type is not accepted.*liar\.png|liar\.png.*tool\.exe/s.test(await page.textContent(".upload-announcer")), 5000);
@@ -44,7 +44,7 @@ export default {
       uploads.add([new File(["one"], "one.txt"), gone, new File(["two"], "two.txt")], "documents");
     });
     await until("the total", async () => (await total(page)) === "2 of 3 files uploaded · 1 failed");
-    assert.equal(await words(page, "gone.txt"), "The file could not be opened. Choose it again");
+    await until("the words of its row", async () => (await words(page, "gone.txt")) === "The file could not be opened. Choose it again");
     await picture(t, page, "some-failed");
     await page.evaluate(() => (gone.arrayBuffer = async () => new ArrayBuffer(0)));
     await page.click("#retry");
@@ -239,7 +239,7 @@ export default {
     const page = await visit(t);
     await pick(page, "documents", Array.from({ length: 23 }, (_, i) => ({ name: `d${i}.txt`, mimeType: "text/plain", buffer: Buffer.from(`text ${i}`) })));
     await until("the total", async () => (await total(page)) === "23 of 23 files uploaded");
-    assert.equal(await words(page, "d22.txt"), "Done");
+    await until("its row", async () => (await words(page, "d22.txt")) === "Done");
     assert.equal((await t.server.stored("documents")).length, 23);
     await picture(t, page, "many");
     await sane(page);

@@ -10,7 +10,10 @@ const buttonOf = (slot, name, part) => {
 };
 const placeOf = (slot, name, part) => {
   const rows = [...document.querySelector(`upload-dropzone[slot="${slot}"]`).shadowRoot.querySelectorAll(".row")];
-  const { left, top } = rows.find((row) => row.querySelector(".name").title === name).querySelector(`.${part}`).getBoundingClientRect();
+  const button = rows.find((row) => row.querySelector(".name").title === name).querySelector(`.${part}`);
+  // As whoever clicks it does; the driver of WebKitGTK knows nothing of rows that are not drawn out of view.
+  button.scrollIntoView({ block: "nearest" });
+  const { left, top } = button.getBoundingClientRect();
   return [left, top].join();
 };
 const rowsOf = (slot) => {
