@@ -8,9 +8,12 @@ mod against;
 mod bars;
 mod codec;
 mod compare;
+mod config;
 mod cost;
 pub(crate) mod crowd;
+mod disks;
 mod door;
+mod driving;
 mod garage;
 mod generator;
 mod hidden;
@@ -19,11 +22,13 @@ mod latency;
 mod load;
 mod machine;
 mod many;
+mod next_to;
 mod page;
 mod plot;
 pub(crate) mod process;
 mod receive;
 mod report;
+mod restart;
 mod resume;
 mod rounds;
 mod s3;
@@ -48,11 +53,15 @@ pub(crate) enum Bench {
     Cost(cost::Cost),
     /// What resuming costs: stores, durability, and the way back after a cut
     Resume(resume::Resume),
+    /// What uploads to another slot and `/healthz` feel of a disk that is slow, stalls or hangs
+    Disks(disks::Disks),
+    /// The way back of many uploads after a kill: to the first, to the last, and the memory of them
+    Restart(restart::Restart),
     /// Memory of many connections: idle, uploading, idle again
     Idle(crowd::Idle),
     /// How soon a small upload is done, alone and next to others at full speed
     Latency(latency::Latency),
-    /// Many small files, one after the other on each connection
+    /// Many small files, next to a bare loop that makes, syncs and renames the same
     Small(small::Small),
     /// One upload over a long link, and over one that stalls
     Wan(wan::Wan),
@@ -80,6 +89,8 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Many(many) => many.run(),
         Bench::Cost(cost) => cost.run(),
         Bench::Resume(resume) => resume.run(),
+        Bench::Disks(disks) => disks.run(),
+        Bench::Restart(restart) => restart.run(),
         Bench::Idle(idle) => idle.run(),
         Bench::Latency(latency) => latency.run(),
         Bench::Small(small) => small.run(),

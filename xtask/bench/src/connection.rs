@@ -3,12 +3,11 @@
 use std::{ops::ControlFlow, rc::Rc};
 
 use anyhow::Result;
-use serde_json::json;
 
 use crate::{
     frames::{self, Template},
     line::Line,
-    upload::{CLIENT_ID, Upload},
+    upload::Upload,
 };
 
 /// Chunks in one vectored write.
@@ -80,8 +79,7 @@ impl Connection {
         drop(self);
         let mut next = Self::open_with(address, cookie, template, headers).await?;
         next.upload = Upload::named(name);
-        let ask = json!({"type": "upload_resume", "ref": frames::hyphenated(&name), "client_id": CLIENT_ID});
-        next.line.say(&ask).await?;
+        next.line.say(&next.upload.resumption()).await?;
         next.until(Upload::has_credit).await?;
         next.upload.offset = next.upload.received;
         Ok(next)

@@ -6,6 +6,7 @@ pub mod limits;
 mod line;
 pub mod link;
 pub mod many;
+pub mod pipeline;
 pub mod requests;
 pub mod unpaced;
 mod upload;

@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio::task::LocalSet;
 use upload_bench::{
     connection::Connection, frames::Template, limits::raise_open_files, link::Link, many::Many,
+    pipeline::Pipeline,
 };
 
 /// Uploads as fast as the server takes it.
@@ -37,6 +38,10 @@ struct Args {
     /// Uploads of each connection, one after the other
     #[arg(long, default_value_t = 1)]
     files: u32,
+    /// How many of those files are in flight at a time, each registered without waiting for another; 0: each
+    /// file waits for the one before
+    #[arg(long, default_value_t = 0)]
+    in_flight: usize,
     /// Bytes of each upload
     #[arg(long)]
     bytes: u64,
@@ -52,6 +57,9 @@ struct Args {
     /// Milliseconds of a stall
     #[arg(long, default_value_t = 200)]
     stall_ms: u64,
+    /// Get ready only once the first chunk of every upload was received
+    #[arg(long)]
+    begun: bool,
     /// Cut every connection half way and resume, and tell how long that took
     #[arg(long)]
     cut: bool,
@@ -65,6 +73,9 @@ async fn main() -> Result<()> {
     }
     if args.uploads > 1 && (args.files > 1 || args.cut) {
         bail!("uploads at a time are neither cut nor followed by others");
+    }
+    if args.in_flight > 0 && (args.uploads > 1 || args.cut || args.bytes == 0) {
+        bail!("files in flight are not empty, not cut, and not more than that at a time");
     }
     raise_open_files()?;
     let mut address = args.address.clone();
@@ -97,17 +108,24 @@ async fn main() -> Result<()> {
         .collect();
     local.await;
     let seconds = begun.elapsed().as_secs_f64();
-    let (mut stalls, mut resume_ms) = (0, Vec::new());
+    let (mut stalls, mut resume_ms, mut receipt_ms) = (0, Vec::new(), Vec::new());
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
     for upload in uploads {
-        let (stalled, resumed) = upload.await??;
-        stalls += stalled;
-        resume_ms.extend(resumed.map(|time| time.as_secs_f64() * 1e3));
+        let done = upload.await??;
+        stalls += done.stalls;
+        resume_ms.extend(done.resumed.map(ms));
+        receipt_ms.extend(done.receipts.into_iter().map(ms));
     }
+    receipt_ms.sort_by(f64::total_cmp);
+    let receipt_ms = receipt_ms.get(receipt_ms.len() / 2);
     let files = u64::from(args.connections) * u64::from(args.files) * u64::from(args.uploads);
     let bytes = args.bytes * files;
     println!(
         "{}",
-        json!({"bytes": bytes, "seconds": seconds, "stalls": stalls, "resume_ms": resume_ms})
+        json!({
+            "bytes": bytes, "seconds": seconds, "stalls": stalls, "resume_ms": resume_ms,
+            "receipt_ms": receipt_ms,
+        })
     );
     Ok(())
 }
@@ -116,6 +134,18 @@ async fn main() -> Result<()> {
 enum Peer {
     One(Connection),
     Many(Many),
+    Pipeline(Pipeline),
+}
+
+/// What the uploads of one connection gave.
+#[derive(Default)]
+struct Done {
+    /// How often there was no credit.
+    stalls: u64,
+    /// How long it took from connecting anew until more bytes were accepted.
+    resumed: Option<Duration>,
+    /// How long each file took, where many are in flight at a time.
+    receipts: Vec<Duration>,
 }
 
 impl Peer {
@@ -123,8 +153,16 @@ impl Peer {
     async fn open(address: &str, args: &Args, number: u32, template: Rc<Template>) -> Result<Self> {
         if args.uploads > 1 {
             let numbers = (number * args.uploads, args.uploads);
-            let many = Many::open(address, &args.slot, numbers, template).await?;
+            let mut many = Many::open(address, None, numbers, template).await?;
+            many.register(&args.slot).await?;
+            if args.begun {
+                many.begin().await?;
+            }
             return Ok(Self::Many(many));
+        }
+        if args.in_flight > 0 {
+            let pipeline = Pipeline::open(address, &args.slot, template).await?;
+            return Ok(Self::Pipeline(pipeline));
         }
         let mut connection = Connection::open(address, None, template).await?;
         connection.register(&args.slot, number).await?;
@@ -134,16 +172,19 @@ impl Peer {
 
 /// Uploads, the first of which is registered; with `cut`, tells how long it took from connecting anew until
 /// more bytes of that were accepted.
-async fn uploads(
-    peer: Peer,
-    number: u32,
-    address: String,
-    args: Args,
-) -> Result<(u64, Option<Duration>)> {
-    let mut resumed = None;
+async fn uploads(peer: Peer, number: u32, address: String, args: Args) -> Result<Done> {
+    let mut done = Done::default();
     let mut connection = match peer {
         Peer::One(connection) => connection,
-        Peer::Many(mut many) => return Ok((many.upload().await?, None)),
+        Peer::Many(mut many) => {
+            done.stalls = many.upload().await?;
+            return Ok(done);
+        }
+        Peer::Pipeline(mut pipeline) => {
+            let numbers = (0..args.files).map(|file| number + file * args.connections);
+            done.receipts = pipeline.upload(numbers, args.in_flight).await?;
+            return Ok(done);
+        }
     };
     if args.cut {
         connection.send_to(connection.size() / 2).await?;
@@ -154,13 +195,13 @@ async fn uploads(
         let end = (from + (1 << 20) + (1 << 16)).min(connection.size());
         connection.send_to(end).await?;
         connection.until_received_past(from).await?;
-        resumed = Some(begun.elapsed());
+        done.resumed = Some(begun.elapsed());
     }
-    let mut stalls = connection.upload().await?;
+    done.stalls = connection.upload().await?;
     for file in 1..args.files {
         let number = number + file * args.connections;
         connection.register(&args.slot, number).await?;
-        stalls += connection.upload().await?;
+        done.stalls += connection.upload().await?;
     }
-    Ok((stalls, resumed))
+    Ok(done)
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use crate::{
     connection::BATCH,
@@ -28,14 +29,14 @@ pub struct Many {
 }
 
 impl Many {
-    /// Connects, upgrades and registers `count` uploads, whose refs have the numbers from `first` on in them.
+    /// Connects and upgrades, for `count` uploads whose refs have the numbers from `first` on in them.
     ///
     /// # Errors
     ///
-    /// The server does not answer, or refuses one.
+    /// The server does not answer, or does not upgrade.
     pub async fn open(
         address: &str,
-        slot: &str,
+        cookie: Option<String>,
         (first, count): (u32, u32),
         template: Rc<Template>,
     ) -> Result<Self> {
@@ -43,24 +44,89 @@ impl Many {
         let names = uploads
             .iter()
             .map(|upload| frames::hyphenated(&upload.name));
-        let mut many = Self {
-            line: Line::open(address, None, String::new()).await?,
+        Ok(Self {
+            line: Line::open(address, cookie, String::new()).await?,
             template,
             places: names.zip(0..).collect(),
             uploads,
-        };
-        for number in 0..many.uploads.len() {
-            let message = many.uploads[number].registration(slot, many.template.size);
-            many.line.say(&message).await?;
-            many.until(|uploads| {
-                let waiting = uploads[..=number].iter().filter(|own| !own.has_credit());
-                waiting.count() < ASKED_MAX
-            })
-            .await?;
+        })
+    }
+
+    /// Registers them all.
+    ///
+    /// # Errors
+    ///
+    /// The server refuses one or is gone.
+    pub async fn register(&mut self, slot: &str) -> Result<()> {
+        let size = self.template.size;
+        self.ask(|upload| upload.registration(slot, size), |_| {})
+            .await
+    }
+
+    /// Resumes them all; `resumed` is called whenever more of them were.
+    ///
+    /// # Errors
+    ///
+    /// The server does not let one go on or is gone.
+    pub async fn resume(&mut self, resumed: impl FnMut(usize)) -> Result<()> {
+        self.ask(Upload::resumption, resumed).await?;
+        for upload in &mut self.uploads {
+            upload.offset = upload.received;
         }
-        many.until(|uploads| uploads.iter().all(Upload::has_credit))
-            .await?;
-        Ok(many)
+        Ok(())
+    }
+
+    /// Sends the first chunk of each, and waits until it was received.
+    ///
+    /// # Errors
+    ///
+    /// The server refuses one or is gone.
+    pub async fn begin(&mut self) -> Result<()> {
+        let template = Rc::clone(&self.template);
+        let mut head = [Vec::new()];
+        for place in 0..self.uploads.len() {
+            let upload = &mut self.uploads[place];
+            let Some(len) = upload.next_chunk(&template, template.size, &mut head[0]) else {
+                continue;
+            };
+            let (line, mut hear) = self.hearing();
+            line.send_chunks(&template, &head, &[len], &mut hear)
+                .await?;
+        }
+        self.until(|uploads| uploads.iter().all(|upload| upload.received > 0))
+            .await
+    }
+
+    /// Returns the cookie that says whose uploads these are.
+    pub fn cookie(&self) -> Option<String> {
+        self.line.cookie.clone()
+    }
+
+    /// Asks something about each, so many at a time, until all have credit.
+    async fn ask(
+        &mut self,
+        message: impl Fn(&Upload) -> Value,
+        mut answered: impl FnMut(usize),
+    ) -> Result<()> {
+        let count = |uploads: &[Upload]| uploads.iter().filter(|own| own.has_credit()).count();
+        let (mut before, all) = (0, self.uploads.len());
+        for asked in 1..=all {
+            let message = message(&self.uploads[asked - 1]);
+            self.line.say(&message).await?;
+            while asked - count(&self.uploads) >= ASKED_MAX || asked == all {
+                let now = count(&self.uploads);
+                if now > before {
+                    answered(now);
+                    before = now;
+                }
+                if now == all {
+                    break;
+                }
+                let (line, mut hear) = self.hearing();
+                line.wait(&mut hear).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Sends all files, and waits for all receipts; returns how often no upload had credit.

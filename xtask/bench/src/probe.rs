@@ -1,5 +1,10 @@
 //! Looks at the server from a client's side: how soon small uploads are done, and many idle connections.
 
+#[path = "probe/bare_files.rs"]
+mod bare_files;
+#[path = "probe/restart.rs"]
+mod restart;
+
 use std::{
     io::{Write, stdin, stdout},
     path::{Path, PathBuf},
@@ -73,6 +78,38 @@ enum Probe {
         #[arg(long)]
         bytes: u64,
     },
+    /// The least that many small files cost a disk, without a socket: makes a group of files, syncs them at once,
+    /// renames them, and syncs both folders; prints files per second and the middle time of one sync
+    Files {
+        /// The folder
+        #[arg(long)]
+        folder: PathBuf,
+        /// Files in all
+        #[arg(long)]
+        files: usize,
+        /// Files of a group
+        #[arg(long)]
+        group: usize,
+        /// Syncs at a time
+        #[arg(long, default_value_t = 8)]
+        syncs: usize,
+        /// Bytes of a file
+        #[arg(long, default_value_t = 4096)]
+        bytes: u64,
+    },
+    /// Many uploads half way, whose server is then restarted: resumes them all from the moment of a line on its
+    /// input, and prints when the first and the last of them went on
+    Restart {
+        /// Connections
+        #[arg(long)]
+        connections: u32,
+        /// Uploads of each
+        #[arg(long)]
+        uploads: u32,
+        /// Bytes of an upload; its first chunk is sent
+        #[arg(long)]
+        bytes: u64,
+    },
     /// Many connections: each line on the input begins the next phase, each phase is reported when it is reached
     ///
     /// Phases: all idle; some half way in an upload; those done and idle again.
@@ -105,6 +142,24 @@ async fn main() -> Result<()> {
             rate,
         } => steady(&args, bytes, Duration::from_secs_f64(seconds), rate).await,
         Probe::Verify { ref folder, bytes } => verify(folder, bytes),
+        Probe::Files {
+            ref folder,
+            files,
+            group,
+            syncs,
+            bytes,
+        } => {
+            let file = Template::new(CHUNK_BYTES, bytes).file();
+            let (per_second, sync_ms) = bare_files::measure(folder, &file, files, group, syncs)?;
+            let report = json!({"files_per_second": per_second, "sync_ms": sync_ms});
+            println!("{report}");
+            Ok(())
+        }
+        Probe::Restart {
+            connections,
+            uploads,
+            bytes,
+        } => restart::run(&args, connections, uploads, bytes).await,
         Probe::Crowd {
             connections,
             active,

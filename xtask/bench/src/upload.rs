@@ -65,6 +65,12 @@ impl Upload {
         })
     }
 
+    /// Returns the message that resumes it.
+    pub(crate) fn resumption(&self) -> Value {
+        let name = frames::hyphenated(&self.name);
+        json!({"type": "upload_resume", "ref": name, "client_id": CLIENT_ID})
+    }
+
     /// Tells whether bytes may be sent.
     pub(crate) fn has_credit(&self) -> bool {
         self.credit > 0

@@ -186,6 +186,7 @@ mod tests {
                 cpu_seconds_per_gib: cpu,
                 peak_rss_mib: rss,
                 resume_ms: Vec::new(),
+                receipt_ms: None,
             });
             cell
         };

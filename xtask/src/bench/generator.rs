@@ -19,9 +19,11 @@ pub(super) fn generator(bed: &Bed, address: &str, sink: Sink, load: Load) -> Com
         Spoken::Socket => command
             .args(["--uploads", &load.uploads.to_string()])
             .args(["--files", &load.files.to_string()])
+            .args(["--in-flight", &load.in_flight.to_string()])
             .args(["--chunk", &load.chunk.to_string()])
             .args(["--round-trip-ms", &load.round_trip_ms.to_string()])
             .args(["--stall-one-in", &load.stall_one_in.to_string()])
+            .args(load.is_begun.then_some("--begun"))
             .args(load.is_cut.then_some("--cut")),
         Spoken::Tus { piece } => {
             let piece = piece.min(load.bytes).to_string();

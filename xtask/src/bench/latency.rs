@@ -1,19 +1,14 @@
 //! `cargo xtask bench latency`: how soon a small upload is done, alone and next to others at full speed.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::Args;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::{
     bars::Bar,
-    machine,
+    machine, next_to,
     process::Server,
     report::median,
     rounds::Common,
@@ -34,11 +29,6 @@ pub(crate) struct Latency {
     /// Bytes of a small upload
     #[arg(long, default_value_t = 65536)]
     bytes: u64,
-}
-
-#[derive(Deserialize)]
-struct Times {
-    milliseconds: Vec<f64>,
 }
 
 /// Middle and 99th percentile of each round.
@@ -168,7 +158,7 @@ impl Latency {
     }
 
     fn round(&self, bed: &Bed, row: &Row) -> Result<Vec<f64>> {
-        // More than is sent while the small uploads run; what is left is dropped with the server. The bare
+        // More than is sent while the small uploads run; what is left is dropped then. The bare
         // loop takes room for whole files at once, so they are not larger than that.
         let load = Load {
             connections: self.beside,
@@ -182,16 +172,13 @@ impl Latency {
             _ => row.probe,
         };
         let server = bed.start(row.subject, sink, load)?;
-        let mut generator = match row.beside {
-            Some(sink) => Some(begin(bed, &server, sink, load)?),
+        let generator = match row.beside {
+            Some(sink) => Some(next_to::begin(bed, &server, sink, load)?),
             None => None,
         };
         let times = self.probe(bed, &server, row.probe);
+        drop(generator);
         drop(server);
-        if let Some(generator) = &mut generator {
-            let _ = generator.kill();
-            generator.wait()?;
-        }
         bed.clean();
         times
     }
@@ -202,47 +189,6 @@ impl Latency {
             Sink::Discard => self.uploads,
             Sink::File => self.uploads / 4,
         };
-        let output = Command::new(bed.program("probe"))
-            .args([
-                "--address",
-                &server.address,
-                "--slot",
-                &probe.to_string(),
-                "latency",
-            ])
-            .args(["--bytes", &self.bytes.to_string()])
-            .args(["--uploads", &uploads.max(1).to_string()])
-            .stderr(Stdio::inherit())
-            .output()
-            .context("cannot start the probe")?;
-        if !output.status.success() {
-            bail!("the probe failed: {}", output.status);
-        }
-        let times: Times = serde_json::from_slice(&output.stdout)?;
-        if times.milliseconds.is_empty() {
-            bail!("the probe uploaded nothing");
-        }
-        Ok(times.milliseconds)
+        next_to::times(bed, server, probe, (uploads.max(1), self.bytes))
     }
-}
-
-/// Starts uploads that continue until they are killed.
-fn begin(bed: &Bed, server: &Server, sink: Sink, load: Load) -> Result<std::process::Child> {
-    let mut generator = Command::new(bed.program("load"))
-        .args(["--address", &server.address, "--slot", &sink.to_string()])
-        .args(["--connections", &load.connections.to_string()])
-        .args(["--files", &load.files.to_string()])
-        .args(["--bytes", &load.bytes.to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .context("cannot start the load generator")?;
-    let mut lines = BufReader::new(generator.stdout.take().context("piped")?).lines();
-    if lines.next().transpose()?.as_deref() != Some("ready") {
-        bail!("the load generator did not get ready");
-    }
-    let mut input = generator.stdin.take().context("piped")?;
-    input.write_all(b"begin\n")?;
-    Ok(generator)
 }

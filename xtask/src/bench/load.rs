@@ -38,6 +38,9 @@ pub(crate) struct Load {
     pub(crate) uploads: u32,
     /// Uploads of each connection, one after the other.
     pub(crate) files: u32,
+    /// How many of those are in flight at a time, none of which waits for another; 0: each waits for the one
+    /// before.
+    pub(crate) in_flight: u32,
     /// Bytes of each upload.
     pub(crate) bytes: u64,
     /// Bytes of a chunk.
@@ -46,6 +49,8 @@ pub(crate) struct Load {
     pub(crate) round_trip_ms: u32,
     /// One segment in this many stalls the link; 0 for none.
     pub(crate) stall_one_in: u32,
+    /// Whether the first chunk of every upload is there before the run begins.
+    pub(crate) is_begun: bool,
     /// Whether every connection is cut half way and resumes.
     pub(crate) is_cut: bool,
 }
@@ -57,10 +62,12 @@ impl Default for Load {
             connections: 1,
             uploads: 1,
             files: 1,
+            in_flight: 0,
             bytes: 1 << 30,
             chunk: 65536,
             round_trip_ms: 0,
             stall_one_in: 0,
+            is_begun: false,
             is_cut: false,
         }
     }

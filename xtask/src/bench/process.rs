@@ -102,6 +102,36 @@ impl Server {
         Ok(nanoseconds / 1e9)
     }
 
+    /// Returns how many bytes it has written to files, which are not in memory only, in whole pages.
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub(crate) fn written(&self) -> Result<u64> {
+        let counts = fs::read_to_string(format!("/proc/{}/io", self.child.id()))?;
+        let line = counts
+            .lines()
+            .find_map(|line| line.strip_prefix("write_bytes:"));
+        Ok(line.context("no write_bytes")?.trim().parse()?)
+    }
+
+    /// Returns how often its threads have slept and were woken. Those of threads that ended are not in it.
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub(crate) fn wake_ups(&self) -> Result<u64> {
+        let mut wake_ups = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            // A thread may end between being listed and being read.
+            let status = fs::read_to_string(thread?.path().join("status")).unwrap_or_default();
+            let key = "voluntary_ctxt_switches:";
+            let line = status.lines().find_map(|line| line.strip_prefix(key));
+            wake_ups += line.map_or(Ok(0), |line| line.trim().parse::<u64>())?;
+        }
+        Ok(wake_ups)
+    }
+
     /// Returns the most memory it has held at a time, in KiB.
     ///
     /// # Errors

@@ -51,6 +51,11 @@ impl Cell {
         )
     }
 
+    /// Returns the median of the middle times from registering a file to its receipt, in milliseconds.
+    pub(crate) fn receipt_ms(&self) -> f64 {
+        median(self.runs.iter().filter_map(|run| run.receipt_ms))
+    }
+
     /// Returns what the cell is, for an error.
     pub(crate) fn name(&self) -> String {
         format!("{} {}", self.subject, self.group())
@@ -186,6 +191,7 @@ mod tests {
             cpu_seconds_per_gib: *cpu,
             peak_rss_mib: 1.0,
             resume_ms: Vec::new(),
+            receipt_ms: None,
         };
         Cell {
             subject,

@@ -3,19 +3,19 @@
 use std::{
     fmt,
     fs::{self, File},
-    io::{BufRead, BufReader, Write},
+    io::Write,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     thread,
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use anyhow::{Context, Result};
 
 pub(crate) use super::load::{Load, Spoken};
 use super::{
-    generator::generator,
+    config::server_config,
+    driving::Generator,
     process::{Server, free_address},
     rounds::Common,
 };
@@ -101,6 +101,8 @@ pub(crate) struct Measured {
     pub(crate) peak_rss_mib: f64,
     /// How long each cut connection took until more of its bytes were accepted.
     pub(crate) resume_ms: Vec<f64>,
+    /// The middle time from registering a file to its receipt, where many are in flight at a time.
+    pub(crate) receipt_ms: Option<f64>,
 }
 
 /// The programs, built.
@@ -110,13 +112,6 @@ pub(crate) struct Bed {
     folder: PathBuf,
     gather: String,
     redis: Option<Server>,
-}
-
-#[derive(Deserialize)]
-struct LoadReport {
-    bytes: u64,
-    seconds: f64,
-    resume_ms: Vec<f64>,
 }
 
 impl Bed {
@@ -242,10 +237,49 @@ impl Bed {
     ///
     /// It does not start.
     pub(crate) fn start(&self, subject: Subject, sink: Sink, load: Load) -> Result<Server> {
+        self.start_with(subject, sink, load, &[])
+    }
+
+    /// Starts it with more variables in its environment.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub(crate) fn start_with(
+        &self,
+        subject: Subject,
+        sink: Sink,
+        load: Load,
+        env: &[(&str, String)],
+    ) -> Result<Server> {
         self.clean();
+        self.launch(subject, sink, load, (free_address()?, env))
+    }
+
+    /// Starts a subject with the folder that another left.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub(crate) fn start_again(
+        &self,
+        subject: Subject,
+        sink: Sink,
+        load: Load,
+        address: String,
+    ) -> Result<Server> {
+        self.launch(subject, sink, load, (address, &[]))
+    }
+
+    fn launch(
+        &self,
+        subject: Subject,
+        sink: Sink,
+        load: Load,
+        (address, env): (String, &[(&str, String)]),
+    ) -> Result<Server> {
         let data = &self.folder.join("data");
         fs::create_dir_all(data)?;
-        let address = free_address()?;
         let mut command = match subject {
             Subject::Bare | Subject::BareSynced => {
                 let mut command = crowded(&self.program("bare"));
@@ -273,6 +307,7 @@ impl Bed {
                 command
             }
         };
+        command.envs(env.iter().map(|(name, value)| (name, value)));
         // Log lines of a level that operators would not run with must not be measured.
         command.env("RUST_LOG", "warn").current_dir(&self.folder);
         Server::start(
@@ -283,29 +318,13 @@ impl Bed {
     }
 
     fn measure(&self, server: &Server, sink: Sink, load: Load) -> Result<Measured> {
-        let mut generator = generator(self, &server.address, sink, load)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start the load generator")?;
-        let mut lines = BufReader::new(generator.stdout.take().context("piped")?).lines();
-        let mut begin = generator.stdin.take().context("piped")?;
-        let ready = lines.next().transpose()?;
-        if ready.as_deref() != Some("ready") {
-            generator.wait()?;
-            bail!("the load generator did not get ready");
-        }
+        let mut generator = Generator::start(self, server, sink, load)?;
         let before = server.cpu_seconds()?;
-        begin.write_all(b"begin\n")?;
-        let last = lines.next().transpose()?;
-        let status = generator.wait()?;
+        generator.begin()?;
+        let report = generator.report()?;
         // What the server still has to do after its last answer belongs to the bytes as well.
         thread::sleep(Duration::from_millis(50));
         let after = server.cpu_seconds()?;
-        let Some(report) = last.filter(|_| status.success()) else {
-            bail!("the load generator failed: {status}");
-        };
-        let report: LoadReport = serde_json::from_str(&report)?;
         let (mib, gib) = (
             report.bytes as f64 / f64::from(1 << 20),
             report.bytes as f64 / f64::from(1 << 30),
@@ -315,6 +334,7 @@ impl Bed {
             cpu_seconds_per_gib: (after - before) / gib,
             peak_rss_mib: server.peak_rss_kib()? as f64 / 1024.0,
             resume_ms: report.resume_ms,
+            receipt_ms: report.receipt_ms,
         })
     }
 }
@@ -337,47 +357,4 @@ fn start_redis(folder: &Path) -> Result<Server> {
         address.clone(),
         &folder.join("redis.log"),
     )
-}
-
-/// Writes a configuration with a slot per sink, and limits that are out of the way.
-fn server_config(
-    subject: Subject,
-    address: &str,
-    data: &Path,
-    load: Load,
-    redis: Option<&str>,
-) -> String {
-    let is_resumable = !matches!(subject, Subject::Server | Subject::NoChecksum);
-    let store = match (subject, redis) {
-        (Subject::Redis, Some(redis)) => {
-            format!("store = \"redis\"\nredis_url = \"redis://{redis}/0\"")
-        }
-        _ if is_resumable => "store = \"embedded\"".to_owned(),
-        _ => "store = \"memory\"".to_owned(),
-    };
-    let durability = match subject {
-        Subject::Disk => "disk",
-        _ => "process",
-    };
-    let mut config = format!(
-        "listen = \"{address}\"\ndata_dir = \"{data}\"\ntemp_dir = \"{data}/.tmp\"\n\
-         require_origin = false\ndemo = false\ndurability = \"{durability}\"\n\n\
-         [state]\n{store}\n\n\
-         [limits]\nmax_connections = 20000\nmax_uploads_per_owner = 20000\n\
-         first_message_seconds = 3600\nidle_upload_seconds = 3600\nping_seconds = {PING_SECONDS}\n\
-         checksum = {checksum}\n{requests}",
-        data = data.display(),
-        checksum = subject != Subject::NoChecksum,
-        requests = match load.spoken {
-            Spoken::Socket => "",
-            _ => "requests_per_owner = 1000000\n",
-        },
-    );
-    for sink in [Sink::Discard, Sink::File] {
-        config += &format!(
-            "\n[slots.{sink}]\nwriter = \"{sink}\"\nmax_entries = 20000\nmax_file_size = {}\nchunk_size = {}\nresumable = {is_resumable}\n",
-            load.bytes, load.chunk
-        );
-    }
-    config
 }
