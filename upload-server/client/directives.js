@@ -6,6 +6,8 @@ import { Forms, paramsOf, slotsOf } from "./forms.js";
 /** @typedef {import("./index.d.ts").Uploads} Uploads */
 /** @typedef {import("./index.d.ts").Upload} Upload */
 
+/** Between a change and its drawing, at least: about a frame. */
+const FRAME_MS = 16;
 const BOXES = "[dj-upload-progress],[dj-upload-preview]";
 const STARTERS = `[dj-upload],[dj-upload-drop],[dj-submit],[dj-click],${BOXES}`;
 const ATTRIBUTES = ["dj-upload", "dj-upload-progress", "dj-upload-preview", "required"];
@@ -53,15 +55,12 @@ export function bind(uploads, root = document) {
   let boxes = new Map();
   let scanning = true;
   let connecting = false;
-  let frame = 0;
-  /** Of the next drawing, by whichever means. @type {number | ReturnType<typeof setTimeout> | undefined} */
+  /** Of the next drawing. @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
 
-  // A hidden page gets no frames.
+  // By a timer: a hidden page gets no frames, and one asked for while a page changes may never come.
   const soon = () => {
-    if (timer) return;
-    if (document.hidden) timer = setTimeout(draw);
-    else timer = frame = requestAnimationFrame(draw);
+    timer ??= setTimeout(draw, FRAME_MS);
   };
   const rescan = () => {
     scanning = true;
@@ -232,7 +231,6 @@ export function bind(uploads, root = document) {
   return () => {
     stop.abort();
     watcher.disconnect();
-    cancelAnimationFrame(frame);
     clearTimeout(timer);
     rows?.close();
     for (const end of ends) end();

@@ -26,14 +26,16 @@ const TROUBLED = new Set(["waiting", "offline", "unauthenticated", "closed"]);
 const SUMS_MS = 120;
 /** Between two drawings of rows that are there: faster is not seen, and each costs the browser a layout. */
 const DRAW_MS = 100;
+/** Between a change and its drawing, at least: about a frame. */
+const FRAME_MS = 16;
 
 export class View {
   /** Shown here. @type {Set<Upload>} */
   #shown = new Set();
   /** @type {Set<Upload>} */
   #complete = new Set();
-  /** @type {number | ReturnType<typeof setTimeout> | undefined} */
-  #frame;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #drawTimer;
   #drawnAt = 0;
   /** There are rows to be made. */
   #isBehind = true;
@@ -174,19 +176,18 @@ export class View {
     this.#soon();
   }
 
-  /** Draws with a frame, or by a timer: a hidden page gets no frames. */
+  /** Draws by a timer: a hidden page gets no frames, and one asked for while a page changes may never come. */
   #soon() {
     this.#sumsTimer ??= setTimeout(() => {
       this.#sumsTimer = undefined;
       this.#drawSums();
     }, SUMS_MS);
-    if (this.#frame) return;
     const wait = this.#isBehind ? 0 : this.#drawnAt + DRAW_MS - performance.now();
-    this.#frame = document.hidden || wait > 0 ? setTimeout(() => this.#draw(), wait) : requestAnimationFrame(() => this.#draw());
+    this.#drawTimer ??= setTimeout(() => this.#draw(), Math.max(wait, FRAME_MS));
   }
 
   #draw() {
-    this.#frame = undefined;
+    this.#drawTimer = undefined;
     this.#drawnAt = performance.now();
     this.#isBehind = this.list.draw();
     if (this.#isBehind) this.#soon();
@@ -282,8 +283,7 @@ export class View {
     for (const end of this.#ends) end();
     clearTimeout(this.#sumsTimer);
     clearTimeout(this.#countdown);
-    if (typeof this.#frame === "number") cancelAnimationFrame(this.#frame);
-    clearTimeout(this.#frame);
+    clearTimeout(this.#drawTimer);
     this.list.close();
     this.box.remove();
   }
