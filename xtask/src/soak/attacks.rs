@@ -29,6 +29,8 @@ use crate::{bench::process::Server, stages::Tally};
 const SETTLE_MAX: Duration = Duration::from_secs(15);
 /// Writers the server keeps for clients that may come back, each with an open file.
 const PARKED_MAX: usize = 1024;
+/// Connections to the hook and the webhook that the server keeps for the next call.
+const POOLED_MAX: usize = 4;
 /// Seconds for which the honest uploader is measured alone, before and after.
 const ALONE_SECONDS: f64 = 3.0;
 /// The attackers run for this long before the honest uploader begins.
@@ -220,7 +222,8 @@ fn attack(scene: &mut Scene<'_>, kind: &Kind, how: &Attacks, with_speed: bool) -
     served.show_failures();
     let (rss_peak_kib, disk_after) = (server.peak_rss_kib()?, ground.disk_bytes());
 
-    let files_max = files_base + if kind.leaves_parked { PARKED_MAX } else { 0 };
+    let parked_max = if kind.leaves_parked { PARKED_MAX } else { 0 };
+    let files_max = files_base + POOLED_MAX + parked_max;
     let files_after = settled(server, files_max)?;
     let after = with_speed.then(|| honest(ALONE_SECONDS)).transpose()?;
     let alone = before
