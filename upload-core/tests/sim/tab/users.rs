@@ -37,6 +37,9 @@ impl World {
         let it = &self.tabs[tab];
         let mut plan = it.plan.clone();
         plan.opens_at = self.now;
+        // Over HTTP a client appends where it is told to: it knows no checksum,
+        // so it must be sure of its file.
+        let file_changed = file_changed && !self.has_door(tab);
         let known = it.members.iter().map(|member| {
             let seed = if file_changed {
                 mix(member.seed)
@@ -90,10 +93,25 @@ impl World {
         }
     }
 
+    /// Tells whether files of a tab are sent over HTTP as well.
+    fn has_door(&self, tab: usize) -> bool {
+        let owner = self.tabs[tab].owner;
+        let is_ours = |upload| self.tabs[tab].members.iter().any(|it| it.upload == upload);
+        let doors = self.tabs.iter().filter(|it| it.kind == Kind::Http);
+        doors
+            .filter(|it| it.owner == owner)
+            .any(|it| it.members.iter().any(|member| is_ours(member.upload)))
+    }
+
     /// Has the uploads of a tab sent over HTTP as well.
     pub(crate) fn open_door(&mut self, tab: usize) {
+        let owner = self.tabs[tab].owner;
+        let is_sure = self.tabs[tab].members.iter().all(|member| {
+            let truth = self.truth.get(&(owner, member.upload));
+            truth.is_none_or(|truth| truth.files == [member.seed])
+        });
         let it = &mut self.tabs[tab];
-        if it.is_closed || it.kind != Kind::Modern {
+        if it.is_closed || it.kind != Kind::Modern || !is_sure {
             self.faults_felt -= 1;
             return;
         }
