@@ -2,12 +2,11 @@
 /** The `dj-*` attributes and the events on `window`. Listeners are on the root: nothing is bound twice. */
 import { attend } from "./attend.js";
 import { Forms, paramsOf, slotsOf } from "./forms.js";
+import { FRAME_MS } from "./frame.js";
 
 /** @typedef {import("./index.d.ts").Uploads} Uploads */
 /** @typedef {import("./index.d.ts").Upload} Upload */
 
-/** Between a change and its drawing, at least: about a frame. */
-const FRAME_MS = 16;
 const BOXES = "[dj-upload-progress],[dj-upload-preview]";
 const STARTERS = `[dj-upload],[dj-upload-drop],[dj-submit],[dj-click],${BOXES}`;
 const ATTRIBUTES = ["dj-upload", "dj-upload-progress", "dj-upload-preview", "required"];
@@ -58,7 +57,6 @@ export function bind(uploads, root = document) {
   /** Of the next drawing. @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
 
-  // By a timer: a hidden page gets no frames, and one asked for while a page changes may never come.
   const soon = () => {
     timer ??= setTimeout(draw, FRAME_MS);
   };

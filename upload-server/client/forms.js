@@ -3,9 +3,7 @@
 import { UploadError } from "./upload.js";
 
 /** @typedef {import("./index.d.ts").Uploads} Uploads */
-
-/** Files that a sentence names. */
-const NAMES_MAX = 3;
+/** @typedef {import("./index.d.ts").EventAnswer} EventAnswer */
 
 /** What picks files for a form: an input, or the widget. */
 const PICKERS = "[dj-upload], upload-dropzone";
@@ -26,9 +24,6 @@ export function paramsOf(form, submitter) {
   return params;
 }
 
-/** Names for a sentence. @param {import("./index.d.ts").Upload[]} uploads */
-const namesOf = (uploads) => uploads.slice(0, NAMES_MAX).map(({ name }) => name).join(", ") + (uploads.length > NAMES_MAX ? ", …" : "");
-
 export class Forms {
   /** What each source sent last. @type {WeakMap<HTMLElement, string>} */
   #sent = new WeakMap();
@@ -38,7 +33,7 @@ export class Forms {
     this.uploads = uploads;
     this.root = root;
     this.end = uploads.on("push", ({ event, value }) => {
-      for (const box of root.querySelectorAll(`[dj-result="${CSS.escape(event)}"]`)) void this.#show(/** @type {HTMLElement} */ (box), value, true);
+      for (const box of root.querySelectorAll(`[dj-result="${CSS.escape(event)}"]`)) void this.#show(/** @type {HTMLElement} */ (box), { result: value }, true);
     });
     root.addEventListener("formdata", (event) => this.#name(/** @type {FormDataEvent} */ (event)), { signal });
     root.addEventListener("submit", (event) => this.#hold(/** @type {SubmitEvent} */ (event)), { signal });
@@ -56,10 +51,10 @@ export class Forms {
   async fire(source, event, params, slots = []) {
     if (source.ariaBusy) return;
     source.ariaBusy = "true";
-    /** @param {boolean} ok @param {unknown} shown @param {object} more */
-    const tell = async (ok, shown, more) => {
+    /** @param {boolean} ok @param {Partial<EventAnswer>} answer @param {object} more */
+    const tell = async (ok, answer, more) => {
       const told = new CustomEvent("dj-result", { bubbles: true, cancelable: true, detail: { event, ok, ...more } });
-      if (source.dispatchEvent(told)) await this.#show(this.#output(source, event), shown, ok);
+      if (source.dispatchEvent(told)) await this.#show(this.#output(source, event), answer, ok);
     };
     try {
       await this.#ready(slots);
@@ -67,37 +62,19 @@ export class Forms {
       const isAgain = this.#sent.get(source) === sent;
       this.#sent.set(source, sent);
       const answer = await this.uploads.answer(event, params, slots.length ? { slots } : {});
-      await tell(!answer.unknown.length, this.#said(answer, isAgain), { result: answer.result });
+      await tell(!answer.unknown.length, isAgain ? answer : { ...answer, before: [] }, { result: answer.result });
     } catch (/** @type {any} */ error) {
-      await tell(false, error.message, { error });
+      await tell(false, { result: error.message }, { error });
     } finally {
       source.ariaBusy = null;
     }
   }
 
-  /**
-   * What is shown of an answer. Where its files were taken before, since the form is sent twice, an answer was lost or
-   * another page was faster, the handler finds no file and would say that it saved none.
-   *
-   * @param {import("./index.d.ts").EventAnswer} answer
-   * @param {boolean} isAgain
-   * @returns {unknown}
-   */
-  #said({ result, offered, taken, before, unknown }, isAgain) {
+  /** @param {HTMLElement} box @param {Partial<EventAnswer>} answer @param {boolean} ok */
+  async #show(box, answer, ok) {
+    const { said, show } = await import("./results.js"); // few pages have forms for handlers
     const { words } = this.uploads;
-    const said = [];
-    const there = isAgain ? [...taken, ...before] : taken;
-    if (unknown.length) said.push(words.text("gone", { name: namesOf(unknown) }));
-    if (there.length && !offered.length) said.push(words.text("already saved", { name: namesOf(there) }));
-    if (!said.length) return result;
-    if (offered.length && typeof result === "string") said.push(result);
-    return said.join(" ");
-  }
-
-  /** @param {HTMLElement} box @param {unknown} value @param {boolean} ok */
-  async #show(box, value, ok) {
-    const { show } = await import("./results.js"); // few pages have forms for handlers
-    show(box, value, { ok, done: this.uploads.words.text("complete") });
+    show(box, said(answer, words), { ok, done: words.text("complete") });
   }
 
   /** Where an answer is shown. @param {HTMLElement} source @param {string} event @returns {HTMLElement} */

@@ -13,6 +13,9 @@ const COMPANION = /^(\._.*|~\$.*|\.~lock\..*#|\.ds_store|thumbs\.db|desktop\.ini
 /** @typedef {import("./index.d.ts").Picked} Picked */
 /** @typedef {import("./index.d.ts").Found} Found */
 
+/** @param {any} thing @returns {thing is File} */
+export const isBlob = (thing) => typeof thing?.slice === "function" && "size" in thing;
+
 /** @returns {Found} */
 const nothing = () => ({ files: [], companions: 0, unreadable: 0, beyond: 0 });
 

@@ -1,6 +1,5 @@
 // @ts-check
 /** Uploads that go straight to a bucket: asks for a signed URL, then PUTs the file there. */
-import { wholeOf } from "./source.js";
 
 /** @typedef {import("./index.d.ts").PresignedSpec} PresignedSpec */
 /** @typedef {import("./index.d.ts").UploadsOptions} UploadsOptions */
@@ -68,9 +67,10 @@ export function putPresigned(spec, file, progress, signal) {
  *
  * @param {Transfer} transfer
  * @param {UploadsOptions} options
+ * @param {(file: Blob) => Promise<unknown>} wholeOf rejects for a file that cannot be opened
  * @param {() => void} changed
  */
-export async function sendDirect(transfer, { url, headers, slots }, changed) {
+export async function sendDirect(transfer, { url, headers, slots }, wholeOf, changed) {
   const { file, slot, abort } = transfer;
   const own = slots?.[slot]?.presign;
   const base = new URL(typeof url === "function" ? await url({ refresh: false }) : url, location.href);

@@ -29,3 +29,27 @@ export function show(box, value, { ok, done }) {
   else box.append(isText ? textOf(value) : done);
   box.dataset.ok = String(ok);
 }
+
+/** Files that a sentence names. */
+const NAMES_MAX = 3;
+
+/** Names for a sentence. @param {import("./index.d.ts").Upload[]} uploads */
+const namesOf = (uploads) => uploads.slice(0, NAMES_MAX).map(({ name }) => name).join(", ") + (uploads.length > NAMES_MAX ? ", …" : "");
+
+/**
+ * What is shown of an answer. Where its files were taken before, since the form is sent twice, an answer was lost or
+ * another page was faster, the handler finds no file and would say that it saved none.
+ *
+ * @param {Partial<import("./index.d.ts").EventAnswer>} answer with those `before` only if the same is sent again
+ * @param {import("./index.d.ts").Words} words
+ * @returns {unknown}
+ */
+export function said({ result, offered = [], taken = [], before = [], unknown = [] }, words) {
+  const sentences = [];
+  const there = [...taken, ...before];
+  if (unknown.length) sentences.push(words.text("gone", { name: namesOf(unknown) }));
+  if (there.length && !offered.length) sentences.push(words.text("already saved", { name: namesOf(there) }));
+  if (!sentences.length) return result;
+  if (offered.length && typeof result === "string") sentences.push(result);
+  return sentences.join(" ");
+}

@@ -1,5 +1,10 @@
 // @ts-check
-/** Totals of what a page uploads, kept as sums: nothing walks over all uploads. */
+/**
+ * Totals of what a page uploads, kept as sums: nothing walks over all uploads.
+ *
+ * They are of one batch: files that are added when all others have ended begin the next, and those that are done are
+ * counted no more. A failure is counted until it is retried, which belongs to the batch at hand, or removed.
+ */
 
 /** @typedef {import("./transfer.js").Transfer} Transfer */
 /** @typedef {import("./index.d.ts").Totals} Totals */
@@ -15,18 +20,21 @@ export class Tally {
   paused = 0;
   /** Failed and neither retried nor removed. @type {Set<Transfer>} */
   failed = new Set();
+  /** Those that are counted as done. @type {WeakSet<Transfer>} */
+  #stored = new WeakSet();
 
-  /** Counts anew, for files that are added when all others have ended; failures stay until they are dealt with. */
   #begin() {
     this.#files = this.failed.size;
     this.#done = this.#bytes = this.#doneBytes = 0;
+    this.#stored = new WeakSet();
   }
 
-  /** @param {Transfer} transfer */
-  add({ file }) {
-    if (!this.#open++) this.#begin();
-    this.#files++;
-    this.#bytes += file.size;
+  /** Counts one that is new, or is retried. @param {Transfer} transfer */
+  add(transfer) {
+    const isRetried = this.failed.delete(transfer);
+    if (!this.#open++ && !isRetried) this.#begin();
+    if (!isRetried) this.#files++;
+    this.#bytes += transfer.file.size;
   }
 
   /** @param {Transfer} transfer */
@@ -37,6 +45,7 @@ export class Tally {
     if (transfer.status === "complete") {
       this.#done++;
       this.#doneBytes += size;
+      this.#stored.add(transfer);
       return;
     }
     this.#bytes -= size;
@@ -49,9 +58,15 @@ export class Tally {
     this.#bytes += now - before;
   }
 
-  /** A failure is retried or removed. @param {Transfer} transfer */
+  /** A failure is removed, or a file that was stored is no longer there. @param {Transfer} transfer */
   forget(transfer) {
     if (this.failed.delete(transfer)) this.#files--;
+    if (transfer.taken || !this.#stored.delete(transfer)) return;
+    const { size } = transfer.file;
+    this.#files--;
+    this.#done--;
+    this.#bytes -= size;
+    this.#doneBytes -= size;
   }
 
   /** @param {Iterable<Transfer>} running @returns {Totals} */

@@ -7,15 +7,6 @@ import { Upload, UploadError, uuid } from "./upload.js";
 /** @typedef {import("./index.d.ts").Progress} Progress */
 /** @typedef {import("./index.d.ts").Ending} Ending */
 /** @typedef {import("./index.d.ts").Status} Status */
-/**
- * What an upload asks of its page.
- *
- * @typedef {object} Driver
- * @property {(transfer: Transfer, paused: boolean) => void} pause
- * @property {(transfer: Transfer) => void} cancel
- * @property {(transfer: Transfer) => void} retry
- * @property {(transfer: Transfer) => void} remove
- */
 
 /** Files of this size take a whole place of those that are sent at once. */
 const WHOLE_BYTES = 1 << 20;
@@ -72,7 +63,7 @@ export class Transfer {
   #fail = () => {};
 
   /**
-   * @param {Driver} driver
+   * @param {import("./lifecycle.js").Lifecycle} driver
    * @param {Picked} picked
    * @param {string} slot
    */

@@ -77,18 +77,18 @@ export class Upload {
   }
 
   pause() {
-    this.#transfer.driver.pause(this.#transfer, true);
+    this.#transfer.driver.pause([this.#transfer], true);
   }
   resume() {
-    this.#transfer.driver.pause(this.#transfer, false);
+    this.#transfer.driver.pause([this.#transfer], false);
   }
   cancel() {
-    this.#transfer.driver.cancel(this.#transfer);
+    this.#transfer.driver.cancel([this.#transfer]);
   }
   retry() {
-    this.#transfer.driver.retry(this.#transfer);
+    this.#transfer.driver.retry([this.#transfer]);
   }
   remove() {
-    this.#transfer.driver.remove(this.#transfer);
+    void this.#transfer.driver.remove(this.#transfer);
   }
 }

@@ -1,6 +1,7 @@
 // @ts-check
 /** What the widget shows of a slot: where files are picked, how the connection is, sums, and the list. */
 import { attend } from "../attend.js";
+import { FRAME_MS } from "../frame.js";
 import { button, el, write } from "./dom.js";
 import { icon } from "./icons.js";
 import { List } from "./list.js";
@@ -26,8 +27,6 @@ const TROUBLED = new Set(["waiting", "offline", "unauthenticated", "closed"]);
 const SUMS_MS = 120;
 /** Between two drawings of rows that are there: faster is not seen, and each costs the browser a layout. */
 const DRAW_MS = 100;
-/** Between a change and its drawing, at least: about a frame. */
-const FRAME_MS = 16;
 
 export class View {
   /** Shown here. @type {Set<Upload>} */
@@ -176,7 +175,6 @@ export class View {
     this.#soon();
   }
 
-  /** Draws by a timer: a hidden page gets no frames, and one asked for while a page changes may never come. */
   #soon() {
     this.#sumsTimer ??= setTimeout(() => {
       this.#sumsTimer = undefined;

@@ -49,7 +49,7 @@ export default {
     await page.evaluate(() => (gone.arrayBuffer = async () => new ArrayBuffer(0)));
     await page.click("#retry");
     await settled(page, "gone.txt");
-    await until("the total", async () => (await total(page)).startsWith("1 file uploaded") || (await total(page)).startsWith("3 of 3"));
+    await until("the total", async () => (await total(page)) === "3 of 3 files uploaded");
     await sane(page);
   },
 
