@@ -123,8 +123,8 @@ pub use input::{
 pub use length::Length;
 pub use news::{Answer, Effect, News, Position, Subject, Why};
 pub use output::{
-    AbortReason, CallId, CloseReason, EntryId, Fact, Fence, Moment, Notice, Order, Output, Query,
-    Question, RecordExpect, RecordVersion,
+    AbortReason, AuthorizeStage, CallId, CloseReason, EntryId, Fact, Fence, Notice, Order, Output,
+    Query, Question, RecordExpect, RecordVersion,
 };
 pub use record::{
     EARLIER_TARGETS_MAX, Lease, RECORD_BYTES_MAX, Record, RecordError, RecordPhase, Unclaimed,
@@ -134,7 +134,7 @@ pub use sender::{
     FileCheck, FileFacts, Outcome, Progress, ReadId, Sender, SenderConfig, SenderOutput,
     SenderPhase, Violation,
 };
-pub use session::{Session, control::announcement, line::received_ranges};
+pub use session::{Session, channel::received_ranges, control::announcement};
 pub use tally::{Charge, OwnerQuota, OwnerTally, OwnerToken, ServerTally};
 pub use time::Now;
 pub use unclaimed::{Borrower, Lending, Loan, Removal, Settlement};

@@ -183,7 +183,7 @@ pub enum Question {
         /// What the client asked for when it registered.
         register: Arc<Register>,
         /// What happens if it is.
-        moment: Moment,
+        stage: AuthorizeStage,
     },
     /// Judge the first bytes; answer with [`crate::Door::handle_verdict`].
     Inspect {
@@ -281,7 +281,7 @@ impl CloseReason {
 
 /// What the application is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Moment {
+pub enum AuthorizeStage {
     /// An upload is about to begin.
     Register,
     /// An upload of an earlier connection is about to be resumed.

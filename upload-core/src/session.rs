@@ -2,12 +2,12 @@
 //!
 //! What it holds is a matter of [`Uploads`]; the session turns frames and messages into calls of
 //! that room, and its news into messages. The rooms next to this one: `outbox` (what waits for the
-//! host), `line` (what a client knows of one upload), `news` (news and messages), `frames`
+//! host), `channel` (what a client knows of one upload), `news` (news and messages), `frames`
 //! (binary messages), `control` (control messages and the application's side).
 
+pub(crate) mod channel;
 pub(crate) mod control;
 mod frames;
-pub(crate) mod line;
 mod news;
 mod outbox;
 
@@ -23,7 +23,7 @@ use crate::{
     Uploads, door::OverUploads, endings::Endings, pace::Pace, timers::Timers, uploads::Stage,
 };
 
-use self::{line::Line, outbox::Outbox};
+use self::{channel::Channel, outbox::Outbox};
 
 /// The minute over which refusals are counted (CONN-4).
 const REFUSAL_WINDOW: Duration = Duration::from_secs(60);
@@ -37,7 +37,7 @@ const REFUSAL_WINDOW: Duration = Duration::from_secs(60);
 pub struct Session {
     uploads: Uploads,
     out: Outbox,
-    lines: BTreeMap<EntryId, Line>,
+    channels: BTreeMap<EntryId, Channel>,
     /// What the client asked and was not answered yet.
     requests: BTreeMap<EntryId, Request>,
     endings: Endings,
@@ -100,7 +100,7 @@ impl Session {
         let limits = &config.limits;
         let mut session = Self {
             out: Outbox::default(),
-            lines: BTreeMap::new(),
+            channels: BTreeMap::new(),
             requests: BTreeMap::new(),
             endings: Endings::new(limits.endings_kept),
             calls: BTreeMap::new(),
@@ -199,24 +199,25 @@ impl Session {
         let refusals = self.uploads.config().tally.refusals();
         let is_too_old = self.uploads.is_too_old(entry, now);
         let heard = self.heard(now);
-        let Some(line) = self.lines.get_mut(&entry) else {
+        let Some(channel) = self.channels.get_mut(&entry) else {
             return;
         };
-        let idle_at = line.active_at.saturating_add(limit);
-        let received = line.numbers().received;
-        let is_slow = line.pace.is_too_slow(heard, received, refusals, &limits);
+        let idle_at = channel.active_at.saturating_add(limit);
+        let received = channel.numbers().received;
+        let is_slow = channel.pace.is_too_slow(heard, received, refusals, &limits);
         if is_too_old {
             let (code, reason) = (Code::Expired, AbortReason::Expired);
             self.uploads.fail(entry, code, reason, now);
             self.relay(now);
-        } else if idle_at > heard && !(is_slow && line.has_credit()) {
-            self.idles.arm(entry, idle_at.min(line.pace.next(&limits)));
-        } else if line.has_credit() && self.uploads.waits_for_client(entry) {
+        } else if idle_at > heard && !(is_slow && channel.has_credit()) {
+            self.idles
+                .arm(entry, idle_at.min(channel.pace.next(&limits)));
+        } else if channel.has_credit() && self.uploads.waits_for_client(entry) {
             self.uploads.idle(entry, now);
             self.relay(now);
         } else {
             // It waits for something else; what it waits for counts as activity.
-            line.active_at = heard;
+            channel.active_at = heard;
             self.idles.arm(entry, heard.saturating_add(limit));
         }
     }
@@ -277,28 +278,29 @@ impl Session {
         since.saturating_sub(self.clock.paused)
     }
 
-    /// Sets the alarms of a line, and counts whether its client is past its credit.
+    /// Sets the alarms of a channel, and counts whether its client is past its credit.
     fn arm(&mut self, entry: EntryId) {
         self.recount_overrun(entry);
         let limits = &self.uploads.config().limits;
-        let Some(line) = self.lines.get(&entry) else {
+        let Some(channel) = self.channels.get(&entry) else {
             return;
         };
-        if line.stage == line::Stage::Asked || !self.out.is_connected() {
+        if channel.stage == channel::Stage::Asked || !self.out.is_connected() {
             return;
         }
-        let size = line.window_size(self.window);
+        let size = channel.window_size(self.window);
         let interval = limits.snapshot_interval;
-        if let Some(at) = line.throttle.deadline(line.numbers(), size, interval) {
+        if let Some(at) = channel.throttle.deadline(channel.numbers(), size, interval) {
             self.tells.arm(entry, at);
         }
-        let idle_at = line.active_at.saturating_add(limits.idle_upload);
-        self.idles.arm(entry, idle_at.min(line.pace.next(limits)));
+        let idle_at = channel.active_at.saturating_add(limits.idle_upload);
+        self.idles
+            .arm(entry, idle_at.min(channel.pace.next(limits)));
     }
 
     fn recount_overrun(&mut self, entry: EntryId) {
-        if let Some(line) = self.lines.get_mut(&entry) {
-            let (was, is) = line.recount_overrun();
+        if let Some(channel) = self.channels.get_mut(&entry) {
+            let (was, is) = channel.recount_overrun();
             self.overrun = self
                 .overrun
                 .saturating_sub(usize::from(was))
@@ -306,13 +308,13 @@ impl Session {
         }
     }
 
-    fn drop_line(&mut self, entry: EntryId) -> Option<Line> {
+    fn drop_line(&mut self, entry: EntryId) -> Option<Channel> {
         self.tells.disarm(entry);
         self.idles.disarm(entry);
-        let line = self.lines.remove(&entry)?;
-        let was = usize::from(line.was_overrun());
+        let channel = self.channels.remove(&entry)?;
+        let was = usize::from(channel.was_overrun());
         self.overrun = self.overrun.saturating_sub(was);
-        Some(line)
+        Some(channel)
     }
 
     fn after_input(&mut self, now: Now) {

@@ -31,8 +31,8 @@ use bytes::Bytes;
 use upload_proto::{Code, Register, UploadRef};
 
 use crate::{
-    AbortReason, Append, Declare, Effect, Entry, EntryId, Finish, Moment, News, Now, Output,
-    Question, SessionConfig, SessionLimits, Why,
+    AbortReason, Append, AuthorizeStage, Declare, Effect, Entry, EntryId, Finish, News, Now,
+    Output, Question, SessionConfig, SessionLimits, Why,
     news::{Answer, Effects},
     time::millis,
     timers::Timers,
@@ -171,7 +171,7 @@ impl Uploads {
             self.effects.push(Output::App(Question::Authorize {
                 entry,
                 register: Arc::clone(&register),
-                moment: Moment::Register,
+                stage: AuthorizeStage::Register,
             }));
             self.offered.insert(register.upload);
             let offer = Offer::Asking {

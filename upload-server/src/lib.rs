@@ -120,7 +120,7 @@ pub use self::slots::{
 };
 #[cfg(feature = "testing")]
 pub use self::test_support::testing;
-pub use upload_core::{Moment, SessionLimits};
+pub use upload_core::{AuthorizeStage, SessionLimits};
 pub use {
     upload_proto as proto, upload_stores as stores, upload_validate as validate,
     upload_writers as writers,

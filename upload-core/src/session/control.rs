@@ -15,7 +15,7 @@ use crate::{
     Removed, Session, SessionLimits, SlotRules,
     session::{
         Completes, Request,
-        line::{Line, blank_resumed},
+        channel::{Channel, blank_resumed},
     },
 };
 
@@ -71,10 +71,10 @@ impl Session {
             let at = Position::default();
             let most = Length::AtMost(slot.max_file_size);
             let length = size.map_or(most, Length::Known);
-            let mut line = Line::new(upload, slot, length, at, self.window, now);
-            line.active_at = self.heard(now);
-            line.pace = self.pace(0, now);
-            self.lines.insert(entry, line);
+            let mut channel = Channel::new(upload, slot, length, at, self.window, now);
+            channel.active_at = self.heard(now);
+            channel.pace = self.pace(0, now);
+            self.channels.insert(entry, channel);
         }
     }
 

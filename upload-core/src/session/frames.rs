@@ -46,16 +46,16 @@ impl Session {
         if !self.uploads.takes_bytes(entry) {
             return;
         }
-        let Some(line) = self.lines.get_mut(&entry) else {
+        let Some(channel) = self.channels.get_mut(&entry) else {
             return;
         };
-        if line.is_too_long(&data) {
+        if channel.is_too_long(&data) {
             // CHUNK-8: the frame is wrong, not the upload.
-            let upload = line.upload;
+            let upload = channel.upload;
             self.refuse(Code::BadFrame, Some(upload));
             return;
         }
-        match line.sequencer.judge(index) {
+        match channel.sequencer.judge(index) {
             Accepted::Next => self.append(entry, data, now),
             Accepted::Again | Accepted::Gap => {}
             Accepted::NewGap if self.uploads.config().plain => {
@@ -73,27 +73,27 @@ impl Session {
         let at = self.uploads.position(entry).unwrap_or_default().received;
         let appended = self.uploads.append(entry, at, data, now);
         let position = self.uploads.position(entry);
-        let Some(line) = self.lines.get_mut(&entry) else {
+        let Some(channel) = self.channels.get_mut(&entry) else {
             return;
         };
         match appended {
             Append::Took => {
-                line.sequencer.advance();
+                channel.sequencer.advance();
                 if is_empty {
                     return;
                 }
                 // What was here already, or comes too early, is no progress (CONN-3).
-                line.active_at = active_at;
+                channel.active_at = active_at;
                 if let Some(at) = position {
-                    line.note(at, window);
+                    channel.note(at, window);
                 }
                 self.recount_overrun(entry);
                 self.relay(now);
                 self.tell_if_due(entry, now);
             }
             Append::Excess => {
-                let reason = AbortReason::SizeLimit(line.length.max());
-                let code = match line.length {
+                let reason = AbortReason::SizeLimit(channel.length.max());
+                let code = match channel.length {
                     Length::Known(_) => Code::SizeExceeded,
                     Length::AtMost(_) => Code::TooLarge,
                 };

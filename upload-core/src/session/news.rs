@@ -10,7 +10,7 @@ use crate::{
     Session, Subject, Why,
     session::{
         Completes, Request,
-        line::{Line, Stage, blank_resumed, receipt_index, received_ranges},
+        channel::{Channel, Stage, blank_resumed, receipt_index, received_ranges},
     },
 };
 
@@ -30,24 +30,24 @@ impl Session {
             News::Begun { resumable, at } => {
                 self.requests.remove(&entry);
                 let active_at = self.heard(now);
-                if let Some(line) = self.lines.get_mut(&entry) {
-                    if line.stage == Stage::Asked {
-                        line.stage = Stage::Live;
-                        line.active_at = active_at;
+                if let Some(channel) = self.channels.get_mut(&entry) {
+                    if channel.stage == Stage::Asked {
+                        channel.stage = Stage::Live;
+                        channel.active_at = active_at;
                     }
-                    line.note(at, self.window);
-                    self.endings.forget(line.upload);
-                    let numbers = line.numbers();
+                    channel.note(at, self.window);
+                    self.endings.forget(channel.upload);
+                    let numbers = channel.numbers();
                     let ttl = self.uploads.config().limits.record_ttl;
                     self.out.send(ServerMessage::Registered(Registered {
-                        upload: line.upload,
-                        upload_name: line.slot.name.clone(),
-                        chunk_size: line.slot.chunk_size,
+                        upload: channel.upload,
+                        upload_name: channel.slot.name.clone(),
+                        chunk_size: channel.slot.chunk_size,
                         credit: numbers.credit,
                         resumable,
                         expires_in: resumable.then_some(ttl.as_secs()),
                     }));
-                    line.throttle.told(numbers, now);
+                    channel.throttle.told(numbers, now);
                     self.arm(entry);
                 }
             }
@@ -58,19 +58,19 @@ impl Session {
             News::Continued { subject, crc32c } => self.continued(entry, &subject, crc32c, now),
             News::Moved(at) => {
                 let active_at = self.heard(now);
-                if let Some(line) = self.lines.get_mut(&entry) {
-                    let was_exhausted = !line.has_credit();
-                    line.note(at, self.window);
-                    if was_exhausted && line.has_credit() {
-                        line.active_at = active_at;
+                if let Some(channel) = self.channels.get_mut(&entry) {
+                    let was_exhausted = !channel.has_credit();
+                    channel.note(at, self.window);
+                    if was_exhausted && channel.has_credit() {
+                        channel.active_at = active_at;
                     }
                     self.tell_if_due(entry, now);
                 }
             }
             News::Resumable(resumable, at) => {
-                if let Some(line) = self.lines.get_mut(&entry) {
-                    line.note(at, self.window);
-                    let mut snapshot = line.snapshot(Status::Uploading);
+                if let Some(channel) = self.channels.get_mut(&entry) {
+                    channel.note(at, self.window);
+                    let mut snapshot = channel.snapshot(Status::Uploading);
                     if !resumable {
                         snapshot = snapshot.with_code(Code::NotResumable);
                     }
@@ -79,9 +79,9 @@ impl Session {
                 }
             }
             News::Delayed(code, at) => {
-                if let Some(line) = self.lines.get_mut(&entry) {
-                    line.note(at, self.window);
-                    let snapshot = line.snapshot(Status::Uploading).with_code(code);
+                if let Some(channel) = self.channels.get_mut(&entry) {
+                    channel.note(at, self.window);
+                    let snapshot = channel.snapshot(Status::Uploading).with_code(code);
                     self.send_snapshot(entry, snapshot, now);
                 }
             }
@@ -95,8 +95,8 @@ impl Session {
             News::Answered(answer) => self.answered(entry, answer),
             News::Detached(subject, why) => {
                 self.requests.remove(&entry);
-                let line = self.last_line(entry, &subject, now);
-                let snapshot = self.detached(&line, why);
+                let channel = self.last_channel(entry, &subject, now);
+                let snapshot = self.detached(&channel, why);
                 self.out.progress(snapshot.clone());
                 self.endings.remember(snapshot);
             }
@@ -105,11 +105,11 @@ impl Session {
     }
 
     fn continued(&mut self, entry: EntryId, subject: &Subject, crc32c: Option<u32>, now: Now) {
-        let mut line = Line::of(subject, self.window, now);
-        line.stage = Stage::Live;
-        line.active_at = self.heard(now);
-        line.pace = self.pace(subject.at.received, now);
-        self.endings.forget(line.upload);
+        let mut channel = Channel::of(subject, self.window, now);
+        channel.stage = Stage::Live;
+        channel.active_at = self.heard(now);
+        channel.pace = self.pace(subject.at.received, now);
+        self.endings.forget(channel.upload);
         let request = self.requests.remove(&entry);
         let (by_upload_id, completes) = match request {
             Some(Request::Resume {
@@ -125,11 +125,11 @@ impl Session {
             )
             | None => (false, Completes::No),
         };
-        let resumed = line.resumed(ResumeStatus::Resumed, crc32c);
+        let resumed = channel.resumed(ResumeStatus::Resumed, crc32c);
         self.out.resumed(resumed, by_upload_id);
-        let numbers = line.numbers();
-        line.throttle.told(numbers, now);
-        self.lines.insert(entry, line);
+        let numbers = channel.numbers();
+        channel.throttle.told(numbers, now);
+        self.channels.insert(entry, channel);
         self.arm(entry);
         if let Completes::With(crc32c) = completes {
             self.complete(entry, crc32c, now);
@@ -137,24 +137,24 @@ impl Session {
     }
 
     fn ended(&mut self, entry: EntryId, subject: &Subject, now: Now) {
-        let line = self.last_line(entry, subject, now);
+        let channel = self.last_channel(entry, subject, now);
         let request = self.requests.remove(&entry);
         let snapshot = match subject.entry.status {
             EntryStatus::Complete => {
                 if let Some(Request::Resume { by_upload_id, .. }) = request {
                     let crc32c = subject.entry.crc32c;
-                    let resumed = line.resumed(ResumeStatus::Complete, crc32c);
+                    let resumed = channel.resumed(ResumeStatus::Complete, crc32c);
                     self.out.resumed(resumed, by_upload_id);
                 }
-                line.receipt(&subject.entry)
+                channel.receipt(&subject.entry)
             }
             EntryStatus::Failed(code) => {
                 let words = subject.entry.words.clone();
-                with_refusal(line.snapshot(Status::Error), Refusal { code, words })
+                with_refusal(channel.snapshot(Status::Error), Refusal { code, words })
             }
-            EntryStatus::Cancelled | EntryStatus::Uploading => {
-                line.snapshot(Status::Cancelled).with_code(Code::Cancelled)
-            }
+            EntryStatus::Cancelled | EntryStatus::Uploading => channel
+                .snapshot(Status::Cancelled)
+                .with_code(Code::Cancelled),
         };
         self.out.progress(snapshot.clone());
         self.endings.remember(snapshot);
@@ -255,10 +255,10 @@ impl Session {
 
     /// The last snapshot on this connection of an upload that can be resumed.
     /// A plain client would wait for ever, so it receives an error (RESUME-10).
-    fn detached(&self, line: &Line, why: Why) -> Snapshot {
+    fn detached(&self, channel: &Channel, why: Why) -> Snapshot {
         let config = self.uploads.config();
         let is_lost = config.plain || why == Why::Told(Code::Superseded);
-        let mut snapshot = line.snapshot(match is_lost {
+        let mut snapshot = channel.snapshot(match is_lost {
             true => Status::Error,
             false => Status::Uploading,
         });
@@ -283,24 +283,27 @@ impl Session {
     }
 
     /// Takes out what the client knows of an upload that is over here.
-    fn last_line(&mut self, entry: EntryId, subject: &Subject, now: Now) -> Line {
-        let line = self.drop_line(entry);
-        let mut line = line.unwrap_or_else(|| Line::of(subject, self.window, now));
-        line.length = subject.entry.length;
-        line.note(subject.at, self.window);
-        line
+    fn last_channel(&mut self, entry: EntryId, subject: &Subject, now: Now) -> Channel {
+        let channel = self.drop_line(entry);
+        let mut channel = channel.unwrap_or_else(|| Channel::of(subject, self.window, now));
+        channel.length = subject.entry.length;
+        channel.note(subject.at, self.window);
+        channel
     }
 
     /// MSG-2: progress is sent for a part of the window, or in time.
     pub(super) fn tell_if_due(&mut self, entry: EntryId, now: Now) {
         let interval = self.uploads.config().limits.snapshot_interval;
-        if let Some(line) = self.lines.get(&entry)
-            && line.stage == Stage::Live
+        if let Some(channel) = self.channels.get(&entry)
+            && channel.stage == Stage::Live
             && self.out.is_connected()
         {
-            let size = line.window_size(self.window);
-            if line.throttle.is_due(line.numbers(), size, interval, now) {
-                let snapshot = line.snapshot(Status::Uploading);
+            let size = channel.window_size(self.window);
+            if channel
+                .throttle
+                .is_due(channel.numbers(), size, interval, now)
+            {
+                let snapshot = channel.snapshot(Status::Uploading);
                 self.send_snapshot(entry, snapshot, now);
                 return;
             }
@@ -310,18 +313,18 @@ impl Session {
 
     /// Tells trouble that does not end the upload.
     pub(super) fn tell_trouble(&mut self, entry: EntryId, code: Code, now: Now) {
-        if let Some(line) = self.lines.get(&entry) {
-            self.out.refused(code, Some(line.upload));
-            let snapshot = line.snapshot(Status::Uploading).with_code(code);
+        if let Some(channel) = self.channels.get(&entry) {
+            self.out.refused(code, Some(channel.upload));
+            let snapshot = channel.snapshot(Status::Uploading).with_code(code);
             self.send_snapshot(entry, snapshot, now);
         }
     }
 
     fn send_snapshot(&mut self, entry: EntryId, snapshot: Snapshot, now: Now) {
         self.out.progress(snapshot);
-        if let Some(line) = self.lines.get_mut(&entry) {
-            let numbers = line.numbers();
-            line.throttle.told(numbers, now);
+        if let Some(channel) = self.channels.get_mut(&entry) {
+            let numbers = channel.numbers();
+            channel.throttle.told(numbers, now);
         }
         self.arm(entry);
     }

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Instant};
 use serde_json::{Map, Value};
 
 use crate::{
-    AbortReason, CheckpointChange, Moment, Order, Output, Question, Refusal, StorageFault, Verdict,
-    WriterEvent,
+    AbortReason, AuthorizeStage, CheckpointChange, Order, Output, Question, Refusal, StorageFault,
+    Verdict, WriterEvent,
 };
 
 use super::{
@@ -217,7 +217,7 @@ impl Upload {
             cx.effects.push(Output::App(Question::Authorize {
                 entry: self.entry.id,
                 register: Arc::new(self.entry.registration()),
-                moment: Moment::Complete,
+                stage: AuthorizeStage::Complete,
             }));
         }
         self.stay == Stay::Finishing(Permit::Granted)

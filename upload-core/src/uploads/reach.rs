@@ -22,7 +22,7 @@ use std::sync::Arc;
 use upload_proto::{Code, UploadRef};
 
 use crate::{
-    EntryId, Fence, Moment, News, Notice, Output, Query, Question, Record, RecordPhase,
+    AuthorizeStage, EntryId, Fence, News, Notice, Output, Query, Question, Record, RecordPhase,
     RecordVersion, Refusal, SlotRules, StoreEvent,
     lookup::{Access, Asker, judge},
     news::Answer,
@@ -346,7 +346,7 @@ impl Reach {
                 cx.effects.push(Output::App(Question::Authorize {
                     entry: id,
                     register: Arc::new(record.registration(self.upload)),
-                    moment: Moment::Resume,
+                    stage: AuthorizeStage::Resume,
                 }));
                 Step::Waits
             }

@@ -22,8 +22,8 @@ use std::{
 use bytes::Bytes;
 use serde_json::{Value, json};
 use upload_core::{
-    Amendment, CallOutcome, CheckpointChange, DisconnectReason, Door, EntryId, Fact, Moment,
-    Notice, Now, Order, Output, OwnerTally, Query, Question, RecordVersion, Refusal, Removed,
+    Amendment, AuthorizeStage, CallOutcome, CheckpointChange, DisconnectReason, Door, EntryId,
+    Fact, Notice, Now, Order, Output, OwnerTally, Query, Question, RecordVersion, Refusal, Removed,
     Session, SessionConfig, StoreEvent, Verdict, WriterEvent,
 };
 use upload_proto::{ClientMessage, Code, Frame, ServerMessage, Snapshot, UploadRef};
@@ -325,12 +325,12 @@ impl Rig {
         self.drain()
     }
 
-    /// Returns at which moment the application is asked, if it is.
-    pub(crate) fn asked(&self) -> Option<(Moment, String)> {
+    /// Returns at which stage the application is asked, if it is.
+    pub(crate) fn asked(&self) -> Option<(AuthorizeStage, String)> {
         self.unanswered.iter().find_map(|output| match output {
             Output::App(Question::Authorize {
-                register, moment, ..
-            }) => Some((*moment, register.client_name.clone())),
+                register, stage, ..
+            }) => Some((*stage, register.client_name.clone())),
             _ => None,
         })
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use upload_core::{Amendment, DisconnectReason, Moment, OwnWords, Refusal, Verdict};
+use upload_core::{Amendment, AuthorizeStage, DisconnectReason, OwnWords, Refusal, Verdict};
 use upload_proto::{Code, ServerMessage};
 
 use crate::rig::{Rig, tally};
@@ -10,7 +10,10 @@ use crate::rig::{Rig, tally};
 fn registered(slot: &str) -> Rig {
     let mut rig = Rig::new();
     rig.register(1, slot, 8);
-    assert_eq!(rig.asked(), Some((Moment::Register, "a.txt".into())));
+    assert_eq!(
+        rig.asked(),
+        Some((AuthorizeStage::Register, "a.txt".into()))
+    );
     rig.authorize(Ok(())).sent();
     rig
 }
@@ -22,7 +25,10 @@ fn the_application_is_asked_twice() {
     rig.chunk(1, 0, "abcd").chunk(1, 1, "efgh");
     assert_eq!(rig.asked(), None, "no chunk costs a question");
     rig.complete(1).sent();
-    assert_eq!(rig.asked(), Some((Moment::Complete, "a.txt".into())));
+    assert_eq!(
+        rig.asked(),
+        Some((AuthorizeStage::Complete, "a.txt".into()))
+    );
     assert_eq!(rig.told(), ["open", "write abcd", "write efgh"]);
     rig.pass(200_000);
     assert_eq!(
@@ -78,7 +84,7 @@ fn a_resume_is_asked_about() {
     let mut rig = rig.next_connection(2, |_| {});
     for _ in 0..2 {
         rig.resume(1, None);
-        assert_eq!(rig.asked(), Some((Moment::Resume, "a.txt".into())));
+        assert_eq!(rig.asked(), Some((AuthorizeStage::Resume, "a.txt".into())));
         assert_eq!(
             rig.resume(1, None).sent(),
             ["1:locked 0@0"],
@@ -94,7 +100,10 @@ fn a_resume_is_asked_about() {
     rig.resume(1, None);
     assert_eq!(rig.authorize(Ok(())).sent(), ["1:resumed 4@1"]);
     rig.chunk(1, 1, "efgh").complete(1).sent();
-    assert_eq!(rig.asked(), Some((Moment::Complete, "a.txt".into())));
+    assert_eq!(
+        rig.asked(),
+        Some((AuthorizeStage::Complete, "a.txt".into()))
+    );
     assert_eq!(
         rig.authorize(Ok(())).sent().pop().expect("an ending"),
         "1:complete 8@2"

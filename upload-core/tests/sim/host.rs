@@ -13,8 +13,8 @@ use std::{
 };
 
 use upload_core::{
-    Charge, Content, DisconnectReason, EntryId, EntryStatus, Fact, Holder, Moment, Notice, Now,
-    Order, Output, OwnerQuota, OwnerTally, Parked, Query, Question, RecordExpect, RecordPhase,
+    AuthorizeStage, Charge, Content, DisconnectReason, EntryId, EntryStatus, Fact, Holder, Notice,
+    Now, Order, Output, OwnerQuota, OwnerTally, Parked, Query, Question, RecordExpect, RecordPhase,
     RecordVersion, Session, SessionConfig, SessionLimits, SlotRules, StoreEvent, Verdict,
     WriterEvent,
 };
@@ -364,11 +364,11 @@ impl World {
             Output::App(Question::Authorize {
                 entry,
                 register,
-                moment,
+                stage,
             }) => {
                 let truth = self.truth.get(&(self.conns[conn].owner, register.upload));
                 let is_forbidden = truth.is_some_and(|truth| truth.forbidden);
-                let answer = match is_forbidden && moment == Moment::Complete {
+                let answer = match is_forbidden && stage == AuthorizeStage::Complete {
                     true => Err(Code::Forbidden),
                     false if is_forbidden && self.rng.chance(50) => Err(Code::Forbidden),
                     false => Ok(()),
@@ -428,7 +428,7 @@ impl World {
 
     fn inspect(&mut self, conn: usize, host: &Host, entry: EntryId, head: &[u8]) {
         let Some(held) = host.session.entry(entry) else {
-            // A request to delete the upload may be served in the same moment.
+            // A request to delete the upload may be served at the same moment.
             if let Core::Socket(_) = host.session {
                 self.fail("a verdict is asked for an upload nobody holds".into());
             }

@@ -141,7 +141,7 @@ impl SlotOptions {
     /// and is stored; `false` is answered with `forbidden`, and an error in its own words: see
     /// [`Authorization`].
     ///
-    /// [`AuthorizeRequest::moment`] tells which. See also
+    /// [`AuthorizeRequest::stage`] tells which. See also
     /// [`UploadsBuilder::authorize`](crate::UploadsBuilder::authorize).
     ///
     /// ```

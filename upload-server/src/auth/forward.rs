@@ -20,7 +20,7 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, sleep, timeout},
 };
-use upload_core::Moment;
+use upload_core::AuthorizeStage;
 
 use super::{ClaimNames, Refusal, lines_of};
 use crate::{
@@ -141,10 +141,10 @@ impl Forward {
 
     /// Asks once more before a file is stored, and remembers nothing.
     async fn may_complete(&self, mut question: Question, request: AuthorizeRequest) -> bool {
-        if request.moment != Moment::Complete {
+        if request.stage != AuthorizeStage::Complete {
             return true;
         }
-        question.set("x-upload-moment", "complete");
+        question.set("x-upload-stage", "complete");
         question.set("x-upload-slot", &request.slot);
         for _ in 0..TRIES {
             match self.ask(&question).await {
@@ -216,7 +216,7 @@ impl Forward {
         if let Some(address) = transport.address(parts) {
             question.set("x-forwarded-for", &address.to_string());
         }
-        question.set("x-upload-moment", "connect");
+        question.set("x-upload-stage", "connect");
         question
     }
 }

@@ -27,10 +27,10 @@ pub(super) enum Phase<S> {
     /// It is gone or going, for this reason; the core is yet to hear of it.
     Lost {
         reason: DisconnectReason,
-        line: Line<S>,
+        end: SocketEnd<S>,
     },
     /// The core knows; uploads have until then to come to rest.
-    WindingDown { by: Instant, line: Line<S> },
+    WindingDown { by: Instant, end: SocketEnd<S> },
 }
 
 /// Whether the socket is read.
@@ -46,7 +46,7 @@ pub(super) enum Reading {
     clippy::large_enum_variant,
     reason = "there is one per connection, whose socket was as large while it was open"
 )]
-pub(super) enum Line<S> {
+pub(super) enum SocketEnd<S> {
     /// A close is running; the socket is dropped as it is at that time.
     Closing {
         socket: WebSocket<S>,
@@ -91,7 +91,7 @@ impl<S> Phase<S> {
     pub(super) fn end(&mut self, reason: DisconnectReason, by: Instant) {
         self.replace_open(|socket| Self::Lost {
             reason,
-            line: Line::Closing { socket, by },
+            end: SocketEnd::Closing { socket, by },
         });
     }
 
@@ -101,20 +101,20 @@ impl<S> Phase<S> {
             Self::Open { .. } => {
                 *self = Self::Lost {
                     reason: DisconnectReason::Lost,
-                    line: Line::Gone,
+                    end: SocketEnd::Gone,
                 };
             }
-            Self::Lost { line, .. } | Self::WindingDown { line, .. } => *line = Line::Gone,
+            Self::Lost { end, .. } | Self::WindingDown { end, .. } => *end = SocketEnd::Gone,
         }
     }
 
     /// Returns the reason of a loss, the first time it is asked for; uploads then have until `by`.
     pub(super) fn take_loss(&mut self, by: Instant) -> Option<DisconnectReason> {
-        let Self::Lost { reason, line } = self else {
+        let Self::Lost { reason, end } = self else {
             return None;
         };
-        let (reason, line) = (*reason, std::mem::replace(line, Line::Gone));
-        *self = Self::WindingDown { by, line };
+        let (reason, end) = (*reason, std::mem::replace(end, SocketEnd::Gone));
+        *self = Self::WindingDown { by, end };
         Some(reason)
     }
 
@@ -127,7 +127,7 @@ impl<S> Phase<S> {
     /// core knows of the loss.
     pub(super) fn end_by(&self) -> Option<(bool, Instant)> {
         match self {
-            Self::WindingDown { by, line } => Some((matches!(line, Line::Gone), *by)),
+            Self::WindingDown { by, end } => Some((matches!(end, SocketEnd::Gone), *by)),
             Self::Open { .. } | Self::Lost { .. } => None,
         }
     }
@@ -135,7 +135,7 @@ impl<S> Phase<S> {
     fn replace_open(&mut self, ended: impl FnOnce(WebSocket<S>) -> Self) {
         let placeholder = Self::Lost {
             reason: DisconnectReason::Lost,
-            line: Line::Gone,
+            end: SocketEnd::Gone,
         };
         *self = match std::mem::replace(self, placeholder) {
             Self::Open { socket, .. } => ended(socket),
@@ -149,7 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Phase<S> {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Open { socket, .. } => Some(socket.next_check()),
-            Self::Lost { line, .. } | Self::WindingDown { line, .. } => line.deadline(),
+            Self::Lost { end, .. } | Self::WindingDown { end, .. } => end.deadline(),
         }
     }
 
@@ -163,9 +163,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Phase<S> {
                     self.drop_socket();
                 }
             }
-            Self::Lost { line, .. } | Self::WindingDown { line, .. } => {
-                if line.deadline().is_some_and(|by| by <= now) {
-                    *line = Line::Gone;
+            Self::Lost { end, .. } | Self::WindingDown { end, .. } => {
+                if end.deadline().is_some_and(|by| by <= now) {
+                    *end = SocketEnd::Gone;
                 }
             }
         }
@@ -189,18 +189,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Phase<S> {
                     self.drop_socket();
                 }
             }
-            Self::Lost { line, .. } | Self::WindingDown { line, .. } => {
-                if let Line::Closing { socket, .. } = line
+            Self::Lost { end, .. } | Self::WindingDown { end, .. } => {
+                if let SocketEnd::Closing { socket, .. } = end
                     && socket.poll_end(cx).is_ready()
                 {
-                    *line = Line::Gone;
+                    *end = SocketEnd::Gone;
                 }
             }
         }
     }
 }
 
-impl<S> Line<S> {
+impl<S> SocketEnd<S> {
     fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Closing { by, .. } => Some(*by),
@@ -217,7 +217,7 @@ mod tests {
 
     use super::*;
 
-    /// Every phase, with every state of its line.
+    /// Every phase, with every state of its end.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     enum At {
         Listening,
@@ -242,7 +242,7 @@ mod tests {
     fn phase(at: At, by: Instant) -> Phase<DuplexStream> {
         let socket = WebSocket::new(duplex(64).0, 1024, Duration::from_secs(20), 2);
         let reason = DisconnectReason::Left;
-        let closing = |socket| Line::Closing { socket, by };
+        let closing = |socket| SocketEnd::Closing { socket, by };
         match at {
             Listening => Phase::new(socket),
             HeldUp => Phase::Open {
@@ -251,19 +251,19 @@ mod tests {
             },
             LostClosing => Phase::Lost {
                 reason,
-                line: closing(socket),
+                end: closing(socket),
             },
             LostGone => Phase::Lost {
                 reason,
-                line: Line::Gone,
+                end: SocketEnd::Gone,
             },
             WindingDownClosing => Phase::WindingDown {
                 by,
-                line: closing(socket),
+                end: closing(socket),
             },
             WindingDownGone => Phase::WindingDown {
                 by,
-                line: Line::Gone,
+                end: SocketEnd::Gone,
             },
         }
     }
@@ -273,11 +273,13 @@ mod tests {
             Phase::Open { reading, .. } if *reading == Reading::HeldUp => HeldUp,
             Phase::Open { .. } => Listening,
             Phase::Lost {
-                line: Line::Gone, ..
+                end: SocketEnd::Gone,
+                ..
             } => LostGone,
             Phase::Lost { .. } => LostClosing,
             Phase::WindingDown {
-                line: Line::Gone, ..
+                end: SocketEnd::Gone,
+                ..
             } => WindingDownGone,
             Phase::WindingDown { .. } => WindingDownClosing,
         }

@@ -12,7 +12,7 @@ use http::request::Parts;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 use tokio::time::Instant;
-use upload_core::{Moment, OwnWords, Refusal};
+use upload_core::{AuthorizeStage, OwnWords, Refusal};
 use upload_proto::{ClientMessage, Code, Register};
 use upload_validate::safe_name;
 
@@ -89,7 +89,7 @@ async fn sign(
     };
     let mut folder = None;
     if let Some(authorize) = slot.authorize.clone() {
-        let request = AuthorizeRequest::new(owner, &register, Moment::Register);
+        let request = AuthorizeRequest::new(owner, &register, AuthorizeStage::Register);
         let amendment = ask(authorize, request).await.map_err(refusal)?;
         register.client_name = amendment.client_name.unwrap_or(register.client_name);
         folder = amendment.folder;

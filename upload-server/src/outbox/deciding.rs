@@ -11,7 +11,7 @@ use http_body_util::Full;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::{sync::Semaphore, time::timeout};
-use upload_core::{Amendment, Moment, Refusal};
+use upload_core::{Amendment, AuthorizeStage, Refusal};
 use upload_proto::{Code, limits::CLIENT_NAME_BYTES_MAX};
 use upload_validate::OwnRefusal;
 use upload_writers::is_folder;
@@ -141,9 +141,9 @@ impl Decider {
     ///
     /// It is refused, in the words of the answer.
     pub(crate) async fn decide(&self, request: AuthorizeRequest) -> Result<(), Refusal> {
-        let event = match request.moment {
-            Moment::Register if self.begin => "before_begin",
-            Moment::Complete if self.complete => "before_complete",
+        let event = match request.stage {
+            AuthorizeStage::Register if self.begin => "before_begin",
+            AuthorizeStage::Complete if self.complete => "before_complete",
             _ => return Ok(()),
         };
         let question = question(event, &request);

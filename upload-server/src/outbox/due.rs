@@ -33,7 +33,7 @@ pub(crate) struct Due {
 #[derive(Debug, Default)]
 struct Held {
     places: usize,
-    parties: HashMap<Party, Line>,
+    parties: HashMap<Party, Queue>,
     /// Parties with a call that is due, in turn.
     ready: VecDeque<Party>,
     /// The others that have a call, by when it is due.
@@ -42,7 +42,7 @@ struct Held {
 
 /// The calls of one party.
 #[derive(Debug, Default)]
-struct Line {
+struct Queue {
     places: usize,
     /// When which call is due, the next one first.
     calls: BTreeSet<(u64, u128)>,
@@ -97,7 +97,7 @@ impl Due {
     /// Takes a place for a call, if there is one for this party.
     pub(crate) fn try_place(self: &Arc<Self>, party: &Party) -> Option<Place> {
         let mut held = self.lock();
-        let own = held.parties.get(party).map_or(0, |line| line.places);
+        let own = held.parties.get(party).map_or(0, |queue| queue.places);
         let all_max = match own {
             0 => CALLS_MAX,
             _ => CALLS_MAX.saturating_sub(NEWCOMERS),
@@ -132,8 +132,8 @@ impl Due {
     /// Has a call made that has its place.
     pub(super) fn put(&self, party: &Party, due_ms: u64, key: u128) {
         let mut held = self.lock();
-        if let Some(line) = held.parties.get_mut(party) {
-            line.calls.insert((due_ms, key));
+        if let Some(queue) = held.parties.get_mut(party) {
+            queue.calls.insert((due_ms, key));
         }
         held.stand(party, None);
         drop(held);
@@ -144,9 +144,9 @@ impl Due {
     pub(super) fn free(&self, party: &Party) {
         let mut held = self.lock();
         held.places = held.places.saturating_sub(1);
-        if let Some(line) = held.parties.get_mut(party) {
-            line.places = line.places.saturating_sub(1);
-            if line.places == 0 {
+        if let Some(queue) = held.parties.get_mut(party) {
+            queue.places = queue.places.saturating_sub(1);
+            if queue.places == 0 {
                 held.parties.remove(party);
             }
         }
@@ -164,11 +164,11 @@ impl Due {
             held.stand(&party, Some(now_ms));
         }
         while let Some(party) = held.ready.pop_front() {
-            let Some(line) = held.parties.get_mut(&party) else {
+            let Some(queue) = held.parties.get_mut(&party) else {
                 continue;
             };
-            line.position = Position::Nowhere;
-            let call = line.calls.pop_first();
+            queue.position = Position::Nowhere;
+            let call = queue.calls.pop_first();
             held.stand(&party, Some(now_ms));
             if let Some((_, key)) = call {
                 return Next::Now(party, key);
@@ -194,17 +194,17 @@ impl Due {
 impl Held {
     fn count(&mut self, party: &Party) {
         self.places = self.places.saturating_add(1);
-        let line = self.parties.entry(Arc::clone(party)).or_default();
-        line.places = line.places.saturating_add(1);
+        let queue = self.parties.entry(Arc::clone(party)).or_default();
+        queue.places = queue.places.saturating_add(1);
     }
 
     /// Puts a party where its next call belongs; behind the ready ones if that is due at `now_ms`.
     fn stand(&mut self, party: &Party, now_ms: Option<u64>) {
-        let Some(line) = self.parties.get_mut(party) else {
+        let Some(queue) = self.parties.get_mut(party) else {
             self.later.retain(|(_, other)| other != party);
             return;
         };
-        match line.position {
+        match queue.position {
             // Its turn comes.
             Position::Ready => return,
             Position::Later(at) => {
@@ -212,7 +212,7 @@ impl Held {
             }
             Position::Nowhere => {}
         }
-        line.position = match line.calls.first() {
+        queue.position = match queue.calls.first() {
             None => Position::Nowhere,
             Some((at, _)) if now_ms.is_some_and(|now| *at <= now) => {
                 self.ready.push_back(Arc::clone(party));

@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::{Map, Value};
-use upload_core::{Amendment, Moment, OwnWords, Refusal, SlotRules};
+use upload_core::{Amendment, AuthorizeStage, OwnWords, Refusal, SlotRules};
 use upload_proto::{Code, Register};
 use upload_stores::UploadStateStore;
 use upload_validate::safe_name;
@@ -73,17 +73,17 @@ impl fmt::Debug for Slot {
 /// What an `authorize` closure is told about an upload.
 ///
 /// ```
-/// use upload_server::{Moment, SlotOptions};
+/// use upload_server::{AuthorizeStage, SlotOptions};
 ///
 /// let slot = SlotOptions::new().authorize(async |request| {
-///     request.moment != Moment::Register || request.safe_client_name.ends_with(".pdf")
+///     request.stage != AuthorizeStage::Register || request.safe_client_name.ends_with(".pdf")
 /// });
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AuthorizeRequest {
     /// What happens if the answer is yes: the upload begins, goes on, or is stored.
-    pub moment: Moment,
+    pub stage: AuthorizeStage,
     /// Who the connection belongs to.
     pub owner: String,
     /// The slot's name.
@@ -105,9 +105,9 @@ pub struct AuthorizeRequest {
 }
 
 impl AuthorizeRequest {
-    pub(crate) fn new(owner: &str, register: &Register, moment: Moment) -> Self {
+    pub(crate) fn new(owner: &str, register: &Register, stage: AuthorizeStage) -> Self {
         Self {
-            moment,
+            stage,
             owner: owner.to_owned(),
             slot: register.upload_name.clone(),
             client_name: register.client_name.clone(),

@@ -1,7 +1,7 @@
 //! Refusals in words of the application (MSG-4).
 
 use upload_server::{
-    HandlerError, Moment, SlotOptions,
+    AuthorizeStage, HandlerError, SlotOptions,
     testing::{TestClient, TestError},
     validate::{FileFacts, Head, OwnRefusal, Verdict},
 };
@@ -22,12 +22,14 @@ fn strict() -> crate::App {
             .max_entries(9)
             .validator(judge)
             .authorize(
-                async |request| match (request.moment, &*request.client_name) {
-                    (Moment::Register, "plan.txt") => {
+                async |request| match (request.stage, &*request.client_name) {
+                    (AuthorizeStage::Register, "plan.txt") => {
                         Err(HandlerError::new("Your plan has no uploads").with_code("upgrade"))
                     }
-                    (Moment::Complete, "late.txt") => Err(HandlerError::new("x".repeat(2000))),
-                    (Moment::Register, "broken.txt") => {
+                    (AuthorizeStage::Complete, "late.txt") => {
+                        Err(HandlerError::new("x".repeat(2000)))
+                    }
+                    (AuthorizeStage::Register, "broken.txt") => {
                         std::fs::read("/no/such/secret/file")?;
                         Ok(())
                     }

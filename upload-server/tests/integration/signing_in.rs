@@ -165,19 +165,19 @@ async fn a_backend_behind_nginx_decides_who_uploads() {
     whole.complete().await;
     server.assert_stored_once("resumable", &file);
     let questions = backend.questions();
-    let moment = |moment: &str| {
+    let stage = |stage: &str| {
         let found = questions.iter().rev();
         let mut found = found.filter(|question| question["owner"] == "alice");
         found
-            .find(|question| question["x-upload-moment"] == moment)
-            .unwrap_or_else(|| panic!("no {moment} in {questions:?}"))
+            .find(|question| question["x-upload-stage"] == stage)
+            .unwrap_or_else(|| panic!("no {stage} in {questions:?}"))
     };
-    let connect = moment("connect");
+    let connect = stage("connect");
     assert_eq!(connect["x-forwarded-for"], "127.0.0.1", "{connect}");
     assert_eq!(connect["x-forwarded-uri"], "/uploads/ws", "{connect}");
     let host = format!("127.0.0.1:{}", proxy.port);
     assert_eq!(connect["x-forwarded-host"], host.as_str(), "{connect}");
-    assert_eq!(moment("complete")["x-upload-slot"], "resumable");
+    assert_eq!(stage("complete")["x-upload-slot"], "resumable");
 
     // A slot that the backend does not name is as if it were not there.
     let client = Client::connect_as(&proxy.ws(), alice, true).await;

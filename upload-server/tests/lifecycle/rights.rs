@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use serde_json::{Value, json};
-use upload_server::{AuthorizeRequest, Limits, Moment, SlotOptions, UploadsBuilder};
+use upload_server::{AuthorizeRequest, AuthorizeStage, Limits, SlotOptions, UploadsBuilder};
 use uuid::Uuid;
 
 use crate::World;
@@ -14,7 +14,7 @@ use crate::World;
 /// What the application was asked, and what it answers.
 #[derive(Clone, Default)]
 struct Desk {
-    asked: Arc<Mutex<Vec<(Moment, String)>>>,
+    asked: Arc<Mutex<Vec<(AuthorizeStage, String)>>>,
     is_closed: Arc<AtomicBool>,
 }
 
@@ -29,7 +29,7 @@ impl Desk {
             .authorize(move |request: AuthorizeRequest| {
                 let desk = desk.clone();
                 async move {
-                    let question = (request.moment, request.client_name);
+                    let question = (request.stage, request.client_name);
                     desk.asked.lock().expect("not poisoned").push(question);
                     !desk.is_closed.load(Ordering::SeqCst)
                 }
@@ -44,13 +44,13 @@ impl Desk {
         self.is_closed.store(false, Ordering::SeqCst);
     }
 
-    fn asked(&self) -> Vec<(Moment, String)> {
+    fn asked(&self) -> Vec<(AuthorizeStage, String)> {
         std::mem::take(&mut self.asked.lock().expect("not poisoned"))
     }
 }
 
-fn question(moment: Moment) -> (Moment, String) {
-    (moment, "a.bin".into())
+fn question(stage: AuthorizeStage) -> (AuthorizeStage, String) {
+    (stage, "a.bin".into())
 }
 
 fn crc(file: &[u8]) -> Option<u32> {
@@ -65,10 +65,10 @@ async fn an_upload_is_asked_about_at_its_begin_and_its_end() {
     let mut client = world.client().await;
     let (upload, file) = (Uuid::new_v4(), vec![7; 20_000]);
     client.register(upload, "files", "a.bin", 20_000).await;
-    assert_eq!(desk.asked(), [question(Moment::Register)]);
+    assert_eq!(desk.asked(), [question(AuthorizeStage::Register)]);
     client.send_file(upload, &file, 4096).await;
     assert_eq!(client.ending(upload).await["status"], "complete");
-    assert_eq!(desk.asked(), [question(Moment::Complete)]);
+    assert_eq!(desk.asked(), [question(AuthorizeStage::Complete)]);
 }
 
 /// CTRL-5: whom the application does not let in registers nothing.
@@ -155,7 +155,7 @@ async fn a_withdrawn_right_does_not_go_on() {
     client.send_from(upload, &file, 65_536, 1, 65_536).await;
     client.complete(upload, crc(&file)).await;
     assert_eq!(client.ending(upload).await["status"], "complete");
-    assert_eq!(desk.asked(), [question(Moment::Complete)]);
+    assert_eq!(desk.asked(), [question(AuthorizeStage::Complete)]);
 }
 
 /// CTRL-3: the declared bytes of one owner are limited over all connections, and

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{
     frames::{self, Template},
-    line::Line,
+    raw_socket::RawSocket,
     upload::Upload,
 };
 
@@ -15,7 +15,7 @@ pub(crate) const BATCH: usize = 8;
 
 /// A connection and the upload it carries.
 pub struct Connection {
-    line: Line,
+    line: RawSocket,
     template: Rc<Template>,
     upload: Upload,
     /// How often there was no credit.
@@ -48,7 +48,7 @@ impl Connection {
         headers: String,
     ) -> Result<Self> {
         Ok(Self {
-            line: Line::open(address, cookie, headers).await?,
+            line: RawSocket::open(address, cookie, headers).await?,
             template,
             upload: Upload::new(0),
             stalls: 0,

@@ -3,10 +3,10 @@
 pub mod connection;
 pub mod frames;
 pub mod limits;
-mod line;
 pub mod link;
 pub mod many;
 pub mod pipeline;
+mod raw_socket;
 pub mod requests;
 pub mod unpaced;
 mod upload;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{
     connection::BATCH,
     frames::{self, Template},
-    line::Line,
+    raw_socket::RawSocket,
     upload::Upload,
 };
 
@@ -21,7 +21,7 @@ const ASKED_MAX: usize = 16;
 
 /// A connection and the uploads it carries.
 pub struct Many {
-    line: Line,
+    line: RawSocket,
     template: Rc<Template>,
     uploads: Vec<Upload>,
     /// Where each upload is, by its ref as messages write it.
@@ -45,7 +45,7 @@ impl Many {
             .iter()
             .map(|upload| frames::hyphenated(&upload.name));
         Ok(Self {
-            line: Line::open(address, cookie, String::new()).await?,
+            line: RawSocket::open(address, cookie, String::new()).await?,
             template,
             places: names.zip(0..).collect(),
             uploads,
@@ -190,7 +190,7 @@ impl Many {
     }
 
     /// Returns the line, and what takes a message to the upload that it is about.
-    fn hearing(&mut self) -> (&mut Line, impl FnMut(&str) -> Result<ControlFlow<()>>) {
+    fn hearing(&mut self) -> (&mut RawSocket, impl FnMut(&str) -> Result<ControlFlow<()>>) {
         let Self {
             line,
             uploads,

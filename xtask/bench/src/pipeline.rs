@@ -14,13 +14,13 @@ use anyhow::{Context, Result};
 
 use crate::{
     frames::{self, Template},
-    line::Line,
+    raw_socket::RawSocket,
     upload::Upload,
 };
 
 /// A connection and the files that are in flight on it.
 pub struct Pipeline {
-    line: Line,
+    line: RawSocket,
     template: Rc<Template>,
     slot: String,
     /// By their refs as messages write them.
@@ -44,7 +44,7 @@ impl Pipeline {
     /// The server does not answer, or does not upgrade.
     pub async fn open(address: &str, slot: &str, template: Rc<Template>) -> Result<Self> {
         Ok(Self {
-            line: Line::open(address, None, String::new()).await?,
+            line: RawSocket::open(address, None, String::new()).await?,
             template,
             slot: slot.to_owned(),
             in_flight: HashMap::new(),

@@ -2,7 +2,7 @@
 
 mod frames;
 mod handshake;
-mod line;
+mod raw_socket;
 mod refusals;
 mod resuming;
 mod uploading;
@@ -14,7 +14,7 @@ use crate::{
     report::Report,
     wire::{Answer, Site},
 };
-use line::Line;
+use raw_socket::RawSocket;
 
 /// A key of a handshake, and what it is answered with (RFC 6455, section 1.3).
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -82,21 +82,21 @@ impl Socket {
     }
 
     /// Opens a socket as a new owner, and reads its first message.
-    fn open(&self) -> Outcome<Line> {
+    fn open(&self) -> Outcome<RawSocket> {
         self.open_with(&[SUBPROTOCOL])
     }
 
     /// Opens a socket with these headers, and reads its first message.
-    fn open_with(&self, headers: &[(&str, &str)]) -> Outcome<Line> {
+    fn open_with(&self, headers: &[(&str, &str)]) -> Outcome<RawSocket> {
         let (answer, wire) = self.upgrade(headers)?;
         answer.is(101)?;
         let cookie = answer.header("set-cookie");
         let cookie = cookie.and_then(|cookie| cookie.split(';').next());
-        Line::begin(wire, cookie.unwrap_or_default())
+        RawSocket::begin(wire, cookie.unwrap_or_default())
     }
 
     /// Opens a socket as the owner of another one.
-    fn open_again(&self, line: &Line) -> Outcome<Line> {
+    fn open_again(&self, line: &RawSocket) -> Outcome<RawSocket> {
         let cookie = ("cookie", line.cookie());
         match line.cookie() {
             "" => self.open(),
@@ -105,7 +105,7 @@ impl Socket {
     }
 
     /// Returns the slot that takes the files.
-    fn slot_of(&self, line: &Line) -> Outcome<Slot> {
+    fn slot_of(&self, line: &RawSocket) -> Outcome<Slot> {
         let slots = line.configs()["upload_configs"].as_object();
         let slots = slots.ok_or_else(|| Stop::failed("upload_configs has no slots"))?;
         let takes_anything = |slot: &Value| {
@@ -134,14 +134,14 @@ impl Socket {
     }
 
     /// Opens a socket, and returns the slot that takes the files with it.
-    fn begin(&self) -> Outcome<(Line, Slot)> {
+    fn begin(&self) -> Outcome<(RawSocket, Slot)> {
         let line = self.open()?;
         let slot = self.slot_of(&line)?;
         Ok((line, slot))
     }
 
     /// Opens a socket, registers an upload, and returns its ref.
-    fn register(&self, size: usize) -> Outcome<(Line, Slot, String)> {
+    fn register(&self, size: usize) -> Outcome<(RawSocket, Slot, String)> {
         let (mut line, slot) = self.begin()?;
         let upload = frames::new_ref();
         line.register(&upload, &slot.name, size as u64)?;

@@ -92,15 +92,15 @@ mutants! {
     "sequencer.rs": "a second gap is not told"
         "        self.next_index = self.next_index.saturating_add(1);\n        self.gap = Gap::Unreported;" => "        self.next_index = self.next_index.saturating_add(1);";
     "session.rs": "a client without credit idles"
-        "} else if line.has_credit() && self.uploads.waits_for_client(entry) {" => "} else if self.uploads.waits_for_client(entry) {";
+        "} else if channel.has_credit() && self.uploads.waits_for_client(entry) {" => "} else if self.uploads.waits_for_client(entry) {";
     "session.rs": "the socket is read past the credit"
         "self.is_reading() && self.overrun == 0" => "self.is_reading() && self.overrun < 99";
     "session.rs": "a line that is dropped keeps the socket unread"
         "        self.overrun = self.overrun.saturating_sub(was);" => "        let _ = was;";
     "session/frames.rs": "an empty chunk does not count"
-        "                line.sequencer.advance();\n                if is_empty {" => "                if !is_empty {\n                    line.sequencer.advance();\n                }\n                if is_empty {";
+        "                channel.sequencer.advance();\n                if is_empty {" => "                if !is_empty {\n                    channel.sequencer.advance();\n                }\n                if is_empty {";
     "session/frames.rs": "what was received before keeps an upload from idling"
-        "Accepted::Again | Accepted::Gap => {}" => "Accepted::Again | Accepted::Gap => {\n                let active_at = self.heard(now);\n                if let Some(line) = self.lines.get_mut(&entry) { line.active_at = active_at; }\n            }";
+        "Accepted::Again | Accepted::Gap => {}" => "Accepted::Again | Accepted::Gap => {\n                let active_at = self.heard(now);\n                if let Some(channel) = self.channels.get_mut(&entry) { channel.active_at = active_at; }\n            }";
     "session/frames.rs": "frames count after letting go"
         "if !self.uploads.takes_bytes(entry) {" => "if self.uploads.position(entry).is_none() {";
     "session/frames.rs": "a gap ends every upload"
@@ -109,11 +109,11 @@ mutants! {
         "if !is_early && self.endings.of(upload).is_none() {" => "if is_early && self.endings.of(upload).is_none() {";
     "session/frames.rs": "a cancel of a detached upload does nothing"
         ".is_some_and(|it| it.detached != Some(true) || it.code == Some(Code::Superseded));" => ".is_some_and(|it| it.detached.is_none() || it.detached == Some(true));";
-    "session/line.rs": "a resume grants no credit"
+    "session/channel.rs": "a resume grants no credit"
         "resumed.credit = numbers.credit;" => "resumed.credit = 0;";
-    "session/line.rs": "durable is told to go back"
+    "session/channel.rs": "durable is told to go back"
         "durable: self.at.durable.max(at.durable)," => "durable: at.durable,";
-    "session/line.rs": "a chunk of any length is taken"
+    "session/channel.rs": "a chunk of any length is taken"
         "chunk.len() > usize::try_from(self.slot.chunk_size).unwrap_or(usize::MAX)" => "chunk.len() == usize::MAX";
     "session/news.rs": "endings are not remembered (WL-18)"
         "            }\n        };\n        self.out.progress(snapshot.clone());\n        self.endings.remember(snapshot);" => "            }\n        };\n        self.out.progress(snapshot);";

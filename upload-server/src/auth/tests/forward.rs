@@ -11,7 +11,7 @@ use std::{
 use axum::response::IntoResponse;
 use http::HeaderMap;
 use serde_json::{Map, json};
-use upload_core::Moment;
+use upload_core::AuthorizeStage;
 
 use super::{
     super::forward::{Forward, ForwardParts},
@@ -36,8 +36,8 @@ async fn backend() -> (Arc<Backend>, SocketAddr) {
             .get("authorization")
             .and_then(|value| value.to_str().ok());
         let complete = headers
-            .get("x-upload-moment")
-            .is_some_and(|moment| moment == "complete");
+            .get("x-upload-stage")
+            .is_some_and(|stage| stage == "complete");
         match credential.unwrap_or_default() {
             "Bearer alice" => {
                 axum::Json(json!({ "owner": "alice", "slots": ["a"], "max_uploads": 2 }))
@@ -176,7 +176,7 @@ async fn the_question_says_where_the_visitor_wanted_to_go() {
         ("x-forwarded-proto", "http"),
         // No one said that a proxy is to be believed.
         ("x-forwarded-for", "192.0.2.7"),
-        ("x-upload-moment", "connect"),
+        ("x-upload-stage", "connect"),
     ] {
         assert_eq!(seen.get(name).expect(name), value);
     }
@@ -211,8 +211,8 @@ async fn completion_asks_again_and_waits_for_an_answer() {
     assert_eq!(alice.keys().collect::<Vec<_>>(), ["a"]);
     let bob = visitor("withdrawn").await.narrow(slots);
     assert_eq!(bob.len(), 2);
-    let request = |owner: &str, moment| AuthorizeRequest {
-        moment,
+    let request = |owner: &str, stage| AuthorizeRequest {
+        stage,
         owner: owner.to_owned(),
         slot: "a".to_owned(),
         client_name: String::new(),
@@ -224,21 +224,21 @@ async fn completion_asks_again_and_waits_for_an_answer() {
         amendment: Arc::default(),
     };
     backend.asked.store(0, Ordering::Relaxed);
-    let ask = |slots: &crate::slots::slot::Slots, owner: &str, moment| {
+    let ask = |slots: &crate::slots::slot::Slots, owner: &str, stage| {
         let ask = slots["a"].authorize.clone().expect("asks");
-        let answer = ask(request(owner, moment));
+        let answer = ask(request(owner, stage));
         async move { answer.await.is_ok() }
     };
-    assert!(ask(&alice, "alice", Moment::Register).await);
-    assert!(ask(&bob, "bob", Moment::Register).await);
+    assert!(ask(&alice, "alice", AuthorizeStage::Register).await);
+    assert!(ask(&bob, "bob", AuthorizeStage::Register).await);
     assert_eq!(backend.asked.load(Ordering::Relaxed), 0);
-    assert!(ask(&alice, "alice", Moment::Complete).await);
+    assert!(ask(&alice, "alice", AuthorizeStage::Complete).await);
     assert!(
-        !ask(&bob, "bob", Moment::Complete).await,
+        !ask(&bob, "bob", AuthorizeStage::Complete).await,
         "withdrawn meanwhile"
     );
     assert!(
-        !ask(&alice, "bob", Moment::Complete).await,
+        !ask(&alice, "bob", AuthorizeStage::Complete).await,
         "somebody else's"
     );
     assert_eq!(backend.asked.load(Ordering::Relaxed), 3);

@@ -7,7 +7,9 @@ use std::{
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use upload_core::{CallId, CallOutcome, Door, EntryId, Moment, PassedOver, Question, Verdict};
+use upload_core::{
+    AuthorizeStage, CallId, CallOutcome, Door, EntryId, PassedOver, Question, Verdict,
+};
 use upload_proto::{Code, Register, UploadRef};
 use upload_validate::{FileFacts, Head, safe_name};
 
@@ -30,8 +32,8 @@ impl<R: Door> Host<R> {
             Question::Authorize {
                 entry,
                 register,
-                moment,
-            } => return self.authorize(entry, &register, moment),
+                stage,
+            } => return self.authorize(entry, &register, stage),
             Question::Inspect {
                 entry,
                 head,
@@ -72,14 +74,19 @@ impl<R: Door> Host<R> {
         None
     }
 
-    fn authorize(&mut self, entry: EntryId, register: &Register, moment: Moment) -> Option<Input> {
+    fn authorize(
+        &mut self,
+        entry: EntryId,
+        register: &Register,
+        stage: AuthorizeStage,
+    ) -> Option<Input> {
         let slot = self.config.slots.get(&register.upload_name);
         let slot = slot.filter(|slot| !slot.rules.direct);
         let Some(ask) = slot.and_then(|slot| slot.authorize.clone()) else {
             // Nobody to ask lets nobody in; neither does a slot whose bytes do not come this way.
             return Some(Input::Authorized(entry, Err(Code::Forbidden.into())));
         };
-        let request = AuthorizeRequest::new(&self.config.owner, register, moment);
+        let request = AuthorizeRequest::new(&self.config.owner, register, stage);
         self.pending_operations
             .push(pending::authorize(entry, ask, request));
         None

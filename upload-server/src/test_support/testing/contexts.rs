@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
-use upload_core::{Entry, EntryId, EntryStatus, Length, Moment};
+use upload_core::{AuthorizeStage, Entry, EntryId, EntryStatus, Length};
 use upload_proto::{Register, UploadRef};
 use uuid::Uuid;
 
@@ -120,7 +120,7 @@ impl AuthorizeRequest {
     /// Makes the question whether an upload may begin, of an empty file of no type; every field can be set.
     ///
     /// ```
-    /// use upload_server::{AuthorizeRequest, HandlerError, Moment};
+    /// use upload_server::{AuthorizeRequest, HandlerError, AuthorizeStage};
     ///
     /// async fn is_welcome(request: AuthorizeRequest) -> Result<(), HandlerError> {
     ///     match request.client_size {
@@ -134,7 +134,7 @@ impl AuthorizeRequest {
     /// let refused = is_welcome(request.clone()).await.expect_err("it is empty");
     /// assert_eq!(refused.text(), Some("The file is empty"));
     /// request.client_size = Some(7);
-    /// request.moment = Moment::Complete;
+    /// request.stage = AuthorizeStage::Complete;
     /// assert!(is_welcome(request).await.is_ok());
     /// # });
     /// ```
@@ -151,7 +151,7 @@ impl AuthorizeRequest {
             relative_path: None,
             meta: None,
         };
-        Self::new(owner, &register, Moment::Register)
+        Self::new(owner, &register, AuthorizeStage::Register)
     }
 }
 

@@ -26,7 +26,7 @@ class Handler(BaseHTTPRequestHandler):
         visitor = SESSIONS.get(session)
         if visitor and (ENDED / session).exists():
             visitor = None
-        names = ["x-upload-moment", "x-upload-slot", "x-forwarded-for", "x-forwarded-host", "x-forwarded-uri"]
+        names = ["x-upload-stage", "x-upload-slot", "x-forwarded-for", "x-forwarded-host", "x-forwarded-uri"]
         seen = {name: self.headers.get(name) for name in names}
         print(json.dumps({"owner": visitor and visitor["owner"], **seen}), flush=True)
         body = json.dumps(visitor).encode() if visitor else b""

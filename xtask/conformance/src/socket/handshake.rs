@@ -158,7 +158,7 @@ fn messages_have_a_limit(socket: &Socket) -> Outcome {
     closes_with(line, 1009)
 }
 
-fn closes_with(mut line: super::Line, wanted: u16) -> Outcome {
+fn closes_with(mut line: super::RawSocket, wanted: u16) -> Outcome {
     let code = line.close_code()?;
     ensure!(
         code == Some(wanted),

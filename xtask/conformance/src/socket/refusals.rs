@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     Socket,
     frames::{self, about, new_ref},
-    line::registration,
+    raw_socket::registration,
     says,
 };
 use crate::check::{Check, Level::Must, Outcome, Stop, ensure};

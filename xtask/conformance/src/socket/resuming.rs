@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{CLIENT_ID, Line, Slot, Socket, frames::new_ref, says};
+use super::{CLIENT_ID, RawSocket, Slot, Socket, frames::new_ref, says};
 use crate::{
     check::{Check, Level::Must, Outcome, Stop, ensure},
     wire::pattern,
@@ -51,7 +51,7 @@ pub(super) const CHECKS: &[Check<Socket>] = &[
 const FIRST: usize = 40_000;
 
 /// Registers a resumable upload and sends its first bytes, until the server has them.
-fn half_sent(socket: &Socket, file: &[u8]) -> Outcome<(Line, Slot, String)> {
+fn half_sent(socket: &Socket, file: &[u8]) -> Outcome<(RawSocket, Slot, String)> {
     let (mut line, slot, upload) = socket.register(file.len())?;
     if !slot.is_resumable {
         return Err(Stop::not_announced("a resumable slot that takes any file"));
@@ -62,13 +62,19 @@ fn half_sent(socket: &Socket, file: &[u8]) -> Outcome<(Line, Slot, String)> {
     Ok((line, slot, upload))
 }
 
-fn resume(line: &mut Line, upload: &str, client_id: &str) -> Outcome<Value> {
+fn resume(line: &mut RawSocket, upload: &str, client_id: &str) -> Outcome<Value> {
     line.say(&json!({"type": "upload_resume", "ref": upload, "client_id": client_id}))?;
     line.until(|message| message["type"] == "upload_resumed" && message["ref"] == upload)
 }
 
 /// Sends what is missing from where the answer to a resume says, and completes.
-fn finish(line: &mut Line, slot: &Slot, upload: &str, file: &[u8], resumed: &Value) -> Outcome {
+fn finish(
+    line: &mut RawSocket,
+    slot: &Slot,
+    upload: &str,
+    file: &[u8],
+    resumed: &Value,
+) -> Outcome {
     let number = |field: &str| {
         let missing = || Stop::failed(format!("there is no {field}: {resumed}"));
         resumed[field].as_u64().ok_or_else(missing)

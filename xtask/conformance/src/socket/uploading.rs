@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{
     Socket,
     frames::{self, new_ref},
-    line::registration,
+    raw_socket::registration,
     says,
 };
 use crate::{

@@ -24,7 +24,7 @@ pub(super) enum Stage {
 
 /// One upload as its WebSocket client sees it.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct Channel {
     pub(super) upload: UploadRef,
     pub(super) slot: Arc<SlotRules>,
     pub(super) length: Length,
@@ -47,7 +47,7 @@ enum Overrun {
     Counted,
 }
 
-impl Line {
+impl Channel {
     /// Begins at byte 0, or where a resumed upload is.
     pub(super) fn new(
         upload: UploadRef,

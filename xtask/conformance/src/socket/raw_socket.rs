@@ -15,7 +15,7 @@ use crate::{
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// A socket whose first message was read.
-pub(super) struct Line {
+pub(super) struct RawSocket {
     wire: Wire,
     cookie: String,
     configs: Value,
@@ -30,7 +30,7 @@ pub(super) enum Event {
     Closed(Option<u16>),
 }
 
-impl Line {
+impl RawSocket {
     /// Reads the first message of a connection that was upgraded.
     pub(super) fn begin(wire: Wire, cookie: &str) -> Outcome<Self> {
         let mut line = Self {

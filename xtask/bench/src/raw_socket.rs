@@ -24,7 +24,7 @@ const READ_BYTES: usize = 8 * 1024;
 pub(crate) type Hear<'a> = &'a mut dyn FnMut(&str) -> Result<ControlFlow<()>>;
 
 /// A connection that was upgraded.
-pub(crate) struct Line {
+pub(crate) struct RawSocket {
     stream: TcpStream,
     /// The cookie that says whose uploads these are.
     pub(crate) cookie: Option<String>,
@@ -38,7 +38,7 @@ pub(crate) struct Line {
     is_done: bool,
 }
 
-impl Line {
+impl RawSocket {
     /// Connects and upgrades.
     ///
     /// # Errors
