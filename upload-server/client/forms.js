@@ -112,12 +112,12 @@ export class Forms {
     form.ariaBusy = "true";
     try {
       await this.#ready(slots);
-      form.ariaBusy = null;
-      form.requestSubmit(submitter);
     } catch (/** @type {any} */ error) {
       this.#output(form, "").textContent = error.message;
+      return;
     } finally {
       form.ariaBusy = null;
     }
+    form.requestSubmit(submitter);
   }
 }

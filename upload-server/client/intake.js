@@ -16,6 +16,9 @@ const COMPANION = /^(\._.*|~\$.*|\.~lock\..*#|\.ds_store|thumbs\.db|desktop\.ini
 /** @param {any} thing @returns {thing is File} */
 export const isBlob = (thing) => typeof thing?.slice === "function" && "size" in thing;
 
+/** A file, or an object with one. @param {Blob | Partial<Picked>} given @returns {Partial<Picked>} */
+export const pickedOf = (given) => (isBlob(given) ? { file: given } : /** @type {Partial<Picked>} */ (given));
+
 /** @returns {Found} */
 const nothing = () => ({ files: [], companions: 0, unreadable: 0, beyond: 0 });
 

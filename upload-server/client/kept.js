@@ -90,7 +90,7 @@ export class Kept {
     }
     // A server that knows no lists says so, and what is asked first is answered first.
     if (message.code === "unknown_type" && this.#questions.size) {
-      for (const answered of [...this.#questions.values()].slice(0, 1)) answered(undefined);
+      this.#questions.values().next().value?.(undefined);
       return true;
     }
     if (!this.#discards.has(message.ref)) return false;

@@ -1,6 +1,6 @@
 // @ts-check
 /** What an upload goes through, from the moment it is added until it has ended, and what its user does with it meanwhile. */
-import { isBlob } from "./intake.js";
+import { pickedOf } from "./intake.js";
 import { Kept } from "./kept.js";
 import { Outgoing } from "./outgoing.js";
 import { refusal } from "./protocol.js";
@@ -11,7 +11,6 @@ import { tabId } from "./tab.js";
 import { uuid } from "./upload.js";
 
 /** @typedef {import("./index.d.ts").SlotConfig} SlotConfig */
-/** @typedef {import("./index.d.ts").Picked} Picked */
 /** @typedef {import("./index.d.ts").Ending} Ending */
 /** @typedef {import("./index.d.ts").ResumeRecord} ResumeRecord */
 /** @typedef {import("./transfer.js").Transfer} Transfer */
@@ -146,7 +145,7 @@ export class Lifecycle {
       const made = await before({ file, name, relativePath, meta }, { signal: abort.signal });
       if (transfer.ended) return;
       if (made === null) return void this.remove(transfer);
-      if (made) transfer.alter(isBlob(made) ? { file: made } : /** @type {Partial<Picked>} */ (made));
+      if (made) transfer.alter(pickedOf(made));
       for (const tally of this.queue.sums(transfer)) tally.resize(file.size, transfer.file.size);
       const code = this.#refusal(transfer, this.page.configs[slot], 0);
       if (code) this.end(transfer, { status: "error", code });

@@ -67,6 +67,12 @@ export class Reports {
     return new UploadError({ ...reason, error: this.wording(reason, transfer) });
   }
 
+  /** Says a failure in the language that the page has now. @param {Transfer} transfer */
+  reword(transfer) {
+    const { error } = transfer;
+    if (error) error.message = this.wording({ ...error, error: error.message }, transfer) ?? "";
+  }
+
   /** @param {Reason} reason @param {Transfer} [transfer] */
   wording({ code = "", reason, error, slot, count, limit }, transfer) {
     // The application's words, or a listener's.

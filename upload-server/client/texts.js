@@ -73,7 +73,6 @@ export const ENGLISH = {
     cancel: "Cancel",
     remove: "Remove",
     hide: "Hide",
-    open: "Open",
     continue: "Continue",
     forget: "Forget",
     // Announcements.

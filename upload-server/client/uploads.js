@@ -1,6 +1,6 @@
 // @ts-check
 /** What an application has in hand, and what the connection brings. index.d.ts says what each name is for. */
-import { FILES_MAX, filesIn, filesOf, isBlob } from "./intake.js";
+import { FILES_MAX, filesIn, filesOf, isBlob, pickedOf } from "./intake.js";
 import { Lifecycle } from "./lifecycle.js";
 import { Questions } from "./questions.js";
 import { Reports } from "./reports.js";
@@ -90,6 +90,7 @@ export class Uploads {
   /** @param {import("./index.d.ts").Language} language */
   setLanguage(language) {
     this.words = new Words(language, this.options.texts);
+    for (const transfer of this.#life.queue.tally.failed) this.#reports.reword(transfer);
     this.#reports.emit("configs", this.configs);
   }
 
@@ -115,7 +116,7 @@ export class Uploads {
   /** @param {Iterable<Blob | Picked>} files @param {string} slot @param {{ signal?: AbortSignal }} [options] */
   add(files, slot, { signal } = {}) {
     const added = [...files].map((given) => {
-      const picked = /** @type {Picked} */ (isBlob(given) ? { file: given } : given);
+      const picked = /** @type {Picked} */ (pickedOf(given));
       if (!isBlob(picked?.file)) throw new TypeError("add takes files, or objects with a file");
       return new Transfer(this.#life, picked, slot);
     });
@@ -201,13 +202,12 @@ export class Uploads {
     const { result, taken = [], unknown = [] } = await this.#questions.ask({ event, params, uploads: refs }, signal);
     await this.#life.kept.refresh(refs);
     const uploads = (/** @type {Transfer[]} */ transfers) => transfers.map((transfer) => transfer.upload);
-    const ofRefs = (/** @type {string[]} */ refs) => uploads(named.filter(({ ref }) => refs.includes(ref)));
     return {
       result,
-      offered: ofRefs(refs.filter((ref) => !taken.includes(ref) && !unknown.includes(ref))),
-      taken: ofRefs(taken),
+      offered: uploads(named.filter(({ ref }) => !taken.includes(ref) && !unknown.includes(ref))),
+      taken: uploads(named.filter(({ ref }) => taken.includes(ref))),
       before: uploads(before),
-      unknown: ofRefs(unknown),
+      unknown: uploads(named.filter(({ ref }) => unknown.includes(ref))),
     };
   }
 

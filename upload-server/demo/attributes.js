@@ -1,7 +1,7 @@
 // @ts-check
 /** What the demo page adds to the client: hints, totals, and how the connection is. */
 import { uploads } from "/uploads/client/index.js";
-import { connectionText, secondsToTry, totalText } from "/uploads/client/dropzone/status.js";
+import { connectionText, percentOf, secondsToTry, totalText } from "/uploads/client/dropzone/status.js";
 
 /** @param {string} id */
 const $ = (id) => /** @type {any} */ (document.getElementById(id));
@@ -27,12 +27,12 @@ let planned = false;
 
 function total() {
   planned = false;
-  const { files, done, failed, running, waiting, receivedBytes, bytes } = uploads.totals;
+  const { files, failed, running, waiting } = uploads.totals;
   const open = running + waiting;
   const paused = open > 0 && uploads.uploads.every((upload) => upload.paused);
   $("bar").hidden = !files && !ended.size;
   $("bar").dataset.state = open ? (uploads.connected && !paused ? "running" : "waiting") : failed ? "failed" : "done";
-  $("sum").value = bytes ? (receivedBytes / bytes) * 100 : done ? 100 : 0;
+  $("sum").value = percentOf(uploads.totals);
   $("total").textContent = totalText(uploads, uploads.totals);
   $("pause").textContent = paused ? "Resume all" : "Pause all";
   $("pause").hidden = $("cancel").hidden = !open;

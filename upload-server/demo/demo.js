@@ -25,6 +25,12 @@ let words = WORDS.en;
 /** @param {string} name */
 const titleOf = (name) => name[0].toUpperCase() + name.slice(1).replaceAll(/[-_]/g, " ");
 
+/** Says something that is said anew in another language. @param {HTMLElement} element @param {string} key */
+function say(element, key) {
+  element.dataset.text = key;
+  element.textContent = words[key];
+}
+
 /** A word of a shell that is `text`, whatever is in it. @param {string} text */
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
@@ -61,7 +67,7 @@ function card({ name, title, hint, label }) {
   if (hint) zone.setAttribute("hint", hint);
   if (label) zone.setAttribute("label", label);
   const stored = made.querySelector(".stored");
-  stored.textContent = words.nothing;
+  say(stored, "nothing");
   const lines = [...made.querySelectorAll(".command")];
   for (const line of lines) makeCopyable(line);
   /** @param {string} file */
@@ -70,6 +76,7 @@ function card({ name, title, hint, label }) {
   zone.addEventListener("complete", (/** @type {CustomEvent} */ { detail: { name, result } }) => {
     teach(name);
     if (!stored.querySelector("ul")) stored.replaceChildren(document.createElement("ul"));
+    delete stored.dataset.text;
     const line = document.createElement("li");
     line.textContent = `${name} → ${result?.path ?? result?.key ?? JSON.stringify(result ?? {})}`;
     if (typeof result?.url === "string") line.append(" ", Object.assign(document.createElement("a"), { href: result.url, textContent: result.url }));
@@ -96,7 +103,7 @@ async function speak(language) {
 
 const slots = await (await fetch("/uploads/demo/slots.json")).json();
 $("slots").append(...slots.map(card));
-if (!slots.length) $("slots").textContent = words.none;
+if (!slots.length) say($("slots"), "none");
 
 const asked = new URLSearchParams(location.search).get("lang") ?? navigator.language.slice(0, 2);
 const language = asked in WORDS ? asked : "en";

@@ -16,6 +16,7 @@ const TEXTS = {
   "of bytes": "{received} of {bytes}",
   rate: "{speed}/s",
   left: "{left} left",
+  "start all": "Upload now",
   "pause all": "Pause all",
   "resume all": "Resume all",
   "retry all": "Retry failed",

@@ -22,6 +22,13 @@ export function totalText({ words, connected }, { files, done, failed, running, 
   return parts.join(" · ");
 }
 
+/** How much of the bar is full: of the bytes while something is under way, then of the files, so that a failure leaves a gap. @param {Totals} totals */
+export function percentOf({ files, done, failed, running, waiting, bytes, receivedBytes }) {
+  const isOver = !running && !waiting;
+  const [part, whole] = bytes && !(isOver && failed) ? [receivedBytes, bytes] : [done, files];
+  return whole ? Math.floor((part / whole) * 100) : 0;
+}
+
 /** Seconds until the next try; 0 where none is planned. @param {Uploads} uploads */
 export function secondsToTry({ connection: { state, retryAt } }) {
   return state === "waiting" ? Math.max(0, Math.ceil(((retryAt ?? 0) - Date.now()) / 1000)) : 0;

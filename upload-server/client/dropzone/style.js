@@ -81,6 +81,7 @@ button:disabled { cursor: not-allowed; opacity: 0.55; }
   background: transparent;
   font-size: 0.9375em;
 }
+.start { border-color: var(--_accent); background: var(--_accent); color: var(--_on-accent); font-weight: 600; }
 .total { display: grid; gap: 6px; }
 .total .words { font-size: 0.9375em; font-variant-numeric: tabular-nums; }
 .tools { display: flex; flex-wrap: wrap; gap: 6px; }
@@ -90,6 +91,7 @@ button:disabled { cursor: not-allowed; opacity: 0.55; }
 .total[data-state="failed"] .words, .total[data-state="partly"] .words { color: var(--_bad); }
 .total[data-state="failed"] .bar { background: var(--_bad); }
 .total[data-state="partly"] .bar { background: var(--_good); }
+.total[data-state="failed"] .track, .total[data-state="partly"] .track { background: color-mix(in srgb, var(--_bad) 35%, var(--_line)); }
 .total[data-state="waiting"] .bar { background: var(--_warn); }
 .list { display: grid; gap: 8px; max-block-size: var(--upload-list-height, min(30rem, 65vh)); overflow: auto; overscroll-behavior: contain; scrollbar-width: thin; }
 .list:empty { display: none; }
@@ -108,7 +110,7 @@ button:disabled { cursor: not-allowed; opacity: 0.55; }
   background: var(--_ground);
 }
 .row > .words { display: grid; gap: 1px; min-inline-size: 0; }
-.name { overflow: hidden; font-weight: 550; text-overflow: ellipsis; white-space: nowrap; unicode-bidi: plaintext; text-align: start; }
+.name { overflow: hidden; font-weight: 550; text-overflow: ellipsis; white-space: nowrap; unicode-bidi: plaintext; text-align: -webkit-match-parent; text-align: match-parent; }
 .name a { color: inherit; }
 .meta { display: flex; flex-wrap: wrap; gap: 0 10px; color: var(--_quiet); font-size: 0.8125em; font-variant-numeric: tabular-nums; }
 .row > .track { grid-column: 1 / -1; grid-row: 2; block-size: 4px; }

@@ -7,7 +7,7 @@ import { icon } from "./icons.js";
 import { List } from "./list.js";
 import { Offers } from "./offers.js";
 import { Notices } from "./notices.js";
-import { connectionText, secondsToTry, totalText } from "./status.js";
+import { connectionText, percentOf, secondsToTry, totalText } from "./status.js";
 
 /** @typedef {import("../index.d.ts").Uploads} Uploads */
 /** @typedef {import("../index.d.ts").Upload} Upload */
@@ -66,11 +66,12 @@ export class View {
     this.connection = el("div", { part: "connection" }, this.connectionWords, this.tryNow);
     this.sumWords = el("span", { part: "words", id: "sum" });
     this.sumBar = el("span", { part: "track", role: "progressbar", "aria-labelledby": "sum", "aria-valuemin": "0", "aria-valuemax": "100" }, el("span", { part: "bar" }));
+    this.start = button("plain start", () => void uploads.start(this.slot));
     this.pause = button("plain", () => (this.#isPaused() ? uploads.resumeAll(this.slot) : uploads.pauseAll(this.slot)));
     this.retry = button("plain", () => uploads.retryAll(this.slot));
     this.cancel = button("plain", () => uploads.cancelAll(this.slot));
     this.clear = button("plain", () => this.#clear());
-    this.total = el("div", { part: "total", role: "group", "aria-labelledby": "sum" }, this.sumWords, this.sumBar, el("div", { part: "tools" }, this.pause, this.retry, this.cancel, this.clear));
+    this.total = el("div", { part: "total", role: "group", "aria-labelledby": "sum" }, this.sumWords, this.sumBar, el("div", { part: "tools" }, ...this.#tools()));
     this.box = el(
       "div",
       { part: "box", role: "group", "aria-labelledby": "heading" },
@@ -89,6 +90,11 @@ export class View {
     return this.host.slot();
   }
 
+  /** Buttons for all files at once. */
+  #tools() {
+    return [this.start, this.pause, this.retry, this.cancel, this.clear];
+  }
+
   #listen() {
     const { uploads } = this;
     /** @param {(upload: Upload) => void} act */
@@ -101,7 +107,11 @@ export class View {
     }
     this.#ends = [
       attend(uploads),
-      uploads.on("configs", () => this.drawAll()),
+      uploads.on("configs", () => {
+        this.notices.draw();
+        this.host.changed(this.#shown); // what is required is said in the page's language
+        this.drawAll();
+      }),
       uploads.on("connection", () => {
         this.list.changeAll();
         this.#drawConnection();
@@ -197,6 +207,12 @@ export class View {
     return paused > 0 && paused === running + waiting;
   }
 
+  /** Whether files wait until they are started by hand; a form starts them when it is sent. @param {import("../index.d.ts").Totals} totals */
+  #isHeld({ running, waiting, paused }) {
+    const { uploads, slot, list } = this;
+    return uploads.configs[slot]?.auto_upload === false && uploads.connected && !running && waiting > paused && !list.host.closest("form");
+  }
+
   #clear() {
     this.notices.clear();
     for (const upload of [...this.#shown]) if (upload.ended && (upload.taken || upload.status !== "complete")) upload.remove();
@@ -230,7 +246,7 @@ export class View {
     this.choose.disabled = this.folder.disabled = host.isDisabled() || (isKnown && !config);
     this.input.accept = this.folderInput.accept = config?.accept ?? "";
     this.input.multiple = most > 1;
-    for (const [element, key] of /** @type {const} */ ([[this.tryNow, "try now"], [this.retry, "retry all"], [this.cancel, "cancel all"], [this.clear, "clear all"]])) write(element, words.text(key));
+    for (const [element, key] of /** @type {const} */ ([[this.tryNow, "try now"], [this.start, "start all"], [this.retry, "retry all"], [this.cancel, "cancel all"], [this.clear, "clear all"]])) write(element, words.text(key));
   }
 
   /** What the slot takes. @param {import("../index.d.ts").SlotConfig} config */
@@ -261,19 +277,23 @@ export class View {
     const totals = uploads.totalsOf(slot);
     const open = totals.running + totals.waiting;
     const paused = this.#isPaused();
-    const percent = totals.bytes ? Math.floor((totals.receivedBytes / totals.bytes) * 100) : totals.done ? 100 : 0;
-    const single = totals.files < 2 && this.#shown.size < 2;
+    const isHeld = this.#isHeld(totals);
+    const single = totals.files < 2 && this.#shown.size < 2 && !isHeld;
+    const focused = this.#tools().find((tool) => tool.matches(":focus"));
     this.total.hidden = single || !this.#shown.size;
     this.total.dataset.state = open ? (uploads.connected && !paused ? "running" : "waiting") : totals.failed ? (totals.done ? "partly" : "failed") : "done";
     write(this.sumWords, totals.files ? totalText(uploads, totals) : "");
     this.sumBar.hidden = !totals.files;
+    const percent = String(percentOf(totals));
     this.sumBar.style.setProperty("--upload-progress", `${percent}%`);
-    this.sumBar.setAttribute("aria-valuenow", String(percent));
+    this.sumBar.setAttribute("aria-valuenow", percent);
     this.sumBar.setAttribute("aria-valuetext", this.sumWords.textContent ?? "");
     write(this.pause, words.text(paused ? "resume all" : "pause all"));
+    this.start.hidden = !isHeld;
     this.pause.hidden = this.cancel.hidden = !open;
     this.retry.hidden = !uploads.failed.some((upload) => upload.slot === slot && upload.error?.retry !== "never");
     this.clear.hidden = ![...this.#shown].some((upload) => upload.ended && (upload.taken || upload.status !== "complete"));
+    if (focused?.hidden) (this.#tools().find((tool) => !tool.hidden) ?? this.choose).focus();
     this.#drawZone();
   }
 

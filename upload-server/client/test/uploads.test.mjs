@@ -628,6 +628,18 @@ test("a refusal in the application's own words is shown as it is (MSG-4)", async
   uploads.close();
 });
 
+test("a failure is said in the language that the page has now, and the application's own words stay", async () => {
+  server = new ModelServer({ slots: { texts: { accept: ".txt", max_entries: 9, max_file_size: 2 } } });
+  define("indexedDB", database());
+  const uploads = await tab(72, { slots: { texts: { before: ({ name }) => name === "own.txt" && Promise.reject(new Error("Not this one")) } } });
+  const [large, own] = uploads.add([new File(["large"], "large.txt"), new File(["x"], "own.txt")], "texts");
+  await assert.rejects(large.done, { message: "5 B is too large: at most 2 B is allowed" });
+  await assert.rejects(own.done, { message: "Not this one" });
+  uploads.setLanguage((await import("../languages/de.js")).default);
+  assert.deepEqual([large.error.message, own.error.message], ["5 B ist zu groß: höchstens 2 B sind erlaubt", "Not this one"]);
+  uploads.close();
+});
+
 test("what the application tells its pages arrives, and so does a handler's own code", async () => {
   server = new ModelServer();
   define("indexedDB", database());

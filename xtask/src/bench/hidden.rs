@@ -12,6 +12,8 @@ const RATIO_MAX: f64 = 1.2;
 /// The client that sent from timers; the bench is right only if that one misses the bar.
 const EARLIER: &str = "b4eb859";
 const OURS: &str = "ours";
+/// The longest time without progress on a slow link, in seconds: half of what a server waits by default.
+const PAUSE_MAX: f64 = 30.0;
 
 /// What to measure.
 #[derive(Args)]
@@ -30,12 +32,26 @@ pub(crate) struct Hidden {
     /// Leave out the earlier client, which takes a full history of the repository
     #[arg(long)]
     ours_only: bool,
+    /// Instead, stay hidden on a slow link for so many minutes
+    #[arg(long, conflicts_with_all = ["mib", "rate"])]
+    minutes: Option<f64>,
 }
 
 /// What the script writes.
 #[derive(Deserialize)]
 struct Figures {
     runs: Vec<Run>,
+    stays: Vec<Stay>,
+}
+
+/// One tab that stayed hidden.
+#[derive(Deserialize, Serialize)]
+struct Stay {
+    engine: String,
+    received: f64,
+    lost: u32,
+    pause_seconds: f64,
+    ticks: f64,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -56,6 +72,9 @@ impl Hidden {
     /// Something is missing or does not build, a run fails, or a tab was not really hidden.
     pub(crate) fn run(&self) -> Result<()> {
         let browsers = Browsers::make(&self.common)?;
+        if let Some(minutes) = self.minutes {
+            return self.stay(&browsers, minutes);
+        }
         let mut options = vec![
             ("mib", self.mib.to_string()),
             ("rate", self.rate.to_string()),
@@ -64,7 +83,7 @@ impl Hidden {
         if !self.ours_only {
             options.push(("earlier", EARLIER.to_owned()));
         }
-        let Figures { runs } = browsers.measure("hidden", &self.common, &options)?;
+        let Figures { runs, .. } = browsers.measure("hidden", &self.common, &options)?;
         println!();
         let mut bars = Vec::new();
         for engine in &self.engines {
@@ -91,5 +110,32 @@ impl Hidden {
         let figures = json!({"mib": self.mib, "rate": self.rate, "runs": runs});
         self.common
             .keep(browsers.bed(), "hidden", figures, &bars, Vec::new())
+    }
+
+    /// Hides a tab for minutes, in which no connection and no upload may be lost.
+    fn stay(&self, browsers: &Browsers, minutes: f64) -> Result<()> {
+        let options = [
+            ("minutes", minutes.to_string()),
+            ("engines", self.engines.join(",")),
+        ];
+        let Figures { stays, .. } = browsers.measure("hidden", &self.common, &options)?;
+        println!();
+        let mut bars = Vec::new();
+        for engine in &self.engines {
+            let stay = stays.iter().find(|stay| stay.engine == *engine);
+            bars.push(Bar::at_most(
+                0.0,
+                format!("{engine}: connections lost in {minutes} hidden minutes"),
+                stay.map_or(f64::NAN, |stay| stay.lost.into()),
+            ));
+            bars.push(Bar::at_most(
+                PAUSE_MAX,
+                format!("{engine}: longest time without progress, in seconds"),
+                stay.map_or(f64::NAN, |stay| stay.pause_seconds),
+            ));
+        }
+        let figures = json!({"minutes": minutes, "stays": stays});
+        self.common
+            .keep(browsers.bed(), "hidden-minutes", figures, &bars, Vec::new())
     }
 }

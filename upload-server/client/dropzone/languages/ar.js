@@ -19,6 +19,7 @@ export default {
     "of bytes": "{received} من {bytes}",
     rate: "{speed}/ث",
     left: "بقي {left}",
+    "start all": "ارفع الآن",
     "pause all": "إيقاف الكل",
     "resume all": "استئناف الكل",
     "retry all": "إعادة الفاشلة",

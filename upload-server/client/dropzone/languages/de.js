@@ -18,6 +18,7 @@ export default {
     "continues later": "geht weiter, sobald verbunden",
     "of bytes": "{received} von {bytes}",
     left: "noch {left}",
+    "start all": "Jetzt hochladen",
     "pause all": "Alle anhalten",
     "resume all": "Alle fortsetzen",
     "retry all": "Fehlgeschlagene erneut",

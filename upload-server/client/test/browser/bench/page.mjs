@@ -76,9 +76,12 @@ const SUBJECTS = {
  * lies behind `change`.
  */
 function bookkeeping() {
-  const times = (window.times = { freeze: 0, begun: Infinity });
+  const times = (window.times = { freeze: 0, begun: Infinity, tasks: [] });
   new PerformanceObserver((list) => {
-    for (const { startTime, duration } of list.getEntries()) times.freeze = Math.max(times.freeze, Math.min(duration, startTime + duration - times.begun));
+    for (const { startTime, duration } of list.getEntries()) {
+      times.freeze = Math.max(times.freeze, Math.min(duration, startTime + duration - times.begun));
+      times.tasks.push({ startTime, duration });
+    }
   }).observe({ type: "longtask" });
   const { send } = WebSocket.prototype;
   WebSocket.prototype.send = function (data) {
@@ -162,7 +165,11 @@ async function run(browser, server, subject, paths) {
   await tab.send("DOM.setFileInputFiles", { objectId: result.objectId, files: paths });
   const { count, seconds } = await tab.evaluate("window.took");
   if (count !== paths.length) throw new Error(`${subject}: ${count} of ${paths.length} were sent`);
-  if (options.profile) console.log(heaviest((await tab.send("Profiler.stop")).profile));
+  if (options.profile) {
+    console.log(heaviest((await tab.send("Profiler.stop")).profile));
+    const tasks = await tab.evaluate("times.tasks.map(({ startTime, duration }) => [startTime - times.begun, duration])");
+    for (const [at, ms] of tasks.sort((a, b) => b[1] - a[1]).slice(0, 10)) console.log(`    a task of ${ms.toFixed(0)} ms, ${(at / 1000).toFixed(2)} s after the change`);
+  }
   await sleep(300);
   await tab.send("HeapProfiler.collectGarbage");
   const { usedSize, backingStorageSize = 0 } = await tab.send("Runtime.getHeapUsage");

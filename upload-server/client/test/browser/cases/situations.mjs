@@ -235,6 +235,16 @@ export default {
     await sane(page);
   },
 
+  async "a pick of 1,001 files where 1,000 are allowed at a time waits for places that completion frees, and all are stored"(t) {
+    const server = await t.serve({ config: `[slots.bulk]\naccept = ".txt"\nmax_entries = 1_000\nmax_file_size = 1_000\nwriter = "discard"\n` });
+    const page = await visit(t, { url: plain(server) });
+    await page.evaluate(() => document.querySelector("main").insertAdjacentHTML("beforeend", `<input type="file" multiple dj-upload="bulk">`));
+    await pick(page, "bulk", Array.from({ length: 1001 }, (_, i) => ({ name: `d${i}.txt`, mimeType: "text/plain", buffer: Buffer.from(`text ${i}`) })));
+    await until("the total", async () => (await total(page)) === "1,001 of 1,001 files uploaded");
+    assert.deepEqual((await book(page)).errors, []);
+    await sane(page);
+  },
+
   async "more files than there are places wait for one where completion frees them, and all are stored"(t) {
     const page = await visit(t);
     await pick(page, "documents", Array.from({ length: 23 }, (_, i) => ({ name: `d${i}.txt`, mimeType: "text/plain", buffer: Buffer.from(`text ${i}`) })));

@@ -13,6 +13,7 @@ import { ModelServer } from "../../model.mjs";
 const SLOTS = {
   photos: { accept: "image/*", max_entries: 5, max_file_size: 2_000_000, resumable: true, consumes_on_complete: false },
   one: { accept: ".txt", max_entries: 1, max_file_size: 2_000_000, resumable: true, consumes_on_complete: false },
+  later: { accept: "", max_entries: 5, max_file_size: 2_000_000, resumable: true, auto_upload: false, consumes_on_complete: false },
   freed: { accept: "", max_entries: 2, max_file_size: 9_000_000, resumable: true, consumes_on_complete: true },
 };
 const VIEWS = [
@@ -62,19 +63,19 @@ class Line {
 }
 
 /** A page with one widget, and what the rows of the table ask of it. */
-async function open(t, { slot = "photos", markup = "", before, address = "/uploads/ws", context = undefined, line = new Line() } = {}) {
+async function open(t, { slot = "photos", markup = "", bare = false, before, address = "/uploads/ws", context = undefined, line = new Line() } = {}) {
   await before?.(line);
   // An answer in JSON, as the browser shows it: a page without scripts.
   const page = await visit(t, { url: `${t.server.url}uploads/none/status`, connect: false, context, browser: { viewport: { width: 900, height: 700 } }, before: (page) => page.routeWebSocket(/\/uploads\/ws|uploads\.example/, (ws) => line.join(ws)) });
   page.trouble.length = 0; // it was a 404
-  await page.evaluate(async ([slot, markup, address]) => {
+  await page.evaluate(async ([slot, markup, address, tag]) => {
     await import("/uploads/client/dropzone.js");
     const { createUploads } = await import("/uploads/client/index.js");
     window.mine = createUploads({ url: address });
     document.head.innerHTML = `<meta name="color-scheme" content="light dark"><meta name="viewport" content="width=device-width">`;
-    document.body.innerHTML = `<style>body { font: 16px system-ui; margin: 16px } .card { padding: 16px }</style><section class="card"><form><upload-dropzone slot="${slot}" heading="Files" ${markup}></upload-dropzone></form></section>`;
+    document.body.innerHTML = `<style>body { font: 16px system-ui; margin: 16px } .card { padding: 16px }</style><section class="card"><${tag}><upload-dropzone slot="${slot}" heading="Files" ${markup}></upload-dropzone></${tag}></section>`;
     document.querySelector("upload-dropzone").uploads = window.mine;
-  }, [slot, markup, address]);
+  }, [slot, markup, address, bare ? "div" : "form"]);
   const zone = page.locator("upload-dropzone");
   const text = (selector) => zone.locator(selector).first().textContent();
   return {
@@ -135,12 +136,21 @@ const MOMENTS = {
     await until("all", async () => (await w.text(".total .words")) === "3 of 3 files uploaded");
     await w.button("b.jpg", "remove").click();
   }, row: ["c.jpg", "Done"], words: { ".total .words": "2 of 2 files uploaded" } },
-  "too large": { act: (w) => w.add(["a.jpg", 2_000_001]), row: ["a.jpg", "2.0 MB is too large: at most 2 MB is allowed"], notThere: ["retry a.jpg"] },
+  "waiting to be started by hand": { options: { slot: "later", bare: true }, act: (w) => w.add(["a.jpg"]), row: ["a.jpg", "Waiting"], words: { ".total .words": /^0 of 1 done · 1 waiting/ }, tree: ['button "Upload now"'] },
+  "started by hand": { options: { slot: "later", bare: true }, act: async (w) => {
+    await w.add(["a.jpg"], ["b.jpg"]);
+    await w.zone.getByRole("button", { name: "Upload now" }).focus();
+    await w.page.keyboard.press("Enter");
+    await until("all", async () => (await w.text(".total .words")) === "2 of 2 files uploaded");
+    assert.match(await w.page.evaluate(() => document.activeElement.shadowRoot.activeElement?.textContent ?? ""), /^Choose files$/, "the focus stays in the widget");
+  }, row: ["b.jpg", "Done"], notThere: ["Upload now"] },
+  "waiting for its form": { options: { slot: "later" }, act: (w) => w.add(["a.jpg"], ["b.jpg"]), row: ["a.jpg", "Waiting"], words: { ".total .words": /^0 of 2 done · 2 waiting/ }, notThere: ["Upload now"] },
+  "too large": { act: (w) => w.add(["a.jpg", 2_000_001]), row: ["a.jpg", "2.0 MB is too large: at most 2 MB is allowed"], notThere: ["Retry a.jpg"] },
   "of another type": { act: (w) => w.add(["a.pdf", 9, "application/pdf"]), row: ["a.pdf", "This type is not accepted: only images"] },
   "what a browser would run": { options: { slot: "freed" }, act: (w) => w.add(["a.svg", 9, "image/svg+xml"]), row: ["a.svg", "Files that a browser would run (HTML, SVG, scripts) are not allowed"] },
   "not what its name says": { options: { before: (line) => (line.says = refused("content_mismatch")) }, act: (w) => w.add(["a.jpg"]), row: ["a.jpg", "This is not really a JPG file"] },
   "the server says no": { options: { before: (line) => (line.says = refused("forbidden")) }, act: (w) => w.add(["a.jpg"]), row: ["a.jpg", "You are not allowed to upload here"] },
-  "the application says no, in its own words": { options: { before: (line) => (line.says = (message) => (message.type === "upload_registered" ? { ...refused("forbidden")(message), reason: "upgrade", error: "Your plan has <b>no uploads" } : message)) }, act: (w) => w.add(["a.jpg"]), row: ["a.jpg", "Your plan has <b>no uploads"], notThere: ["retry a.jpg"] },
+  "the application says no, in its own words": { options: { before: (line) => (line.says = (message) => (message.type === "upload_registered" ? { ...refused("forbidden")(message), reason: "upgrade", error: "Your plan has <b>no uploads" } : message)) }, act: (w) => w.add(["a.jpg"]), row: ["a.jpg", "Your plan has <b>no uploads"], notThere: ["Retry a.jpg"] },
   "the storage is full": { options: { before: (line) => (line.says = refused("storage_full")) }, act: (w) => w.add(["a.jpg"]), row: ["a.jpg", "The server's storage is full"] },
   "in another tab already": { options: { before: (line) => (line.says = half) }, act: async (w) => {
     await w.add(["a.jpg", 1_900_000]);
@@ -150,6 +160,11 @@ const MOMENTS = {
     return second;
   }, row: ["a.jpg", "Already uploading in another tab"], tree: ['button "Retry a.jpg"'] },
   "too many": { act: (w) => w.add(...Array.from({ length: 12 }, (_, i) => [`${i}.jpg`])), row: ["11.jpg", "Only 5 files are allowed"], words: { ".total .words": "5 of 12 files uploaded · 7 failed", ".notice": "7 files: Only 5 files are allowed" } },
+  "too many, and the page changes its language": { act: async (w) => {
+    await w.add(...Array.from({ length: 12 }, (_, i) => [`${i}.jpg`]));
+    await until("the notice", async () => (await w.text(".notice")) === "7 files: Only 5 files are allowed");
+    await w.page.evaluate(async () => mine.setLanguage((await import("/uploads/client/dropzone/languages/de.js")).default));
+  }, row: ["11.jpg", "Nur 5 Dateien sind erlaubt"], words: { ".total .words": "5 von 12 Dateien hochgeladen · 7 fehlgeschlagen", ".notice": "7 Dateien: Nur 5 Dateien sind erlaubt" } },
   "too many at once, where places become free": { options: { slot: "freed", before: (line) => (line.says = half) }, act: (w) => w.add(["a.bin", 900_000], ["b.bin", 900_000], ["c.bin"]), row: ["c.bin", "Waiting"], words: { ".total .words": /^0 of 3 done · 1 waiting · / } },
   "cannot be opened": { act: (w) => w.page.evaluate(() => {
     const gone = new File([], "gone.jpg", { type: "image/jpeg" });
@@ -218,7 +233,7 @@ async function pictures(t, w, name) {
   }
 }
 
-async function check(t, name, { options = {}, act, words = {}, row, tree = [], hidden = [], after }) {
+async function check(t, name, { options = {}, act, words = {}, row, tree = [], notThere = [], hidden = [], after }) {
   const first = await open(t, options);
   const other = await act?.(first);
   const w = other?.zone ? other : first;
@@ -235,6 +250,7 @@ async function check(t, name, { options = {}, act, words = {}, row, tree = [], h
   for (const selector of hidden) assert.equal(await w.zone.locator(selector).first().isVisible(), false, `${selector} is not shown`);
   const snapshot = await w.zone.ariaSnapshot();
   for (const line of tree) assert.ok(line instanceof RegExp ? line.test(snapshot) : line.includes("/") ? new RegExp(line.replace("/", "")).test(snapshot) : snapshot.includes(line), `${line} in\n${snapshot}`);
+  for (const line of notThere) assert.ok(!snapshot.includes(line), `${line} in\n${snapshot}`);
   await pictures(t, w, name);
   await after?.(w);
   assert.deepEqual(w.line.model.violations, []);
