@@ -1,7 +1,7 @@
 //! A complete small host: writers, a store, parking and evictions, all in memory.
 //!
-//! It carries out every [`Output`] at once, so that an example or a test can drive sessions without
-//! a runtime, and so that someone who writes a host of their own can read how one is put together.
+//! It carries out every [`Output`] at once, so that an example or a test can drive sessions without a runtime.
+//! If you write a host, read here how one is put together.
 //! One [`InMemory`] is one server: its process can die and start again ([`InMemory::restart`]), its
 //! records and files outlive that.
 //!

@@ -1,9 +1,12 @@
 //! The client's side of one upload, as a state machine.
 //!
-//! It is a product of four small machines, each with its own table: the
-//! [`Link`] (is there a connection), the [`RefUse`] (what the server may know of
-//! the ref), the [`Stage`] (what the upload does on the connection; start reading
-//! there), and the [`Pace`].
+//! It is a product of four small machines, each with its own table; start reading at [`Stage`]:
+//!
+//! - [`Link`]: whether there is a connection;
+//! - [`RefUse`]: what the server may know of the ref;
+//! - [`Stage`]: what the upload does on the connection;
+//! - [`Pace`]: whether the host lets chunks be sent.
+//!
 //! Which of their states occur together is asserted by the test
 //! `the_states_that_occur_together`.
 //!

@@ -10,8 +10,10 @@ use crate::{Now, time::later};
 /// One part in this many of the window that became free is told at once.
 const PART: u64 = 4;
 
-/// One part in this many is sent after a short wait: over a long link a client that has sent what it may
-/// would wait a whole round trip for what was just short of the larger part.
+/// One part in this many is sent after a short wait.
+///
+/// Over a long link, a client without credit would otherwise wait a whole round trip for what was just short of
+/// the larger part.
 const SMALL_PART: u64 = 16;
 
 /// That wait.

@@ -2,10 +2,14 @@
 //!
 //! Each of the three is a small machine with a file for itself (`writer`, `recorder`, `stay`). An
 //! upload is their product: it lets each take the step that has become possible, in a fixed order
-//! ([`Upload::advance`]). The rooms next to this one: `receiving` (bytes, a length, the end of the
-//! file), `saving` (what the record says, and what the store's answers mean), `waiting` (what is stored
-//! and waits for its application), `ending` (how it ends or leaves),
-//! `flush` (when its writer makes durable what it took), `cleanup` (what is removed after that).
+//! ([`Upload::advance`]). The modules of an upload:
+//!
+//! - `receiving`: bytes, a length, the end of the file;
+//! - `saving`: what the record says, and what the store's answers mean;
+//! - `waiting`: what is stored and waits for its application;
+//! - `ending`: how it ends or leaves;
+//! - `flush`: when its writer makes durable what it took;
+//! - `cleanup`: what is removed after that.
 
 // A new state has to be thought of everywhere.
 #![deny(clippy::wildcard_enum_match_arm)]

@@ -25,14 +25,19 @@ export type RenderRow = (upload: Upload, shown: HTMLElement | null) => HTMLEleme
 /**
  * A drop area with the list of its files.
  *
- * Attributes: `slot` (or `data-slot`, inside another component), `name` (of the form field; the slot's by default),
- * `required`, `disabled`, `layout` (`list`, `compact`, `gallery`), `theme` (`light`, `dark`; the page's by default),
- * `heading`, `hint`, `label` (the button's words), `folders` (offers a button for folders), `page` (the whole page takes
- * drops and pastes), `url` (the socket's address; by default `ws` next to the client's folder).
+ * Attributes:
  *
- * Parts: `box`, `rendered` (around a row that the page renders), `head`, `heading`, `hint`, `zone`, `picks`, `button`, `invite`, `connection`, `notice`, `total`, `words`,
- * `tools`, `plain`, `list`, `row` (with its state: `::part(row error)`), `thumbnail`, `name`, `link`, `size`, `state`,
- * `track`, `bar`, `actions`, `action`.
+ * - `slot` (or `data-slot`, inside another component), `name` (of the form field; the slot's by default);
+ * - `required`, `disabled`, `heading`, `hint`, `label` (the button's words);
+ * - `layout` (`list`, `compact`, `gallery`), `theme` (`light`, `dark`; the page's by default);
+ * - `folders` (offers a button for folders), `page` (the whole page takes drops and pastes);
+ * - `url` (the socket's address; by default `ws` next to the client's folder).
+ *
+ * Parts:
+ *
+ * - `box`, `head`, `heading`, `hint`, `zone`, `picks`, `button`, `invite`, `connection`, `notice`, `total`, `words`;
+ * - `tools`, `plain`, `list`, `row` (with its state: `::part(row error)`), `rendered` (around a row that the page renders);
+ * - `thumbnail`, `name`, `link`, `size`, `state`, `track`, `bar`, `actions`, `action`.
  */
 export declare class UploadDropzone extends HTMLElement {
   /** Whose uploads it shows: the page's own, or those of `url`. */

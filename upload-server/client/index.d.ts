@@ -66,8 +66,10 @@ export interface SlotOptions {
   /** Files of the slot that are sent at once, within `concurrency`. */
   concurrency?: number;
   /**
-   * Asked before a file is sent, when its turn has come: returns another file, name or `meta` for it, or nothing to leave it
-   * as it is; null takes it out, and an error refuses it with its message (`rejected`). `resize.js` makes one for pictures.
+   * Asked before a file is sent, when its turn has come.
+   *
+   * Returns another file, name or `meta` for it, or nothing to leave it as it is. Null takes it out, and an error refuses
+   * it with its message (`rejected`). `resize.js` makes one for pictures.
    */
   before?: (picked: Picked, ask: { signal: AbortSignal }) => Blob | Partial<Picked> | null | void | Promise<Blob | Partial<Picked> | null | void>;
 }

@@ -148,7 +148,7 @@ export class Outgoing {
   /**
    * Sends frames while the socket has room, each upload in its turn.
    *
-   * What the server says and what was read brings the next turn, and no timer is between them: a hidden page, whose
+   * What the server says and what was read brings the next turn, and no timer is between them. So a hidden page, whose
    * timers fire once a second or once a minute, sends as fast as a visible one.
    */
   pump() {

@@ -32,8 +32,10 @@ const BLOCKED_TRIES = 2;
 /** Bytes given to the browser ahead of the network: few, so that a pause or a cancel is not queued behind much. */
 const BUFFERED_MAX = 512 * 1024;
 /**
- * The same in a hidden page, where no one waits for a pause, and a full buffer would wait for a timer, of which there
- * is one a second or one a minute: the server's credit bounds what is in flight, and its answers bring the next frames.
+ * The same in a hidden page, where no one waits for a pause.
+ *
+ * A full buffer would wait there for a timer, of which there is one a second or one a minute. The server's credit bounds
+ * what is in flight, and its answers bring the next frames.
  */
 const BUFFERED_HIDDEN_MAX = 16 * 1024 * 1024;
 

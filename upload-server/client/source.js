@@ -54,8 +54,8 @@ export class Source {
 /**
  * A file that is read at once; rejects if it is not the one that was picked.
  *
- * Browsers give a file that cannot be opened the size 0, and slices and streams of it end at once without an error, so
- * that it looks like an empty one; only `arrayBuffer` of the whole file tells.
+ * Browsers give a file that cannot be opened the size 0, and slices and streams of it end at once without an error. So it
+ * looks like an empty one, and only `arrayBuffer` of the whole file tells.
  *
  * @param {Blob} file
  */

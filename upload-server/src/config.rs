@@ -75,7 +75,7 @@ const MIN_FREE: u64 = 16 * 1024 * 1024;
 pub struct Config {
     /// Where the server listens.
     pub listen: SocketAddr,
-    /// A socket of the file system to listen on besides, for a proxy on this machine, whose `X-Forwarded-*` are then believed where `trusted_proxies` names any.
+    /// A socket of the file system as a second listener, for a proxy on this machine; its `X-Forwarded-*` are believed if `trusted_proxies` names any.
     pub listen_socket: Option<PathBuf>,
     /// Where `/metrics` and `/healthz` are, if not next to the other routes.
     pub admin_listen: Option<SocketAddr>,
@@ -85,7 +85,7 @@ pub struct Config {
     pub temp_dir: Option<PathBuf>,
     /// What has to be free on the file system of unfinished files before a file begins; uploads receive `storage_full` below it, and wait where they can be resumed.
     pub min_free: Size,
-    /// The room that unfinished files may take together, those included whose client is away; beyond it none begins and none grows, and uploads receive `storage_full`. No limit by default.
+    /// The space that all unfinished files may take together, even while their clients are away; beyond it no file begins or grows, and uploads receive `storage_full`. No limit by default.
     pub max_unfinished_bytes: Option<Size>,
     /// Where the embedded store and the calls of hooks are, one server's alone; by default `<data_dir>/.state`.
     pub state_dir: Option<PathBuf>,
@@ -107,7 +107,7 @@ pub struct Config {
     pub capability_urls: Option<bool>,
     /// What cookies are signed with, at least 32 bytes; made and kept in `data_dir` when absent.
     pub secret: Option<Secret>,
-    /// Secrets of before: cookies that were signed with them are still read, and issued anew.
+    /// Earlier secrets: cookies that were signed with them are still accepted, and issued again with the new one.
     pub previous_secrets: Vec<Secret>,
     /// Whether the demo page is at `/`; by default exactly when no slots are named.
     pub demo: Option<bool>,

@@ -3,11 +3,16 @@
 //! The task is one [`Connection`], polled in rounds ([`Connection::poll`]). A round takes what is due,
 //! what came over the socket, a bounded number of messages, and what came back (writers, stores,
 //! handlers); each part returns what happened, and the core receives it. What arrives while a writer
-//! works is its next batch. The core decides everything;
-//! the rooms next to this one carry it out: `round` (what happened), `host` and `effects` (what the
-//! core asks for), `pending` and `record_stores` (what is waited for), `registration` (what other
-//! connections see), `phase` (the life of the socket), `shutdown_watch` (what the server has
-//! to say), `read` and `close` (the socket), `rate_limit`, `timer` and `websocket`.
+//! works is its next batch. The core decides everything, and these modules carry it out:
+//!
+//! - `round`: what happened;
+//! - `host`, `effects`: what the core asks for;
+//! - `pending`, `record_stores`: what is waited for;
+//! - `registration`: what other connections see;
+//! - `phase`: the life of the socket;
+//! - `shutdown_watch`: what the server has to say;
+//! - `read`, `close`, `websocket`: the socket;
+//! - `rate_limit`, `timer`: how often, and when.
 
 mod close;
 mod commands;

@@ -26,11 +26,12 @@
 //! <div dj-upload-progress="avatar"></div>
 //! ```
 //!
-//! [`SlotOptions`] says what a slot takes and where it goes, [`UploadsBuilder::mount`] decides the
-//! slots of a connection from its request, [`UploadsBuilder::owner`] who it belongs to, and
-//! [`UploadsBuilder::on_event`] answers the page, with the files at hand as [`UploadedEntry`].
-//! Before the program ends, [`Uploads::shutdown`] lets uploads come to rest, so that clients go on
-//! after the restart.
+//! - [`SlotOptions`] says what a slot takes and where it goes.
+//! - [`UploadsBuilder::mount`] decides the slots of a connection from its request.
+//! - [`UploadsBuilder::owner`] says who it belongs to.
+//! - [`UploadsBuilder::on_event`] answers the page, with the finished files as [`UploadedEntry`].
+//! - [`Uploads::shutdown`] flushes running uploads before the program ends, so that clients resume after the
+//!   restart.
 //!
 //! `axum::serve` waits for ever for a client's request; [`serve`] does not.
 //! The ready binary is [`config`] and [`serve`] put together, behind the default feature `cli`; an

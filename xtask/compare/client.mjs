@@ -1,11 +1,14 @@
 /**
  * One client for all: sends a file a number of times, one after the other, and prints how many seconds that took.
  *
- * `node client.mjs tus URL FILE TIMES` speaks tus, with the client of the tus project; `djust` sends the frames of djust's
- * browser code, and `frames` the same without the messages by which a view of djust is mounted and saves its files.
+ * `node client.mjs tus URL FILE TIMES` speaks tus, with the client of the tus project; `uppy` with Uppy and its plugin.
+ * `djust` sends the frames of djust's browser code.
+ * `frames` sends the same without the messages by which a view of djust is mounted and saves its files.
  */
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
+import Uppy from "@uppy/core";
+import Tus from "@uppy/tus";
 import { Upload } from "tus-js-client";
 import { WebSocket } from "ws";
 
@@ -16,7 +19,7 @@ const AHEAD = 4 * 1024 * 1024;
 
 const [kind, url, path, times] = process.argv.slice(2);
 const file = readFileSync(path);
-const send = kind === "tus" ? tus : await frames();
+const send = kind === "tus" ? tus : kind === "uppy" ? uppy() : await frames();
 
 const from = performance.now();
 for (let i = 0; i < Number(times); i++) await send();
@@ -27,6 +30,17 @@ function tus() {
   return new Promise((onSuccess, onError) => {
     new Upload(file, { endpoint: url, metadata: { filename: "a.bin" }, retryDelays: null, onSuccess, onError }).start();
   });
+}
+
+/** Uppy without a page: what its Dashboard does behind the pictures. */
+function uppy() {
+  const uppy = new Uppy().use(Tus, { endpoint: url, retryDelays: null, storeFingerprintForResuming: false });
+  return async () => {
+    uppy.addFile({ name: "a.bin", type: "application/octet-stream", data: file });
+    const { failed } = await uppy.upload();
+    if (failed.length) throw failed[0].error;
+    uppy.clear();
+  };
 }
 
 async function frames() {

@@ -54,7 +54,7 @@ pub(crate) fn run() -> Result<Tally> {
     let server = server_binary()?;
     let scratch = metadata()?.target_directory.join("guides");
     let (mut tally, mut left_out) = (Tally::default(), 0);
-    for guide in guides()? {
+    for guide in all()? {
         let text = fs::read_to_string(root().join(&guide))?;
         let blocks = blocks(&text);
         for block in &blocks {
@@ -81,7 +81,12 @@ pub(crate) fn run() -> Result<Tally> {
     Ok(tally.of_run(true))
 }
 
-fn guides() -> Result<Vec<String>> {
+/// Returns the paths of all guides, from the workspace's folder.
+///
+/// # Errors
+///
+/// A folder cannot be read.
+pub(crate) fn all() -> Result<Vec<String>> {
     let mut all = vec!["README.md".to_owned()];
     for folder in ["docs", "docs/deploy"] {
         for entry in fs::read_dir(root().join(folder))? {
@@ -315,7 +320,7 @@ mod tests {
     /// The guides of this workspace leave out no more than they may.
     #[test]
     fn few_blocks_are_left_out() {
-        let left_out = guides().unwrap().into_iter().map(|guide| {
+        let left_out = all().unwrap().into_iter().map(|guide| {
             let text = fs::read_to_string(root().join(guide)).unwrap();
             blocks(&text)
                 .iter()

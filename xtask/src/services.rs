@@ -194,6 +194,32 @@ pub(crate) fn garage() -> Result<PathBuf> {
     Ok(program)
 }
 
+/// Returns rustus, a server of tus in Rust; built the first time, which takes some minutes.
+///
+/// # Errors
+///
+/// It does not build.
+pub(crate) fn rustus() -> Result<PathBuf> {
+    if let Some(named) = named("RUSTUS")? {
+        return Ok(named);
+    }
+    let folder = cache()?.join("rustus");
+    let program = folder.join("bin/rustus");
+    if !program.is_file() {
+        let mut install = cargo([
+            "install",
+            "rustus",
+            "--locked",
+            "--version",
+            "0.5.10",
+            "--root",
+        ]);
+        install.arg(&folder).env_remove("CARGO_TARGET_DIR");
+        must_succeed(&mut install)?;
+    }
+    Ok(program)
+}
+
 /// Returns the script of Azurite, which speaks as Azure's blob storage does; installed the first time.
 ///
 /// # Errors

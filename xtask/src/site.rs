@@ -5,6 +5,8 @@
 //! are copied first: links that leave the guides lead to the repository, and the guides' order comes from
 //! `docs/SUMMARY.md`.
 
+mod rules;
+
 use std::{
     fmt::Write,
     fs,
@@ -14,12 +16,14 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 use crate::{
-    ci,
+    ci, client,
     fences::PUBLISHED,
     run::{metadata, must_succeed, program, root},
     services,
     stages::Tally,
 };
+
+use rules::Rules;
 
 /// Where links lead that leave the guides.
 const REPOSITORY: &str = "https://github.com/upload-rs/upload/blob/main";
@@ -31,8 +35,14 @@ const AT_THE_TOP: &[(&str, &str)] = &[
     ("CONTRIBUTING.md", "CONTRIBUTING.md"),
     ("SECURITY.md", "SECURITY-POLICY.md"),
 ];
-/// What draws the diagrams; the theme's styles are for version 11.
-const MERMAID: &str = "mermaid@11.6.0";
+/// Scripts that pages need, by package, the file in it, and its name on the site.
+///
+/// The first draws the diagrams; the theme's styles are for version 11.
+/// The second lets the search work where a page is opened from a folder.
+const SCRIPTS: [(&str, &str, &str); 2] = [
+    ("mermaid@11.6.0", "dist/mermaid.min.js", "mermaid.min.js"),
+    ("iframe-worker@1.0.4", "shim/index.js", "iframe-worker.js"),
+];
 /// The list of guides, which becomes the site's menu.
 const SUMMARY: &str = "SUMMARY.md";
 
@@ -56,13 +66,15 @@ pub(crate) fn build() -> Result<Tally> {
         fs::remove_dir_all(&source)?;
     }
     let guides = root().join("docs");
-    copy_folder(&guides, &source, "docs")?;
+    let rules = Rules::of(&fs::read_to_string(guides.join("PROTOCOL.md"))?);
+    copy_folder(&guides, &source, "docs", &rules)?;
     for (from, to) in AT_THE_TOP {
         let text = fs::read_to_string(root().join(from))?;
-        fs::write(source.join(to), on_the_site(&text, ""))?;
+        fs::write(source.join(to), on_the_site(&text, "", &rules))?;
     }
     fs::copy(own.join("site.css"), source.join("site.css"))?;
-    mermaid(&tools, &source)?;
+    fs::copy(own.join("hooks.py"), tools.join("hooks.py"))?;
+    scripts(&tools, &source)?;
     fs::write(source.join("rust-api.md"), crates())?;
     let summary = fs::read_to_string(guides.join(SUMMARY))?;
     let config = fs::read_to_string(own.join("mkdocs.yml"))?;
@@ -73,15 +85,31 @@ pub(crate) fn build() -> Result<Tally> {
     must_succeed(command.arg(&file).env("NO_MKDOCS_2_WARNING", "1"))?;
     let site = target.join("site");
     ci::docs()?;
-    must_succeed(program("cp", ["-r"]).args([target.join("doc"), site.join("api")]))?;
+    let api = site.join("api");
+    must_succeed(program("cp", ["-r"]).args([&target.join("doc"), &api]))?;
+    let links = rules.link_pages(&api, "../")?;
+    ensure!(links > 0, "no page of the crates names a rule");
     let page_of = |name: &&str| format!("api/{}/index.html", name.replace('-', "_"));
     let pages = ["index.html", "errors.html", "PROTOCOL.html"].map(str::to_owned);
     for page in pages.into_iter().chain(PUBLISHED.iter().map(page_of)) {
         ensure!(site.join(&page).is_file(), "the site has no {page}");
     }
     no_fence_is_left(&site)?;
+    look(&site)?;
     println!("{}", site.join("index.html").display());
     Ok(Tally::ONE)
+}
+
+/// Opens the pages in a browser, which also takes pictures of some.
+fn look(site: &Path) -> Result<()> {
+    let packages = client::test_folder();
+    services::npm_packages(&packages)?;
+    let mut command = program("node", []);
+    command
+        .arg(root().join("xtask/site/look.mjs"))
+        .args([site, &packages, &site.with_file_name("site-pictures")])
+        .env("CHROMIUM", services::chromium()?);
+    must_succeed(&mut command)
 }
 
 /// Makes sure that every block of code became one: MkDocs takes a fence that it does not know for text.
@@ -107,33 +135,37 @@ fn crates() -> String {
     text
 }
 
-/// Brings what draws the diagrams, so that a page loads nothing from elsewhere.
-fn mermaid(tools: &Path, source: &Path) -> Result<()> {
-    let drawn_by = tools.join("package/dist/mermaid.min.js");
-    if !drawn_by.is_file() {
-        services::npm()?;
-        must_succeed(program("npm", ["pack", "--silent", MERMAID]).current_dir(tools))?;
-        let archive = format!("{}.tgz", MERMAID.replace('@', "-"));
-        must_succeed(program("tar", ["-xzf", &archive]).current_dir(tools))?;
+/// Brings the scripts that pages need, so that a page loads nothing from elsewhere.
+fn scripts(tools: &Path, source: &Path) -> Result<()> {
+    for (package, file, name) in SCRIPTS {
+        let folder = tools.join(name);
+        let script = folder.join("package").join(file);
+        if !script.is_file() {
+            services::npm()?;
+            fs::create_dir_all(&folder)?;
+            must_succeed(program("npm", ["pack", "--silent", package]).current_dir(&folder))?;
+            let archive = format!("{}.tgz", package.replace('@', "-"));
+            must_succeed(program("tar", ["-xzf", &archive]).current_dir(&folder))?;
+        }
+        fs::copy(&script, source.join(name)).context(name)?;
     }
-    fs::copy(&drawn_by, source.join("mermaid.min.js")).context("mermaid.min.js")?;
     Ok(())
 }
 
 /// Copies a folder of documents and what they show; `from` is its path in the workspace.
-fn copy_folder(folder: &Path, to: &Path, from: &str) -> Result<()> {
+fn copy_folder(folder: &Path, to: &Path, from: &str, rules: &Rules) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let (path, name) = (entry.path(), entry.file_name());
         if entry.file_type()?.is_dir() {
             let inner = format!("{from}/{}", name.to_string_lossy());
-            copy_folder(&path, &to.join(&name), &inner)?;
+            copy_folder(&path, &to.join(&name), &inner, rules)?;
         } else if name == SUMMARY {
             // It is the menu.
         } else if path.extension() == Some("md".as_ref()) {
             let text = fs::read_to_string(&path)?;
-            fs::write(to.join(&name), on_the_site(&text, from))?;
+            fs::write(to.join(&name), on_the_site(&text, from, rules))?;
         } else {
             fs::copy(&path, to.join(&name))?;
         }
@@ -141,8 +173,9 @@ fn copy_folder(folder: &Path, to: &Path, from: &str) -> Result<()> {
     Ok(())
 }
 
-/// Returns a document as the site has it: with links that lead there, and its generated tables set apart.
-fn on_the_site(document: &str, folder: &str) -> String {
+/// Returns a document as the site has it: with links that lead there, also to rules, and its generated tables set apart.
+fn on_the_site(document: &str, folder: &str, rules: &Rules) -> String {
+    let up = "../".repeat(folder.matches('/').count());
     let mut text = String::new();
     let mut in_code = false;
     for line in document.lines() {
@@ -156,7 +189,7 @@ fn on_the_site(document: &str, folder: &str) -> String {
         } else if in_code {
             text = text + line + "\n";
         } else {
-            text = text + &relinked(line, folder) + "\n";
+            text = text + &rules.line(&relinked(line, folder), &up) + "\n";
         }
     }
     text
@@ -219,9 +252,12 @@ fn menu(summary: &str) -> Result<String> {
     }
     let _ = writeln!(text, "    - Rust API: rust-api.md\n  - Project:");
     for (from, to) in AT_THE_TOP.iter().skip(1) {
-        let title = from.trim_end_matches(".md").to_lowercase();
+        let lower = from.trim_end_matches(".md").to_lowercase();
+        let title = lower[..1].to_uppercase() + &lower[1..];
         let _ = writeln!(text, "    - {title}: {to}");
     }
+    let home = REPOSITORY.trim_end_matches("/blob/main");
+    let _ = writeln!(text, "    - Repository: {home}");
     Ok(text)
 }
 
@@ -259,7 +295,7 @@ mod tests {
     fn blocks_keep_their_language_only() {
         let document = "```rust,no_run\n[a](b.md), c\n```\n<!-- begin x -->\n```sh\nd, e\n```\n";
         let expected = "```rust\n[a](b.md), c\n```\n\n```sh\nd, e\n```\n";
-        assert_eq!(on_the_site(document, "docs"), expected);
+        assert_eq!(on_the_site(document, "docs", &Rules::of("")), expected);
     }
 
     #[test]

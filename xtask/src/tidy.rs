@@ -9,6 +9,7 @@ mod lines;
 mod links;
 mod markdown;
 mod media_types;
+mod names;
 mod reading;
 mod rules;
 mod words;
@@ -149,6 +150,7 @@ fn look(root: &Path) -> Result<Findings> {
     doc_examples::check(&tree, &mut findings);
     media_types::check(root, &tree, &mut findings)?;
     words::check(&tree, &mut findings)?;
+    names::check(&tree, &mut findings);
     reading::check(&tree, &words::refused(&tree)?, &mut findings);
     lines::check(&lines::count(&tree), &mut findings);
     Ok(findings)

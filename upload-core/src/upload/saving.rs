@@ -255,10 +255,12 @@ impl Upload {
         }
     }
 
-    /// Returns whether close may be asked for. It does not wait for a store that
-    /// is down, unless the client went away and a record without a checkpoint may
-    /// have it store the same file once more elsewhere; nor does it close a file while a record may
-    /// be there without its length, by which no later holder could tell that it is stored.
+    /// Returns whether close may be asked for.
+    ///
+    /// It does not wait for a store that is down, with two exceptions:
+    ///
+    /// - The client is gone, and by a record without a checkpoint it may store the same file once more elsewhere.
+    /// - A record may be there without the length of the file, by which no later holder could tell that it is stored.
     pub(super) fn may_close(&self, cx: &Context<'_>) -> bool {
         let Some(keeper) = self.recorder.keeper() else {
             return true;

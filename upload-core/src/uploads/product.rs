@@ -25,8 +25,8 @@ use crate::{
 /// Each writer, and with which record and stay an upload can be: `o`ff, `k`ept, `d`eleting,
 /// `u`nsure; held (`H`), finishing (`F`), leaving (`L`).
 ///
-/// So an upload leaves only while its record is kept, a file that has its name is never held, a
-/// receipt is awaited only where a record is kept, and a writer is gone only from what leaves.
+/// So an upload leaves only while its record is kept, and a file that has its name is never held.
+/// A receipt is awaited only where a record is kept, and a writer is gone only from what leaves.
 const REACHABLE: &[(&str, &str)] = &[
     ("An", "dF kF oF uF"),
     ("Cd", "kF"),

@@ -1,8 +1,7 @@
 //! A scripted host: a virtual clock, writers and a conditional store in memory.
 //!
-//! What a session sends and what writers are told is kept as short lines, so
-//! that a test reads like a table: `1:uploading 4@1` is a snapshot of upload 1
-//! with 4 bytes received and 1 as the next index.
+//! What a session sends and what writers get is kept as short lines, so that a test reads like a table.
+//! `1:uploading 4@1` is a snapshot of upload 1 with 4 bytes received and 1 as the next index.
 //!
 //! The rooms beside this one: `room` (store and files), `rules` (the slots),
 //! `lines` (how messages read).

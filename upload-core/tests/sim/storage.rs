@@ -1,10 +1,10 @@
 //! Where writers keep bytes: files that several processes see.
 //!
-//! Modelled on the file writer: whoever reopens a file discards its tail; if an
-//! earlier holder still has it open, the durable bytes are copied to a file of
-//! the next generation and the old one loses its name, so that late writes and
-//! a late close of the old holder meet nobody. Reopening is fenced by the epoch:
-//! one that was slow takes nothing from a newer holder.
+//! Modelled on the file writer: a holder that reopens a file discards its tail.
+//! If an earlier holder still has it open, the durable bytes are copied to a file of the next generation and the old
+//! one loses its name.
+//! Late writes and a late close of the old holder then change nothing.
+//! Reopening is fenced by the epoch: a slow holder takes nothing from a newer one.
 
 use std::collections::BTreeMap;
 

@@ -141,10 +141,10 @@ impl<S> UploadsBuilder<S> {
     /// Asks `authorize` about every upload of any slot, besides what the slot itself asks; `false`
     /// is answered with `forbidden`, and an error in its own words: see [`Authorization`].
     ///
-    /// It is asked before an upload begins, before it goes on over another connection, and once
-    /// more when every byte is here, before the file gets its name: a right that was withdrawn
-    /// meanwhile stores nothing. Without one, nothing is asked and nothing waits. An answer that
-    /// takes longer than ten seconds is a no.
+    /// It is asked before an upload begins, before it resumes over another connection, and once more when every
+    /// byte is here, before the file gets its name. So nothing is stored if the right was withdrawn meanwhile.
+    /// Without one, nothing is asked and nothing waits.
+    /// After ten seconds without an answer the upload is refused.
     ///
     /// ```
     /// # use upload_server::Uploads;

@@ -160,9 +160,9 @@ impl<T> Submitted<T> {
     ///
     /// # Errors
     ///
-    /// There is no such slot, the field holds something else than refs of uploads, or one of them cannot be
-    /// lent: it was taken before, is not a finished upload of this owner and slot, another handler has it, or
-    /// the store does not answer. Then none is kept.
+    /// There is no such slot, the field holds something else than refs of uploads, or one of them cannot be lent.
+    /// That is so if it was taken before, is not a finished upload of this owner and slot, another handler has it,
+    /// or the store does not answer. Then none is kept.
     pub async fn of(&self, slot: &str) -> Result<Vec<LentUpload>, LendError> {
         let slots = &self.uploads.app.shared.slots;
         let rules = slots.get(slot).map(|slot| &slot.rules);

@@ -89,9 +89,9 @@ pub struct ForwardConfig {
     pub url: String,
     /// Headers of the visitor that are passed on.
     pub headers: Vec<String>,
-    /// How long an answer may take; then it is no.
+    /// How long an answer may take; after that, requests receive 503.
     pub timeout: Time,
-    /// How long a yes is remembered for the same headers, address, method, path and slot, 10 seconds at most; 0 for not at all.
+    /// How long a positive answer is remembered for the same headers, address, method, path and slot, at most 10 seconds; 0 switches this off.
     pub cache: Time,
 }
 

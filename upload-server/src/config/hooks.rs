@@ -27,7 +27,7 @@ impl WebhookConfig {
 pub struct HookConfig {
     /// What the log and the metrics call it, and the calls that wait for it; by default something made of its address.
     pub name: Option<String>,
-    /// Where to; kept out of debug output, since it may hold a password.
+    /// The address to call; kept out of debug output, since it may hold a password.
     pub url: Secret,
     /// What is sent is signed with this.
     pub secret: Secret,

@@ -20,8 +20,9 @@ use super::{
 const MESSAGES_PER_ROUND: u32 = 128;
 /// Bytes read per round; one message more may come.
 ///
-/// As much as a client may have sent: a socket whose buffer is full and is read only in part has its peer push
-/// a little more at once, at our expense, whereas an empty one lets it send at its own.
+/// As much as a client may have sent.
+/// If a full socket is read only in part, the peer pushes a little more at once, at our expense; an empty one lets
+/// it send at its own.
 const BYTES_PER_ROUND: u64 = 4 * 1024 * 1024;
 /// Time after which a round reads no more, so that others get their turn however slow a file is.
 const ROUND_MAX: Duration = Duration::from_millis(1);

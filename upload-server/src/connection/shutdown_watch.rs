@@ -9,8 +9,8 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// One token, watched by one task.
 ///
-/// All connections wait on the same token, and waiting takes its lock; so the wait is polled once, and from
-/// then on a look at the token is enough to tell whether a wake-up came from it.
+/// All connections wait on the same token, and waiting takes its lock, so the wait is polled once.
+/// From then on a look at the token is enough to tell whether a wake-up came from it.
 pub(crate) struct Signal {
     token: CancellationToken,
     wait: Pin<Box<WaitForCancellationFutureOwned>>,

@@ -54,11 +54,13 @@ const NO_PLACE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 
 /// Serves `app` on a TCP socket, a Unix socket or any other of axum's [`Listener`]s until `stop` is cancelled; requests under way are then finished.
 ///
-/// Unlike `axum::serve`, a client has [`Limits::handshake`] to send its request and 10 seconds to take
-/// something of the answer, and at most [`Limits::max_connections`] are connected without a socket of
-/// their own, a quarter of them from one address of another machine; further ones are answered 503.
-/// Requests carry axum's `ConnectInfo<L::Addr>`,
-/// which is `ConnectInfo<SocketAddr>` for TCP.
+/// Unlike `axum::serve`, it limits what a client may keep:
+///
+/// - A client has [`Limits::handshake`] to send its request, and 10 seconds to take something of the answer.
+/// - At most [`Limits::max_connections`] are connected without a WebSocket, a quarter of them from one address of
+///   another machine; further ones are answered 503.
+///
+/// Requests carry axum's `ConnectInfo<L::Addr>`, which is `ConnectInfo<SocketAddr>` for TCP.
 /// Upgraded connections are not waited for: that is [`Uploads::shutdown`](crate::Uploads::shutdown).
 ///
 /// ```no_run

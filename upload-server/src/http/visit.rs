@@ -2,8 +2,8 @@
 //!
 //! A visit outlives its requests by a moment, so that the next one finds its upload as it was, with the
 //! writer open and the lease held. The content of a request is polled by that task, and what comes goes
-//! straight to the writer: there is no task, channel or copy for a piece of it, and not polling is what
-//! slows a client down. The rooms next to this one: `task` (what one visit does), `content` (what it
+//! straight to the writer, without a task, channel or copy for a piece of it.
+//! Not polling is what slows a client down. The modules next to this one: `task` (what one visit does), `content` (what it
 //! reads), `check` (its checksum), `rest` (what is read of a request that was refused).
 
 pub(crate) mod check;

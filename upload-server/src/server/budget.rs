@@ -1,12 +1,13 @@
 //! One server-wide budget for payload bytes that wait for writers, or that writers hold.
 //!
-//! Every connection holds a [`Share`] and tells it what it buffers. It may read
-//! another message while all shares together are below the budget, or while it
-//! buffers nothing itself but what waits for more of its file to be judged, so a
-//! short budget slows connections down and never stops one for good. The bytes in
-//! memory are therefore at most the budget and, per connection, two messages (the
-//! one read past the budget, and the one the socket is collecting) and what its
-//! uploads' content gates hold. Nothing here locks unless somebody waits.
+//! Every connection holds a [`Share`] and reports to it what it buffers.
+//! It may read another message while all shares together are below the budget.
+//! It may also read one while it buffers nothing but what waits for more of its file to be judged.
+//! So a short budget slows connections down and never stops one for good.
+//!
+//! The bytes in memory are therefore at most the budget and, per connection, two messages and what its uploads'
+//! content gates hold: one message is read past the budget, and the socket is collecting another.
+//! Nothing here locks unless a connection waits.
 //!
 //! Uploads that begin hold their first bytes until their records are saved and their writers open, and
 //! many can begin at once.
@@ -18,8 +19,8 @@
 //! the budget until its parts have left, in turns: one that stands still, or takes
 //! long, is passed over until the others had theirs.
 //!
-//! The window of an upload is a part of what is left of the budget, however many uploads there are:
-//! divided among all of them, whoever begins many and sends nothing would take the credit of the rest.
+//! The window of an upload is a part of what is left of the budget, however many uploads there are.
+//! If all shared it, a client that begins many and sends nothing would take the credit of the others.
 
 #[cfg(test)]
 mod tests;

@@ -172,8 +172,9 @@ impl Registry {
         }
     }
 
-    /// Keeps a quiet writer for a return; the oldest is released where there is no place, and the
-    /// writer itself where another session than `session` holds its upload by now: it waits for
+    /// Keeps a quiet writer for a return; if there is no place, the oldest is released.
+    ///
+    /// The writer itself is released if another session than `session` holds its upload by now: that one waits for
     /// storage that this writer would keep locked.
     pub(crate) fn park(&self, key: Key, session: u64, mut writer: ParkedWriter) {
         // Another process may go on with it meanwhile; the epoch fences this one off then.

@@ -4,9 +4,9 @@
 //! cache and nothing is handed over. A thread hop per batch roughly doubles the processor time of
 //! an upload. But a file system that must write back before it takes more makes `write` wait, and
 //! then the task holds up everything else on its runtime thread. That is a matter of the disk, not
-//! of one file. A call that does not return is worse: it takes a thread of the runtime with it, and a file
-//! server or a volume that hangs would take one with each file, until nothing runs any more, not even
-//! what has nothing to do with the disk. So one thread of the runtime is always left without such a
+//! of one file. A call that does not return is worse: it takes a thread of the runtime with it.
+//! A file server or a volume that hangs would take one with each file, until nothing runs any more, disk or not.
+//! So one thread of the runtime is always left without such a
 //! call, a watchdog keeps that one awake, and while one is slow no other begins.
 //!
 //! For calls that do return there is one rule: a call that takes longer than `inline_write_max` sends all writers

@@ -106,8 +106,9 @@ impl Place {
         Ok(())
     }
 
-    /// Finds out, once for a slot, whether files can be published in its directory, which may be one that
-    /// was there before, a mount or a link: an upload must not learn it after its last byte.
+    /// Finds out, once for a slot, whether files can be published in its directory.
+    ///
+    /// It may have been there before, or be a mount or a link, and an upload must not learn it after its last byte.
     pub(super) fn prove(&self, data_dir: &Path, temp_dir: &Path) -> io::Result<()> {
         let dir = self.dir(data_dir);
         let named = fs::symlink_metadata(&dir)?;

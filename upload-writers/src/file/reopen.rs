@@ -4,8 +4,8 @@
 //! epoch that is. A file nobody holds is renamed to our epoch. A holder that does not let go within
 //! `lock_wait` has lost its lease, but may still be writing; then the durable bytes are copied to a
 //! file of our epoch and the old name is removed. That rename or removal decides: if it succeeds,
-//! the old holder has a file without its name, and its close fails; if the name is gone already, the
-//! old holder had finished first, or somebody else took the file, and we look again. An old holder
+//! the old holder has a file without its name, and its close fails. If the name is gone already, the
+//! old holder had finished first, or another process took the file, and we look again. An old holder
 //! may also have thrown the file away, which it has no say in any more: then the copy stays.
 //!
 //! A file that was written under another boot of the system may have its length and not its bytes: it is

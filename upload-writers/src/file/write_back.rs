@@ -32,10 +32,10 @@ impl WriteBack {
         }
     }
 
-    /// Asks for what was received since it last asked, up to two steps of it, where that is enough and
-    /// one of the permits is free: the threads that wait for the disk are needed for more than this.
+    /// Asks for what was received since it last asked, up to two steps of it, if that is enough and a permit is free.
     ///
-    /// Nobody waits for the answer: what it fails to begin, the sync does.
+    /// The threads that wait for the disk are needed for more than this.
+    /// Nothing waits for the answer: what it fails to begin, the sync does.
     pub(super) fn grow(&mut self, file: &Arc<File>, received: u64, permits: &Arc<Semaphore>) {
         let from = self.asked;
         let bytes = received.saturating_sub(from).min(2 * STEP_BYTES);

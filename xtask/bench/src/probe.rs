@@ -78,8 +78,9 @@ enum Probe {
         #[arg(long)]
         bytes: u64,
     },
-    /// The least that many small files cost a disk, without a socket: makes a group of files, syncs them at once,
-    /// renames them, and syncs both folders; prints files per second and the middle time of one sync
+    /// The least that many small files cost a disk, without a socket: files per second, and the middle time of a sync
+    ///
+    /// Makes a group of files, syncs them at once, renames them, and syncs both folders.
     Files {
         /// The folder
         #[arg(long)]

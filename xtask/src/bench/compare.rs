@@ -2,6 +2,7 @@
 //!
 //! The programs are in `xtask/compare`: the server of the tus project for Node.js, a view of djust, and a client that
 //! speaks to either, and to this server, in the same way.
+//! rustus is built into the cache of `xtask` the first time.
 
 use std::{
     fs,
@@ -24,6 +25,9 @@ use crate::{
 /// Where the client's file is, below the folder of the bench.
 const FILE: &str = "file";
 
+/// The largest body that rustus takes, in bytes: it keeps a body in memory, and the client sends a file in one.
+const BODY_MAX: &str = "4294967296";
+
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Compare {
@@ -39,6 +43,9 @@ pub(crate) struct Compare {
     /// Size of a small file, in KiB
     #[arg(long, default_value_t = 256)]
     kib: usize,
+    /// Leave rustus out, which is built the first time
+    #[arg(long)]
+    without_rustus: bool,
     /// Take the release binary as it is
     #[arg(long)]
     no_build: bool,
@@ -51,14 +58,19 @@ pub(crate) struct Compare {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Peer {
     TusNode,
+    Rustus,
     Djust,
     Ours,
 }
 
 /// Pairs: who receives, and what the client speaks.
-const RUNS: [(Peer, &str); 4] = [
+const RUNS: [(Peer, &str); 8] = [
     (Peer::TusNode, "tus"),
+    (Peer::Rustus, "tus"),
     (Peer::Ours, "tus"),
+    (Peer::TusNode, "uppy"),
+    (Peer::Rustus, "uppy"),
+    (Peer::Ours, "uppy"),
     (Peer::Djust, "djust"),
     (Peer::Ours, "frames"),
 ];
@@ -67,6 +79,7 @@ impl Peer {
     fn name(self) -> &'static str {
         match self {
             Self::TusNode => "@tus/server",
+            Self::Rustus => "rustus",
             Self::Djust => "djust, uvicorn",
             Self::Ours => "upload-server",
         }
@@ -85,6 +98,7 @@ struct Place {
     programs: PathBuf,
     folder: PathBuf,
     server: PathBuf,
+    rustus: Option<PathBuf>,
 }
 
 impl Compare {
@@ -94,13 +108,15 @@ impl Compare {
     ///
     /// Something does not install, a run fails, or a file is not stored as it was sent.
     pub(crate) fn run(&self) -> Result<()> {
-        let place = Place::make(self.no_build)?;
+        let place = Place::make(self.no_build, self.without_rustus)?;
         let loads = [(self.mib << 20, 1), (self.kib << 10, self.files)];
         self.say_load("before")?;
-        let mut runs: Vec<_> = RUNS.iter().map(|_| [Vec::new(), Vec::new()]).collect();
+        let is_there = |(peer, _): &&(Peer, &str)| *peer != Peer::Rustus || place.rustus.is_some();
+        let pairs: Vec<_> = RUNS.iter().filter(is_there).collect();
+        let mut runs: Vec<_> = pairs.iter().map(|_| [Vec::new(), Vec::new()]).collect();
         for round in 1..=self.rounds {
             eprintln!("round {round} of {}", self.rounds);
-            for ((peer, speaks), runs) in RUNS.iter().zip(&mut runs) {
+            for ((peer, speaks), runs) in pairs.iter().zip(&mut runs) {
                 for ((bytes, times), runs) in loads.iter().zip(runs) {
                     let measured = place.measure(*peer, speaks, *bytes, *times);
                     runs.push(measured.with_context(|| format!("{} by {speaks}", peer.name()))?);
@@ -115,16 +131,12 @@ impl Compare {
         );
         let figure =
             |runs: &[Measured], figure: fn(&Measured) -> f64| median(runs.iter().map(figure));
-        for ((peer, speaks), [large, small]) in RUNS.iter().zip(&runs) {
+        for ((peer, speaks), [large, small]) in pairs.iter().zip(&runs) {
             let gib = self.mib as f64 / 1024.0;
             println!(
                 "| {} | {} | {:.0} | {:.1} | {:.0} | {:.0} | {:.1} |",
                 peer.name(),
-                if *speaks == "tus" {
-                    "tus"
-                } else {
-                    "djust's frames"
-                },
+                words(speaks),
                 self.mib as f64 / figure(large, |run| run.seconds),
                 figure(large, |run| run.cpu_seconds) / gib,
                 figure(large, |run| run.peak_mib),
@@ -148,7 +160,7 @@ impl Compare {
 }
 
 impl Place {
-    fn make(is_built: bool) -> Result<Self> {
+    fn make(is_built: bool, without_rustus: bool) -> Result<Self> {
         let programs = root().join("xtask/compare");
         services::npm_packages(&programs)?;
         services::python_packages(&programs)?;
@@ -159,10 +171,15 @@ impl Place {
             true => target.join("release/upload-server"),
             false => server_binary()?,
         };
+        let rustus = match without_rustus {
+            true => None,
+            false => Some(services::rustus()?),
+        };
         Ok(Self {
             programs,
             folder,
             server,
+            rustus,
         })
     }
 
@@ -176,9 +193,9 @@ impl Place {
         fs::create_dir_all(&stored)?;
         let server = self.start(peer, &stored)?;
         let url = match (peer, speaks) {
-            (Peer::TusNode, _) => format!("http://{}/files", server.address),
+            (Peer::TusNode | Peer::Rustus, _) => format!("http://{}/files", server.address),
             (Peer::Djust, _) => format!("ws://{}/ws/live/", server.address),
-            (Peer::Ours, "tus") => format!("http://{}/uploads/files/any", server.address),
+            (Peer::Ours, "tus" | "uppy") => format!("http://{}/uploads/files/any", server.address),
             (Peer::Ours, _) => format!("ws://{}/uploads/ws", server.address),
         };
         server.reset_peak()?;
@@ -216,6 +233,14 @@ impl Place {
                 command.arg(stored);
                 command
             }
+            Peer::Rustus => {
+                let rustus = self.rustus.as_ref().context("rustus is left out")?;
+                let mut command = program(rustus, ["--host", host, "--port", port]);
+                command.args(["--log-level", "WARN", "--max-body-size", BODY_MAX]);
+                command.arg("--data-dir").arg(stored);
+                command.arg("--info-dir").arg(stored.join("info"));
+                command
+            }
             Peer::Djust => {
                 let uvicorn = self.programs.join("venv/bin/uvicorn");
                 let mut command = program(uvicorn, ["--host", host, "--port", port]);
@@ -237,6 +262,15 @@ impl Place {
         };
         command.current_dir(&self.programs);
         Server::start(&mut command, address.clone(), &log)
+    }
+}
+
+/// Returns what the table says of a client.
+fn words(speaks: &str) -> &str {
+    match speaks {
+        "tus" => "tus, by tus-js-client",
+        "uppy" => "tus, by Uppy",
+        _ => "djust's frames",
     }
 }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask bench small`: many small files, where the way to the disk is all there is.
 //!
-//! Next to the server runs a bare loop that makes, syncs in groups and renames the same files, as many in a group
-//! as the server has in flight: no server that keeps its promises to the disk is quicker than that.
+//! Next to the server runs a bare loop that makes, syncs in groups and renames the same files.
+//! A group has as many files as the server has in flight, so no server that keeps its promises to the disk is quicker.
 
 use std::{
     path::PathBuf,

@@ -22,7 +22,7 @@ const LINES: &[&str] = &[
     "small --connections 1,3 --files 24 --in-flight 8,4",
     "wan --mib 1 --round-trip-ms 10",
     "codec --chunk 65536",
-    "compare --mib 1 --files 2 --kib 4",
+    "compare --mib 1 --files 2 --kib 4 --without-rustus",
     "s3 --parts 4",
     "page --files 6 --bytes 30000 --many 12",
     "hidden --mib 2 --engines chromium --ours-only",

@@ -1,4 +1,4 @@
-//! How documents and doc comments read: short sentences, plain words, and a length that one sitting is enough for.
+//! How documents and comments read: short sentences, plain words, and a length that one sitting is enough for.
 
 use std::fmt::Write;
 
@@ -7,12 +7,12 @@ use crate::tree::TextFile;
 
 /// Words that a sentence should not exceed.
 const WORDS_MAX: usize = 35;
-/// Longer sentences that all documents together may have.
-const LONG_IN_DOCUMENTS: usize = 10;
-/// Longer sentences that all doc comments together may have; this number only falls.
-const LONG_IN_COMMENTS: usize = 30;
+/// Longer sentences that all documents and comments together may have.
+const LONG_MAX: usize = 10;
 /// Documents that are read in one sitting, with their largest size in bytes.
 const SIZES: &[(&str, usize)] = &[("README.md", 8 * 1024), ("ARCHITECTURE.md", 16 * 1024)];
+/// Files whose comments are read.
+const SOURCES: &[&str] = &[".rs", ".js", ".mjs", ".ts"];
 /// What the release before said stays as it was.
 const HISTORY: &str = "CHANGELOG.md";
 
@@ -34,20 +34,12 @@ pub(super) fn check(tree: &[TextFile], refused: &[&str], findings: &mut Findings
     let in_documents = documents
         .iter()
         .flat_map(|file| long_sentences(file, prose(&file.text)));
-    limit(
-        in_documents.collect(),
-        LONG_IN_DOCUMENTS,
-        "documents",
-        findings,
-    );
-    let sources = tree.iter().filter(|file| file.is(".rs"));
-    let in_comments = sources.flat_map(|file| long_sentences(file, comments(&file.text)));
-    limit(
-        in_comments.collect(),
-        LONG_IN_COMMENTS,
-        "doc comments",
-        findings,
-    );
+    let is_source = |file: &&TextFile| SOURCES.iter().any(|ending| file.is(ending));
+    let in_comments = tree
+        .iter()
+        .filter(is_source)
+        .flat_map(|file| long_sentences(file, comments(&file.text)));
+    limit(in_documents.chain(in_comments).collect(), findings);
 }
 
 fn check_sizes(tree: &[TextFile], findings: &mut Findings) {
@@ -61,12 +53,12 @@ fn check_sizes(tree: &[TextFile], findings: &mut Findings) {
     }
 }
 
-fn limit(long: Vec<String>, most: usize, of: &str, findings: &mut Findings) {
+fn limit(long: Vec<String>, findings: &mut Findings) {
     findings.checked += 1;
-    if long.len() > most {
+    if long.len() > LONG_MAX {
         let count = long.len();
         let mut text =
-            format!("{count} sentences of {of} have more than {WORDS_MAX} words, {most} may:");
+            format!("{count} sentences have more than {WORDS_MAX} words, {LONG_MAX} may:");
         for place in long {
             let _ = write!(text, "\n  {place}");
         }
@@ -138,17 +130,26 @@ fn prose(document: &str) -> Vec<String> {
     lines
 }
 
-/// Returns the paragraphs of a file's doc comments, without code, lists' marks and tables.
+/// Returns the paragraphs of a file's comments, without code, lists' marks and tables.
 fn comments(source: &str) -> Vec<String> {
     let mut paragraphs = vec![String::new()];
-    let mut in_code = false;
-    for line in source.lines().map(str::trim_start) {
-        let text = ["///", "//!"]
-            .iter()
-            .find_map(|mark| line.strip_prefix(mark));
-        let text = text.map_or("", str::trim);
-        in_code = in_code != text.starts_with("```") && line.starts_with("//");
-        let is_apart = text.is_empty() || text.starts_with(['-', '*', '#', '|', '`']);
+    let (mut in_code, mut in_block) = (false, false);
+    for line in source.lines().map(str::trim) {
+        let begins = line.starts_with("/**");
+        in_block |= begins;
+        let text = match in_block {
+            true => line.trim_start_matches(['/', '*']).trim_end_matches("*/"),
+            false => ["///", "//!", "//"]
+                .iter()
+                .find_map(|mark| line.strip_prefix(mark))
+                .unwrap_or_default(),
+        };
+        let text = text.trim();
+        let is_comment = in_block || line.starts_with("//");
+        in_block &= !line.ends_with("*/");
+        in_code = in_code != text.starts_with("```") && is_comment;
+        let is_apart =
+            begins || text.is_empty() || text.starts_with(['-', '*', '#', '|', '`', '@']);
         if is_apart || in_code {
             paragraphs.push(String::new());
         }
@@ -194,10 +195,12 @@ mod tests {
             long(40),
             long(40)
         );
-        assert_eq!(
-            long_sentences(&file("a.rs", &source), comments(&source)).len(),
-            1
-        );
+        let in_comments = |text: &str| long_sentences(&file("a.rs", text), comments(text)).len();
+        assert_eq!(in_comments(&source), 2);
+        let block = |text: &str| format!("/**\n * {text} */\nlet a = \"{text}\";\n");
+        assert_eq!(in_comments(&block(&long(40))), 1);
+        assert_eq!(in_comments(&block(&long(30)).repeat(2)), 0);
+        assert_eq!(in_comments("let it = be;\n".repeat(40).as_str()), 0);
     }
 
     #[test]
@@ -218,5 +221,6 @@ mod tests {
         assert_eq!(errors("a", "The `lorem` in\n```\nlorem\n```\n"), 1);
         assert_eq!(errors("a", &long(40).repeat(11)), 1);
         assert_eq!(errors("a", &long(40).repeat(10)), 0);
+        assert_eq!(errors(&long(40).repeat(6), &long(40).repeat(5)), 1);
     }
 }

@@ -35,9 +35,10 @@ fn slot(name: &str, resumable: bool) -> SlotRules {
     }
 }
 
-/// Returns the configuration of a connection: slot `file` forgets, `keep` can be
-/// resumed, `stay` also when the tab is closed, `one` takes one file, `ask` asks
-/// the application, and so does `mind`, which can be resumed.
+/// Returns the configuration of a connection.
+///
+/// Slot `file` forgets, `keep` can be resumed, `stay` also when the tab is closed, and `one` takes one file.
+/// `ask` asks the application, and so does `mind`, which can be resumed.
 pub(crate) fn config(session: u64) -> SessionConfig {
     let one = SlotRules {
         max_entries: 1,

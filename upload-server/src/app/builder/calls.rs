@@ -209,10 +209,10 @@ impl<S> UploadsBuilder<S> {
     /// Tells from a request who it belongs to, at most 255 bytes; replaces
     /// [`owner_from`](Self::owner_from).
     ///
-    /// `Ok(None)` leaves it to the signed cookie. [`Unauthenticated`] is answered with 401, or, where
-    /// a WebSocket was asked for, by opening it and closing it with 4401: a page's script sees that
-    /// code and can come back with a new token (PROTOCOL CONN-2). What axum middleware found out is in
-    /// the parts' extensions. The closure must not block.
+    /// `Ok(None)` leaves it to the signed cookie. [`Unauthenticated`] is answered with 401. A request for a
+    /// WebSocket is accepted instead and closed with 4401: a page's script sees that code and can connect again
+    /// with a new token (PROTOCOL CONN-2). What axum middleware found out is in the parts' extensions.
+    /// The closure must not block.
     ///
     /// ```
     /// use upload_server::{Unauthenticated, Uploads};

@@ -1,6 +1,7 @@
 /**
- * How long a file takes in a tab that is really hidden, compared with a visible one, over the same slow link: in Chromium and in
- * Firefox, and with an earlier client, which sent from timers.
+ * How long a file takes in a tab that is really hidden, compared with a visible one, over the same slow link.
+ *
+ * Measured in Chromium and in Firefox, and with an earlier client, which sent from timers.
  *
  * node browser/bench/hidden.mjs --server-binary PATH [--mib 256] [--rate 20000000] [--rounds 3] [--engines chromium,firefox]
  *   [--earlier COMMIT] [--minutes N] [--json FILE]

@@ -36,9 +36,9 @@ async function picture(t, page, name) {
 
 /** The picture of the README: photos that are stored next to videos that are sent. */
 async function widgets(t, page) {
-  await zone(page, "photos").scrollIntoViewIfNeeded();
-  await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
-  await page.waitForTimeout(1500);
+  const drawn = zone(page, "photos").locator(".thumbnail img[src]");
+  for (const row of await zone(page, "photos").locator(".row").all()) await row.scrollIntoViewIfNeeded();
+  await until("the thumbnails", async () => (await drawn.count()) === 6);
   const { left, top, right, bottom } = await page.evaluate(() => {
     const cards = ["photos", "video"].map((slot) => document.querySelector(`upload-dropzone[slot=${slot}]`).closest("section, article, .card, li, div").getBoundingClientRect());
     return { left: cards[0].left + scrollX, top: cards[0].top + scrollY, right: cards[1].right + scrollX, bottom: Math.max(...cards.map((card) => card.bottom)) + scrollY };
