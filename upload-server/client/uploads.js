@@ -17,8 +17,11 @@ import { Transfer } from "./transfer.js";
 /** @typedef {import("./reports.js").Reason} Reason */
 /** @typedef {import("./upload.js").UploadError} UploadError */
 
-/** Files added without a pause: a browser asks the system for each one's size, and the page does nothing else meanwhile. */
-const PORTION = 100;
+/** Files added without a pause, at first and at most: a browser asks the system for each one's size, and the page does nothing else meanwhile. */
+const PORTION = 20;
+const PORTION_MAX = 200;
+/** How long a portion should take: the next one is made larger or smaller by that. */
+const PORTION_MS = 25;
 
 export class Uploads {
   /** Looks for what earlier pages left. @type {Set<Promise<void>>} */
@@ -133,9 +136,12 @@ export class Uploads {
     const { files, unreadable, beyond, companions } = found;
     if (replace && files.length) await this.#life.makeRoom(slot);
     const uploads = [];
-    for (let at = 0; at < files.length; at += PORTION) {
+    for (let at = 0, portion = PORTION; at < files.length; ) {
       if (at) await new Blob().arrayBuffer(); // lets others run, also in a hidden page, whose timers are slow
-      uploads.push(...this.add(files.slice(at, at + PORTION), slot));
+      const from = performance.now();
+      uploads.push(...this.add(files.slice(at, at + portion), slot));
+      at += portion;
+      portion = Math.ceil(Math.min(PORTION_MAX, (portion * PORTION_MS) / (performance.now() - from + 1)));
     }
     this.#reports.emit("intake", { slot, added: files.length, companions, unreadable, beyond });
     if (unreadable) this.#reports.trouble(undefined, { code: "file_unreadable", slot, count: unreadable });

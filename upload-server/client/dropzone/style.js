@@ -93,7 +93,7 @@ button:disabled { cursor: not-allowed; opacity: 0.55; }
 .total[data-state="partly"] .bar { background: var(--_good); }
 .total[data-state="failed"] .track, .total[data-state="partly"] .track { background: color-mix(in srgb, var(--_bad) 35%, var(--_line)); }
 .total[data-state="waiting"] .bar { background: var(--_warn); }
-.list { display: grid; gap: 8px; max-block-size: var(--upload-list-height, min(30rem, 65vh)); overflow: auto; overscroll-behavior: contain; scrollbar-width: thin; }
+.list { display: grid; gap: 8px; max-block-size: var(--upload-list-height, min(30rem, 65vh)); overflow: auto; overscroll-behavior: contain; scrollbar-width: thin; padding-block-end: 1px; }
 .list:empty { display: none; }
 .block { display: grid; grid-template-columns: minmax(0, 1fr); align-content: start; gap: 8px; }
 .row {
@@ -147,7 +147,7 @@ button:disabled { cursor: not-allowed; opacity: 0.55; }
 :host([layout="compact"]) .row > .words { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 12px; }
 :host([layout="compact"]) .list, :host([layout="compact"]) .block { gap: 4px; }
 :host([layout="gallery"]) .block { grid-template-columns: repeat(auto-fill, minmax(min(var(--upload-tile, 148px), 100%), 1fr)); }
-:host([layout="gallery"]) .row { position: relative; grid-template-columns: minmax(0, 1fr); align-content: start; gap: 6px; padding: 0 0 8px; overflow: hidden; }
+:host([layout="gallery"]) .row { position: relative; contain-intrinsic-block-size: auto 176px; grid-template-columns: minmax(0, 1fr); align-content: start; gap: 6px; padding: 0 0 8px; overflow: hidden; }
 :host([layout="gallery"]) .thumbnail { inline-size: 100%; block-size: auto; aspect-ratio: 4 / 3; border-radius: 0; }
 :host([layout="gallery"]) .page-icon .icon { inline-size: 64px; block-size: 64px; }
 :host([layout="gallery"]) .page-icon b { margin-block-start: 18px; font-size: 14px; }
