@@ -6,11 +6,14 @@
 //! The uuid is made here, so no client chooses or guesses a path.
 //!
 //! - `place`: where a finished file goes; `temp`: files under way and their locks; `group_sync`: names made
-//!   durable together.
-//! - `pace`: inline or blocking writes; `write_back`: an early start on the disk; `writer`: the writer itself.
+//!   durable together; `group_close`: the same for small files.
+//! - `pace`: inline or blocking writes; `write_back`: an early start on the disk; `writer`: the writer itself;
+//!   `ending`: a file on its way to its final name.
 //! - `reopen`: going on after a restart or on another node; `sweep`: what nobody holds any more.
 
 mod checkpoint;
+mod ending;
+mod group_close;
 mod group_sync;
 mod pace;
 mod place;
@@ -39,8 +42,8 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 use uuid::Uuid;
 
 use self::{
-    group_sync::GroupSyncs, pace::Pace, place::Place, temp::TempName, usage::Usage,
-    writer::FileWriter,
+    group_close::GroupClose, group_sync::GroupSyncs, pace::Pace, place::Place, temp::TempName,
+    usage::Usage, writer::FileWriter,
 };
 use crate::{
     error::{WriteError, WriteErrorKind},
@@ -192,6 +195,7 @@ struct Shared {
     /// Writes that wait for a slow disk take so many threads and no more: other disks need some as well.
     slow_writes: Arc<Semaphore>,
     dir_syncs: Arc<GroupSyncs>,
+    group_close: Arc<GroupClose>,
     pace: Pace,
     usage: Usage,
     openings: Arc<Semaphore>,
@@ -227,6 +231,7 @@ impl FileWriterFactory {
                 early_starts: permits(EARLY_STARTS_MAX),
                 slow_writes: permits(SLOW_WRITES_MAX),
                 dir_syncs: Arc::new(GroupSyncs::new(permits(DIR_SYNCS_MAX))),
+                group_close: Arc::new(GroupClose::new(&config.temp_dir)),
                 openings: permits(config.openings_max),
                 reopenings: permits(config.openings_max),
                 naming: Mutex::default(),

@@ -1,13 +1,6 @@
 //! One upload's file.
 
-use std::{
-    collections::VecDeque,
-    fs::File,
-    io, mem,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::VecDeque, fs::File, io, mem, path::PathBuf, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,6 +11,8 @@ use uuid::Uuid;
 use super::{
     Durability, Shared,
     checkpoint::{FileCheckpoint, Kept},
+    ending::Ending,
+    group_close::{SMALL_BYTES, Ticket},
     pace::write_front,
     permitted,
     place::{self, Place},
@@ -103,6 +98,8 @@ pub(super) struct FileWriter {
     /// Offset up to which space is reserved.
     reserved: u64,
     write_back: WriteBack,
+    /// What it needs to be closed with others.
+    ticket: Option<Ticket>,
     /// A close was begun, so the file may stand under its final name.
     closing: bool,
     /// The lock was given back until the next call.
@@ -129,6 +126,7 @@ impl FileWriter {
         })?;
         let (openings, config) = (Arc::clone(&shared.openings), Arc::clone(&shared));
         let (path, of_slot) = (shared.temp_path(temp), place.clone());
+        let ticket = shared.group_close.ticket();
         let new = permitted(&openings, move || {
             config.check_free()?;
             config.make_dir(&of_slot)?;
@@ -145,7 +143,9 @@ impl FileWriter {
         if temp.resumable && shared.config.durability == Durability::Disk {
             shared.dir_syncs.begin(&shared.config.temp_dir).await?;
         }
-        Ok(Self::at(shared, facts, temp, place, new.take()?, 0))
+        let mut new = Self::at(shared, facts, temp, place, new.take()?, 0);
+        new.ticket = ticket;
+        Ok(new)
     }
 
     /// Makes a writer that continues with `file`, which is locked, ends at `offset` and has its cursor
@@ -182,6 +182,7 @@ impl FileWriter {
             sync: None,
             reserved: offset,
             write_back: WriteBack::behind(offset),
+            ticket: None,
             closing: false,
             suspended: false,
         }
@@ -274,6 +275,22 @@ impl FileWriter {
         Ok(())
     }
 
+    /// Makes the bytes durable and gives them their name, with others where many files end at once.
+    async fn end(&self, ending: Ending) -> Result<(), WriteError> {
+        let Shared {
+            syncs,
+            config,
+            group_close,
+            ..
+        } = &*self.shared;
+        let ticket = self.ticket.filter(|_| ending.size <= SMALL_BYTES);
+        let is_crowded = syncs.available_permits() <= config.syncs_max / 2;
+        match group_close.join(ticket, ending, is_crowded) {
+            Ok(closed) => closed.await,
+            Err(alone) => permitted(syncs, move || alone.run()).await,
+        }
+    }
+
     /// Waits for the sync under way, if there is one, and notes what it made durable.
     ///
     /// It may be given up while it waits.
@@ -326,14 +343,16 @@ impl UploadWriter for FileWriter {
         self.end_sync().await?;
         self.resume_lock()?;
         self.closing = true;
-        let (shared, place) = (Arc::clone(&self.shared), self.place.clone());
-        let (file, path) = (Arc::clone(&self.file), self.temp_path());
-        let (size, client_size) = (self.written.received, self.client_size);
-        let result = result(&place, size);
-        permitted(&self.shared.syncs, move || {
-            publish(&shared, &file, &path, &place, size, client_size)
-        })
-        .await?;
+        let ending = Ending {
+            shared: Arc::clone(&self.shared),
+            file: Arc::clone(&self.file),
+            path: self.temp_path(),
+            place: self.place.clone(),
+            size: self.written.received,
+            client_size: self.client_size,
+        };
+        let result = result(&ending.place, ending.size);
+        self.end(ending).await?;
         // Behind the rename, and shared with all files that were renamed by then.
         let Shared {
             config, dir_syncs, ..
@@ -414,45 +433,4 @@ impl Drop for FileWriter {
 /// What clients and applications see of a finished file.
 pub(super) fn result(place: &Place, size: u64) -> Value {
     json!({ "path": place.relative(), "size": size })
-}
-
-/// Makes the bytes durable, then gives them their final name; a sync of both directories has to follow.
-fn publish(
-    shared: &Shared,
-    file: &File,
-    path: &Path,
-    place: &Place,
-    size: u64,
-    client_size: u64,
-) -> Result<(), WriteError> {
-    let config = &shared.config;
-    if file.metadata()?.len() != size {
-        return Err(WriteError::new(
-            WriteErrorKind::Failed,
-            "the file was changed by somebody else",
-        ));
-    }
-    if config.preallocate && size < client_size {
-        // Gives back what was reserved and not used.
-        file.set_len(size)?;
-    }
-    file.sync_all().map_err(place::lost)?;
-    place.make_dir(&config.data_dir)?;
-    let published = place.path(&config.data_dir);
-    match place::rename_new(path, &published) {
-        // Whoever can write to the directory may have put another file, or a link, in its place.
-        Ok(()) if !temp::is_at(file, &published)? => {
-            return Err(WriteError::new(
-                WriteErrorKind::Failed,
-                "another file was put in the place of the one under way",
-            ));
-        }
-        Ok(()) => {}
-        // An earlier close, or whoever took the upload over, was here first.
-        Err(error)
-            if error.kind() == io::ErrorKind::NotFound
-                && place.size(&config.data_dir)? == Some(size) => {}
-        Err(error) => return Err(error.into()),
-    }
-    Ok(())
 }
