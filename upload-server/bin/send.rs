@@ -4,6 +4,8 @@ mod address;
 mod link;
 mod memory;
 mod open;
+mod owner;
+mod queue;
 mod reader;
 mod report;
 mod sources;
@@ -26,6 +28,8 @@ use uuid::Uuid;
 
 use address::Address;
 use link::Server;
+use owner::Owner;
+use queue::Queue;
 use report::{Report, Style};
 use sources::Filter;
 use worker::Run;
@@ -65,9 +69,9 @@ pub(crate) struct Args {
     #[arg(long, default_value = "stdin", value_name = "NAME")]
     stdin_name: String,
 
-    /// Files that are sent at a time
-    #[arg(long, short, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
-    jobs: u8,
+    /// Files that are sent at a time, each over a connection; by default 4, and of many small ones up to 48
+    #[arg(long, short, value_parser = clap::value_parser!(u8).range(1..=64))]
+    jobs: Option<u8>,
 
     /// Print nothing but errors
     #[arg(long, short)]
@@ -122,16 +126,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     for (path, trouble) in &found.troubles {
         report.ended(path, &Err(anyhow!("{trouble}")), Duration::ZERO);
     }
-    let jobs = usize::from(args.jobs).min(found.sources.len());
+    let queue = Queue::new(found.sources, args.jobs.map(usize::from));
+    let workers = queue.workers();
     let run = Run {
         args: &args,
         server: &server,
         report: &report,
-        queue: RefCell::new(found.sources.into()),
-        cookie: RefCell::default(),
+        queue: RefCell::new(queue),
+        owner: Owner::new(),
+        sending: Cell::new(0),
         all_stored: Cell::new(found.troubles.is_empty()),
     };
-    join_all((0..jobs).map(|_| worker::work(&run))).await;
+    let workers = workers.into_iter().enumerate();
+    join_all(workers.map(|(number, takes)| worker::work(&run, number, takes))).await;
     report.finish();
     Ok(if run.all_stored.get() {
         ExitCode::SUCCESS

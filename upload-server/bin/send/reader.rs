@@ -1,8 +1,11 @@
-//! Reads the file on a thread of its own, one piece ahead of the network.
+//! Reads the file on a thread of its own, one piece ahead of the network; a small one is read at once.
 
 use std::{
+    collections::VecDeque,
     fs::{File, Metadata},
+    future::pending,
     io::{self, Read, Seek, SeekFrom},
+    os::unix::fs::FileExt,
     time::SystemTime,
 };
 
@@ -13,11 +16,32 @@ use upload_core::{FileCheck, ReadId};
 /// Questions that wait for the disk; more than a sender ever has open.
 const QUESTIONS_MAX: usize = 64;
 
-/// Asks the thread, and hears its answers.
+/// The largest file that is read at once, in bytes.
+pub(super) const SMALL_BYTES: u64 = 256 * 1024;
+
+/// Takes questions about a file, and answers them.
 pub(super) struct Reader {
     stamp: Stamp,
-    questions: mpsc::Sender<Question>,
-    answers: mpsc::Receiver<io::Result<Answer>>,
+    from: Answers,
+}
+
+/// Where answers come from.
+enum Answers {
+    Thread {
+        questions: mpsc::Sender<Question>,
+        answers: mpsc::Receiver<io::Result<Answer>>,
+    },
+    Memory {
+        small: Small,
+        answers: VecDeque<io::Result<Answer>>,
+    },
+}
+
+/// A file that was read whole.
+struct Small {
+    file: File,
+    stamp: Stamp,
+    content: Bytes,
 }
 
 /// What a file is known by as long as nobody writes to it.
@@ -51,13 +75,29 @@ pub(super) enum Answer {
 }
 
 impl Reader {
-    /// Starts the thread of a regular file; it ends when the reader is dropped.
-    pub(super) fn start(file: File) -> io::Result<Self> {
+    /// Begins to read a regular file, and may wait for its disk. Its thread ends when the reader is dropped.
+    pub(super) fn start(mut file: File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::Error::other("it is not a file"));
         }
         let stamp = Stamp::of(&metadata);
+        if stamp.size <= SMALL_BYTES {
+            let mut content = Vec::new();
+            (&file).take(stamp.size).read_to_end(&mut content)?;
+            // One that shrinks meanwhile is left to the thread.
+            if u64::try_from(content.len()) == Ok(stamp.size) {
+                let small = Small {
+                    file,
+                    stamp,
+                    content: content.into(),
+                };
+                let answers = VecDeque::new();
+                let from = Answers::Memory { small, answers };
+                return Ok(Self { stamp, from });
+            }
+            file.rewind()?;
+        }
         let (questions, mut asked) = mpsc::channel(QUESTIONS_MAX);
         let (answer, answers) = mpsc::channel(QUESTIONS_MAX);
         let mut source = Source {
@@ -75,11 +115,8 @@ impl Reader {
                     }
                 }
             })?;
-        Ok(Self {
-            stamp,
-            questions,
-            answers,
-        })
+        let from = Answers::Thread { questions, answers };
+        Ok(Self { stamp, from })
     }
 
     /// Returns size and time of change, as they were when the file was opened.
@@ -87,14 +124,52 @@ impl Reader {
         self.stamp
     }
 
-    /// Asks the thread; `false` if it cannot take more.
-    pub(super) fn ask(&self, question: Question) -> bool {
-        self.questions.try_send(question).is_ok()
+    /// Asks; `false` if it cannot take more.
+    pub(super) fn ask(&mut self, question: Question) -> bool {
+        match &mut self.from {
+            Answers::Thread { questions, .. } => questions.try_send(question).is_ok(),
+            Answers::Memory { small, answers } => {
+                answers.push_back(small.answer(question));
+                true
+            }
+        }
     }
 
     /// Waits for the next answer, in the order of the questions.
     pub(super) async fn answer(&mut self) -> Option<io::Result<Answer>> {
-        self.answers.recv().await
+        match &mut self.from {
+            Answers::Thread { answers, .. } => answers.recv().await,
+            Answers::Memory { answers, .. } => match answers.pop_front() {
+                Some(answer) => Some(answer),
+                None => pending().await,
+            },
+        }
+    }
+}
+
+impl Small {
+    fn answer(&self, question: Question) -> io::Result<Answer> {
+        Ok(match question {
+            Question::Read { id, offset, length } => {
+                let place = |offset: u64| {
+                    let place = usize::try_from(offset).unwrap_or(usize::MAX);
+                    place.min(self.content.len())
+                };
+                let end = offset.saturating_add(length.into());
+                Answer::Data {
+                    id,
+                    data: self.content.slice(place(offset)..place(end)),
+                }
+            }
+            Question::Check { id } => {
+                let is_same = Stamp::of(&self.file.metadata()?) == self.stamp;
+                let is_end = self.file.read_at(&mut [0], self.stamp.size)? == 0;
+                Answer::Checked {
+                    id,
+                    check: checked(is_same && is_end),
+                }
+            }
+        })
     }
 }
 
@@ -134,11 +209,7 @@ impl Source {
     fn check(&mut self) -> io::Result<FileCheck> {
         let is_same = Stamp::of(&self.file.metadata()?) == self.stamp;
         let is_end = self.read(self.stamp.size, 1)?.is_empty();
-        Ok(if is_same && is_end {
-            FileCheck::Unchanged
-        } else {
-            FileCheck::Changed
-        })
+        Ok(checked(is_same && is_end))
     }
 
     fn read(&mut self, offset: u64, length: u32) -> io::Result<Bytes> {
@@ -167,6 +238,13 @@ impl Source {
     }
 }
 
+fn checked(is_unchanged: bool) -> FileCheck {
+    match is_unchanged {
+        true => FileCheck::Unchanged,
+        false => FileCheck::Changed,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,21 +253,26 @@ mod tests {
 
     #[tokio::test]
     async fn pieces_come_in_order_and_short_at_the_end() {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), b"0123456789").expect("written");
-        let mut reader = Reader::start(file.reopen().expect("opened")).expect("started");
-        for (offset, length, expected) in [
-            (0, 4, "0123"),
-            (4, 4, "4567"),
-            (8, 4, "89"),
-            (2, 3, "234"),
-            (99, 1, ""),
-        ] {
-            let id = ReadId(offset);
-            assert!(reader.ask(Question::Read { id, offset, length }));
-            let data = Bytes::from_static(expected.as_bytes());
-            let answer = reader.answer().await.expect("an answer").expect("read");
-            assert_eq!(answer, Answer::Data { id, data });
+        for more in [0, SMALL_BYTES] {
+            let file = tempfile::NamedTempFile::new().expect("a file");
+            let zeros = vec![0; usize::try_from(more).expect("fits")];
+            let content = [b"0123456789", zeros.as_slice(), b"end"].concat();
+            std::fs::write(file.path(), content).expect("written");
+            let mut reader = Reader::start(file.reopen().expect("opened")).expect("started");
+            assert_eq!(matches!(reader.from, Answers::Memory { .. }), more == 0);
+            for (offset, length, expected) in [
+                (0, 4, "0123"),
+                (4, 4, "4567"),
+                (10 + more, 9, "end"),
+                (2, 3, "234"),
+                (99 + more, 1, ""),
+            ] {
+                let id = ReadId(offset);
+                assert!(reader.ask(Question::Read { id, offset, length }));
+                let data = Bytes::from_static(expected.as_bytes());
+                let answer = reader.answer().await.expect("an answer").expect("read");
+                assert_eq!(answer, Answer::Data { id, data });
+            }
         }
     }
 
@@ -205,19 +288,22 @@ mod tests {
     async fn a_write_to_the_file_is_noticed() {
         use std::{fs::OpenOptions, io::Write, time::Duration};
 
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), b"0123456789").expect("written");
-        let mut reader = Reader::start(file.reopen().expect("opened")).expect("started");
-        assert_eq!(check(&mut reader).await, FileCheck::Unchanged);
-        // A clock tick of the file system.
-        std::thread::sleep(Duration::from_millis(20));
-        let mut other = OpenOptions::new().write(true).open(file.path());
-        other
-            .as_mut()
-            .expect("opened")
-            .write_all(b"a")
-            .expect("written");
-        assert_eq!(check(&mut reader).await, FileCheck::Changed);
+        for size in [10, SMALL_BYTES + 1] {
+            let file = tempfile::NamedTempFile::new().expect("a file");
+            let content = vec![b'0'; usize::try_from(size).expect("fits")];
+            std::fs::write(file.path(), content).expect("written");
+            let mut reader = Reader::start(file.reopen().expect("opened")).expect("started");
+            assert_eq!(check(&mut reader).await, FileCheck::Unchanged);
+            // A clock tick of the file system.
+            std::thread::sleep(Duration::from_millis(20));
+            let mut other = OpenOptions::new().write(true).open(file.path());
+            other
+                .as_mut()
+                .expect("opened")
+                .write_all(b"a")
+                .expect("written");
+            assert_eq!(check(&mut reader).await, FileCheck::Changed);
+        }
     }
 
     /// Neither size nor time tell, only reading does.

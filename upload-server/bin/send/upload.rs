@@ -12,6 +12,7 @@ use super::{
     fresh,
     link::{Link, LinkError, Server},
     memory::Memory,
+    owner::Owner,
     reader::{Answer, Question, Reader},
     report::Report,
 };
@@ -29,6 +30,7 @@ pub(super) struct Job<'a> {
     /// A connection that is open already, as the owner that the memory names.
     pub(super) link: &'a mut Option<Link>,
     pub(super) report: &'a Report,
+    pub(super) owner: &'a Owner,
     pub(super) name: &'a str,
     pub(super) relative_path: Option<&'a str>,
     pub(super) last_modified: Option<u64>,
@@ -161,7 +163,7 @@ impl Run<'_> {
         }
     }
 
-    fn ask(&self, question: Question) {
+    fn ask(&mut self, question: Question) {
         // The sender has fewer questions open than the reader takes; one that does not fit
         // would show as a stall.
         if !self.job.reader.ask(question) {
@@ -192,6 +194,7 @@ impl Run<'_> {
         };
         match connected {
             Ok(link) => {
+                self.job.owner.is_known(link.cookie());
                 self.job.memory.note.cookie = link.cookie().map(str::to_owned);
                 *self.job.link = Some(link);
                 self.sender.handle_connected(now());

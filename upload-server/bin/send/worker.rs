@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::VecDeque,
+    io,
     time::{Instant, UNIX_EPOCH},
 };
 
@@ -15,6 +15,8 @@ use super::{
     link::{Link, Server},
     memory::Memory,
     open::{Opened, open},
+    owner::Owner,
+    queue::{Queue, Takes},
     reader::Reader,
     report::Report,
     sources::Source,
@@ -26,19 +28,31 @@ pub(super) struct Run<'a> {
     pub(super) args: &'a Args,
     pub(super) server: &'a Server,
     pub(super) report: &'a Report,
-    /// What is still to be sent.
-    pub(super) queue: RefCell<VecDeque<Source>>,
-    /// As whom the first file was sent; later connections belong to the same owner.
-    pub(super) cookie: RefCell<Option<String>>,
+    pub(super) queue: RefCell<Queue>,
+    pub(super) owner: Owner,
+    /// How many workers send a file.
+    pub(super) sending: Cell<usize>,
     pub(super) all_stored: Cell<bool>,
 }
 
-/// Sends files until there are no more.
-pub(super) async fn work(run: &Run<'_>) {
+/// Sends files until there are no more, or the server takes no more at a time. All but the first wait until it is
+/// known who sends.
+pub(super) async fn work(run: &Run<'_>, number: usize, takes: Takes) {
+    if number > 0 {
+        run.owner.known().await;
+    }
     let mut link = None;
-    while let Some(source) = run.next() {
+    while let Some(source) = run.next(takes) {
         let begun = Instant::now();
-        let sent = match run.send(&source, &mut link).await {
+        run.sending.set(run.sending.get().saturating_add(1));
+        let sent = run.send(&source, &mut link).await;
+        run.sending.set(run.sending.get().saturating_sub(1));
+        let sent = match sent {
+            // Others have the places; one worker alone hears what the server means.
+            Ok(sent) if is_full(&sent.outcome) && run.sending.get() > 0 => {
+                run.queue.borrow_mut().put_back(source);
+                break;
+            }
             Ok(sent) => Ok(sent),
             Err(Failure::File(error)) => Err(error),
             Err(Failure::Server(error)) => {
@@ -48,19 +62,33 @@ pub(super) async fn work(run: &Run<'_>) {
         };
         run.ended(&source, &sent, begun);
     }
+    // If it had no connection, there is none to wait for.
+    run.owner.is_known(None);
     if let Some(link) = link {
         link.close().await;
     }
 }
 
+/// Returns whether there are as many uploads as there may be.
+fn is_full(outcome: &Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::Refused {
+            code: Code::TooManyEntries,
+            ..
+        }
+    )
+}
+
 impl Run<'_> {
-    fn next(&self) -> Option<Source> {
-        self.queue.borrow_mut().pop_front()
+    fn next(&self, takes: Takes) -> Option<Source> {
+        self.queue.borrow_mut().next(takes)
     }
 
     /// Ends the run: what the server told one file it would tell all.
     fn stop(&self) {
-        for source in std::mem::take(&mut *self.queue.borrow_mut()) {
+        let left = self.queue.borrow_mut().take_all();
+        for source in left {
             let sent = Err(anyhow!("not sent"));
             self.ended(&source, &sent, Instant::now());
         }
@@ -75,13 +103,15 @@ impl Run<'_> {
 
     async fn send(&self, source: &Source, link: &mut Option<Link>) -> Result<Sent, Failure> {
         let (path, kind) = (source.path.clone(), source.kind);
-        let opened = tokio::task::spawn_blocking(move || open(&path, kind)).await;
-        let Opened { file, is_lasting } = opened
+        let opening = move || {
+            let Opened { file, is_lasting } = open(&path, kind)?;
+            Ok::<_, io::Error>((Reader::start(file)?, is_lasting))
+        };
+        let opened = tokio::task::spawn_blocking(opening).await;
+        let (mut reader, is_lasting) = opened
             .context("cannot be read")
             .and_then(|opened| opened.context("cannot be read"))
             .map_err(Failure::File)?;
-        let reader = Reader::start(file).context("cannot be read");
-        let mut reader = reader.map_err(Failure::File)?;
         let stamp = reader.stamp();
         self.report.size_known(source.size, stamp.size);
         let changed = stamp
@@ -104,7 +134,7 @@ impl Run<'_> {
         }
         if memory.note.cookie.is_none() {
             let cookie = link.as_ref().map(|link| link.cookie().map(str::to_owned));
-            memory.note.cookie = cookie.unwrap_or_else(|| self.cookie.borrow().clone());
+            memory.note.cookie = cookie.unwrap_or_else(|| self.owner.cookie());
         }
         // An upload of an earlier run belongs to the owner of that run.
         if link
@@ -123,29 +153,20 @@ impl Run<'_> {
                 memory: &mut memory,
                 link: &mut *link,
                 report: self.report,
+                owner: &self.owner,
                 name: &source.name,
                 relative_path: source.relative_path.as_deref(),
                 last_modified: changed.filter(|_| is_lasting),
             };
             let sent = upload::run(job).await?;
             // Where an application takes files later, a connection may only carry so many.
-            let is_full = matches!(
-                &sent.outcome,
-                Outcome::Refused {
-                    code: Code::TooManyEntries,
-                    ..
-                }
-            );
-            if !(is_full && again) {
+            if !(is_full(&sent.outcome) && again) {
                 break sent;
             }
             again = false;
             *link = None;
             memory.note.upload = None;
         };
-        if self.cookie.borrow().is_none() {
-            self.cookie.borrow_mut().clone_from(&memory.note.cookie);
-        }
         // What was only cut off is kept for the next run.
         if !matches!(sent.outcome, Outcome::Unreachable { .. }) {
             memory.forget();

@@ -249,6 +249,33 @@ fn the_first_failure_is_reported_soon() {
     assert!(took < TOLD_WITHIN, "{took:?}");
 }
 
+/// Of many small files more are under way than the server takes from one owner: fewer are sent then, and all are stored.
+#[test]
+fn more_small_files_at_a_time_than_an_owner_may_have() {
+    let few = slots(EMBEDDED).replace("max_uploads_per_owner = 4096", "max_uploads_per_owner = 3");
+    let server = Server::start(&few);
+    fs::create_dir_all(server.dir().join("tree")).expect("made");
+    for number in 0..200 {
+        let name = format!("tree/{number}.bin");
+        fs::write(server.dir().join(name), pattern::file(number, 500)).expect("written");
+    }
+    let sent = output(send(server.dir(), &server.ws(), &["--json", "tree"]));
+    assert!(sent.status.success(), "{}", text(&sent.stderr));
+    let lines = lines(&sent);
+    assert_eq!(lines.len(), 200);
+    for line in lines {
+        let name = line["file"]
+            .as_str()
+            .and_then(|path| path.rsplit('/').next());
+        let number = name.and_then(|name| name.strip_suffix(".bin")?.parse().ok());
+        let number: u64 = number.expect("a number");
+        assert!(
+            stored(&server, &line) == pattern::file(number, 500),
+            "{line}"
+        );
+    }
+}
+
 /// Token and headers are sent; a refusal that lasts ends the whole run at once.
 #[test]
 fn tokens_and_headers_are_sent() {

@@ -23,9 +23,9 @@ pub(crate) struct Send {
     /// Times that each is run, in turn
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Files at a time of `send`
-    #[arg(long, default_value_t = 4)]
-    jobs: usize,
+    /// Files at a time of `send`; by default as many as it takes by itself
+    #[arg(long)]
+    jobs: Option<usize>,
     /// Take the release binaries as they are
     #[arg(long)]
     no_build: bool,
@@ -56,7 +56,11 @@ impl Send {
         }
         let (sent, copied) = (median(&mut sent), median(&mut copied));
         println!("{:<24}{:>10}", "files a second", "median");
-        println!("{:<24}{sent:>10.0}", format!("send --jobs {}", self.jobs));
+        let jobs = self.jobs.map(|jobs| format!(" --jobs {jobs}"));
+        println!(
+            "{:<24}{sent:>10.0}",
+            format!("send{}", jobs.unwrap_or_default())
+        );
         println!("{:<24}{copied:>10.0}", "rsync --whole-file");
         println!("{:<24}{:>10.2}", "send over rsync", sent / copied);
         fs::remove_dir_all(&from)?;
@@ -68,10 +72,13 @@ impl Send {
         let state = ground.folder().join("send-state");
         let _ = fs::remove_dir_all(&state);
         let begun = Instant::now();
+        let mut command = Command::new(ground.server());
+        command.args(["send", "--quiet", "--slot", "many"]);
+        if let Some(jobs) = self.jobs {
+            command.args(["--jobs", &jobs.to_string()]);
+        }
         must_succeed(
-            Command::new(ground.server())
-                .args(["send", "--quiet", "--slot", "many"])
-                .args(["--jobs", &self.jobs.to_string()])
+            command
                 .args(["--url", &format!("http://{}", server.address)])
                 .arg(from)
                 .env("XDG_STATE_HOME", &state),
