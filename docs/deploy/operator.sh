@@ -5,7 +5,7 @@
 #   docs/deploy/operator.sh [FOLDER]
 #
 # It wants: upload-server (built with `--features s3`), curl, openssl, python3, Debian's `postgresql`, and
-# one S3 server: `garage`, or the variables S3_ENDPOINT, S3_BUCKET, S3_REGION, AWS_ACCESS_KEY_ID and
+# one S3 server: `garage`, which the variable GARAGE may name, or the variables S3_ENDPOINT, S3_BUCKET, S3_REGION, AWS_ACCESS_KEY_ID and
 # AWS_SECRET_ACCESS_KEY. With Python's `tuspy` it uploads by that client as well.
 set -euo pipefail
 
@@ -68,10 +68,15 @@ s3_region = "$S3_REGION"
 api_bind_addr = "127.0.0.1:$s3_port"
 TOML
   GARAGE_DEFAULT_ACCESS_KEY=$AWS_ACCESS_KEY_ID GARAGE_DEFAULT_SECRET_KEY=$AWS_SECRET_ACCESS_KEY \
-    GARAGE_DEFAULT_BUCKET=$S3_BUCKET garage -c garage.toml server --single-node --default-bucket 2> s3.log &
+    GARAGE_DEFAULT_BUCKET=$S3_BUCKET "${GARAGE:-garage}" -c garage.toml server --single-node --default-bucket 2> s3.log &
   pids+=($!)
 fi
-s3() { curl --silent --fail --aws-sigv4 "aws:amz:$S3_REGION:s3" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" "$@"; }
+# Only gets, so what is signed is the hash of no content; older versions of curl do not send it.
+nothing=$(printf '' | openssl dgst -sha256 -r | cut -d ' ' -f 1)
+s3() {
+  curl --silent --fail --aws-sigv4 "aws:amz:$S3_REGION:s3" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \
+    --header "x-amz-content-sha256: $nothing" "$@"
+}
 wait_for s3 "$S3_ENDPOINT/$S3_BUCKET?list-type=2"
 
 step 'a backend that hooks call'

@@ -33,7 +33,7 @@ use tokio::net::TcpListener;
 
 use stage::Stage;
 use support::bucket::{
-    self, Engine, guide,
+    self, Engine, guide, operator,
     scenarios::{self, MIB},
 };
 
@@ -62,6 +62,19 @@ async fn a_killed_server_sends_no_part_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn blocks_of_the_guide_store_files() {
     guide::blocks_store_files(&checking().await).await;
+}
+
+/// The operator's script: sign-in, Postgres, TLS, hooks, tus, `send` and a restart, before this stand-in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_operators_script_runs() {
+    let engine = checking().await;
+    operator::the_script_runs(&[
+        ("S3_ENDPOINT", &format!("http://127.0.0.1:{}", engine.port)),
+        ("S3_BUCKET", bucket::BUCKET),
+        ("S3_REGION", bucket::REGION),
+        ("AWS_ACCESS_KEY_ID", bucket::KEY_ID),
+        ("AWS_SECRET_ACCESS_KEY", bucket::SECRET),
+    ]);
 }
 
 /// Uploads by HTTP requests.

@@ -21,7 +21,7 @@ mod support {
 }
 
 use support::bucket::{
-    guide,
+    guide, operator,
     scenarios::{self, MIB},
 };
 use support::garage::garage;
@@ -45,6 +45,12 @@ async fn sizes_up_to_a_gibibyte() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn blocks_of_the_guide_store_files() {
     guide::blocks_store_files(&garage().await).await;
+}
+
+/// The operator's script, which starts its own Garage.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_operators_script_runs() {
+    operator::the_script_runs(&[]);
 }
 
 /// RESUME-3: SIGKILL between parts.

@@ -1,6 +1,7 @@
 //! A bucket, a server of ours before it, and what lies between them.
 
 pub mod guide;
+pub mod operator;
 pub mod proxy;
 pub mod scenarios;
 
