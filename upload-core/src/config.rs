@@ -123,6 +123,8 @@ pub struct SessionLimits {
     pub max_bytes_per_owner: Option<u64>,
     /// Finished uploads of one owner that wait for their application (CTRL-3).
     pub max_waiting_per_owner: u32,
+    /// Bytes of one owner's unfinished uploads and of those that wait, together; `None` for no limit (CTRL-3).
+    pub max_stored_bytes_per_owner: Option<u64>,
     /// Bytes a client may be ahead of the writer (CREDIT-2).
     pub window_bytes: u64,
     /// Longest pause between chunks while there is credit (CONN-3).
@@ -169,6 +171,7 @@ impl Default for SessionLimits {
             max_uploads_per_owner: 64,
             max_bytes_per_owner: None,
             max_waiting_per_owner: 1000,
+            max_stored_bytes_per_owner: None,
             window_bytes: 4 * 1024 * 1024,
             idle_upload: Duration::from_secs(60),
             bytes_per_second_min: 1024,
@@ -188,6 +191,14 @@ impl Default for SessionLimits {
             calls_max: 16,
             retry_after: Duration::from_secs(5),
         }
+    }
+}
+
+impl SessionLimits {
+    /// Returns the most bytes that an owner's unfinished uploads may have together.
+    pub(crate) fn bytes_of_owner(&self) -> u64 {
+        let limits = [self.max_bytes_per_owner, self.max_stored_bytes_per_owner];
+        limits.into_iter().flatten().min().unwrap_or(u64::MAX)
     }
 }
 

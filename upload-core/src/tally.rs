@@ -148,6 +148,17 @@ pub struct OwnerQuota {
     pub uploads: u64,
     /// Bytes of them together.
     pub bytes: u64,
+    /// Bytes of unfinished and of waiting uploads together.
+    pub stored_bytes: u64,
+}
+
+impl OwnerQuota {
+    /// No limit.
+    pub const NONE: Self = Self {
+        uploads: u64::MAX,
+        bytes: u64::MAX,
+        stored_bytes: u64::MAX,
+    };
 }
 
 /// Who has as many uploads as allowed.

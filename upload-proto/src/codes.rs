@@ -111,11 +111,11 @@ codes! {
         "The connection holds no upload of that ref."
         "Register the file again; the client does so by itself.";
     TooManyEntries "too_many_entries" Never "Too many files"
-        "The slot or the owner has as many uploads as allowed."
+        "The slot or the owner has as many uploads, or as many bytes, as allowed."
         "Raise `max_entries` or the owner's limits, or take finished files in a handler: they count until then.";
     TooLarge "too_large" Never "File too large"
         "The declared size is more than the slot takes."
-        "Raise `max_file_size`, or the owner's `max_bytes_per_owner`.";
+        "Raise `max_file_size`, or the owner's `max_bytes_per_owner` or `max_stored_bytes_per_owner`.";
     TypeNotAccepted "type_not_accepted" Never "File type not accepted"
         "The slot's `accept` rules do not allow this name and type."
         "Add the extension to `accept`; a list of types takes only the extensions that have this type.";

@@ -331,6 +331,7 @@ impl Config {
             session: SessionLimits {
                 max_uploads_per_owner: limits.max_uploads_per_owner,
                 max_bytes_per_owner: limits.max_bytes_per_owner.map(|bytes| bytes.0),
+                max_stored_bytes_per_owner: limits.max_stored_bytes_per_owner.map(|bytes| bytes.0),
                 idle_upload: limits.idle_upload_seconds.0,
                 bytes_per_second_min: limits.min_speed.0,
                 unfinished_max: Some(limits.max_age.0),

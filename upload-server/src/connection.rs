@@ -70,6 +70,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct ConnectionConfig {
     /// Who it belongs to; at most [`upload_stores::OWNER_BYTES_MAX`] bytes.
     pub(crate) owner: String,
+    /// What it is, as metrics name it.
+    pub(crate) door: &'static str,
     /// Whether the client offered no subprotocol.
     pub(crate) plain: bool,
     /// The slots it may use.

@@ -62,11 +62,11 @@ const STORE_BYTES: &str = "upload_store_bytes";
 #[cfg(feature = "cli")]
 /// Writers that are kept for clients that may come back.
 const PARKED: &str = "uploads_parked";
-/// Uploads under way on a connection.
+/// Uploads under way on a connection or by HTTP requests, by `slot` and `door`.
 const UPLOADS: &str = "uploads_active";
-/// Uploads that were taken up, also again after a resume.
+/// Uploads that were taken up, also again after a resume, by `slot` and `door`.
 const UPLOADS_STARTED_TOTAL: &str = "uploads_started_total";
-/// Uploads that left their connection, by `outcome`, `code` and `slot` (`mounted` for slots that only `mount` names).
+/// Uploads that left their connection, by `slot`, `door`, `outcome` and `code`.
 const UPLOADS_ENDED_TOTAL: &str = "uploads_ended_total";
 /// Frames and messages refused, by `code`.
 const REFUSED_TOTAL: &str = "upload_refused_total";
@@ -175,29 +175,33 @@ pub(crate) struct ConnectionMetrics {
     buffered: u64,
 }
 
-/// The counters a session touches for every upload, looked up once.
-pub(crate) struct UploadMetrics {
-    active: Gauge,
-    started: Counter,
+/// What a connection of WebSockets is as a `door`; those of HTTP have names of their own.
+pub(crate) const SOCKET: &str = "socket";
+#[cfg(feature = "presign")]
+/// The `door` of what goes straight into a bucket. The server learns of its beginning only.
+pub(crate) const PRESIGNED: &str = "presigned";
+/// The `slot` of slots that only `mount` names: they may be without number.
+pub(crate) const MOUNTED: &str = "mounted";
+
+/// Counts an upload as taken up, and as under way until the answer is dropped.
+pub(crate) fn upload_begun(slot: &str, door: &'static str) -> ActiveUpload {
+    upload_started(slot, door);
+    let active = gauge!(UPLOADS, "slot" => slot.to_owned(), "door" => door);
+    active.increment(1);
+    ActiveUpload(active)
 }
 
-impl UploadMetrics {
-    pub(crate) fn new() -> Self {
-        Self {
-            active: gauge!(UPLOADS),
-            started: counter!(UPLOADS_STARTED_TOTAL),
-        }
-    }
+/// Counts an upload as taken up.
+pub(crate) fn upload_started(slot: &str, door: &'static str) {
+    counter!(UPLOADS_STARTED_TOTAL, "slot" => slot.to_owned(), "door" => door).increment(1);
+}
 
-    /// Counts an upload as under way.
-    pub(crate) fn attached(&self) {
-        self.active.increment(1);
-        self.started.increment(1);
-    }
+/// One upload under way.
+pub(crate) struct ActiveUpload(Gauge);
 
-    /// Counts an upload as under way no more.
-    pub(crate) fn left(&self) {
-        self.active.decrement(1);
+impl Drop for ActiveUpload {
+    fn drop(&mut self) {
+        self.0.decrement(1);
     }
 }
 
@@ -281,19 +285,20 @@ fn float(number: u64) -> f64 {
 }
 
 /// Counts an upload that ended.
-pub(crate) fn ended(entry: &Entry, slot: &str) {
+pub(crate) fn ended(entry: &Entry, slot: &str, door: &'static str) {
     let (outcome, code) = match entry.status {
-        EntryStatus::Complete => ("complete", ""),
-        EntryStatus::Cancelled => ("cancelled", Code::Cancelled.as_str()),
+        EntryStatus::Complete => COMPLETE,
+        EntryStatus::Cancelled => CANCELLED,
         EntryStatus::Failed(code) => ("failed", code.as_str()),
-        EntryStatus::Uploading => ("detached", ""),
+        EntryStatus::Uploading => DETACHED,
     };
-    count_end(outcome, code, slot);
+    count_end(slot, door, outcome, code).increment(1);
 }
 
 /// Counts an upload that left and can be resumed.
-pub(crate) fn detached(code: Option<Code>, slot: &str) {
-    count_end("detached", code.map_or("", Code::as_str), slot);
+pub(crate) fn detached(code: Option<Code>, slot: &str, door: &'static str) {
+    let code = code.map_or(DETACHED.1, Code::as_str);
+    count_end(slot, door, DETACHED.0, code).increment(1);
 }
 
 /// Counts a refused frame or message.
@@ -306,8 +311,38 @@ pub(crate) fn store_failed() {
     counter!(STORE_FAILURES_TOTAL).increment(1);
 }
 
-fn count_end(outcome: &'static str, code: &'static str, slot: &str) {
+/// The ends that every slot knows: `outcome` and `code`.
+const COMPLETE: (&str, &str) = ("complete", "");
+const CANCELLED: (&str, &str) = ("cancelled", "cancelled");
+const DETACHED: (&str, &str) = ("detached", "");
+
+fn count_end(slot: &str, door: &'static str, outcome: &'static str, code: &'static str) -> Counter {
     let slot = slot.to_owned();
-    counter!(UPLOADS_ENDED_TOTAL, "outcome" => outcome, "code" => code, "slot" => slot)
-        .increment(1);
+    counter!(
+        UPLOADS_ENDED_TOTAL,
+        "slot" => slot, "door" => door, "outcome" => outcome, "code" => code
+    )
+}
+
+/// Shows a slot from the start, with every end that an alert may wait for: its first one is a rise from 0 then.
+pub(crate) fn show_slot(slot: &str, door: &'static str) {
+    counter!(UPLOADS_STARTED_TOTAL, "slot" => slot.to_owned(), "door" => door).increment(0);
+    gauge!(UPLOADS, "slot" => slot.to_owned(), "door" => door).increment(0);
+    for (outcome, code) in [COMPLETE, CANCELLED, DETACHED] {
+        count_end(slot, door, outcome, code).increment(0);
+    }
+    for code in [
+        Code::StorageFailed,
+        Code::StorageFull,
+        Code::StorageDenied,
+        Code::StorageThrottled,
+    ] {
+        count_end(slot, door, "failed", code.as_str()).increment(0);
+    }
+}
+
+/// Shows a slot whose files go straight into a bucket.
+#[cfg(feature = "presign")]
+pub(crate) fn show_direct_slot(slot: &str) {
+    counter!(UPLOADS_STARTED_TOTAL, "slot" => slot.to_owned(), "door" => PRESIGNED).increment(0);
 }

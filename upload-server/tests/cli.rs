@@ -233,15 +233,23 @@ impl Running {
         running
     }
 
-    /// Returns the answer to a request.
+    /// Returns the answer to a request, if it is a good one.
     fn ask(&self, path: &str) -> Option<String> {
+        let answer = self.send("GET", path, "")?;
+        answer.starts_with("HTTP/1.1 200 ").then_some(answer)
+    }
+
+    fn send(&self, method: &str, path: &str, body: &str) -> Option<String> {
         let mut socket = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        let request =
-            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\
+             connection: close\r\n\r\n{body}"
+        );
         socket.write_all(request.as_bytes()).ok()?;
         let mut answer = String::new();
         socket.read_to_string(&mut answer).ok()?;
-        answer.starts_with("HTTP/1.1 200 ").then_some(answer)
+        Some(answer)
     }
 }
 
@@ -291,11 +299,50 @@ fn resume_8_gc_runs_beside_a_server() {
     }
     for line in [
         "upload_connections 0",
-        "uploads_active 0",
+        "uploads_active{slot=\"a\",door=\"socket\"} 0",
+        "uploads_active{slot=\"a\",door=\"tus\"} 0",
+        "uploads_started_total{slot=\"a\",door=\"plain\"} 0",
+        "uploads_ended_total{slot=\"a\",door=\"ietf\",outcome=\"complete\",code=\"\"} 0",
         "upload_http_visits 0",
     ] {
         assert!(metrics.contains(line), "{metrics}");
     }
+}
+
+/// Uploads are counted by slot and door, and are under way no more once they ended.
+#[test]
+fn metrics_tell_slot_and_door() {
+    let dir = dir();
+    let config = dir.path().join("uploads.toml");
+    let slots = "[slots.a]\n[slots.b]\ndoors = [\"plain\"]\n";
+    fs::write(&config, slots).expect("written");
+    let running = Running::start(dir.path(), &config);
+    let sent = running.send("PUT", "/uploads/files/a/by-name/x.txt", "hello");
+    assert!(sent.is_some_and(|answer| answer.starts_with("HTTP/1.1 201 ")));
+    let counted = |text: &String| {
+        [
+            "uploads_started_total{slot=\"a\",door=\"plain\"} 1",
+            "uploads_active{slot=\"a\",door=\"plain\"} 0",
+            "uploads_ended_total{slot=\"a\",door=\"plain\",outcome=\"complete\",code=\"\"} 1",
+            "uploads_started_total{slot=\"a\",door=\"tus\"} 0",
+            "uploads_started_total{slot=\"b\",door=\"socket\"} 0",
+        ]
+        .iter()
+        .all(|line| text.contains(&format!("\n{line}\n")))
+    };
+    let began = Instant::now();
+    let text = loop {
+        let text = running.ask("/metrics").expect("metrics");
+        if counted(&text) {
+            break text;
+        }
+        assert!(began.elapsed() < START_MAX, "{text}");
+        thread::sleep(Duration::from_millis(10));
+    };
+    assert!(
+        !text.contains("slot=\"b\",door=\"tus\""),
+        "a door that the slot does not have"
+    );
 }
 
 /// Every example of a configuration starts as it is.

@@ -26,7 +26,7 @@ pub use expiry::{
 pub use keys::{odd_owners, owners_are_apart, uploads_are_apart};
 pub use limits::{
     counts_follow_the_records, expired_is_not_counted, limits_are_per_owner_and_kind,
-    racing_creators_stop_at_the_limit,
+    racing_creators_stop_at_the_limit, what_is_stored_is_limited_over_both_kinds,
 };
 pub use lists::{lists_give_every_record, lists_of_an_owner_give_its_records};
 pub use races::{one_racer_wins, racers_lose_no_update};
@@ -62,6 +62,7 @@ pub async fn all(store: &dyn UploadStateStore) {
     lists_give_every_record(store).await;
     counts_follow_the_records(store).await;
     limits_are_per_owner_and_kind(store).await;
+    what_is_stored_is_limited_over_both_kinds(store).await;
     racing_creators_stop_at_the_limit(store).await;
     expired_is_not_counted(store).await;
 }

@@ -177,6 +177,8 @@ pub struct OwnerLimit {
     pub records: u64,
     /// The most declared bytes of them together.
     pub bytes: u64,
+    /// The most bytes of unfinished and waiting uploads together.
+    pub stored_bytes: u64,
 }
 
 impl OwnerLimit {
@@ -184,13 +186,14 @@ impl OwnerLimit {
     pub const NONE: Self = Self {
         records: u64::MAX,
         bytes: u64::MAX,
+        stored_bytes: u64::MAX,
     };
 
     /// Returns whether an owner with these `counts` may have a record with the facts `new` in place of one
     /// with the facts `old`, `None` for a missing one.
     ///
     /// What raises neither the number nor the bytes is never refused, even if a lower limit was
-    /// configured meanwhile.
+    /// configured meanwhile; but nothing new begins where no byte is left to be stored.
     pub fn permits(self, counts: &Counts, old: Option<Facts>, new: Facts) -> bool {
         let Some(before) = counts.of(new.counts_as) else {
             return true;
@@ -202,6 +205,19 @@ impl OwnerLimit {
         let after = others.with(new.bytes);
         (after.records <= self.records || after.records <= before.records)
             && (after.bytes <= self.bytes || after.bytes <= before.bytes)
+            && self.has_room(counts, old, new)
+    }
+
+    /// Returns whether the bytes stay within what may be stored of both kinds.
+    fn has_room(self, counts: &Counts, old: Option<Facts>, new: Facts) -> bool {
+        let before = counts.unfinished.plus(counts.waiting).bytes;
+        let old = old.filter(|old| old.counts_as != CountsAs::Nothing);
+        let Some(old) = old else {
+            let has_left = before < self.stored_bytes || self.stored_bytes == u64::MAX;
+            return has_left && before.saturating_add(new.bytes) <= self.stored_bytes;
+        };
+        let after = before.saturating_sub(old.bytes).saturating_add(new.bytes);
+        after <= self.stored_bytes || after <= before
     }
 }
 
@@ -221,6 +237,7 @@ mod tests {
         let limit = OwnerLimit {
             records: 2,
             bytes: 100,
+            ..OwnerLimit::NONE
         };
         let unfinished = Facts::unfinished;
         for (counts, old, new, permitted) in [
@@ -249,6 +266,57 @@ mod tests {
             );
         }
         assert!(OwnerLimit::NONE.permits(&counts(u64::MAX, u64::MAX), None, unfinished(1)));
+    }
+
+    #[test]
+    fn what_is_stored_is_limited_over_both_kinds() {
+        let limit = OwnerLimit {
+            stored_bytes: 100,
+            ..OwnerLimit::NONE
+        };
+        let both = |unfinished, waiting| Counts {
+            unfinished: Tally {
+                records: 1,
+                bytes: unfinished,
+            },
+            waiting: Tally {
+                records: 1,
+                bytes: waiting,
+            },
+            ..Counts::default()
+        };
+        let unfinished = Facts::unfinished;
+        for (counts, old, new, permitted) in [
+            (both(30, 30), None, unfinished(40), true),
+            (both(30, 30), None, unfinished(41), false),
+            (both(30, 30), None, Facts::waiting(41), false),
+            (both(30, 30), Some(unfinished(30)), Facts::waiting(70), true),
+            (
+                both(30, 30),
+                Some(unfinished(30)),
+                Facts::waiting(71),
+                false,
+            ),
+            // One of unknown length begins with nothing, so it needs a byte that is left.
+            (both(30, 69), None, unfinished(0), true),
+            (both(30, 70), None, unfinished(0), false),
+            (both(30, 70), Some(Facts::default()), unfinished(0), false),
+            (both(30, 70), None, Facts::default(), true),
+            // A lower limit was configured meanwhile.
+            (both(90, 70), Some(unfinished(90)), Facts::waiting(90), true),
+            (
+                both(90, 70),
+                Some(unfinished(90)),
+                Facts::waiting(91),
+                false,
+            ),
+        ] {
+            assert_eq!(
+                limit.permits(&counts, old, new),
+                permitted,
+                "{counts:?} {old:?} {new:?}"
+            );
+        }
     }
 
     #[test]

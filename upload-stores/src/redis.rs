@@ -261,6 +261,7 @@ impl UploadStateStore for RedisStore {
             number(bytes_of(key, put.record) as u64),
             limit(|limit| limit.records).unwrap_or_default(),
             limit(|limit| limit.bytes).unwrap_or_default(),
+            limit(|limit| limit.stored_bytes).unwrap_or_default(),
         ];
         let arguments = arguments.each_ref().map(Vec::as_slice);
         let names = Names::of(&self.prefix, key.owner());

@@ -173,6 +173,7 @@ fn owners_of_a_group_share_its_room() {
         let quota = OwnerQuota {
             uploads: 2,
             bytes: 100,
+            ..OwnerQuota::NONE
         };
         Arc::new(OwnerTally::default().within_group(Arc::clone(&group), quota))
     };

@@ -111,7 +111,7 @@ impl Upload {
     /// Counts what has arrived up to `received` of a file of this length for its owner. Returns
     /// whether there is room for it.
     fn count(&mut self, length: Length, received: u64, cx: &Context<'_>) -> bool {
-        let bytes_max = cx.config.limits.max_bytes_per_owner.unwrap_or(u64::MAX);
+        let bytes_max = cx.config.limits.bytes_of_owner();
         let counted = length.counted(received);
         let token = self.token.as_mut();
         token.is_none_or(|token| token.grow(counted, bytes_max))

@@ -202,7 +202,7 @@ impl Uploads {
             return Err(Code::TooManyEntries);
         }
         let limits = &self.config.limits;
-        let bytes_max = limits.max_bytes_per_owner.unwrap_or(u64::MAX);
+        let bytes_max = limits.bytes_of_owner();
         // What no owner could ever have room for is too large, however much is in flight.
         let most = CHUNKS_MAX.saturating_mul(slot.chunk_size.max(1).into());
         let most = most.min(slot.max_file_size).min(bytes_max);

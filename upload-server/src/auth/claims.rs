@@ -18,6 +18,7 @@ pub(crate) struct ClaimNames {
     pub(crate) max_file_size: String,
     pub(crate) max_uploads: String,
     pub(crate) max_bytes: String,
+    pub(crate) max_stored_bytes: String,
 }
 
 impl ClaimNames {
@@ -45,6 +46,9 @@ impl ClaimNames {
         }
         if let Some(bytes) = present(claims, &self.max_bytes) {
             visitor = visitor.max_bytes(bytes.as_u64()?);
+        }
+        if let Some(bytes) = present(claims, &self.max_stored_bytes) {
+            visitor = visitor.max_stored_bytes(bytes.as_u64()?);
         }
         Some(visitor)
     }

@@ -94,6 +94,7 @@ impl Forward {
                 max_file_size: names("max_file_size"),
                 max_uploads: names("max_uploads"),
                 max_bytes: names("max_bytes"),
+                max_stored_bytes: names("max_stored_bytes"),
             },
             places: Semaphore::new(UNDER_WAY_MAX),
             remembered: Mutex::new(LruCache::new(REMEMBERED_MAX)),

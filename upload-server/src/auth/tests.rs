@@ -23,6 +23,7 @@ fn names() -> ClaimNames {
         max_file_size: "upload_max_file_size".to_owned(),
         max_uploads: "upload_max_uploads".to_owned(),
         max_bytes: "upload_max_bytes".to_owned(),
+        max_stored_bytes: "upload_max_stored_bytes".to_owned(),
     }
 }
 

@@ -58,6 +58,8 @@ pub struct JwtConfig {
     pub max_uploads_claim: String,
     /// The claim that bounds the declared bytes of those.
     pub max_bytes_claim: String,
+    /// The claim that bounds the bytes of the owner's unfinished uploads and of those that wait, together.
+    pub max_stored_bytes_claim: String,
 }
 
 impl Default for JwtConfig {
@@ -76,6 +78,7 @@ impl Default for JwtConfig {
             max_file_size_claim: "upload_max_file_size".to_owned(),
             max_uploads_claim: "upload_max_uploads".to_owned(),
             max_bytes_claim: "upload_max_bytes".to_owned(),
+            max_stored_bytes_claim: "upload_max_stored_bytes".to_owned(),
         }
     }
 }
@@ -182,6 +185,7 @@ impl JwtConfig {
             max_file_size: self.max_file_size_claim.clone(),
             max_uploads: self.max_uploads_claim.clone(),
             max_bytes: self.max_bytes_claim.clone(),
+            max_stored_bytes: self.max_stored_bytes_claim.clone(),
         };
         Jwt::new(parts, names).map_err(|error| ConfigError::invalid("auth.jwt", error.to_string()))
     }

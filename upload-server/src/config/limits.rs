@@ -41,6 +41,8 @@ pub struct LimitsConfig {
     pub max_uploads_per_owner: u32,
     /// Declared bytes of those uploads together; no limit by default.
     pub max_bytes_per_owner: Option<Size>,
+    /// Bytes of one owner's unfinished uploads and of those that wait for the application, together; no limit by default.
+    pub max_stored_bytes_per_owner: Option<Size>,
     /// Unfinished uploads at a time of all who are known by the address of their upload only (`capability_urls`), beyond which creations are answered 503; by default half of `max_uploads`.
     pub max_capability_uploads: Option<u32>,
     /// Declared bytes of those uploads together; no limit by default.
@@ -83,6 +85,7 @@ impl Default for LimitsConfig {
             max_uploads: None,
             max_uploads_per_owner: session.max_uploads_per_owner,
             max_bytes_per_owner: None,
+            max_stored_bytes_per_owner: None,
             max_capability_uploads: None,
             max_capability_bytes: None,
             min_speed: Size(session.bytes_per_second_min),
@@ -143,6 +146,11 @@ impl LimitsConfig {
             ("requests_per_owner", self.requests_per_owner.into()),
             ("requests_per_address", self.requests_per_address.into()),
             ("max_uploads_per_owner", self.max_uploads_per_owner.into()),
+            ("max_bytes_per_owner", least(self.max_bytes_per_owner)),
+            (
+                "max_stored_bytes_per_owner",
+                least(self.max_stored_bytes_per_owner),
+            ),
             (
                 "idle_upload_seconds",
                 self.idle_upload_seconds.whole_seconds(),

@@ -65,6 +65,7 @@ fn every_key_is_understood() {
         max_uploads = 3
         max_uploads_per_owner = 2
         max_bytes_per_owner = "3GiB"
+        max_stored_bytes_per_owner = "10GiB"
         max_capability_uploads = 5
         max_capability_bytes = "7GiB"
         idle_upload_seconds = 3
@@ -99,6 +100,7 @@ fn every_key_is_understood() {
     assert_eq!(limits.max_uploads, 3);
     assert_eq!(limits.session.max_uploads_per_owner, 2);
     assert_eq!(limits.session.max_bytes_per_owner, Some(3 << 30));
+    assert_eq!(limits.session.max_stored_bytes_per_owner, Some(10 << 30));
     assert_eq!(limits.max_capability_uploads, Some(5));
     assert_eq!(limits.max_capability_bytes, Some(7 << 30));
     assert_eq!(limits.session.idle_upload, Duration::from_secs(3));

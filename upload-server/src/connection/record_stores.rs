@@ -145,6 +145,7 @@ pub(super) fn save(
         let limit = save.quota.map(|quota| OwnerLimit {
             records: quota.uploads,
             bytes: quota.bytes,
+            stored_bytes: quota.stored_bytes,
         });
         let put = Put { limit, ..put };
         let begun = Instant::now();

@@ -11,7 +11,7 @@ use upload_core::EntryId;
 use upload_proto::UploadRef;
 
 use crate::{
-    metrics::UploadMetrics,
+    metrics::{ActiveUpload, upload_begun},
     server::{
         registry::{EVICTIONS_MAX, Key, Mailbox},
         shared::Shared,
@@ -27,12 +27,13 @@ pub(super) struct Registration {
     held: HashMap<EntryId, Registered>,
     /// Made with the first upload or call, so that an idle connection stays small.
     inbox: Option<Inbox>,
-    metrics: Option<UploadMetrics>,
 }
 
 struct Registered {
     upload: UploadRef,
     stage: Stage,
+    /// That it is under way, for the metrics.
+    active: Option<ActiveUpload>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,7 +59,6 @@ impl Registration {
             session,
             held: HashMap::new(),
             inbox: None,
-            metrics: None,
         }
     }
 
@@ -76,6 +76,7 @@ impl Registration {
             let held = Registered {
                 upload,
                 stage: Stage::Reserved,
+                active: None,
             };
             self.held.insert(entry, held);
         }
@@ -86,15 +87,19 @@ impl Registration {
     pub(super) fn attach(&mut self, entry: EntryId, upload: UploadRef) {
         let mailbox = self.mailbox();
         self.shared.registry.attach(self.key(upload), mailbox);
+        let before = self.held.remove(&entry);
         let held = Registered {
             upload,
             stage: Stage::Attached,
+            active: before.and_then(|held| held.active),
         };
-        let before = self.held.insert(entry, held);
-        if before.is_none_or(|held| held.stage == Stage::Reserved) {
-            self.metrics
-                .get_or_insert_with(UploadMetrics::new)
-                .attached();
+        self.held.insert(entry, held);
+    }
+
+    /// Counts an upload that is held as under way, until it leaves.
+    pub(super) fn count(&mut self, entry: EntryId, slot: &str, door: &'static str) {
+        if let Some(held) = self.held.get_mut(&entry) {
+            held.active.get_or_insert_with(|| upload_begun(slot, door));
         }
     }
 
@@ -103,11 +108,8 @@ impl Registration {
         let Some(held) = self.held.get_mut(&entry) else {
             return;
         };
-        if std::mem::replace(&mut held.stage, Stage::Leaving) == Stage::Attached
-            && let Some(metrics) = &self.metrics
-        {
-            metrics.left();
-        }
+        held.stage = Stage::Leaving;
+        held.active = None;
         if is_at_rest {
             self.rest(entry);
         }
@@ -188,11 +190,6 @@ impl Drop for Registration {
     fn drop(&mut self) {
         let held = std::mem::take(&mut self.held);
         for held in held.into_values() {
-            if held.stage == Stage::Attached
-                && let Some(metrics) = &self.metrics
-            {
-                metrics.left();
-            }
             self.shared
                 .registry
                 .leave(&self.key(held.upload), self.session);

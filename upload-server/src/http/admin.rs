@@ -16,11 +16,12 @@ use serde_json::json;
 use tokio::{sync::oneshot, time::timeout};
 use upload_core::{Entry, EntryStatus};
 use upload_proto::UploadRef;
+use upload_stores::Counts;
 
 use super::{forwarded::is_local, state::App};
 use crate::{
     server::{registry::Mailbox, shared::Shared},
-    slots::events::Command,
+    slots::{events::Command, timeouts},
     text::query_value,
 };
 
@@ -56,6 +57,7 @@ pub(crate) fn routes(app: &Arc<App>, is_public: bool) -> Router {
     Router::new()
         .route("/admin/uploads", get(list))
         .route("/admin/uploads/{ref}", get(show).delete(cancel))
+        .route("/admin/owners", get(owner))
         .route_layer(middleware::from_fn_with_state(is_public, check))
         .with_state(Arc::clone(app))
 }
@@ -122,6 +124,41 @@ async fn cancel(
         0 => StatusCode::NOT_FOUND.into_response(),
         _ => Json(json!({ "cancelled": cancelled })).into_response(),
     }
+}
+
+/// What an owner has in the stores.
+#[derive(Debug, Serialize)]
+struct Stored {
+    owner: String,
+    unfinished_uploads: u64,
+    unfinished_bytes: u64,
+    waiting_uploads: u64,
+    waiting_bytes: u64,
+    /// Of both kinds; `null` without a limit. A sign-in may have another one.
+    max_stored_bytes: Option<u64>,
+}
+
+async fn owner(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
+    let Some(owner) = Whose::of(query).owner else {
+        return (StatusCode::BAD_REQUEST, "owner=NAME is missing\n").into_response();
+    };
+    let shared = &app.shared;
+    let mut counts = Counts::default();
+    for store in shared.stores(&shared.slots) {
+        match timeouts::of_store(store.count(Some(&owner))).await {
+            Some(Ok(more)) => counts = counts.plus(more),
+            Some(Err(_)) | None => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        }
+    }
+    Json(Stored {
+        owner,
+        unfinished_uploads: counts.unfinished.records,
+        unfinished_bytes: counts.unfinished.bytes,
+        waiting_uploads: counts.waiting.records,
+        waiting_bytes: counts.waiting.bytes,
+        max_stored_bytes: shared.limits.session.max_stored_bytes_per_owner,
+    })
+    .into_response()
 }
 
 impl Whose {

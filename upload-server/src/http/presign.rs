@@ -18,6 +18,7 @@ use upload_validate::safe_name;
 
 use super::{identity::NoOwner, state::App};
 use crate::{
+    metrics,
     presign::{PresignedPut, SignError},
     slots::{handlers::ask, slot::AuthorizeRequest},
 };
@@ -111,6 +112,8 @@ async fn sign(
             refusal(Code::StorageFailed)
         }
     })?;
+    let label = app.shared.slot_label(&register.upload_name);
+    metrics::upload_started(label, metrics::PRESIGNED);
     tracing::info!(
         upload = %put.upload_id,
         slot = register.upload_name,

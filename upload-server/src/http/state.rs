@@ -12,14 +12,21 @@ use upload_writers::WriterFactory;
 
 #[cfg(any(feature = "doors", feature = "presign"))]
 use super::bodies::{Bodies, REGISTRATION_BYTES_MAX};
+#[cfg(feature = "doors")]
+use super::doors::refusal::Door;
 use super::{
     allowed_hosts::AllowedHosts, identity::OwnerResolver, origin::Origins, s3_events::S3Events,
     visitor::SignIn,
 };
 use crate::{
     connection::ConnectionConfig,
+    metrics,
     server::{reaper, shared::Shared},
-    slots::{handlers::BoxFuture, slot::Slots, timeouts},
+    slots::{
+        handlers::BoxFuture,
+        slot::{Slot, Slots},
+        timeouts,
+    },
 };
 
 /// Decides the slots of a request from its owner, the request, and the slots of all; the error is the
@@ -66,6 +73,22 @@ impl Drop for App {
     }
 }
 
+/// Shows a slot in the metrics before anything is uploaded.
+fn show(name: &str, slot: &Slot) {
+    if slot.rules.direct {
+        #[cfg(feature = "presign")]
+        metrics::show_direct_slot(name);
+        return;
+    }
+    metrics::show_slot(name, metrics::SOCKET);
+    #[cfg(feature = "doors")]
+    for door in Door::ALL.map(Door::as_str) {
+        if slot.has_door(door) {
+            metrics::show_slot(name, door);
+        }
+    }
+}
+
 impl App {
     pub(crate) fn new(
         shared: Arc<Shared>,
@@ -76,6 +99,9 @@ impl App {
         writers: Arc<dyn WriterFactory>,
         s3_events: Option<S3Events>,
     ) -> Self {
+        for (name, slot) in &*shared.slots {
+            show(name, slot);
+        }
         Self {
             #[cfg(feature = "doors")]
             visits: Arc::new(super::visit::Visits::new(shared.limits.max_visits)),
@@ -146,6 +172,7 @@ impl App {
         ConnectionConfig {
             rates: self.shared.rates.of(&owner, address),
             owner,
+            door: metrics::SOCKET,
             plain: false,
             slots,
             request: None,

@@ -56,6 +56,7 @@ pub struct Visitor {
     max_file_size: Option<u64>,
     max_uploads: Option<u32>,
     max_bytes: Option<u64>,
+    max_stored_bytes: Option<u64>,
     until: Option<SystemTime>,
     authorize: Option<Authorize>,
 }
@@ -69,6 +70,7 @@ impl Visitor {
             max_file_size: None,
             max_uploads: None,
             max_bytes: None,
+            max_stored_bytes: None,
             until: None,
             authorize: None,
         }
@@ -95,6 +97,12 @@ impl Visitor {
     /// Bounds the declared bytes of unfinished uploads together, below what every owner has.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = Some(bytes);
+        self
+    }
+
+    /// Bounds the bytes of unfinished uploads and of those that wait, together, below what every owner has.
+    pub fn max_stored_bytes(mut self, bytes: u64) -> Self {
+        self.max_stored_bytes = Some(bytes);
         self
     }
 
@@ -139,6 +147,10 @@ impl Visitor {
         if let Some(bytes) = self.max_bytes {
             let most = limits.max_bytes_per_owner.unwrap_or(u64::MAX);
             limits.max_bytes_per_owner = Some(most.min(bytes));
+        }
+        if let Some(bytes) = self.max_stored_bytes {
+            let most = limits.max_stored_bytes_per_owner.unwrap_or(u64::MAX);
+            limits.max_stored_bytes_per_owner = Some(most.min(bytes));
         }
         limits
     }

@@ -58,7 +58,7 @@ impl Prometheus {
 
 /// Shows from the start what has no labels, so that nobody takes a missing line for a broken server.
 fn begin() {
-    for name in [CONNECTIONS, VISITS, BUFFERED_BYTES, UPLOADS] {
+    for name in [CONNECTIONS, VISITS, BUFFERED_BYTES] {
         gauge!(name).set(0.0);
     }
     for name in [
@@ -66,7 +66,6 @@ fn begin() {
         HOOKS_LOST_TOTAL,
         BYTES_RECEIVED_TOTAL,
         MESSAGES_RECEIVED_TOTAL,
-        UPLOADS_STARTED_TOTAL,
         STORE_FAILURES_TOTAL,
     ] {
         counter!(name).increment(0);
@@ -121,7 +120,7 @@ fn describe() {
         (
             UPLOADS,
             Unit::Count,
-            "unfinished uploads that a connection holds",
+            "unfinished uploads under way, by slot and door",
         ),
     ] {
         describe_gauge!(name, unit, meaning);
@@ -157,12 +156,12 @@ fn describe() {
         (
             UPLOADS_STARTED_TOTAL,
             Unit::Count,
-            "uploads taken up, also after a resume",
+            "uploads taken up, also after a resume, by slot and door",
         ),
         (
             UPLOADS_ENDED_TOTAL,
             Unit::Count,
-            "uploads that left, by outcome, code and slot",
+            "uploads that left, by slot, door, outcome and code",
         ),
         (
             REFUSED_TOTAL,

@@ -57,6 +57,7 @@ impl Limits {
         OwnerQuota {
             uploads: uploads.into(),
             bytes: self.max_capability_bytes.unwrap_or(u64::MAX),
+            ..OwnerQuota::NONE
         }
     }
 

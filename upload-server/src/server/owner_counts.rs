@@ -112,15 +112,10 @@ impl OwnerCounts {
 mod tests {
     use super::*;
 
-    const NO_LIMIT: OwnerQuota = OwnerQuota {
-        uploads: u64::MAX,
-        bytes: u64::MAX,
-    };
-
     /// CTRL-3: all connections of an owner share one tally, wherever they come from.
     #[test]
     fn ctrl_3_an_owner_has_one_tally() {
-        let tallies = OwnerCounts::new(u32::MAX, NO_LIMIT);
+        let tallies = OwnerCounts::new(u32::MAX, OwnerQuota::NONE);
         let address = "192.0.2.1".parse().ok();
         let first = tallies.of("alice", None);
         assert!(first.is_same_owner(&tallies.of("alice", None)));
@@ -132,7 +127,7 @@ mod tests {
 
     #[test]
     fn owners_who_left_are_forgotten() {
-        let tallies = OwnerCounts::new(u32::MAX, NO_LIMIT);
+        let tallies = OwnerCounts::new(u32::MAX, OwnerQuota::NONE);
         let kept = tallies.of("kept", None);
         for owner in 0..10_000_u32 {
             let address = IpAddr::from(owner.to_be_bytes());

@@ -19,6 +19,7 @@ use super::{
     owner_counts::OwnerCounts, pages::Pages, rates::AllRates, registry::Registry, shares::Shares,
 };
 use crate::{
+    metrics,
     outbox::hooks::{Hooks, Stops},
     slots::{
         events::Handler,
@@ -92,7 +93,7 @@ impl LogLimits {
         tracing::warn!(
             slot,
             address = address.map(tracing::field::display),
-            expected = "at most max_file_size of its slot and limits.max_bytes_per_owner",
+            expected = "at most max_file_size of its slot, limits.max_bytes_per_owner and limits.max_stored_bytes_per_owner",
             left_out,
             "a file is refused by its size"
         );
@@ -170,6 +171,14 @@ impl Shared {
             }
         }
         stores
+    }
+
+    /// Returns the name of a slot as metrics have it, which must not be without number.
+    pub(crate) fn slot_label<'a>(&self, slot: &'a str) -> &'a str {
+        match self.slots.contains_key(slot) {
+            true => slot,
+            false => metrics::MOUNTED,
+        }
     }
 
     /// Returns a number no other connection of this start has.

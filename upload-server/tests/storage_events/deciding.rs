@@ -271,6 +271,19 @@ async fn uploads_running_are_listed_and_cancelled() {
         crate::http::send("GET", &url, passed_on, "").await.status,
         404
     );
+    let owners = format!("http://{}/admin/owners", server.address);
+    let nobody = crate::http::send("GET", &owners, local, "").await;
+    assert_eq!(nobody.status, 400);
+    let ann = format!("{owners}?owner=ann");
+    let counted = crate::http::send("GET", &ann, local, "").await;
+    assert_eq!(counted.status, 200);
+    assert_eq!(
+        counted.json(),
+        json!({
+            "owner": "ann", "unfinished_uploads": 0, "unfinished_bytes": 0,
+            "waiting_uploads": 0, "waiting_bytes": 0, "max_stored_bytes": null,
+        })
+    );
     // An address that nothing serves is no business of /admin.
     let nothing = format!("http://{}/nothing", server.address);
     assert_eq!(

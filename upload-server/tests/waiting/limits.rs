@@ -8,7 +8,10 @@ use upload_server::{
 };
 use uuid::Uuid;
 
-use crate::world::{ALICE, BOB, World, until, upload};
+use crate::{
+    stores::Opened,
+    world::{ALICE, BOB, World, as_ref, until, upload},
+};
 
 fn two() -> Limits {
     Limits {
@@ -73,4 +76,63 @@ async fn ctrl_3_waiting_uploads_have_a_limit_of_their_own() {
         taken.expect("it waits");
         upload(&mut client, slot, "5.txt", b"text").await;
     }
+}
+
+/// What an owner stores is limited over unfinished and waiting uploads together.
+async fn stored_bytes_are_limited(opened: Opened) {
+    let limits = Limits {
+        session: SessionLimits {
+            max_stored_bytes_per_owner: Some(100),
+            ..SessionLimits::default()
+        },
+        ..Limits::default()
+    };
+    let kept = Arc::clone(&opened.store);
+    let world = World::with(|builder| builder.limits(limits).store(kept)).await;
+    let mut alice = world.client(ALICE).await;
+    let first = upload(&mut alice, "many", "a.txt", &[b'a'; 60]).await;
+    let answer = alice.register(Uuid::new_v4(), "many", "b.txt", 41).await;
+    assert_eq!(answer["code"], "too_many_entries", "{answer}");
+    let answer = alice.register(Uuid::new_v4(), "many", "b.txt", 101).await;
+    assert_eq!(answer["code"], "too_large", "{answer}");
+    upload(&mut alice, "many", "c.txt", &[b'c'; 40]).await;
+    let counts = opened.store.count(Some("alice")).await.expect("counted");
+    assert_eq!((counts.waiting.records, counts.waiting.bytes), (2, 100));
+
+    // Without a record it is compared at its end.
+    let late = alice.upload("one", "d.txt", b"d").await;
+    assert_eq!(late["code"], "too_many_entries", "{late}");
+    until("its file is gone", || world.files("one") == 0).await;
+
+    upload(&mut world.client(BOB).await, "many", "b.txt", &[b'b'; 100]).await;
+    world
+        .uploads
+        .take("alice", as_ref(first))
+        .await
+        .expect("it waits");
+    upload(&mut alice, "many", "e.txt", &[b'e'; 60]).await;
+}
+
+/// CTRL-3: bytes stored per owner, in memory.
+#[tokio::test]
+async fn ctrl_3_stored_bytes_are_limited_in_memory() {
+    stored_bytes_are_limited(Opened::in_memory()).await;
+}
+
+/// CTRL-3: bytes stored per owner, in the embedded store.
+#[tokio::test]
+async fn ctrl_3_stored_bytes_are_limited_in_the_embedded_store() {
+    stored_bytes_are_limited(Opened::embedded().await).await;
+}
+
+/// CTRL-3: bytes stored per owner, in Postgres.
+#[tokio::test]
+async fn ctrl_3_stored_bytes_are_limited_in_postgres() {
+    stored_bytes_are_limited(Opened::postgres()).await;
+}
+
+/// CTRL-3: bytes stored per owner, in Redis.
+#[tokio::test]
+async fn ctrl_3_stored_bytes_are_limited_in_redis() {
+    stored_bytes_are_limited(Opened::redis()).await;
 }

@@ -92,6 +92,7 @@ pub async fn limits_are_per_owner_and_kind(store: &dyn UploadStateStore) {
     let limit = OwnerLimit {
         records: 2,
         bytes: 100,
+        ..OwnerLimit::NONE
     };
     let one = fresh_key(&owner);
     let version = create(store, &one, Facts::unfinished(60), limit)
@@ -138,6 +139,7 @@ pub async fn limits_are_per_owner_and_kind(store: &dyn UploadStateStore) {
     let lower = OwnerLimit {
         records: 1,
         bytes: 10,
+        ..OwnerLimit::NONE
     };
     let put = |expect, bytes, limit| {
         let put = Put::new(b"changed", expect, LONG);
@@ -160,18 +162,70 @@ pub async fn limits_are_per_owner_and_kind(store: &dyn UploadStateStore) {
         .expect("there is room again");
 }
 
+/// A limit on what is stored holds for unfinished and waiting records together.
+pub async fn what_is_stored_is_limited_over_both_kinds(store: &dyn UploadStateStore) {
+    let owner = fresh_owner();
+    let limit = OwnerLimit {
+        stored_bytes: 100,
+        ..OwnerLimit::NONE
+    };
+    let one = fresh_key(&owner);
+    let version = create(store, &one, Facts::unfinished(60), limit)
+        .await
+        .expect("within");
+    let finished = Put::new(b"finished", Expect::Version(version), LONG);
+    let version = store
+        .put_with(&one, finished.counted(Facts::waiting(60)).limited(limit))
+        .await
+        .expect("what ends raises nothing");
+    let two = fresh_key(&owner);
+    let refused = create(store, &two, Facts::unfinished(41), limit).await;
+    assert!(matches!(refused, Err(PutError::OverLimit)), "{refused:?}");
+    let last = create(store, &two, Facts::unfinished(40), limit)
+        .await
+        .expect("to the last byte");
+    // Of unknown length: it declares nothing, but nothing is left.
+    let three = fresh_key(&owner);
+    let refused = create(store, &three, Facts::unfinished(0), limit).await;
+    assert!(matches!(refused, Err(PutError::OverLimit)), "{refused:?}");
+    let grown = Put::new(b"grown", Expect::Version(last), LONG);
+    let refused = store
+        .put_with(&two, grown.counted(Facts::waiting(41)).limited(limit))
+        .await;
+    assert!(matches!(refused, Err(PutError::OverLimit)), "{refused:?}");
+    assert_eq!(
+        counts(store, &owner).await.waiting,
+        tally(1, 60),
+        "a refused put counts nothing"
+    );
+    create(store, &fresh_key(fresh_owner()), Facts::waiting(100), limit)
+        .await
+        .expect("another owner");
+    // Taken by its application, or gone.
+    delete(store, &one, Expect::Version(version)).await;
+    create(store, &three, Facts::waiting(60), limit)
+        .await
+        .expect("there is room again");
+}
+
 /// Of many creators of one owner at once, exactly as many succeed as the limit has room for, by number
 /// and by bytes.
 pub async fn racing_creators_stop_at_the_limit(store: &dyn UploadStateStore) {
     let by_number = OwnerLimit {
         records: 5,
         bytes: u64::MAX,
+        ..OwnerLimit::NONE
     };
     let by_bytes = OwnerLimit {
         records: u64::MAX,
         bytes: 5 * 1000 + 999,
+        ..OwnerLimit::NONE
     };
-    for limit in [by_number, by_bytes] {
+    let by_stored_bytes = OwnerLimit {
+        stored_bytes: 5 * 1000 + 999,
+        ..OwnerLimit::NONE
+    };
+    for limit in [by_number, by_bytes, by_stored_bytes] {
         let owner = fresh_owner();
         let keys: Vec<UploadKey> = (0..CREATORS).map(|_| fresh_key(&owner)).collect();
         let creations = keys
@@ -196,6 +250,7 @@ pub async fn expired_is_not_counted(store: &dyn UploadStateStore) {
     let limit = OwnerLimit {
         records: 2,
         bytes: u64::MAX,
+        ..OwnerLimit::NONE
     };
     let short = Duration::from_millis(150);
     for _ in 0..2 {

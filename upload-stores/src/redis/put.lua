@@ -8,6 +8,7 @@
 -- ARGV[7]  the bytes that the record takes up
 -- ARGV[8]  the most records of the owner that count as this one, '' for no limit
 -- ARGV[9]  the most declared bytes of them
+-- ARGV[10] the most bytes of unfinished and waiting records together
 -- Returns 1 if the value is stored, 0 if something else was there, 2 if it is over the limit.
 -- A version is never used twice, so finding the new one means that this very call came before and
 -- its answer was lost.
@@ -28,8 +29,16 @@ if ARGV[8] ~= '' and ARGV[5] ~= '0' then
   if code == ARGV[5] then
     records_after, bytes_after = records_after - 1, bytes_after - bytes
   end
+  local stored_before, stored_max = sums['b1'] + sums['b2'], tonumber(ARGV[10])
+  local stored_after = stored_before + ARGV[6]
+  local counted = code and code ~= '0'
+  if counted then
+    stored_after = stored_after - bytes
+  end
   if (records_after > tonumber(ARGV[8]) and records_after > records_before)
-    or (bytes_after > tonumber(ARGV[9]) and bytes_after > bytes_before) then
+    or (bytes_after > tonumber(ARGV[9]) and bytes_after > bytes_before)
+    or (stored_after > stored_max and stored_after > stored_before)
+    or (not counted and stored_before >= stored_max) then
     save()
     return 2
   end

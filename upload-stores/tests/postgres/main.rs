@@ -75,6 +75,7 @@ async fn a_limit_holds_over_two_nodes() {
     let limit = OwnerLimit {
         records: 5,
         bytes: u64::MAX,
+        ..OwnerLimit::NONE
     };
     for round in 0..4 {
         let owner = format!("owner {round}");

@@ -32,6 +32,7 @@ async fn counts_outlive_evicted_records() {
     let limit = OwnerLimit {
         records: 1,
         bytes: 100,
+        ..OwnerLimit::NONE
     };
     let put = |expect| {
         let put = Put::new(b"record", expect, HOUR);

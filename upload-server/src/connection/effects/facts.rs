@@ -16,12 +16,14 @@ impl<R: Door> Host<R> {
         match fact {
             Fact::Attached(entry) => {
                 self.attached.insert(entry.id, self.instant());
+                let slot = self.slot_label(&entry);
+                self.registration.count(entry.id, slot, self.config.door);
                 self.log_attached(&entry);
             }
             Fact::Completed(entry) => self.completed(*entry),
             Fact::Ended(entry) => {
                 let seconds = self.held_for(&entry);
-                metrics::ended(&entry, self.slot_label(&entry));
+                metrics::ended(&entry, self.slot_label(&entry), self.config.door);
                 let code = code_of(&entry);
                 tracing::info!(
                     upload = %entry.upload,
@@ -37,7 +39,7 @@ impl<R: Door> Host<R> {
             }
             Fact::Detached { entry, code } => {
                 let seconds = self.held_for(&entry);
-                metrics::detached(code, self.slot_label(&entry));
+                metrics::detached(code, self.slot_label(&entry), self.config.door);
                 tracing::info!(
                     upload = %entry.upload,
                     slot = &*entry.slot,
@@ -90,18 +92,15 @@ impl<R: Door> Host<R> {
         Some((held.as_secs_f64() * 1e3).round() / 1e3)
     }
 
-    /// Returns the slot's name for metrics; those that only a connection has may be without number.
+    /// Returns the slot's name for metrics.
     fn slot_label<'a>(&self, entry: &'a Entry) -> &'a str {
-        match self.shared.slots.contains_key(&*entry.slot) {
-            true => &entry.slot,
-            false => "mounted",
-        }
+        self.shared.slot_label(&entry.slot)
     }
 
     /// Runs the application's handlers beside the session; a connection that has many of them running is
     /// not read from.
     fn completed(&mut self, entry: Entry) {
-        metrics::ended(&entry, self.slot_label(&entry));
+        metrics::ended(&entry, self.slot_label(&entry), self.config.door);
         let seconds = self.held_for(&entry);
         tracing::info!(
             upload = %entry.upload,

@@ -126,6 +126,7 @@ impl Server {
         let (ours, theirs) = duplex(capacity);
         let config = ConnectionConfig {
             owner: "alice".into(),
+            door: crate::metrics::SOCKET,
             plain: false,
             slots,
             request: None,

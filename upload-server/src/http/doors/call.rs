@@ -19,6 +19,7 @@ use super::{
     visitor::Visitor,
 };
 use crate::{
+    connection::ConnectionConfig,
     http::{
         identity::NoOwner,
         ietf, plain, tus,
@@ -192,7 +193,10 @@ impl Call {
             return Err(Refusal::of(Code::Draining, self.door, asked));
         }
         let owner = visitor.owner.clone();
-        let config = self.app.connection_of(owner, slots, &self.parts);
+        let config = ConnectionConfig {
+            door: self.door.as_str(),
+            ..self.app.connection_of(owner, slots, &self.parts)
+        };
         let now = Instant::now();
         let is_new = matches!(ask, Ask::Create(..));
         if !config.rates.may_ask(now) || (is_new && !config.rates.may_register(now)) {

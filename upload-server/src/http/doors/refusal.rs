@@ -29,6 +29,9 @@ pub enum Door {
 }
 
 impl Door {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Tus, Self::Ietf, Self::Plain];
+
     /// Returns its name, as configurations and metrics have it.
     pub fn as_str(self) -> &'static str {
         match self {
