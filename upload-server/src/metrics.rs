@@ -62,7 +62,7 @@ const STORE_BYTES: &str = "upload_store_bytes";
 #[cfg(feature = "cli")]
 /// Writers that are kept for clients that may come back.
 const PARKED: &str = "uploads_parked";
-/// Uploads under way on a connection or by HTTP requests, by `slot` and `door`.
+/// Uploads in flight on a connection or by HTTP requests, by `slot` and `door`.
 const UPLOADS: &str = "uploads_active";
 /// Uploads that were taken up, also again after a resume, by `slot` and `door`.
 const UPLOADS_STARTED_TOTAL: &str = "uploads_started_total";
@@ -183,7 +183,7 @@ pub(crate) const PRESIGNED: &str = "presigned";
 /// The `slot` of slots that only `mount` names: they may be without number.
 pub(crate) const MOUNTED: &str = "mounted";
 
-/// Counts an upload as taken up, and as under way until the answer is dropped.
+/// Counts an upload as taken up, and as in flight until the answer is dropped.
 pub(crate) fn upload_begun(slot: &str, door: &'static str) -> ActiveUpload {
     upload_started(slot, door);
     let active = gauge!(UPLOADS, "slot" => slot.to_owned(), "door" => door);
@@ -196,7 +196,7 @@ pub(crate) fn upload_started(slot: &str, door: &'static str) {
     counter!(UPLOADS_STARTED_TOTAL, "slot" => slot.to_owned(), "door" => door).increment(1);
 }
 
-/// One upload under way.
+/// One upload in flight.
 pub(crate) struct ActiveUpload(Gauge);
 
 impl Drop for ActiveUpload {

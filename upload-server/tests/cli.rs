@@ -309,7 +309,7 @@ fn resume_8_gc_runs_beside_a_server() {
     }
 }
 
-/// Uploads are counted by slot and door, and are under way no more once they ended.
+/// Uploads are counted by slot and door, and are in flight no more once they ended.
 #[test]
 fn metrics_tell_slot_and_door() {
     let dir = dir();

@@ -32,7 +32,7 @@ pub(super) struct Registration {
 struct Registered {
     upload: UploadRef,
     stage: Stage,
-    /// That it is under way, for the metrics.
+    /// That it is in flight, for the metrics.
     active: Option<ActiveUpload>,
 }
 
@@ -96,7 +96,7 @@ impl Registration {
         self.held.insert(entry, held);
     }
 
-    /// Counts an upload that is held as under way, until it leaves.
+    /// Counts an upload that is held as in flight, until it leaves.
     pub(super) fn count(&mut self, entry: EntryId, slot: &str, door: &'static str) {
         if let Some(held) = self.held.get_mut(&entry) {
             held.active.get_or_insert_with(|| upload_begun(slot, door));

@@ -120,7 +120,7 @@ fn describe() {
         (
             UPLOADS,
             Unit::Count,
-            "unfinished uploads under way, by slot and door",
+            "unfinished uploads in flight, by slot and door",
         ),
     ] {
         describe_gauge!(name, unit, meaning);

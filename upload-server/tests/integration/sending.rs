@@ -249,7 +249,7 @@ fn the_first_failure_is_reported_soon() {
     assert!(took < TOLD_WITHIN, "{took:?}");
 }
 
-/// Of many small files more are under way than the server takes from one owner: fewer are sent then, and all are stored.
+/// Of many small files more are in flight than the server takes from one owner: fewer are sent then, and all are stored.
 #[test]
 fn more_small_files_at_a_time_than_an_owner_may_have() {
     let few = slots(EMBEDDED).replace("max_uploads_per_owner = 4096", "max_uploads_per_owner = 3");

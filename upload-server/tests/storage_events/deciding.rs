@@ -272,8 +272,8 @@ async fn uploads_running_are_listed_and_cancelled() {
         404
     );
     let owners = format!("http://{}/admin/owners", server.address);
-    let nobody = crate::http::send("GET", &owners, local, "").await;
-    assert_eq!(nobody.status, 400);
+    let unnamed = crate::http::send("GET", &owners, local, "").await;
+    assert_eq!(unnamed.status, 400);
     let ann = format!("{owners}?owner=ann");
     let counted = crate::http::send("GET", &ann, local, "").await;
     assert_eq!(counted.status, 200);

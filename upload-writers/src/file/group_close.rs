@@ -29,7 +29,7 @@ pub(super) const SMALL_BYTES: u64 = 1024 * 1024;
 const SYNC_MAX: Duration = Duration::from_millis(100);
 
 /// How long no group is formed then.
-const REST: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// The answer to one file of a group.
 type Answer = oneshot::Sender<Result<(), WriteError>>;
@@ -46,7 +46,7 @@ struct State {
     watch: Option<Watch>,
     waiting: Vec<(Ending, Answer)>,
     has_leader: bool,
-    rests_until: Option<Instant>,
+    paused_until: Option<Instant>,
 }
 
 /// The directory through which the system tells of writes that were lost.
@@ -60,7 +60,7 @@ struct Watch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket(u64);
 
-/// The thread that closes groups until nobody waits; whoever waits when it is dropped early is told so.
+/// The thread that closes groups until no one waits; whoever waits when it is dropped early is told so.
 struct Leader {
     of: Arc<GroupClose>,
     is_done: bool,
@@ -74,7 +74,7 @@ impl GroupClose {
                 watch: Watch::open(dir),
                 waiting: Vec::new(),
                 has_leader: false,
-                rests_until: None,
+                paused_until: None,
             }),
         }
     }
@@ -99,7 +99,7 @@ impl GroupClose {
         let mut state = self.state();
         let number = state.watch.as_ref().map(|watch| watch.number);
         let is_watched = ticket.is_some_and(|ticket| number == Some(ticket.0));
-        if !is_watched || state.rests() || !(is_crowded || state.has_leader) {
+        if !is_watched || state.is_paused() || !(is_crowded || state.has_leader) {
             return Err(ending);
         }
         let (answer, answered) = oneshot::channel();
@@ -126,9 +126,9 @@ impl GroupClose {
 }
 
 impl State {
-    fn rests(&mut self) -> bool {
-        self.rests_until = self.rests_until.filter(|until| *until > Instant::now());
-        self.rests_until.is_some()
+    fn is_paused(&mut self) -> bool {
+        self.paused_until = self.paused_until.filter(|until| *until > Instant::now());
+        self.paused_until.is_some()
     }
 }
 
@@ -194,7 +194,7 @@ impl Leader {
 impl State {
     fn synced(&mut self, took: Duration) {
         if took > SYNC_MAX {
-            self.rests_until = Instant::now().checked_add(REST);
+            self.paused_until = Instant::now().checked_add(PAUSE);
         }
     }
 }

@@ -1,3 +1,5 @@
+//! Groups of files, with a sync that tells what it is asked.
+
 use std::{cell::RefCell, fs, io};
 
 use tempfile::TempDir;
@@ -35,7 +37,7 @@ impl Ground {
                 }),
                 waiting: Vec::new(),
                 has_leader: false,
-                rests_until: None,
+                paused_until: None,
             }),
         };
         Self {
@@ -66,7 +68,7 @@ impl Ground {
         }
     }
 
-    /// Has a file wait, and leads if nobody does.
+    /// Has a file wait, and leads if no one does.
     fn wait(&self) -> (Answered, Option<Leader>) {
         let (answer, answered) = oneshot::channel();
         let mut state = self.close.state();
@@ -109,7 +111,7 @@ fn a_sync_answers_for_those_who_came_before_it_began() {
     assert!(ground.wait().1.is_some(), "the next one leads");
 }
 
-/// COMPLETE-3: the system tells of a lost write once, so nobody who came before is told that all is well.
+/// COMPLETE-3: the system tells of a lost write once, so no one who came before is told that all is well.
 #[test]
 fn a_failed_sync_fails_those_who_came_meanwhile_and_lets_older_files_alone() {
     let ground = Ground::new();
@@ -162,13 +164,13 @@ fn who_gave_up_is_not_published() {
     assert_eq!(ground.published(), 1);
 }
 
-/// Whoever leads may be dropped with its runtime; nobody waits for it for ever.
+/// Whoever leads may be dropped with its runtime; no one waits for it for ever.
 #[test]
-fn nobody_waits_for_a_leader_that_is_gone() {
+fn no_one_waits_for_a_leader_that_is_gone() {
     let ground = Ground::new();
     let (mut first, leader) = ground.wait();
     drop(leader);
-    let gone = first.try_recv().expect_err("nobody answers");
+    let gone = first.try_recv().expect_err("no one answers");
     assert_eq!(gone, oneshot::error::TryRecvError::Closed);
     assert!(ground.wait().1.is_some(), "the next one leads");
 }
