@@ -111,6 +111,11 @@ pub fn file_name(disposition: &[u8]) -> Option<String> {
     plain::names::file_name(disposition)
 }
 
+/// Reads the name of a form's file.
+pub fn form_file_name(disposition: &[u8]) -> Option<String> {
+    plain::names::form_file_name(disposition)
+}
+
 /// What to send of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RangeAsked {

@@ -100,7 +100,7 @@ pub(super) async fn create(call: &mut Call) -> Result<Response, Refusal> {
             return answer(&visitor, results, call);
         };
         let disposition = part.headers().get(header::CONTENT_DISPOSITION);
-        let name = disposition.and_then(|value| names::file_name(value.as_bytes()));
+        let name = disposition.and_then(|value| names::form_file_name(value.as_bytes()));
         let Some(name) = name else {
             allowance.set(HEAD_BYTES_MAX);
             read_text(part, &mut meta).await?;
@@ -141,7 +141,7 @@ fn guarded(
 
 /// Adds a text field to the metadata.
 async fn read_text(part: Field<'static>, meta: &mut Map<String, Value>) -> Result<(), Refusal> {
-    let name = part.name().unwrap_or_default().to_owned();
+    let name = names::unescaped(part.name().unwrap_or_default());
     let text = tokio::time::timeout(HEAD_TIME, part.text()).await;
     let text = text.ok().and_then(Result::ok);
     let text = text.ok_or_else(|| Refusal::bad("A field of the form is too long, or broke off"))?;

@@ -4,11 +4,29 @@ use percent_encoding::percent_decode_str;
 
 /// Returns the file's name: `filename*` before `filename`, which browsers write in UTF-8.
 pub(crate) fn file_name(disposition: &[u8]) -> Option<String> {
+    name_of(disposition, str::to_owned)
+}
+
+/// Returns the name of a form's file, in whose `filename` browsers and curl escape three characters.
+pub(crate) fn form_file_name(disposition: &[u8]) -> Option<String> {
+    name_of(disposition, unescaped)
+}
+
+/// Undoes what the HTML standard has browsers do to names of fields and files ("multipart form data"): quotes and
+/// line breaks are percent-encoded, and nothing else is, not even `%`.
+pub(super) fn unescaped(name: &str) -> String {
+    // None of the three gives a `%` that another could begin with.
+    name.replace("%22", "\"")
+        .replace("%0D", "\r")
+        .replace("%0A", "\n")
+}
+
+fn name_of(disposition: &[u8], plain_name: fn(&str) -> String) -> Option<String> {
     let text = String::from_utf8_lossy(disposition);
     let (mut plain, mut extended) = (None, None);
     for (name, value) in parameters(&text) {
         match name.to_ascii_lowercase().as_str() {
-            "filename" => plain = plain.or(Some(value)),
+            "filename" => plain = plain.or_else(|| Some(plain_name(&value))),
             "filename*" => extended = extended.or_else(|| extended_value(&value)),
             _ => {}
         }
@@ -107,6 +125,29 @@ mod tests {
             assert_eq!(
                 file_name(disposition.as_bytes()).as_deref(),
                 name,
+                "{disposition}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_in_forms_are_unescaped_and_others_are_not() {
+        for (disposition, in_form, elsewhere) in [
+            ("x; filename=\"%22a%22.txt\"", "\"a\".txt", "%22a%22.txt"),
+            ("x; filename=\"a%0D%0Ab\"", "a\r\nb", "a%0D%0Ab"),
+            ("x; filename=\"50%25%20%2F\"", "50%25%20%2F", "50%25%20%2F"),
+            ("x; filename=\"%2522%%222\"", "%2522%\"2", "%2522%%222"),
+            ("x; filename*=UTF-8''%2522", "%22", "%22"),
+        ] {
+            let bytes = disposition.as_bytes();
+            assert_eq!(
+                form_file_name(bytes).as_deref(),
+                Some(in_form),
+                "{disposition}"
+            );
+            assert_eq!(
+                file_name(bytes).as_deref(),
+                Some(elsewhere),
                 "{disposition}"
             );
         }

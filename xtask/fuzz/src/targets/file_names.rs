@@ -14,7 +14,7 @@ pub(super) fn run(input: &[u8]) {
     if name.is_empty() {
         return;
     }
-    // Written as browsers write it, any name is the same.
+    // Written as programs write it, any name is the same.
     let escaped = name.replace('\\', "\\\\").replace('"', "\\\"");
     for form in [
         format!("form-data; name=\"file\"; filename=\"{escaped}\""),
@@ -25,4 +25,19 @@ pub(super) fn run(input: &[u8]) {
     let encoded: String = input.iter().map(|byte| format!("%{byte:02X}")).collect();
     let form = format!("attachment; filename=other.txt; filename*=UTF-8''{encoded}");
     assert_eq!(testing::file_name(form.as_bytes()).as_deref(), Some(name));
+    // Written as browsers write it, any is that does not look escaped itself.
+    if ["%22", "%0D", "%0A", "\\"]
+        .iter()
+        .all(|text| !name.contains(text))
+    {
+        let escaped = name
+            .replace('"', "%22")
+            .replace('\r', "%0D")
+            .replace('\n', "%0A");
+        let form = format!("form-data; name=\"file\"; filename=\"{escaped}\"");
+        assert_eq!(
+            testing::form_file_name(form.as_bytes()).as_deref(),
+            Some(name)
+        );
+    }
 }

@@ -67,6 +67,22 @@ export default {
     assert.equal((await stored(t)).length, 4);
   },
 
+  async "a form of the browser's own: quotes and line breaks in names, and signs that only look escaped"(t) {
+    const page = await visit(t);
+    const names = ['a "b".mp4', "50%25 100%.mp4", "two\nlines.mp4"];
+    const told = await page.evaluate(
+      async ([names, text]) => {
+        const form = new FormData();
+        form.append('a "key"', "its value");
+        for (const name of names) form.append("file", new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name, { type: "video/mp4" }));
+        const answer = await fetch("/uploads/files/video", { method: "POST", body: form });
+        return { status: answer.status, names: (await answer.json()).uploads?.map(({ name }) => name) };
+      },
+      [names, video(1_000).toString("base64")],
+    );
+    assert.deepEqual(told, { status: 201, names });
+  },
+
   async "the tus sender of react-uploady"(t) {
     const page = await open(t);
     const told = await upload(page, ["rpldy"], "video", both);
