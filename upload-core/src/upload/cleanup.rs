@@ -6,6 +6,11 @@
 //! session's own, and the writer is aborted only after that took effect. Where
 //! it can not be known, the writer is released and what it stored is left to the
 //! reaper (RESUME-8).
+//!
+//! A process that dies after the record is gone and before the writer was aborted leaves bytes that no
+//! record names. The reaper removes those too, by their age: unlike the record of an upload that expired
+//! (`expiry`), none is kept as a mark, which would cost each cancel two more writes of the store, and the
+//! core an answer to each abort.
 
 use std::sync::Arc;
 
