@@ -36,6 +36,10 @@ use crate::server::{limits::Limits, shares::Shares};
 /// Largest head of a request, in bytes.
 pub(super) const HEAD_BYTES_MAX: usize = 32 * 1024;
 
+/// Most bytes that are read at once, of content that comes as fast as it is read. A read that is not filled
+/// has smaller ones follow.
+const READ_BYTES_MAX: usize = 128 * 1024;
+
 /// How long a client may take nothing of what is sent to it.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -115,7 +119,8 @@ impl Speech {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(limits.handshake)
-            .max_buf_size(HEAD_BYTES_MAX);
+            .max_header_size(HEAD_BYTES_MAX)
+            .max_buf_size(READ_BYTES_MAX);
         Self {
             http: Arc::new(http),
             proxies: Proxies::None,

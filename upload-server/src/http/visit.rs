@@ -1,15 +1,17 @@
-//! The carrier of HTTP requests: one task for each upload that a request is about.
+//! The carrier of HTTP requests: one visit for each upload that a request is about.
 //!
 //! A visit outlives its requests by a moment, so that the next one finds its upload as it was, with the
-//! writer open and the lease held. The content of a request is polled by that task, and what comes goes
+//! writer open and the lease held. The request whose content is read polls the visit, and what comes goes
 //! straight to the writer, without a task, channel or copy for a piece of it.
-//! Not polling is what slows a client down. The modules next to this one: `task` (what one visit does), `content` (what it
-//! reads), `check` (its checksum), `rest` (what is read of a request that was refused).
+//! Not polling is what slows a client down. The modules next to this one: `carrier` (what one visit does),
+//! `driven` (who polls it), `content` (what it reads), `check` (its checksum), `rest` (what is read of a
+//! request that was refused).
 
+mod carrier;
 pub(crate) mod check;
 mod content;
+mod driven;
 pub(crate) mod rest;
-mod task;
 
 use std::{
     collections::HashMap,
@@ -21,8 +23,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use upload_core::{Reply, Request};
 use upload_proto::UploadRef;
 
-use self::check::{Checking, Unfit};
-use crate::{connection::ConnectionConfig, metrics, server::shared::Shared};
+use self::{
+    carrier::Carrier,
+    check::{Checking, Unfit},
+    driven::Driven,
+};
+use crate::{connection::ConnectionConfig, server::shared::Shared};
 
 /// Requests about one upload that wait for its visit; the newest is served, so there are few.
 const ASKS_MAX: usize = 8;
@@ -48,6 +54,8 @@ struct Ask {
     content: Body,
     check: Checking,
     answer: oneshot::Sender<Answered>,
+    /// Who drives the visit from now on, where that is to be the request.
+    successor: Option<oneshot::Sender<Driven>>,
 }
 
 /// What came of a request.
@@ -76,7 +84,7 @@ pub(crate) struct NoPlace;
 /// Every visit of a server.
 pub(crate) struct Visits {
     places: Arc<Semaphore>,
-    open: Mutex<HashMap<Key, mpsc::Sender<Ask>>>,
+    open: Mutex<HashMap<Key, mpsc::Sender<Box<Ask>>>>,
 }
 
 impl Visits {
@@ -108,29 +116,36 @@ impl Visits {
             slot: place.slot.to_owned(),
             upload: place.upload,
         };
+        let has_content = match &request {
+            Request::Create(_, content) => content.is_some(),
+            Request::Append(_) => true,
+            Request::Offset(_) | Request::Delete => false,
+        };
         let (answer, answered) = oneshot::channel();
-        let ask = Ask {
+        let (successor, handed_over) = has_content.then(oneshot::channel).unzip();
+        let ask = Box::new(Ask {
             request,
             content,
             check,
             answer,
-        };
-        self.send(shared, config, (key, place.client_id), ask)?;
-        // A visit that is gone without an answer has met a panic.
-        answered.await.map_err(|_| NoPlace)
+            successor,
+        });
+        let driven = self.send(shared, config, (key, place.client_id), ask)?;
+        driven::until_answered(driven, handed_over, answered).await
     }
 
+    /// Sends a request to its visit; returns the visit if it begins with this request.
     fn send(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         config: ConnectionConfig,
         (key, client_id): (Key, String),
-        ask: Ask,
-    ) -> Result<(), NoPlace> {
+        ask: Box<Ask>,
+    ) -> Result<Option<Driven>, NoPlace> {
         let mut open = self.lock();
-        let ask = match open.get(&key) {
+        let mut ask = match open.get(&key) {
             Some(visit) => match visit.try_send(ask) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(None),
                 Err(mpsc::error::TrySendError::Full(_)) => return Err(NoPlace),
                 Err(mpsc::error::TrySendError::Closed(ask)) => ask,
             },
@@ -138,22 +153,20 @@ impl Visits {
         };
         let place = Arc::clone(&self.places).try_acquire_owned();
         let place = place.map_err(|_| NoPlace)?;
+        // The first request drives its visit as it is.
+        ask.successor = None;
         let (asks, inbox) = mpsc::channel(ASKS_MAX);
         // There is room for the first.
         let _ = asks.try_send(ask);
         open.insert(key.clone(), asks);
-        let (shared, visits) = (Arc::clone(shared), Arc::clone(self));
-        let tracker = shared.tracker.clone();
-        tracker.spawn(async move {
-            let _open = metrics::visit_opened();
-            task::run(shared, config, (key, client_id), inbox, &visits).await;
-            drop(place);
-        });
-        Ok(())
+        drop(open);
+        let visits = Arc::clone(self);
+        let carrier = Carrier::new(shared, config, (key, client_id), (inbox, visits, place));
+        Ok(Some(Driven::new(carrier)))
     }
 
     /// Takes a visit out, unless a request has come meanwhile, which is returned.
-    fn close(&self, key: &Key, inbox: &mut mpsc::Receiver<Ask>) -> Option<Ask> {
+    fn close(&self, key: &Key, inbox: &mut mpsc::Receiver<Box<Ask>>) -> Option<Box<Ask>> {
         let mut open = self.lock();
         let next = inbox.try_recv().ok();
         if next.is_none() {
@@ -164,7 +177,7 @@ impl Visits {
     }
 
     /// The map is whole after every step, so a panic elsewhere does not spoil it.
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, mpsc::Sender<Ask>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, mpsc::Sender<Box<Ask>>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,7 +2,10 @@
 
 use std::future::pending;
 
-use axum::routing::get;
+use axum::{
+    body::Bytes,
+    routing::{get, post},
+};
 use tokio::net::{TcpListener, UnixListener, UnixStream, unix};
 
 use super::*;
@@ -136,6 +139,44 @@ async fn a_unix_socket_is_served_with_who_connects() {
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.expect("read");
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("here"));
+    stop.cancel();
+    serving.await.expect("no panic").expect("no error");
+}
+
+/// Reads are larger than a head may be; also behind content that came as fast as it was read.
+#[tokio::test]
+async fn a_head_is_bounded_whatever_is_read_at_once() {
+    let limits = Limits::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let stop = CancellationToken::new();
+    let serving = {
+        let stop = stop.clone();
+        let app = Router::new().route("/", post(async |body: Bytes| body.len().to_string()));
+        tokio::spawn(async move { serve(listener, app, &limits, stop).await })
+    };
+    let mut client = TcpStream::connect(address).await.expect("connected");
+    for (body_bytes, filler_bytes, status) in [
+        (1 << 20, 0, "200"),
+        (1, HEAD_BYTES_MAX - 1024, "200"),
+        (1, HEAD_BYTES_MAX + 1, "431"),
+    ] {
+        let (body, filler) = (vec![b'b'; body_bytes], "f".repeat(filler_bytes));
+        let head = format!(
+            "POST / HTTP/1.1\r\nhost: here\r\nfiller: {filler}\r\ncontent-length: {body_bytes}\r\n\r\n"
+        );
+        client.write_all(head.as_bytes()).await.expect("sent");
+        // What is refused may be closed before all of it was sent.
+        let _ = client.write_all(&body).await;
+        let mut line = [0; 12];
+        client.read_exact(&mut line).await.expect("an answer");
+        assert_eq!(line, *format!("HTTP/1.1 {status}").as_bytes());
+        let mut rest = Vec::new();
+        while status == "200" && !rest.ends_with(format!("\r\n\r\n{body_bytes}").as_bytes()) {
+            rest.push(client.read_u8().await.expect("the rest"));
+        }
+    }
+    drop(client);
     stop.cancel();
     serving.await.expect("no panic").expect("no error");
 }

@@ -177,7 +177,7 @@ impl Served {
 }
 
 impl Ask {
-    pub(super) fn into_parts(self, id: RequestId) -> (Request, Served) {
+    pub(super) fn into_parts(self: Box<Self>, id: RequestId) -> (Request, Served) {
         let served = Served {
             id,
             body: self.content,

@@ -1,26 +1,31 @@
 //! One visit: requests about an upload, and the upload.
 //!
-//! As a socket's, its task is polled in rounds: it hears what came back, takes requests, reads a bounded
+//! As a socket's task, it is polled in rounds: it hears what came back, takes requests, reads a bounded
 //! part of the content, and lets the writer take it.
 
 use std::{
     collections::VecDeque,
-    future::poll_fn,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use tokio::{sync::mpsc, time::Instant};
-use tracing::Instrument;
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    time::Instant,
+};
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::Span;
 use upload_core::{ContentEnd, Door, RequestId, Taken, Visit, VisitOutput};
 
 use super::{
     Ask, Key, Visits,
     content::{Piece, Served},
+    driven::Driven,
 };
 use crate::{
     connection::{ConnectionConfig, host::Host, shutdown_watch::Signal, timer::Timer},
+    metrics::{OpenVisit, visit_opened},
     server::shared::Shared,
 };
 
@@ -35,27 +40,22 @@ const ROUND_MAX: Duration = Duration::from_millis(1);
 /// Bytes after which writers are asked whether that is enough for them.
 const BYTES_PER_WRITE: u64 = 64 * 1024;
 
-/// Serves requests about one upload until none comes for a while and the upload is at its end or let go of.
-pub(super) async fn run(
-    shared: Arc<Shared>,
-    config: ConnectionConfig,
-    (key, client_id): (Key, String),
-    inbox: mpsc::Receiver<Ask>,
-    visits: &Visits,
-) {
-    let number = shared.next_session();
-    let address = config.address.map(tracing::field::display);
-    let span = tracing::info_span!("visit", number, address, owner = config.owner);
-    let mut carrier = Carrier::new(shared, config, number, inbox, (key, client_id));
-    poll_fn(move |cx| carrier.poll(visits, cx))
-        .instrument(span)
-        .await;
+/// What came of a round.
+pub(super) enum Outcome {
+    /// The visit is over.
+    Over,
+    /// This request drives it from now on.
+    HandOver(oneshot::Sender<Driven>),
 }
 
-struct Carrier {
+/// Serves requests about one upload until none comes for a while and the upload is at its end or let go of.
+pub(super) struct Carrier {
     host: Host<Visit>,
     key: Key,
-    inbox: mpsc::Receiver<Ask>,
+    inbox: mpsc::Receiver<Box<Ask>>,
+    visits: Arc<Visits>,
+    /// The request that is to drive this visit.
+    successor: Option<oneshot::Sender<Driven>>,
     served: Option<Served>,
     /// The request before it, which is about to be answered.
     replaced: Option<Served>,
@@ -69,42 +69,62 @@ struct Carrier {
     draining: Signal,
     closing: Signal,
     timer: Timer,
+    span: Span,
+    /// The process ends after it.
+    _running: TaskTrackerToken,
+    _place: OwnedSemaphorePermit,
+    _open: OpenVisit,
 }
 
 impl Carrier {
-    fn new(
-        shared: Arc<Shared>,
+    pub(super) fn new(
+        shared: &Arc<Shared>,
         config: ConnectionConfig,
-        number: u64,
-        inbox: mpsc::Receiver<Ask>,
         (key, client_id): (Key, String),
+        (inbox, visits, place): (mpsc::Receiver<Box<Ask>>, Arc<Visits>, OwnedSemaphorePermit),
     ) -> Self {
-        let draining = Signal::new(shared.draining.clone());
-        let closing = Signal::new(shared.closing.clone());
-        let host = Host::new(shared, config, number, |config, _| {
+        let number = shared.next_session();
+        let address = config.address.map(tracing::field::display);
+        let span =
+            tracing::info_span!(parent: None, "visit", number, address, owner = config.owner);
+        let host = Host::new(Arc::clone(shared), config, number, |config, _| {
             Visit::new(key.upload, config).of_client(client_id)
         });
         Self {
             host,
             key,
             inbox,
+            visits,
+            successor: None,
             served: None,
             replaced: None,
             is_paused: false,
             last_id: 0,
             rest_until: None,
             content_by: None,
-            draining,
-            closing,
+            draining: Signal::new(shared.draining.clone()),
+            closing: Signal::new(shared.closing.clone()),
             timer: Timer::new(),
+            span,
+            _running: shared.tracker.token(),
+            _place: place,
+            _open: visit_opened(),
         }
     }
 
-    /// Does one round; ready when the visit is over.
-    fn poll(&mut self, visits: &Visits, cx: &mut Context<'_>) -> Poll<()> {
+    /// Does one round.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let span = self.span.clone();
+        span.in_scope(|| self.round(cx))
+    }
+
+    fn round(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         self.host.look_at_clock();
         self.do_what_is_due(cx);
         let mut has_more = self.take_requests(cx);
+        if let Some(successor) = self.successor.take() {
+            return Poll::Ready(Outcome::HandOver(successor));
+        }
         has_more |= self.read(cx);
         let was_receiving = self.is_receiving();
         has_more |= self.poll_answers(cx);
@@ -116,12 +136,12 @@ impl Carrier {
         // What was held up may continue by what happened since it was looked at.
         has_more |= std::mem::take(&mut self.is_paused) && self.may_read(cx);
         if self.host.core.is_over() && self.host.is_idle() {
-            match visits.close(&self.key, &mut self.inbox) {
+            match self.visits.close(&self.key, &mut self.inbox) {
                 Some(ask) => {
                     self.take(ask);
                     has_more = true;
                 }
-                None => return Poll::Ready(()),
+                None => return Poll::Ready(Outcome::Over),
             }
         }
         let next = self.next_deadline();
@@ -159,8 +179,9 @@ impl Carrier {
         true
     }
 
-    fn take(&mut self, ask: Ask) {
+    fn take(&mut self, mut ask: Box<Ask>) {
         self.last_id = self.last_id.saturating_add(1);
+        self.successor = ask.successor.take();
         let id = RequestId(self.last_id);
         let (request, served) = ask.into_parts(id);
         self.replaced = self.served.replace(served);
