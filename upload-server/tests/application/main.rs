@@ -2,6 +2,7 @@
 
 mod entries;
 mod files;
+mod guide;
 mod handlers;
 mod owners;
 mod refusals;

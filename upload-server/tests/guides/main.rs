@@ -98,6 +98,18 @@ fn programs_of_guides_are_examples() {
     assert_eq!(code, format!("{}\n{}", program[0].text, test[0].text));
 }
 
+/// The test that a guide prints is one of ours.
+#[test]
+fn tests_of_guides_are_tests() {
+    let guide = fs::read_to_string(root().join("docs/testing.md")).expect("a guide");
+    let test = root().join("upload-server/tests/application/guide.rs");
+    let test = fs::read_to_string(test).expect("a test");
+    let printed = blocks::of(&guide, "rust,no_run");
+    assert_eq!(printed.len(), 1);
+    let (_, code) = test.split_once("\n\n").expect("a head");
+    assert_eq!(code, printed[0].text);
+}
+
 /// Whatever a `sh` block has readers run of the server, the server understands, up to the help that is
 /// asked for behind it.
 #[test]

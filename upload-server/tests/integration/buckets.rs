@@ -33,7 +33,7 @@ use tokio::net::TcpListener;
 
 use stage::Stage;
 use support::bucket::{
-    self, Engine, guide, operator,
+    self, Engine, guide, operator, programs,
     scenarios::{self, MIB},
 };
 
@@ -75,6 +75,12 @@ async fn the_operators_script_runs() {
         ("AWS_ACCESS_KEY_ID", bucket::KEY_ID),
         ("AWS_SECRET_ACCESS_KEY", bucket::SECRET),
     ]);
+}
+
+/// The programs that the guide prints store files too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_of_the_guide_store_files() {
+    programs::store_files(&checking().await).await;
 }
 
 /// Uploads by HTTP requests.

@@ -21,7 +21,7 @@ mod support {
 }
 
 use support::bucket::{
-    guide, operator,
+    guide, operator, programs,
     scenarios::{self, MIB},
 };
 use support::garage::garage;
@@ -51,6 +51,12 @@ async fn blocks_of_the_guide_store_files() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_operators_script_runs() {
     operator::the_script_runs(&[]);
+}
+
+/// The programs that the guide prints store files too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_of_the_guide_store_files() {
+    programs::store_files(&garage().await).await;
 }
 
 /// RESUME-3: SIGKILL between parts.

@@ -2,6 +2,7 @@
 
 pub mod guide;
 pub mod operator;
+pub mod programs;
 pub mod proxy;
 pub mod scenarios;
 

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 use super::{BUCKET, Engine, REGION, credentials};
 use crate::support::{client::Client, pattern, server::Server};
 
-const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/object-storage.md");
+/// Where the guide is.
+pub const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/object-storage.md");
 
 /// A block, with the slot that it configures.
 pub struct Block {
