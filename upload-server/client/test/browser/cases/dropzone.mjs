@@ -39,6 +39,7 @@ async function widgets(t, page) {
   const drawn = zone(page, "photos").locator(".thumbnail img[src]");
   for (const row of await zone(page, "photos").locator(".row").all()) await row.scrollIntoViewIfNeeded();
   await until("the thumbnails", async () => (await drawn.count()) === 6);
+  await zone(page, "photos").locator(".row").first().scrollIntoViewIfNeeded();
   const { left, top, right, bottom } = await page.evaluate(() => {
     const cards = ["photos", "video"].map((slot) => document.querySelector(`upload-dropzone[slot=${slot}]`).closest("section, article, .card, li, div").getBoundingClientRect());
     return { left: cards[0].left + scrollX, top: cards[0].top + scrollY, right: cards[1].right + scrollX, bottom: Math.max(...cards.map((card) => card.bottom)) + scrollY };
