@@ -127,6 +127,8 @@ pub struct SessionLimits {
     pub max_stored_bytes_per_owner: Option<u64>,
     /// Bytes a client may be ahead of the writer (CREDIT-2).
     pub window_bytes: u64,
+    /// The same over a link whose round trip is too long for that, as far as memory has room (CREDIT-2).
+    pub window_bytes_max: u64,
     /// Longest pause between chunks while there is credit (CONN-3).
     pub idle_upload: Duration,
     /// Bytes a second that an upload has to bring while others find no place; slower ones leave as if they
@@ -165,6 +167,13 @@ pub struct SessionLimits {
     pub retry_after: Duration,
 }
 
+impl SessionLimits {
+    /// Returns how large a window becomes at most, in bytes (CREDIT-2).
+    pub fn largest_window(&self) -> u64 {
+        self.window_bytes.max(self.window_bytes_max)
+    }
+}
+
 impl Default for SessionLimits {
     fn default() -> Self {
         Self {
@@ -173,6 +182,7 @@ impl Default for SessionLimits {
             max_waiting_per_owner: 1000,
             max_stored_bytes_per_owner: None,
             window_bytes: 4 * 1024 * 1024,
+            window_bytes_max: 32 * 1024 * 1024,
             idle_upload: Duration::from_secs(60),
             bytes_per_second_min: 1024,
             unfinished_max: None,

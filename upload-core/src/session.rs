@@ -21,6 +21,7 @@ use upload_proto::{Code, ServerMessage, UploadRef};
 use crate::{
     AbortReason, CallId, CloseReason, DisconnectReason, EntryId, Now, Output, SessionConfig,
     Uploads, door::OverUploads, endings::Endings, pace::Pace, timers::Timers, uploads::Stage,
+    window::WindowSizes,
 };
 
 use self::{channel::Channel, outbox::Outbox};
@@ -42,7 +43,7 @@ pub struct Session {
     requests: BTreeMap<EntryId, Request>,
     endings: Endings,
     calls: BTreeMap<CallId, control::Call>,
-    window: u64,
+    window: WindowSizes,
     /// Uploads whose client ran past its credit.
     overrun: usize,
     /// When progress is to be told.
@@ -104,7 +105,10 @@ impl Session {
             requests: BTreeMap::new(),
             endings: Endings::new(limits.endings_kept),
             calls: BTreeMap::new(),
-            window: limits.window_bytes,
+            window: WindowSizes {
+                usual: limits.window_bytes,
+                room: limits.largest_window(),
+            },
             overrun: 0,
             tells: Timers::new(),
             idles: Timers::new(),
@@ -126,7 +130,7 @@ impl Session {
 
     /// Learns how large each upload's window may be (CREDIT-2), from the next grant on.
     pub fn handle_window(&mut self, bytes: u64) {
-        self.window = bytes.min(self.uploads.config().limits.window_bytes);
+        self.window.room = bytes.min(self.uploads.config().limits.largest_window());
     }
 
     /// Learns whether the host reads the socket. While it does not, because it

@@ -71,6 +71,11 @@ impl ProgressThrottle {
         }
     }
 
+    /// Returns the latest credit that the client knows of.
+    pub(crate) fn credit(&self) -> u64 {
+        self.told.credit
+    }
+
     /// Notes that `numbers` went out. None of them ever goes back within one
     /// attachment (MSG-2).
     pub(crate) fn told(&mut self, numbers: Numbers, now: Now) {

@@ -137,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             limits.session.ping_interval,
             limits.missed_pongs_max,
         );
-        let window = limits.session.window_bytes;
+        let window = limits.session.largest_window();
         let draining = Signal::new(shared.draining.clone());
         let closing = Signal::new(shared.closing.clone());
         let page = shared.pages.open(&config.owner);
@@ -256,7 +256,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// returns whether that is news to it.
     fn account(&mut self) -> bool {
         self.host.account();
-        let most = self.host.shared.limits.session.window_bytes;
+        let most = self.host.shared.limits.session.largest_window();
         let window = self.host.window();
         // A quarter is worth telling, and so is the end of a shortage.
         let change = window.abs_diff(self.window);

@@ -171,6 +171,7 @@ impl<P: PartSink> UploadWriter for BufferedUploadWriter<P> {
         Buffered {
             bytes: self.sink.held_bytes().saturating_add(incomplete),
             incomplete,
+            missing: self.cutter.missing_bytes(),
         }
     }
 
@@ -216,8 +217,12 @@ mod tests {
         BufferedUploadWriter::new(Log::default(), part_bytes)
     }
 
-    fn buffered(bytes: u64, incomplete: u64) -> Buffered {
-        Buffered { bytes, incomplete }
+    fn buffered(bytes: u64, incomplete: u64, missing: u64) -> Buffered {
+        Buffered {
+            bytes,
+            incomplete,
+            missing,
+        }
     }
 
     async fn write(writer: &mut BufferedUploadWriter<Log>, chunk: &'static str) -> Written {
@@ -266,9 +271,9 @@ mod tests {
     async fn an_unfinished_part_is_incomplete() {
         let mut writer = opened(5);
         write(&mut writer, "1234567").await;
-        assert_eq!(writer.buffered(), buffered(2, 2));
+        assert_eq!(writer.buffered(), buffered(2, 2, 3));
         write(&mut writer, "890").await;
-        assert_eq!(writer.buffered(), buffered(0, 0));
+        assert_eq!(writer.buffered(), buffered(0, 0, 0));
     }
 
     #[tokio::test]
@@ -285,7 +290,7 @@ mod tests {
     async fn resuming_inside_a_part_gives_its_rest_first() {
         let mut writer = BufferedUploadWriter::resume(Log::default(), 5, 7, 1);
         assert_eq!(write(&mut writer, "ab").await.durable, 7);
-        assert_eq!(writer.buffered(), buffered(2, 2));
+        assert_eq!(writer.buffered(), buffered(2, 2, 1));
         assert_eq!(write(&mut writer, "cdefghij").await.durable, 15);
         writer.close().await.expect("closes");
         let calls = ["2 abc", "3 defgh", "4 ij", "complete"];

@@ -94,6 +94,14 @@ impl PartCutter {
         self.held.len
     }
 
+    /// How many more bytes fill the part that was begun; 0 where none was.
+    pub fn missing_bytes(&self) -> u64 {
+        match self.held.len {
+            0 => 0,
+            held => self.goal.saturating_sub(held),
+        }
+    }
+
     fn hold(&mut self, slice: Bytes) {
         self.held.len += slice.len() as u64;
         if slice.len() >= FULL_BYTES {

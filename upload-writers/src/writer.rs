@@ -112,6 +112,8 @@ pub struct Buffered {
     /// Those among them that wait for more bytes of the file, such as those of a part that is not full
     /// yet: a budget that refuses to take more would wait for them forever.
     pub incomplete: u64,
+    /// How many more bytes of the file free those: the rest of such a part.
+    pub missing: u64,
 }
 
 /// How far a writer has come; offsets are bytes from the start of the file.

@@ -19,6 +19,7 @@ mod generator;
 mod hidden;
 mod in_browser;
 mod latency;
+mod links;
 mod load;
 mod machine;
 mod many;
@@ -34,6 +35,7 @@ mod rounds;
 mod s3;
 mod small;
 mod smoke;
+mod stores;
 pub(crate) mod subject;
 mod wan;
 
@@ -63,6 +65,8 @@ pub(crate) enum Bench {
     Latency(latency::Latency),
     /// Many small files, next to a bare loop that makes, syncs and renames the same
     Small(small::Small),
+    /// A file over a long link that stalls or loses segments, next to a plain TCP stream and other protocols
+    Links(links::Links),
     /// One upload over a long link, and over one that stalls
     Wan(wan::Wan),
     /// Time per frame in codec and core, and allocations per chunk in the whole server
@@ -74,6 +78,8 @@ pub(crate) enum Bench {
     Page(page::Page),
     /// A file from a hidden tab, compared with a visible one
     Hidden(hidden::Hidden),
+    /// How many records a second each store keeps
+    Stores(stores::Stores),
     /// Sending parts to a bucket, next to a bare loop of the SDK
     S3(s3::S3),
 }
@@ -94,11 +100,13 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Idle(idle) => idle.run(),
         Bench::Latency(latency) => latency.run(),
         Bench::Small(small) => small.run(),
+        Bench::Links(links) => links.run(),
         Bench::Wan(wan) => wan.run(),
         Bench::Codec(codec) => codec.run(),
         Bench::Compare(compare) => compare.run(),
         Bench::Page(page) => page.run(),
         Bench::Hidden(hidden) => hidden.run(),
+        Bench::Stores(stores) => stores.run(),
         Bench::S3(s3) => s3.run(),
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     pace::Pace,
     sequencer::Sequencer,
     throttle::{Numbers, ProgressThrottle},
-    window::Window,
+    window::{Window, WindowSizes},
 };
 
 /// Whether the client knows of the upload.
@@ -54,10 +54,10 @@ impl Channel {
         slot: Arc<SlotRules>,
         length: Length,
         at: Position,
-        window: u64,
+        sizes: WindowSizes,
         now: Now,
     ) -> Self {
-        let window = Window::new(window, slot.chunk_size, slot.head_bytes, at.taken);
+        let window = Window::new(sizes, slot.chunk_size, slot.head_bytes, at.taken);
         let told = Numbers {
             received: 0,
             durable: 0,
@@ -79,22 +79,34 @@ impl Channel {
     }
 
     /// Begins with an upload that the client did not hear of yet.
-    pub(super) fn of(subject: &Subject, window: u64, now: Now) -> Self {
+    pub(super) fn of(subject: &Subject, sizes: WindowSizes, now: Now) -> Self {
         let Subject { entry, slot, at } = subject;
         let slot = Arc::clone(slot);
-        Self::new(entry.upload, slot, entry.length, *at, window, now)
+        Self::new(entry.upload, slot, entry.length, *at, sizes, now)
     }
 
-    /// Notes how far the upload has come, where memory has room for `window` bytes. What was
-    /// durable once stays so (MSG-2).
-    pub(super) fn note(&mut self, at: Position, window: u64) {
+    /// Notes how far the upload has come. What was durable once stays so (MSG-2).
+    pub(super) fn note(&mut self, at: Position, sizes: WindowSizes) {
         if at.taken > self.at.taken {
-            self.window.advance(at.taken, window);
+            self.window.advance(at.taken, sizes);
         }
         self.at = Position {
             durable: self.at.durable.max(at.durable),
             ..at
         };
+    }
+
+    /// Notes that new bytes came, at a time on the clock that stops while the host does not read.
+    pub(super) fn came(&mut self, at: Position, heard: Duration, sizes: WindowSizes) {
+        self.active_at = heard;
+        self.window.came(at.received, at.taken, heard, sizes);
+        self.note(at, sizes);
+    }
+
+    /// Notes that its numbers are told.
+    pub(super) fn told(&mut self, heard: Duration, now: Now) {
+        self.window.tell(self.throttle.credit(), heard);
+        self.throttle.told(self.numbers(), now);
     }
 
     /// Returns the numbers a snapshot carries.
@@ -106,9 +118,9 @@ impl Channel {
         }
     }
 
-    /// Returns how large its window is where memory has room for `window` bytes.
-    pub(super) fn window_size(&self, window: u64) -> u64 {
-        self.window.size(window)
+    /// Returns how large its window is.
+    pub(super) fn window_size(&self, sizes: WindowSizes) -> u64 {
+        self.window.size(sizes)
     }
 
     /// Returns whether the client may send its next chunk whole, or has none left.

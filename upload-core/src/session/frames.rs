@@ -68,7 +68,7 @@ impl Session {
 
     fn append(&mut self, entry: EntryId, data: Bytes, now: Now) {
         let is_empty = data.is_empty();
-        let active_at = self.heard(now);
+        let heard = self.heard(now);
         let window = self.window;
         let at = self.uploads.position(entry).unwrap_or_default().received;
         let appended = self.uploads.append(entry, at, data, now);
@@ -83,9 +83,8 @@ impl Session {
                     return;
                 }
                 // What was here already, or comes too early, is no progress (CONN-3).
-                channel.active_at = active_at;
                 if let Some(at) = position {
-                    channel.note(at, window);
+                    channel.came(at, heard, window);
                 }
                 self.recount_overrun(entry);
                 self.relay(now);

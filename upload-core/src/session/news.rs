@@ -29,25 +29,24 @@ impl Session {
         match news {
             News::Begun { resumable, at } => {
                 self.requests.remove(&entry);
-                let active_at = self.heard(now);
+                let heard = self.heard(now);
                 if let Some(channel) = self.channels.get_mut(&entry) {
                     if channel.stage == Stage::Asked {
                         channel.stage = Stage::Live;
-                        channel.active_at = active_at;
+                        channel.active_at = heard;
                     }
                     channel.note(at, self.window);
                     self.endings.forget(channel.upload);
-                    let numbers = channel.numbers();
                     let ttl = self.uploads.config().limits.record_ttl;
                     self.out.send(ServerMessage::Registered(Registered {
                         upload: channel.upload,
                         upload_name: channel.slot.name.clone(),
                         chunk_size: channel.slot.chunk_size,
-                        credit: numbers.credit,
+                        credit: channel.numbers().credit,
                         resumable,
                         expires_in: resumable.then_some(ttl.as_secs()),
                     }));
-                    channel.throttle.told(numbers, now);
+                    channel.told(heard, now);
                     self.arm(entry);
                 }
             }
@@ -127,8 +126,7 @@ impl Session {
         };
         let resumed = channel.resumed(ResumeStatus::Resumed, crc32c);
         self.out.resumed(resumed, by_upload_id);
-        let numbers = channel.numbers();
-        channel.throttle.told(numbers, now);
+        channel.told(self.heard(now), now);
         self.channels.insert(entry, channel);
         self.arm(entry);
         if let Completes::With(crc32c) = completes {
@@ -322,9 +320,9 @@ impl Session {
 
     fn send_snapshot(&mut self, entry: EntryId, snapshot: Snapshot, now: Now) {
         self.out.progress(snapshot);
+        let heard = self.heard(now);
         if let Some(channel) = self.channels.get_mut(&entry) {
-            let numbers = channel.numbers();
-            channel.throttle.told(numbers, now);
+            channel.told(heard, now);
         }
         self.arm(entry);
     }

@@ -76,6 +76,7 @@ impl Bench {
             tally: Arc::default(),
             limits: SessionLimits {
                 window_bytes: WINDOW,
+                window_bytes_max: WINDOW,
                 idle_upload: day,
                 first_message: day,
                 ..SessionLimits::default()

@@ -187,6 +187,7 @@ impl World {
             ),
             limits: SessionLimits {
                 window_bytes: setup.window,
+                window_bytes_max: setup.window_max(),
                 idle_upload: Duration::from_secs(8),
                 first_message: Duration::from_secs(20),
                 record_ttl: Duration::from_secs(3_600),
@@ -232,7 +233,7 @@ impl World {
         }
         let chunk = u64::from(self.plan.setup.chunk_size);
         let floor = chunk + chunk.max(u64::from(self.plan.setup.head_bytes));
-        let window = self.plan.setup.window.max(floor) + chunk.max(64);
+        let window = self.plan.setup.window_max().max(floor) + chunk.max(64);
         let live = host.session.live();
         if host.session.buffered() > live * window {
             let buffered = host.session.buffered();

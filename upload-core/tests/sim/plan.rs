@@ -49,6 +49,13 @@ pub(crate) struct Setup {
     pub(crate) store_delay: u64,
 }
 
+impl Setup {
+    /// Returns how large a window may become.
+    pub(crate) fn window_max(&self) -> u64 {
+        self.window.saturating_mul(4)
+    }
+}
+
 /// How a writer keeps bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keeping {

@@ -35,8 +35,8 @@ use crate::{
 
 /// Smallest window a short budget leaves an upload, in bytes; the core keeps two chunks.
 const WINDOW_MIN: u64 = 128 * 1024;
-/// How often a connection looks whether another one that may exceed the budget is stuck.
-const OVERDRAFT_LOOK: Duration = Duration::from_secs(1);
+/// How often a connection that waits for a claim looks whether others leave theirs unused.
+const CLAIM_LOOK: Duration = Duration::from_secs(1);
 /// Completion handlers of one connection that run at a time before it is not read from.
 const COMPLETIONS_MAX: usize = 16;
 
@@ -72,6 +72,8 @@ pub(crate) struct Host<R> {
     pub(super) metrics: ConnectionMetrics,
     /// Payload bytes that wait for their checksum.
     held_back: u64,
+    /// How many more bytes are to come until those have it.
+    to_come: u64,
 }
 
 /// Returns the time, as the core receives it.
@@ -128,6 +130,7 @@ impl<R: Door> Host<R> {
             share: shared.budget.share(),
             metrics: ConnectionMetrics::new(),
             held_back: 0,
+            to_come: 0,
             shared,
             config,
             number,
@@ -195,7 +198,9 @@ impl<R: Door> Host<R> {
                 if let Some(upload) = self.registration.newest(entry) {
                     let key = self.registration.key(upload);
                     let mut share = self.shared.budget.share();
-                    share.hold(writer.buffered().bytes);
+                    let bytes = writer.buffered().bytes;
+                    share.hold(bytes);
+                    share.keep(bytes);
                     let writer = ParkedWriter {
                         writer,
                         parked,
@@ -222,6 +227,7 @@ impl<R: Door> Host<R> {
                 .held()
                 .partial_bytes
                 .saturating_add(self.held_back),
+            missing: self.drivers.held().missing.saturating_add(self.to_come),
         };
         self.share.poll_room(unfreeable, cx).is_ready()
     }
@@ -244,15 +250,16 @@ impl<R: Door> Host<R> {
 
     /// Returns the window that the budget leaves an upload, in bytes.
     pub(crate) fn window(&self) -> u64 {
-        let most = self.shared.limits.session.window_bytes;
-        self.share.window(WINDOW_MIN.min(most), most)
+        let limits = &self.shared.limits.session;
+        let least = WINDOW_MIN.min(limits.window_bytes);
+        self.share.window(least, limits.largest_window())
     }
 
     /// Returns when the host has something to do by time alone.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.share.is_waiting_for_turn().then(|| {
+        self.share.is_waiting_for_claim().then(|| {
             let now = Instant::now();
-            now.checked_add(OVERDRAFT_LOOK).unwrap_or(now)
+            now.checked_add(CLAIM_LOOK).unwrap_or(now)
         })
     }
 
@@ -261,10 +268,10 @@ impl<R: Door> Host<R> {
         self.metrics.received(pieces, bytes);
     }
 
-    /// Says how many payload bytes wait for their checksum.
+    /// Says how many payload bytes wait for their checksum, and how many more are to come until they have it.
     #[cfg(feature = "doors")]
-    pub(crate) fn hold_back(&mut self, bytes: u64) {
-        self.held_back = bytes;
+    pub(crate) fn hold_back(&mut self, bytes: u64, to_come: u64) {
+        (self.held_back, self.to_come) = (bytes, to_come);
     }
 
     /// Returns how long a client may send nothing although it could.

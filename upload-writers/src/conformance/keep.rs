@@ -243,6 +243,11 @@ pub async fn buffered_bytes_are_told(backend: &dyn Backend) {
         let written = write(&mut writer, chunk).await;
         let buffered = writer.buffered();
         assert!(buffered.incomplete <= buffered.bytes, "{buffered:?}");
+        assert_eq!(
+            buffered.incomplete > 0,
+            buffered.missing > 0,
+            "{buffered:?}"
+        );
         assert!(
             buffered.bytes <= written.received,
             "{buffered:?} {written:?}"

@@ -5,6 +5,7 @@ pub mod frames;
 pub mod limits;
 pub mod link;
 pub mod many;
+pub mod path;
 pub mod pipeline;
 mod raw_socket;
 pub mod requests;

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Lines, Write},
-    process::{Child, ChildStdin, ChildStdout, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
 use anyhow::{Context, Result, bail};
@@ -37,7 +37,16 @@ impl Generator {
     ///
     /// It does not get ready.
     pub(crate) fn start(bed: &Bed, server: &Server, sink: Sink, load: Load) -> Result<Self> {
-        let mut child = generator(bed, &server.address, sink, load)
+        Self::of(&mut generator(bed, &server.address, sink, load))
+    }
+
+    /// Starts one by its command, and waits until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// It does not get ready.
+    pub(crate) fn of(command: &mut Command) -> Result<Self> {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

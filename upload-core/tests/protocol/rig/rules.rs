@@ -77,6 +77,7 @@ pub(crate) fn config(session: u64) -> SessionConfig {
         tally: Arc::default(),
         limits: SessionLimits {
             window_bytes: 16,
+            window_bytes_max: 16,
             ..SessionLimits::default()
         },
         checksum: true,

@@ -335,6 +335,7 @@ impl UploadWriter for Holding {
         Buffered {
             bytes,
             incomplete: bytes / 2,
+            missing: bytes / 4,
         }
     }
 

@@ -130,8 +130,8 @@ impl Carrier {
         has_more |= self.poll_answers(cx);
         // Content that is wanted since was not polled, so nothing would wake this task for it.
         has_more |= !was_receiving && self.is_receiving();
-        let held_back = self.served.as_ref().map_or(0, Served::held_back);
-        self.host.hold_back(held_back);
+        let (held_back, to_come) = self.served.as_ref().map_or((0, 0), Served::held_back);
+        self.host.hold_back(held_back, to_come);
         self.host.account();
         // What was held up may continue by what happened since it was looked at.
         has_more |= std::mem::take(&mut self.is_paused) && self.may_read(cx);

@@ -14,7 +14,7 @@ use upload_core::{ContentEnd, Reply, Request, RequestId};
 
 use super::{
     Answered, Ask, Rest,
-    check::{Check, Checking, Held, Unfit},
+    check::{CHECKED_BYTES_MAX, Check, Checking, Held, Unfit},
 };
 
 /// A request that is being served, and its content.
@@ -72,11 +72,16 @@ impl Served {
         matches!(self.read, Read::Begun | Read::Verified)
     }
 
-    /// Returns how many bytes wait for their checksum.
-    pub(super) fn held_back(&self) -> u64 {
+    /// Returns how many bytes wait for their checksum, and how many more are to come until they have it.
+    pub(super) fn held_back(&self) -> (u64, u64) {
         match &self.checked {
-            Checked::Held(held) => held.bytes,
-            Checked::Nothing | Checked::Passed(_) => 0,
+            Checked::Held(held) if held.bytes > 0 => {
+                let most = CHECKED_BYTES_MAX.saturating_sub(held.bytes);
+                let to_come = self.body.size_hint().upper().unwrap_or(most).min(most);
+                // The end of the content is still to come.
+                (held.bytes, to_come.max(1))
+            }
+            Checked::Held(_) | Checked::Nothing | Checked::Passed(_) => (0, 0),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Who may read on when the budget is short, and how much credit it leaves.
 
+mod histories;
+
 use std::{
     sync::atomic::AtomicU32,
     task::{Wake, Waker},
@@ -7,7 +9,7 @@ use std::{
 };
 
 use super::*;
-use crate::server::overdraft::{OVERDRAFT_STEP, OVERDRAFT_STILL, OVERDRAFT_TURN};
+use crate::server::admission::{CLAIM_PART, CLAIM_STEP, CLAIM_STILL, CLAIM_TURN};
 
 #[derive(Default)]
 struct Count(AtomicU32);
@@ -41,7 +43,7 @@ fn who_holds_nothing_may_always_read() {
             .poll_room(
                 || Unfreeable {
                     awaiting_verdict: 1,
-                    partial_bytes: 0
+                    ..Unfreeable::default()
                 },
                 &mut cx
             )
@@ -109,106 +111,165 @@ fn a_dropped_share_gives_everything_back() {
     assert_eq!(budget.buffered(), 1);
 }
 
-fn unfreeable(partial_bytes: u64) -> impl FnOnce() -> Unfreeable {
+/// What a share says whose bytes are all in parts that need so much more.
+fn missing(share: &Share, missing: u64) -> impl FnOnce() -> Unfreeable + use<> {
+    let partial_bytes = share.held();
     move || Unfreeable {
         awaiting_verdict: 0,
-        partial_bytes,
+        partial_bytes: if missing > 0 { partial_bytes } else { 0 },
+        missing,
     }
 }
 
-/// CREDIT-2: parts that are not full may hold all there is; then one share at a time goes on,
-/// and when its part has left, the next.
+/// Asks whether a share may read on whose parts need so much more.
+fn may_read(share: &mut Share, bytes: u64) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    share.poll_room(missing(share, bytes), &mut cx).is_ready()
+}
+
+/// CREDIT-2: the rest of a part is claimed before it is read, so what is claimed fits.
 #[test]
-fn one_share_at_a_time_exceeds_the_budget() {
+fn parts_are_filled_by_those_whose_claims_fit() {
     let budget = Budget::new(100);
-    let (mut one, mut two) = (budget.share(), budget.share());
+    let (mut one, mut two, mut three) = (budget.share(), budget.share(), budget.share());
     let (woken, waker) = counting();
     let mut cx = Context::from_waker(&waker);
+    one.hold(40);
+    assert!(may_read(&mut one, 20));
+    two.hold(30);
+    assert!(!may_read(&mut two, 20), "40 and 20, 30 and 20");
+    assert!(two.is_waiting_for_claim());
+    three.hold(1);
+    let polled = three.poll_room(missing(&three, 5), &mut cx);
+    assert!(polled.is_pending(), "it fits, and came later");
+    // What one takes was claimed already.
+    one.hold(60);
+    assert!(!may_read(&mut two, 20) && woken.0.load(Ordering::SeqCst) == 0);
+    // Its part has left.
+    one.hold(0);
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    assert!(may_read(&mut two, 20) && may_read(&mut three, 5));
+    assert!(!two.is_waiting_for_claim());
+}
+
+/// CREDIT-2: a part that is full, and a connection that is gone, claim nothing.
+#[test]
+fn claims_are_given_back() {
+    let budget = Budget::new(100);
+    let (mut one, mut two) = (budget.share(), budget.share());
+    one.hold(60);
+    two.hold(20);
+    assert!(may_read(&mut one, 20));
+    assert!(!may_read(&mut two, 20));
+    assert!(
+        !may_read(&mut one, 0),
+        "its part is full, and another claims the rest"
+    );
+    assert!(may_read(&mut two, 20));
+    assert!(!may_read(&mut one, 20));
+    drop(two);
+    assert!(may_read(&mut one, 20));
+}
+
+/// CREDIT-2: where parts that are not full hold all there is, one connection fills its own; where some are on
+/// their way to storage, they are waited for.
+#[test]
+fn one_claim_is_admitted_alone() {
+    let budget = Budget::new(100);
+    let (mut one, mut two) = (budget.share(), budget.share());
     one.hold(60);
     two.hold(60);
-    assert!(
-        one.poll_room(unfreeable(50), &mut cx).is_pending(),
-        "10 may leave"
-    );
-    assert!(!one.is_waiting_for_turn());
-    assert!(one.poll_room(unfreeable(60), &mut cx).is_ready());
-    assert!(two.poll_room(unfreeable(60), &mut cx).is_pending());
-    assert!(two.is_waiting_for_turn());
+    assert!(!may_read(&mut one, 20), "the others may leave");
+    assert!(!may_read(&mut two, 20));
+    assert!(may_read(&mut one, 20));
     one.hold(80);
     assert!(
-        one.poll_room(unfreeable(80), &mut cx).is_ready(),
-        "still its turn"
+        !may_read(&mut one, 0),
+        "its part is full, and there is no room"
     );
-    one.hold(75);
-    assert!(two.poll_room(unfreeable(60), &mut cx).is_pending());
-    let before = woken.0.load(Ordering::SeqCst);
-    one.hold(30);
-    assert!(woken.0.load(Ordering::SeqCst) > before);
-    assert!(two.poll_room(unfreeable(60), &mut cx).is_ready() && !two.is_waiting_for_turn());
+    assert!(!may_read(&mut two, 20), "80 are on their way");
+    one.hold(0);
+    assert!(may_read(&mut two, 20));
+}
+
+/// CREDIT-2: a connection claims no more than a part of the budget at a time.
+#[test]
+fn claims_are_bounded() {
+    let budget = Budget::new(100 * CLAIM_PART);
+    let (mut one, mut two) = (budget.share(), budget.share());
+    one.hold(1);
+    two.hold(1);
+    assert!(may_read(&mut one, u64::MAX));
+    assert!(may_read(&mut two, 100));
+    let mut three = budget.share();
+    three.hold(100 * (CLAIM_PART - 2) - 2);
+    let mut four = budget.share();
+    assert!(may_read(&mut four, 0));
+    four.hold(1);
+    assert!(!may_read(&mut four, 0), "claims are used");
 }
 
 /// A budget of 100 steps, and shares that hold 60 steps each, all of them in parts.
-fn overdrawn<const N: usize>() -> ([Share; N], u64) {
-    let held = 60 * OVERDRAFT_STEP;
-    let budget = Budget::new(100 * OVERDRAFT_STEP);
+fn crowded<const N: usize>() -> ([Share; N], u64) {
+    let held = 60 * CLAIM_STEP;
+    let budget = Budget::new(100 * CLAIM_STEP);
     let shares = std::array::from_fn(|_| {
         let mut share = budget.share();
         share.hold(held);
+        share.keep(held);
         share
     });
     (shares, held)
 }
 
-fn may_read(share: &mut Share) -> bool {
-    let bytes = share.held();
-    let mut cx = Context::from_waker(Waker::noop());
-    share.poll_room(unfreeable(bytes), &mut cx).is_ready()
-}
-
 /// CREDIT-4: whoever stands still is passed over, crumbs or not, and whoever is gone too.
 #[tokio::test(start_paused = true)]
-async fn a_share_that_stands_still_is_passed_over() {
-    let ([mut one, mut two, mut three], held) = overdrawn();
-    assert!(may_read(&mut one));
-    tokio::time::advance(OVERDRAFT_STILL / 2).await;
+async fn a_claim_that_is_not_used_is_given_back() {
+    let ([mut one, mut two, mut three], held) = crowded();
+    let rest = 20 * CLAIM_STEP;
+    assert!(may_read(&mut one, rest));
+    tokio::time::advance(CLAIM_STILL / 2).await;
     one.hold(held + 1);
-    assert!(!may_read(&mut two) && two.is_waiting_for_turn());
-    tokio::time::advance(OVERDRAFT_STILL / 2).await;
-    assert!(may_read(&mut two));
-    assert!(!may_read(&mut one) && !may_read(&mut three));
+    assert!(!may_read(&mut two, rest) && two.is_waiting_for_claim());
+    tokio::time::advance(CLAIM_STILL / 2).await;
+    assert!(may_read(&mut two, rest));
+    assert!(!may_read(&mut one, rest) && !may_read(&mut three, rest));
     drop(two);
-    assert!(may_read(&mut three) && !may_read(&mut one));
+    assert!(may_read(&mut one, rest), "it asked before");
+    assert!(!may_read(&mut three, rest));
 }
 
-/// CREDIT-4: whoever is fast has a turn of so long and no longer, and everybody gets one.
+/// CREDIT-4: a fast connection has its claim for so long and no longer, and each gets one.
 #[tokio::test(start_paused = true)]
-async fn turns_go_around() {
-    let (mut shares, held) = overdrawn::<3>();
-    assert!(shares.iter_mut().map(may_read).eq([true, false, false]));
+async fn claims_go_around() {
+    let (mut shares, held) = crowded::<3>();
+    let rest = 20 * CLAIM_STEP;
+    let may = |share: &mut Share| may_read(share, rest);
+    assert!(shares.iter_mut().map(may).eq([true, false, false]));
     for turn in 1..8 {
         let (mine, next) = ((turn - 1) % 3, turn % 3);
         for step in 1..4 {
-            tokio::time::advance(OVERDRAFT_TURN / 4).await;
-            shares[mine].hold(held + step * OVERDRAFT_STEP);
-            assert!(may_read(&mut shares[mine]), "turn {turn}");
-            assert!(!may_read(&mut shares[next]), "turn {turn}");
+            tokio::time::advance(CLAIM_TURN / 4).await;
+            shares[mine].hold(held + step * CLAIM_STEP);
+            assert!(may_read(&mut shares[mine], rest), "turn {turn}");
+            assert!(!may_read(&mut shares[next], rest), "turn {turn}");
         }
-        tokio::time::advance(OVERDRAFT_TURN / 4).await;
+        tokio::time::advance(CLAIM_TURN / 4).await;
+        assert!(may_read(&mut shares[next], rest), "turn {turn}");
         // Asking more often than others does not help.
-        assert!(!may_read(&mut shares[mine]), "turn {turn}");
-        assert!(!may_read(&mut shares[(turn + 1) % 3]), "turn {turn}");
-        assert!(may_read(&mut shares[next]), "turn {turn}");
+        assert!(!may_read(&mut shares[mine], rest), "turn {turn}");
+        assert!(!may_read(&mut shares[(turn + 1) % 3], rest), "turn {turn}");
         shares[mine].hold(held);
     }
 }
 
-/// CREDIT-4: who is alone may exceed the budget for as long as it takes.
+/// CREDIT-4: who is alone may take as long as it takes.
 #[tokio::test(start_paused = true)]
 async fn who_is_alone_goes_on() {
-    let ([mut one, _quiet], held) = overdrawn();
+    let ([mut one, _quiet], held) = crowded();
     for second in 0..20 {
         one.hold(held + second);
-        assert!(may_read(&mut one));
+        assert!(may_read(&mut one, 1000 * CLAIM_STEP));
         tokio::time::advance(Duration::from_secs(1)).await;
     }
 }
@@ -219,7 +280,7 @@ fn the_window_is_a_part_of_what_is_left() {
     let budget = Budget::new(16_000);
     let mut share = budget.share();
     assert_eq!(share.window(10, 400), 400);
-    share.hold(12_800);
+    share.hold(14_400);
     assert_eq!(share.window(10, 400), 200);
     share.hold(50_000);
     assert_eq!(share.window(10, 400), 10);

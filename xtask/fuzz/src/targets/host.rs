@@ -476,6 +476,7 @@ fn config(number: u64, plain: bool) -> SessionConfig {
         tally: Arc::default(),
         limits: SessionLimits {
             window_bytes: 128,
+            window_bytes_max: 1024,
             max_refused_per_minute: 100,
             ..SessionLimits::default()
         },

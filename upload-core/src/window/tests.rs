@@ -1,0 +1,162 @@
+//! Windows next to links of several lengths, each a few lines of arithmetic.
+
+use std::collections::VecDeque;
+
+use super::*;
+
+const MIB: u64 = 1 << 20;
+const CHUNK: u64 = 65_536;
+const SIZES: WindowSizes = WindowSizes {
+    usual: 4 * MIB,
+    room: 32 * MIB,
+};
+
+fn of(bytes: u64) -> WindowSizes {
+    WindowSizes {
+        usual: bytes,
+        room: bytes,
+    }
+}
+
+/// CREDIT-1: whatever happens, credit never goes back.
+#[test]
+fn credit_only_grows() {
+    let mut window = Window::new(of(4 << 20), 65_536, 8192, 0);
+    assert_eq!(window.credit(), 4 << 20);
+    window.advance(65_536, of(0));
+    assert_eq!(window.credit(), 4 << 20);
+    window.advance(4 << 20, of(0));
+    assert_eq!(window.credit(), (4 << 20) + 2 * 65_536);
+}
+
+/// CREDIT-2: a window is at least two chunks, however short memory is.
+#[test]
+fn a_window_holds_two_chunks() {
+    assert_eq!(Window::new(of(1), 1000, 100, 500).credit(), 2500);
+}
+
+/// CREDIT-2: a client that sends whole chunks only fills the content gate.
+#[test]
+fn a_window_holds_the_head() {
+    assert_eq!(Window::new(of(1), 3000, 8192, 0).credit(), 3000 + 8192);
+}
+
+/// What a client that sends whole chunks as soon as it may gets of a link.
+struct Ran {
+    window: Window,
+    seconds: f64,
+}
+
+/// Sends `bytes` over a link; the writer is behind by what it took `lag` ago.
+fn run(round_trip_ms: u64, bytes_per_second: u64, bytes: u64, lag: Duration) -> Ran {
+    run_in(round_trip_ms, bytes_per_second, bytes, lag, SIZES)
+}
+
+fn run_in(
+    round_trip_ms: u64,
+    bytes_per_second: u64,
+    bytes: u64,
+    lag: Duration,
+    sizes: WindowSizes,
+) -> Ran {
+    let one_way = Duration::from_millis(round_trip_ms) / 2;
+    let per_chunk = Duration::from_nanos(CHUNK * 1_000_000_000 / bytes_per_second);
+    let mut window = Window::new(sizes, CHUNK as u32, 8192, 0);
+    // When the client hears of which credit, and when the writer is done with which byte.
+    let mut heard = VecDeque::from([(Duration::ZERO, window.credit())]);
+    let mut taken = VecDeque::new();
+    let (mut credit, mut told, mut free_at) = (0, window.credit(), Duration::ZERO);
+    let mut received = 0;
+    let mut now = Duration::ZERO;
+    while received < bytes {
+        while credit < received + CHUNK {
+            let (at, next) = heard.pop_front().expect("credit is on its way");
+            free_at = free_at.max(at);
+            credit = next;
+        }
+        free_at += per_chunk;
+        now = free_at + one_way;
+        received += CHUNK;
+        taken.push_back((now + lag, received));
+        let mut took = received.saturating_sub(CHUNK * taken.len() as u64);
+        while let Some((_, byte)) = taken.pop_front_if(|(at, _)| *at <= now) {
+            took = byte;
+        }
+        if lag > Duration::ZERO && credit < received + CHUNK && heard.is_empty() {
+            // The client has nothing left to send before the writer goes on.
+            while let Some((at, byte)) = taken.pop_front() {
+                (now, took) = (at, byte);
+            }
+        }
+        window.came(received, took, now, sizes);
+        window.advance(took, sizes);
+        if window.credit() >= told + window.size(sizes) / 4 {
+            window.tell(told, now);
+            told = window.credit();
+            heard.push_back((now + one_way, told));
+        }
+    }
+    Ran {
+        window,
+        seconds: now.as_secs_f64(),
+    }
+}
+
+/// CREDIT-2: over a long link a window grows until it does not limit the upload.
+#[test]
+fn a_window_grows_with_the_link() {
+    for (round_trip_ms, rate) in [(100, 125_000_000), (30, 300_000_000), (250, 60_000_000)] {
+        let bytes = 8 * rate;
+        let ran = run(round_trip_ms, rate, bytes, Duration::ZERO);
+        let speed = bytes as f64 / ran.seconds / rate as f64;
+        assert!(speed > 0.9, "{round_trip_ms} ms, {rate}: {speed:.2} of it");
+    }
+}
+
+/// CREDIT-2: where the window is enough, as on short links and slow ones, it stays.
+#[test]
+fn a_window_that_is_enough_stays() {
+    for (round_trip_ms, rate) in [
+        (0, 2_000_000_000),
+        (1, 1_000_000_000),
+        (9, 2_000_000_000),
+        (100, 20_000_000),
+        (100, 100_000),
+        (300, 1_000_000),
+    ] {
+        let ran = run(round_trip_ms, rate, 256 * MIB, Duration::ZERO);
+        let size = ran.window.size(SIZES);
+        assert_eq!(size, SIZES.usual, "{round_trip_ms} ms, {rate}");
+    }
+}
+
+/// CREDIT-2: a window never grows past what memory has room for.
+#[test]
+fn a_window_grows_within_memory() {
+    let sizes = WindowSizes {
+        usual: 4 * MIB,
+        room: 6 * MIB,
+    };
+    let ran = run_in(100, 125_000_000, 256 * MIB, Duration::ZERO, sizes);
+    assert_eq!(ran.window.size(sizes), 6 * MIB);
+    let short = WindowSizes {
+        usual: 4 * MIB,
+        room: MIB,
+    };
+    assert_eq!(ran.window.size(short), MIB);
+}
+
+/// CREDIT-2: a window that a writer does not keep up with is of the usual size again.
+#[test]
+fn a_window_does_not_grow_for_a_slow_writer() {
+    let ran = run(100, 125_000_000, 64 * MIB, Duration::from_millis(400));
+    assert_eq!(ran.window.size(SIZES), SIZES.usual);
+
+    let mut grown = run(100, 125_000_000, 256 * MIB, Duration::ZERO).window;
+    assert!(grown.size(SIZES) >= 16 * MIB);
+    let (taken, at) = (256 * MIB, Duration::from_secs(60));
+    grown.came(taken + 4 * MIB, taken, at, SIZES);
+    assert!(grown.size(SIZES) >= 16 * MIB);
+    grown.came(taken + 5 * MIB, taken, at, SIZES);
+    assert_eq!(grown.size(SIZES), SIZES.usual);
+}
