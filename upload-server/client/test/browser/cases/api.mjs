@@ -90,10 +90,12 @@ export default {
   },
 
   async "4408 on an idle page waits for work; 4429 waits long; 1012 returns soon"(t) {
-    const idle = await mocked(t, (ws, n) => {
-      configs(ws);
-      if (n === 1) setTimeout(() => ws.close({ code: 4408 }), 200);
-    });
+    const idle = await mocked(t, configs);
+    // The rows come later than the socket, and ask for it when they look for what an earlier page left.
+    await idle.page.waitForFunction(() => performance.getEntriesByType("resource").some(({ name }) => name.endsWith("/rows.js")));
+    await idle.page.waitForLoadState("networkidle");
+    await until("a socket", () => idle.sockets.length === 1);
+    await idle.sockets[0].close({ code: 4408 });
     await sleep(1800);
     assert.equal(idle.sockets.length, 1);
     await idle.page.evaluate(() => import("/uploads/client/index.js").then((m) => void m.uploads.event("wake").catch(() => {})));
