@@ -77,7 +77,8 @@ export class Socket {
     for (const name of ["online", "pageshow"]) addEventListener(name, wake, { signal });
     document.addEventListener("visibilitychange", () => document.hidden || wake(), { signal });
     addEventListener("offline", () => this.#isLoopback() || this.#drop(), { signal });
-    // A browser leaves with 1001, which aborts (PROTOCOL RESUME-7); 1000 lets a reload resume.
+    // A browser leaves with 1001, which aborts (PROTOCOL RESUME-7); 1000 lets a reload resume. It may come too late, for which the
+    // server was told at the handshake.
     addEventListener("pagehide", () => options.keepOnLeave !== false && this.#drop(), { signal });
   }
 
@@ -147,6 +148,7 @@ export class Socket {
     try {
       const address = new URL(typeof url === "function" ? await url(ask) : url, location.href);
       if (token) address.searchParams.set("token", await token(ask));
+      if (this.options.keepOnLeave !== false) address.searchParams.set("keep_on_leave", "1");
       address.protocol = address.protocol.replace("http", "ws");
       if (mine !== this.#dialling || !this.#wanted) return;
       const line = this.#line;

@@ -86,6 +86,8 @@ pub(crate) struct ConnectionConfig {
     pub(crate) limits: SessionLimits,
     /// When its owner's sign-in ends.
     pub(crate) until: Option<Instant>,
+    /// Whether its uploads stay when the client says that it goes away (RESUME-7).
+    pub(crate) keeps_on_leave: bool,
 }
 
 impl ConnectionConfig {

@@ -145,8 +145,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Incoming::Control => self.rate_limit.control(self.host.instant()),
             Incoming::Over { code, why } => {
                 tracing::debug!(code, why, "the connection is over");
+                let keeps = self.host.config.keeps_on_leave;
                 let reason = match code {
-                    Some(close::GOING_AWAY) => DisconnectReason::Left,
+                    Some(close::GOING_AWAY) if !keeps => DisconnectReason::Left,
                     _ => DisconnectReason::Lost,
                 };
                 self.phase.end(reason, after(CLOSE_TIMEOUT));

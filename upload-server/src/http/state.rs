@@ -29,6 +29,9 @@ use crate::{
     },
 };
 
+/// With it in the address of a socket, leaving is any other loss (PROTOCOL RESUME-7).
+const KEEP_ON_LEAVE: &str = "keep_on_leave=1";
+
 /// Decides the slots of a request from its owner, the request, and the slots of all; the error is the
 /// answer.
 pub(crate) type SlotsOf = Box<dyn Fn(String, Parts, Slots) -> BoxFuture<Mounted> + Send + Sync>;
@@ -182,6 +185,7 @@ impl App {
                 None => limits,
             },
             until: lasts.and_then(|lasts| Instant::now().checked_add(lasts)),
+            keeps_on_leave: parts.uri.query().is_some_and(keeps_on_leave),
         }
     }
 
@@ -224,4 +228,9 @@ impl App {
             });
         }
     }
+}
+
+/// Returns whether the address of a socket asks that a page which leaves keeps its uploads.
+fn keeps_on_leave(query: &str) -> bool {
+    query.split('&').any(|field| field == KEEP_ON_LEAVE)
 }

@@ -123,8 +123,12 @@ impl Server {
 
     /// Opens such a connection for which these slots were mounted.
     pub(super) async fn connect_with(&self, capacity: usize, slots: Slots) -> Client {
-        let (ours, theirs) = duplex(capacity);
-        let config = ConnectionConfig {
+        self.connect_as(capacity, self.config(slots)).await
+    }
+
+    /// Returns what such a connection receives before it begins.
+    pub(super) fn config(&self, slots: Slots) -> ConnectionConfig {
+        ConnectionConfig {
             owner: "alice".into(),
             door: crate::metrics::SOCKET,
             plain: false,
@@ -134,7 +138,13 @@ impl Server {
             rates: self.shared.rates.of("alice", None),
             until: None,
             address: None,
-        };
+            keeps_on_leave: false,
+        }
+    }
+
+    /// Opens such a connection.
+    pub(super) async fn connect_as(&self, capacity: usize, config: ConnectionConfig) -> Client {
+        let (ours, theirs) = duplex(capacity);
         let session = tokio::spawn(connection::run(Arc::clone(&self.shared), ours, config));
         let mut client = Client {
             ws: ClientBuilder::new().take_over(theirs),

@@ -1,9 +1,12 @@
 //! Uploads that outlive their connection.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use upload_writers::Recorded;
 
 use super::harness::*;
+use crate::connection::ConnectionConfig;
 
 async fn resume(client: &mut Client, number: u8) -> Value {
     client
@@ -27,7 +30,10 @@ async fn finish(server: &Server, client: &mut Client, number: u8, bytes: &[u8], 
 }
 
 async fn begin(server: &Server, number: u8, bytes: &[u8]) -> Client {
-    let mut client = server.connect().await;
+    begin_over(server.connect().await, number, bytes).await
+}
+
+async fn begin_over(mut client: Client, number: u8, bytes: &[u8]) -> Client {
     let registered = client.register("videos", upload(number), bytes.len()).await;
     assert_eq!(registered["resumable"], true);
     for index in 0..2 {
@@ -104,6 +110,24 @@ async fn resume_7_leaving_undoes() {
     assert_eq!(server.storage.recorded.kept(), 0);
     let mut client = server.connect().await;
     assert_eq!(resume(&mut client, 1).await["status"], "not_found");
+}
+
+/// RESUME-7: a client that said at its handshake that it keeps its uploads may leave with 1001 and return.
+#[tokio::test]
+async fn resume_7_leaving_detaches_where_the_client_asked_for_it() {
+    let server = Server::new();
+    let bytes = pattern(4 * CHUNK);
+    let config = ConnectionConfig {
+        keeps_on_leave: true,
+        ..server.config(Arc::clone(&server.shared.slots))
+    };
+    let client = server.connect_as(256 * 1024, config).await;
+    begin_over(client, 1, &bytes).await.leave(1001).await;
+    assert_eq!(server.shared.registry.parked(), 1);
+    let mut client = server.connect().await;
+    let resumed = resume(&mut client, 1).await;
+    assert_eq!(resumed["bytes_received"], 2 * CHUNK, "{resumed}");
+    finish(&server, &mut client, 1, &bytes, 2 * CHUNK).await;
 }
 
 /// A drained server leaves uploads that another process can go on with.

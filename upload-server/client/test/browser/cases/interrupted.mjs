@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readdir, rm, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { book, file, pick, row, sane, settled, sha256, sleep, status, until, video, visit } from "../page.mjs";
+import { book, file, pick, plain, row, sane, settled, sha256, sleep, status, until, video, visit } from "../page.mjs";
 
 const CUTS = 100;
 
@@ -274,6 +274,31 @@ export default {
     await page.goto("about:blank");
     await until("its end on the server", async () => (await status()) === 404);
     assert.deepEqual(await t.server.stored("video"), []);
+  },
+
+  async "a page whose own close comes too late keeps its uploads, though its browser says 1001 (RESUME-7)"(t) {
+    // The close waits behind what is buffered, and the page is gone first: here it is never sent.
+    const page = await visit(t, { init: () => void (WebSocket.prototype.close = () => {}) });
+    t.server.proxy.brake(2_000_000);
+    const content = video(8_000_000);
+    const path = await file(t.path("late.mp4"), content);
+    await pick(page, "video", path);
+    await until("bytes", async () => ((await book(page)).last?.stored ?? 0) > 1_000_000);
+    // Lets the line run empty, so that the browser's closing frame is not stuck behind data.
+    await page.click("#pause");
+    t.server.proxy.rush();
+    const { progress } = await until("an empty line", () => page.evaluate(async () => {
+      const [upload] = (await import("/uploads/client/index.js")).uploads.uploads;
+      return upload.progress.sent === upload.progress.received && { progress: upload.progress };
+    }));
+    assert.ok(progress.received > 1_000_000);
+    await page.goto(plain(t.server));
+    await page.waitForFunction(() => document.querySelector("#connection")?.dataset.on === "true");
+    await pick(page, "video", path);
+    await settled(page, "late.mp4");
+    assert.deepEqual((await book(page)).resumes, [progress.received]);
+    assert.deepEqual((await t.server.stored("video")).map((f) => f.sha256), [sha256(content)]);
+    await sane(page);
   },
 
   async "an upload the server forgot starts over at byte 0"(t) {
