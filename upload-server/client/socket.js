@@ -77,8 +77,8 @@ export class Socket {
     for (const name of ["online", "pageshow"]) addEventListener(name, wake, { signal });
     document.addEventListener("visibilitychange", () => document.hidden || wake(), { signal });
     addEventListener("offline", () => this.#isLoopback() || this.#drop(), { signal });
-    // A browser leaves with 1001, which aborts (PROTOCOL RESUME-7); 1000 lets a reload resume. It may come too late, for which the
-    // server was told at the handshake.
+    // A browser leaves with 1001, which aborts (PROTOCOL RESUME-7); 1000 lets a reload resume. Where it comes too late, the
+    // address of the socket counts.
     addEventListener("pagehide", () => options.keepOnLeave !== false && this.#drop(), { signal });
   }
 

@@ -17,8 +17,8 @@ import { Transfer } from "./transfer.js";
 /** @typedef {import("./reports.js").Reason} Reason */
 /** @typedef {import("./upload.js").UploadError} UploadError */
 
-/** Files added without a pause, at first and at most: a browser asks the system for each one's size, and the page does nothing else meanwhile. */
-const PORTION = 20;
+/** Files added without a pause, at least and at most: a browser asks the system for each one's size, and the page does nothing else meanwhile. */
+const PORTION = 50;
 const PORTION_MAX = 200;
 /** How long a portion should take: the next one is made larger or smaller by that. */
 const PORTION_MS = 25;
@@ -141,7 +141,7 @@ export class Uploads {
       const from = performance.now();
       uploads.push(...this.add(files.slice(at, at + portion), slot));
       at += portion;
-      portion = Math.ceil(Math.min(PORTION_MAX, (portion * PORTION_MS) / (performance.now() - from + 1)));
+      portion = Math.ceil(Math.min(PORTION_MAX, Math.max(PORTION, (portion * PORTION_MS) / (performance.now() - from + 1))));
     }
     this.#reports.emit("intake", { slot, added: files.length, companions, unreadable, beyond });
     if (unreadable) this.#reports.trouble(undefined, { code: "file_unreadable", slot, count: unreadable });
