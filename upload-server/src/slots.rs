@@ -7,6 +7,7 @@ mod expired;
 pub(crate) mod handlers;
 pub(crate) mod lent;
 mod listing;
+mod mounted;
 pub(crate) mod overdue;
 mod persist;
 mod place;

@@ -1,4 +1,17 @@
 //! Registrations that have no upload yet (PROTOCOL section 5, MSG-1a).
+//!
+//! A ref is reserved before its record is written, because until then nothing else tells two registrations of one ref
+//! apart, and both would write bytes:
+//!
+//! - In the process ([`Notice::Reserve`]). An upload of a slot that does not resume has no record while it runs, and
+//!   a record on its way to the store is not seen by who reads it meanwhile. The first connection has the ref, every
+//!   other one is `ref_in_use`, and a refusal gives it back.
+//! - In the store, where the slot resumes. Nodes share nothing but the store, so a record without a byte is
+//!   written there under the condition that there is none, before the client may send. The same step counts it among
+//!   its owner's records, so that limits are exact over all nodes (CTRL-3).
+//!
+//! What is reserved costs its owner a place. It is therefore short: the process forgets it with the connection, the
+//! store after `reserved_ttl` (see `expiry`).
 
 use std::sync::Arc;
 

@@ -9,6 +9,7 @@ use std::{
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use upload_core::Outcome;
+use upload_proto::Configs;
 
 use super::{sources::Source, upload::Sent};
 use crate::errors;
@@ -23,6 +24,8 @@ pub(super) struct Report {
     stored: Cell<u64>,
     stored_bytes: Cell<u64>,
     failed: Cell<u64>,
+    /// Whether files that are stored wait until an application takes them.
+    waits: Cell<bool>,
     /// Said last, so that many connections in the same trouble do not say it each.
     last_notice: RefCell<String>,
 }
@@ -76,8 +79,16 @@ impl Report {
             stored: Cell::new(0),
             stored_bytes: Cell::new(0),
             failed: Cell::new(0),
+            waits: Cell::new(false),
             last_notice: RefCell::default(),
         }
+    }
+
+    /// The server tells its slots. Older ones do not say whether files wait.
+    pub(super) fn learn(&self, configs: &Configs) {
+        let slot = configs.upload_configs.get(&self.slot);
+        let consumes = slot.and_then(|slot| slot.consumes_on_complete);
+        self.waits.set(consumes == Some(false));
     }
 
     /// The size of a file is known only now.
@@ -121,7 +132,10 @@ impl Report {
             self.bar.set_message(message(done, self.files));
         }
         if self.style.has_json() {
-            let line = line(path, &self.slot, sent, trouble.as_deref(), took);
+            let mut line = line(path, &self.slot, sent, trouble.as_deref(), took);
+            if trouble.is_none() {
+                line["waits"] = json!(self.waits.get());
+            }
             self.bar.suspend(|| println!("{line}"));
         } else if let Some(trouble) = trouble {
             self.print(&format!(
@@ -160,6 +174,13 @@ impl Report {
             took.as_secs_f64(),
             HumanBytes(rate as u64),
         );
+        if self.waits.get() && self.stored.get() > 0 {
+            let (wait, them) = match self.stored.get() {
+                1 => ("it waits", "it"),
+                _ => ("they wait", "them"),
+            };
+            eprintln!("{wait} until the application takes {them}");
+        }
     }
 
     fn print(&self, text: &str) {

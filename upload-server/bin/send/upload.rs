@@ -252,6 +252,9 @@ impl Run<'_> {
         tokio::select! {
             message = heard => match message {
                 Ok(message) => {
+                    if let ServerMessage::Configs(configs) = &message {
+                        self.job.report.learn(configs);
+                    }
                     if let Some(code) = postponed(&message, self.sender.upload()) {
                         let host = self.job.server.address.host();
                         let text = format!("{host}: {} ({code}); trying again", code.text());

@@ -115,9 +115,13 @@ pub struct ConnectionSlots {
 impl ConnectionSlots {
     /// Adds a slot to this connection, in place of one of the same name.
     ///
-    /// What expired is removed only from writers and stores that a slot of
-    /// [`UploadsBuilder::allow_upload`](crate::UploadsBuilder::allow_upload) names too. The status route asks the
-    /// stores of the slots that its own request is given.
+    /// An upload in it expires as in any other slot: its bytes are removed by this slot's writer, then its record, and
+    /// a finished one that was not taken goes as `delete_untaken` says. The process knows the slot from when it saves
+    /// a record of this owner there, 10,000 such slots at most; one that was restarted knows it again with the next
+    /// one. Until then a record stays until its store lets it go. Slots that are named at the build do not depend on
+    /// that: name a slot with [`UploadsBuilder::allow_upload`](crate::UploadsBuilder::allow_upload), and take it away
+    /// with [`remove_upload`](Self::remove_upload) from those who may not use it. Only what is named there is swept for
+    /// what no record names. The status route asks the stores of the slots that its own request is given.
     ///
     /// # Errors
     ///

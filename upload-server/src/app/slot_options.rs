@@ -161,7 +161,8 @@ impl SlotOptions {
     ///
     /// It runs at least once: one that panics, takes too long or dies with its process runs again later,
     /// after a restart too, until [`SessionLimits::unclaimed_ttl`](crate::SessionLimits::unclaimed_ttl) is over.
-    /// Slots that only [`mount`](crate::UploadsBuilder::mount) names have theirs run once.
+    /// Of a slot that only [`mount`](crate::UploadsBuilder::mount) names, it runs again in the same process, and after a
+    /// restart once an upload of the same owner is saved in that slot.
     ///
     /// Completion then consumes the entry (PROTOCOL CTRL-3), unless
     /// [`consume_on_complete`](Self::consume_on_complete) says otherwise.

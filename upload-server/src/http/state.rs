@@ -218,8 +218,9 @@ impl App {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             self.tasks.call_once(|| {
                 let shared = Arc::clone(&self.shared);
-                let sweepers = reaper::Sweepers::of(&shared, &self.writers);
+                let mut sweepers = reaper::Sweepers::of(&shared, &self.writers);
                 if let Some(events) = &self.s3_events {
+                    sweepers.add_journal(events.journal.clone());
                     events
                         .hooks
                         .start(shared.stops(), &shared.tracker, &runtime);

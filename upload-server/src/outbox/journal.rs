@@ -1,7 +1,8 @@
 //! One small database file for what must outlive the process: hooks to be called, events seen.
 //!
 //! One thread does all of its work. What waits for it is applied in one transaction, and answered
-//! once that is on the disk.
+//! once that is on the disk. The database leaves its file as large as it ever was, so the thread makes it smaller
+//! when it is asked to, has nothing else to do, and much of the file is empty.
 
 use std::{
     fs, io,
@@ -14,7 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, WriteTransaction};
+use redb::{
+    CompactionError, Database, DatabaseError, ReadTransaction, ReadableDatabase, WriteTransaction,
+};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -24,6 +27,11 @@ const FILE: &str = "hooks.redb";
 const QUEUE_MAX: usize = 1024;
 /// Requests in one transaction at most.
 const BATCH_MAX: usize = 256;
+/// Files below this size are not made smaller.
+const SHRINK_FROM_BYTES: u64 = 1024 * 1024;
+/// How many times larger than its pages in use a file is before it is made smaller: moving those takes time, in which
+/// nothing else is done. A file that grows doubles, so it may be twice as large.
+const SHRINK_RATIO: u64 = 3;
 /// Memory for caching the file, in bytes.
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
 /// How long a server waits for another one of its process that is closing the file.
@@ -85,6 +93,8 @@ pub(crate) struct Journal {
 enum Request {
     Read(Box<dyn FnOnce(&ReadTransaction) + Send>),
     Write(Box<dyn Change>),
+    /// Makes the file smaller where much of it is empty and no one else waits.
+    Shrink,
     Close(oneshot::Sender<()>),
 }
 
@@ -210,6 +220,12 @@ impl Journal {
         })
     }
 
+    /// Has the thread make the file smaller once it has nothing else to do, if that is worth it.
+    pub(crate) fn shrink_soon(&self) {
+        // A full queue is no quiet moment.
+        let _ = self.queue.try_send(Request::Shrink);
+    }
+
     /// Has the thread close the file, without waiting for it.
     pub(crate) fn close_soon(&self) {
         self.is_closed.store(true, Ordering::Release);
@@ -237,6 +253,7 @@ struct Actor {
 
 impl Actor {
     fn run(mut self) {
+        let mut shrinks = false;
         while let Some(first) = self.requests.blocking_recv() {
             let mut changes = Vec::new();
             let mut next = Some(first);
@@ -246,6 +263,7 @@ impl Actor {
                     Request::Write(change) => changes.push(change),
                     // Reads come before the changes they were asked with, which nobody was told of.
                     Request::Read(work) => self.read(work),
+                    Request::Shrink => shrinks = true,
                     Request::Close(answer) => {
                         closing = Some(answer);
                         break;
@@ -261,6 +279,31 @@ impl Actor {
                 let _ = answer.send(());
                 return;
             }
+            if shrinks && self.requests.is_empty() {
+                shrinks = false;
+                self.shrink();
+            }
+        }
+    }
+
+    /// Makes the file smaller if it is much larger than what it holds.
+    fn shrink(&mut self) {
+        let (Some(path), Some(database)) = (&self.path, &mut self.database) else {
+            return;
+        };
+        let length = fs::metadata(path).map_or(0, |file| file.len());
+        if length < SHRINK_FROM_BYTES {
+            return;
+        }
+        match held(database) {
+            Ok(held) if length / SHRINK_RATIO < held => {}
+            Ok(_) => match database.compact() {
+                Ok(_) => {}
+                Err(CompactionError::Storage(error)) => self.give_up(&error),
+                // Something keeps pages where they are, until the next time.
+                Err(error) => tracing::debug!(%error, "the journal was not made smaller"),
+            },
+            Err(error) => self.give_up(&error),
         }
     }
 
@@ -317,6 +360,15 @@ fn commit(database: &Database, changes: &mut [Box<dyn Change>]) -> Step<()> {
         change.apply(&transaction)?;
     }
     transaction.commit().map_err(failed)
+}
+
+/// Returns how many bytes of its file a database needs.
+fn held(database: &Database) -> Step<u64> {
+    let transaction = database.begin_write().map_err(failed)?;
+    let stats = transaction.stats().map_err(failed)?;
+    transaction.abort().map_err(failed)?;
+    let pages = stats.allocated_pages().max(1);
+    Ok(pages.saturating_mul(stats.page_size() as u64))
 }
 
 fn open(path: Option<&Path>) -> Result<Database, JournalOpenError> {
@@ -451,6 +503,60 @@ mod tests {
             let open = fs::Permissions::from_mode(0o644);
             fs::set_permissions(state.join(FILE), open).expect("changed");
         }
+    }
+
+    /// What was there a while ago takes up no room for ever.
+    #[tokio::test]
+    async fn the_file_gets_smaller_once_it_is_empty() {
+        const TEXTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("texts");
+        const COUNT: u64 = 4000;
+
+        let dir = tempfile::tempdir().expect("a directory");
+        let journal = Journal::open(Some(dir.path())).expect("opened");
+        let length = || fs::metadata(dir.path().join(FILE)).expect("there").len();
+        let change = |key: u64, is_there: bool| {
+            journal.write(move |transaction| {
+                let mut table = transaction.open_table(TEXTS).map_err(failed)?;
+                match is_there {
+                    true => drop(table.insert(key, &[7; 1000][..]).map_err(failed)?),
+                    false => drop(table.remove(key).map_err(failed)?),
+                }
+                Ok(())
+            })
+        };
+        let all: Vec<u64> = (0..COUNT).collect();
+        for keys in all.chunks(200) {
+            futures_util::future::join_all(keys.iter().map(|key| change(*key, true))).await;
+        }
+        let full = length();
+        assert!(full > COUNT * 1000, "{full}");
+        // Nothing is gained while it is full.
+        journal.shrink_soon();
+        put(&journal, 1).await.expect("put");
+        assert!(length() >= full / 2, "{full} and {}", length());
+        // What stays lies anywhere in the file.
+        for keys in all.chunks(200) {
+            let gone = keys.iter().filter(|key| *key % 400 != 399);
+            futures_util::future::join_all(gone.map(|key| change(*key, false))).await;
+        }
+        let left = COUNT / 400;
+        journal.shrink_soon();
+        for round in 0.. {
+            assert!(round < 500, "{full} and {}", length());
+            put(&journal, 2).await.expect("put");
+            if length() < SHRINK_FROM_BYTES {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let texts = journal.read(|transaction| {
+            use redb::ReadableTableMetadata;
+
+            let table = transaction.open_table(TEXTS).map_err(failed)?;
+            table.len().map_err(failed)
+        });
+        assert_eq!(texts.await, Ok(left));
+        assert_eq!(count(&journal).await, Ok(2));
     }
 
     #[tokio::test]

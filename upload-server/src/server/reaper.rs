@@ -7,7 +7,10 @@ use upload_stores::UploadStateStore;
 use upload_writers::{Orphan, SweepPolicy, WriterFactory};
 
 use super::{limits::Limits, shared::Shared};
-use crate::slots::{overdue::Done, timeouts};
+use crate::{
+    outbox::journal::Journal,
+    slots::{overdue::Done, timeouts},
+};
 
 /// How much longer than its record a file under way rests before it counts as left behind.
 const GRACE: Duration = Duration::from_secs(60);
@@ -17,6 +20,8 @@ const GRACE: Duration = Duration::from_secs(60);
 pub(crate) struct Sweepers {
     writers: Vec<Arc<dyn WriterFactory>>,
     stores: Vec<Arc<dyn UploadStateStore>>,
+    /// Whose file is made smaller.
+    journal: Option<Journal>,
 }
 
 impl Sweepers {
@@ -25,12 +30,18 @@ impl Sweepers {
         let mut all = Self {
             writers: Vec::new(),
             stores: shared.stores(&shared.slots),
+            journal: None,
         };
         all.add_writers(Arc::clone(default));
         for slot in shared.slots.values() {
             all.add_writers(Arc::clone(&slot.writers));
         }
         all
+    }
+
+    /// Adds the journal.
+    pub(crate) fn add_journal(&mut self, journal: Journal) {
+        self.journal = Some(journal);
     }
 
     /// Adds a factory, unless it is there.
@@ -60,6 +71,9 @@ impl Sweepers {
             let found = timeouts::of_sweep(async { store.sweep().await }).await;
             let records = swept.take("a store", found).unwrap_or_default();
             swept.records = swept.records.saturating_add(records);
+        }
+        if let Some(journal) = &self.journal {
+            journal.shrink_soon();
         }
         swept
     }

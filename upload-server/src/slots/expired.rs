@@ -41,11 +41,10 @@ impl Unclaimed {
         record: &Record,
         store: &Arc<dyn UploadStateStore>,
     ) -> Option<Overdue> {
-        let slots = self.slots();
-        if !self.keeps(slots, &record.slot, store) {
+        let slot = Some(self.slot_of(self.slots(), listed.key.owner(), &record.slot)?);
+        if !self.keeps(slot.as_ref(), store) {
             return None;
         }
-        let slot = Some(slots.get(&record.slot)?.clone());
         let by = self.borrower(&**store);
         let claim = record.expire_unfinished(&by, self.record_ttl, unix_ms());
         (claim.is_some() || record.is_to_be_removed()).then(|| Overdue {

@@ -37,7 +37,7 @@ impl Unclaimed {
                     if let Ok(record) = Record::decode(&listed.stored.record)
                         && slots.contains_key(&record.slot)
                         && slot.is_none_or(|slot| slot == record.slot)
-                        && self.keeps(slots, &record.slot, &store)
+                        && self.keeps(slots.get(&record.slot), &store)
                     {
                         all.extend(shown(upload, &record, now));
                     }

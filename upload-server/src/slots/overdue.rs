@@ -36,18 +36,22 @@ impl Unclaimed {
     /// Looks through all records once.
     pub(crate) async fn do_what_is_due(self: &Arc<Self>) -> Done {
         let (mut done, mut held) = (Done::default(), Held::default());
-        for store in self.stores(self.slots()) {
+        self.begin_look();
+        let mut is_whole = true;
+        for store in self.stores_of(self.slots(), None) {
             let mut after: Option<Cursor> = None;
             loop {
                 let page = store.list(None, after.as_ref(), PAGE_RECORDS_MAX);
                 let Some(Ok(page)) = timeouts::of_store(page).await else {
                     tracing::warn!("could not look through a store's finished uploads");
+                    is_whole = false;
                     break;
                 };
                 for listed in page.records {
                     let Ok(record) = Record::decode(&listed.stored.record) else {
                         continue;
                     };
+                    self.see(&listed, &record);
                     if let Some(overdue) = self.overdue(&listed, &record, &store) {
                         let is_gone = self.remove_overdue(overdue, &mut held).await;
                         done.expired = done.expired.saturating_add(is_gone.into());
@@ -64,6 +68,9 @@ impl Unclaimed {
                     break;
                 }
             }
+        }
+        if is_whole {
+            self.end_look();
         }
         let expired = self.remove_held(held).await;
         done.expired = done.expired.saturating_add(expired);
@@ -135,10 +142,10 @@ impl Unclaimed {
         record: Record,
         store: &Arc<dyn UploadStateStore>,
     ) -> Option<Found> {
-        let slots = self.slots();
+        let slot = self.slot_of(self.slots(), listed.key.owner(), &record.slot);
         let is_finished = record.unclaimed.is_some() && record.phase != RecordPhase::Taken;
-        (is_finished && self.keeps(slots, &record.slot, store)).then(|| Found {
-            slot: slots.get(&record.slot).cloned(),
+        (is_finished && self.keeps(slot.as_ref(), store)).then(|| Found {
+            slot,
             key: listed.key,
             record,
             version: listed.stored.version,

@@ -29,6 +29,7 @@ use uuid::Uuid;
 use super::{
     entry::upload_facts,
     lent::LentUpload,
+    mounted::MountedSlots,
     overdue::RERUNS_MAX,
     places::Places,
     slot::{Slot, Slots},
@@ -58,6 +59,8 @@ pub(crate) struct Unclaimed {
     pub(super) record_ttl: Duration,
     loans: AtomicU64,
     pub(super) places: Mutex<Places>,
+    /// Slots that are not those of all.
+    pub(super) mounted: MountedSlots,
     /// Handlers that may run because an earlier run did not finish.
     pub(super) reruns: Arc<Semaphore>,
     /// Loans come to an end before the process does.
@@ -71,7 +74,7 @@ pub(super) struct Found {
     pub(super) record: Record,
     pub(super) version: Version,
     pub(super) store: Arc<dyn UploadStateStore>,
-    /// `None` where only other connections have the slot.
+    /// `None` where only other connections have the slot, and none wrote this record since the process began.
     pub(super) slot: Option<Slot>,
 }
 
@@ -91,6 +94,7 @@ impl Unclaimed {
             record_ttl,
             loans: AtomicU64::new(0),
             places: Mutex::default(),
+            mounted: MountedSlots::default(),
             reruns: Arc::new(Semaphore::new(RERUNS_MAX)),
             tracker,
         })
@@ -105,7 +109,7 @@ impl Unclaimed {
     pub(crate) async fn list(&self, owner: &str) -> Result<Vec<WaitingUpload>, TakeError> {
         let now = unix_ms();
         let mut all = Vec::new();
-        for store in self.stores(&self.slots) {
+        for store in self.stores_of(&self.slots, Some(owner)) {
             let mut after: Option<Cursor> = None;
             loop {
                 let page = store.list(Some(owner), after.as_ref(), PAGE_RECORDS_MAX);
@@ -118,9 +122,10 @@ impl Unclaimed {
                     let upload = UploadRef::from_bytes(*listed.key.upload());
                     if let Ok(record) = Record::decode(&listed.stored.record)
                         && record.phase.is_unclaimed()
-                        && self.keeps(&self.slots, &record.slot, &store)
+                        && let slot = self.slot_of(&self.slots, owner, &record.slot)
+                        && self.keeps(slot.as_ref(), &store)
                     {
-                        let files = self.slots.get(&record.slot).and_then(|it| it.files.clone());
+                        let files = slot.and_then(|slot| slot.files);
                         all.extend(WaitingUpload::of(&record, upload, files, now));
                     }
                 }
@@ -257,15 +262,10 @@ impl Unclaimed {
         stores
     }
 
-    /// Returns whether records of the slot of this name are kept in `store`; where only other connections
-    /// have the slot, they are where all others are.
-    pub(super) fn keeps(
-        &self,
-        slots: &Slots,
-        slot: &str,
-        store: &Arc<dyn UploadStateStore>,
-    ) -> bool {
-        let own = slots.get(slot).and_then(|slot| slot.store.as_ref());
+    /// Returns whether records of a slot are kept in `store`; where no slot is known, they are where all others
+    /// are.
+    pub(super) fn keeps(&self, slot: Option<&Slot>, store: &Arc<dyn UploadStateStore>) -> bool {
+        let own = slot.and_then(|slot| slot.store.as_ref());
         Arc::ptr_eq(own.unwrap_or(&self.store), store)
     }
 
@@ -279,12 +279,12 @@ impl Unclaimed {
         let Ok(key) = UploadKey::new(owner, *upload.as_bytes()) else {
             return Ok(None);
         };
-        for store in self.stores(slots) {
+        for store in self.stores_of(slots, Some(owner)) {
             let Some((record, version)) = self.read(&*store, &key).await? else {
                 continue;
             };
-            if self.keeps(slots, &record.slot, &store) {
-                let slot = slots.get(&record.slot).cloned();
+            let slot = self.slot_of(slots, owner, &record.slot);
+            if self.keeps(slot.as_ref(), &store) {
                 return Ok(Some(Found {
                     key,
                     record,

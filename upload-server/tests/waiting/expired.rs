@@ -1,10 +1,13 @@
 //! Unfinished uploads whose time is over: their bytes go first, then their records (PROTOCOL RESUME-8).
 
+mod mounted;
+mod shared;
+
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use tempfile::TempDir;
 use upload_server::{
-    Limits, SessionLimits, SlotOptions,
+    Limits, SessionLimits, SlotOptions, UploadsBuilder,
     stores::{Counts, MemoryStore, RedbDurability, RedbStore, StoreErrorKind, UploadStateStore},
     writers::{FileWriterConfig, FileWriterFactory, WriteErrorKind},
 };
@@ -14,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     client::Client,
-    world::{ALICE, World, bytes, until},
+    world::{ALICE, World, as_ref, bytes, until, upload},
 };
 
 fn limits(sweep_interval: Duration) -> Limits {
@@ -45,6 +48,10 @@ impl Node {
         inner: Arc<dyn UploadStateStore>,
         sweep_interval: Duration,
     ) -> Self {
+        Self::with(dir, inner, limits(sweep_interval)).await
+    }
+
+    async fn with(dir: &Arc<TempDir>, inner: Arc<dyn UploadStateStore>, limits: Limits) -> Self {
         let store = Arc::new(FaultyStore::new(inner));
         let config = FileWriterConfig::new(dir.path().join("files"));
         let files = FileWriterFactory::new(config).expect("the directories");
@@ -52,7 +59,7 @@ impl Node {
         let (kept, slot) = (Arc::clone(&store), writers.clone());
         let world = World::on(Arc::clone(dir), |builder| {
             let slot = SlotOptions::new().resumable(true).writer(slot);
-            let builder = builder.limits(limits(sweep_interval)).store(kept);
+            let builder = builder.limits(limits).store(kept);
             builder.allow_upload("slow", slot)
         })
         .await;
@@ -80,8 +87,8 @@ impl Node {
         self.store.count(None).await.expect("counted")
     }
 
-    fn under_way(&self) -> usize {
-        under_way(&self.world.dir.path().join("files"))
+    fn unfinished(&self) -> usize {
+        unfinished(&self.world.dir.path().join("files"))
     }
 
     async fn status_of(&self, upload: Uuid) -> String {
@@ -92,14 +99,14 @@ impl Node {
 }
 
 /// Counts files that have no final name.
-fn under_way(dir: &Path) -> usize {
+fn unfinished(dir: &Path) -> usize {
     let Ok(entries) = fs::read_dir(dir) else {
         return 0;
     };
     let paths = entries.map(|entry| entry.expect("an entry").path());
     paths
         .map(|path| match path.is_dir() {
-            true => under_way(&path),
+            true => unfinished(&path),
             false => usize::from(path.extension().is_some_and(|it| it == "part")),
         })
         .sum()
@@ -140,12 +147,12 @@ async fn resume_8_whatever_fails_half_way_is_finished_later() {
         let node = Node::start(&dir, store, Duration::from_secs(1)).await;
         let upload = node.leave_half().await;
         // The lease is given back by then, so the next save is the claim.
-        until("it is released", || node.under_way() == 1).await;
+        until("it is released", || node.unfinished() == 1).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
         fail(&node, down, full);
         for round in 0.. {
             assert!(round < 300, "{point}: it is left behind");
-            let (records, files) = (node.counts().await.all.records, node.under_way());
+            let (records, files) = (node.counts().await.all.records, node.unfinished());
             assert!(records > 0 || files == 0, "{point}: bytes without a record");
             if records == 0 {
                 break;
@@ -179,12 +186,12 @@ async fn resume_8_the_next_process_removes_what_was_claimed() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(node.status_of(upload).await, "not_found");
-    assert_eq!(node.under_way(), 1);
+    assert_eq!(node.unfinished(), 1);
     store.close().await.expect("it was open");
     drop(node);
     let store = Arc::new(open().await.expect("the embedded store"));
     let node = Node::start(&dir, store, Duration::from_secs(600)).await;
-    until("its bytes are removed", || node.under_way() == 0).await;
+    until("its bytes are removed", || node.unfinished() == 0).await;
     for round in 0.. {
         assert!(round < 300, "its record is deleted");
         if node.counts().await == Counts::default() {

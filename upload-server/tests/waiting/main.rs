@@ -4,12 +4,19 @@
 #[expect(dead_code, reason = "shared with the tests of the binary")]
 #[allow(unreachable_pub, reason = "shared with the tests of the binary")]
 mod client;
+mod creators;
 mod dropped;
 mod expired;
 mod interrupted;
+#[path = "../../../upload-writers/tests/s3/ledger.rs"]
+#[expect(dead_code, reason = "shared with the tests of the writer")]
+mod ledger;
 mod limits;
 mod moving;
 mod nodes;
+#[path = "../../../upload-writers/tests/object_store/store.rs"]
+#[expect(dead_code, reason = "shared with the tests of the writer")]
+mod objects;
 mod overdue;
 #[path = "../../../upload-stores/tests/postgres/cluster.rs"]
 #[expect(dead_code, reason = "shared with the tests of the store")]
@@ -20,6 +27,10 @@ mod postgres_server;
 #[allow(unreachable_pub, reason = "shared with the tests of the binary")]
 mod redis_server;
 mod removing;
+mod sending;
+#[path = "../../../upload-writers/tests/s3/stage.rs"]
+#[expect(dead_code, reason = "shared with the tests of the writer")]
+mod stage;
 mod stores;
 mod taking;
 mod transactions;

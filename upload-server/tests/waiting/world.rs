@@ -194,6 +194,16 @@ impl World {
         paths.collect()
     }
 
+    /// Returns how many finished files of a slot have these bytes.
+    pub(crate) fn copies_in(&self, slot: &str, content: &[u8]) -> usize {
+        let dir = self.dir.path().join("data").join(slot);
+        let entries = std::fs::read_dir(dir).expect("the slot's folder");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        paths
+            .filter(|path| std::fs::read(path).is_ok_and(|bytes| bytes == content))
+            .count()
+    }
+
     /// Returns how many finished files a slot has.
     pub(crate) fn files(&self, slot: &str) -> usize {
         let dir = self.dir.path().join("data").join(slot);

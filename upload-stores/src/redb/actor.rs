@@ -21,7 +21,7 @@ const BATCH_MAX: usize = 256;
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Files below this size are not compacted.
-const SHRINK_FROM_BYTES: u64 = 8 * 1024 * 1024;
+const SHRINK_FROM_BYTES: u64 = 1024 * 1024;
 
 /// How many times larger than its records a file is before it is compacted.
 ///

@@ -37,6 +37,8 @@ impl Ids {
 pub(crate) struct Counting {
     pub(crate) memory: InMemory,
     pub(crate) puts: AtomicUsize,
+    /// Uploads that were begun and neither completed nor aborted.
+    pub(crate) open: AtomicUsize,
     pub(crate) ids: Ids,
     /// Objects are made, but the answers to that are lost.
     pub(crate) loses_answers: bool,
@@ -64,7 +66,9 @@ fn lost() -> object_store::Error {
 #[async_trait]
 impl MultipartStore for Counting {
     async fn create_multipart(&self, path: &Path) -> object_store::Result<MultipartId> {
-        self.memory.create_multipart(path).await
+        let id = self.memory.create_multipart(path).await?;
+        self.open.fetch_add(1, Ordering::SeqCst);
+        Ok(id)
     }
 
     async fn put_part(
@@ -91,11 +95,14 @@ impl MultipartStore for Counting {
             assert_eq!(part.content_id, self.ids.of(index), "ids stand in order");
         }
         let put = self.memory.complete_multipart(path, id, parts).await?;
+        self.open.fetch_sub(1, Ordering::SeqCst);
         self.answer(put)
     }
 
     async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> object_store::Result<()> {
-        self.memory.abort_multipart(path, id).await
+        self.memory.abort_multipart(path, id).await?;
+        self.open.fetch_sub(1, Ordering::SeqCst);
+        Ok(())
     }
 }
 

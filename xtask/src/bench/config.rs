@@ -10,13 +10,19 @@ pub(super) fn server_config(
     address: &str,
     data: &Path,
     load: Load,
-    redis: Option<&str>,
+    shared: Option<&str>,
 ) -> String {
     let is_resumable = !matches!(subject, Subject::Server | Subject::NoChecksum);
-    let store = match (subject, redis) {
+    let store = match (subject, shared) {
         (Subject::Redis, Some(redis)) => {
             format!("store = \"redis\"\nredis_url = \"redis://{redis}/0\"")
         }
+        (Subject::Postgres, Some(postgres)) => {
+            format!(
+                "store = \"postgres\"\npostgres_url = \"postgres://uploads@{postgres}/postgres\""
+            )
+        }
+        (Subject::Memory, _) => "store = \"memory\"".to_owned(),
         _ if is_resumable => "store = \"embedded\"".to_owned(),
         _ => "store = \"memory\"".to_owned(),
     };

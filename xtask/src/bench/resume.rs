@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{
     bars::Bar,
+    kept::Kept,
     report::{Cell, find, ratio, table},
     rounds::{Common, groups},
     subject::{Bed, Load, Sink, Subject},
@@ -22,6 +23,12 @@ pub(crate) struct Resume {
     /// MiB of the uploads together
     #[arg(long, default_value_t = 2048)]
     together_mib: u64,
+    /// Small uploads of a run
+    #[arg(long, default_value_t = 2048)]
+    files: u32,
+    /// Seconds for which uploads are idle while saves are counted
+    #[arg(long, default_value_t = 60.0)]
+    idle_seconds: f64,
 }
 
 impl Resume {
@@ -29,15 +36,18 @@ impl Resume {
     ///
     /// # Errors
     ///
-    /// Something does not build, a run fails, or there is no Redis.
+    /// Something does not build, a run fails, or there is no Redis or no Postgres.
     pub(crate) fn run(&self) -> Result<()> {
         let subjects = [
             Subject::Server,
+            Subject::Memory,
             Subject::Embedded,
             Subject::Redis,
+            Subject::Postgres,
             Subject::Disk,
         ];
-        let bed = Bed::make(&subjects, "copy", &self.common)?;
+        let needed: Vec<_> = subjects.into_iter().chain(Kept::subjects()).collect();
+        let bed = Bed::make(&needed, "copy", &self.common)?;
         let mut cells: Vec<Cell> = Vec::new();
         for load in self.uploads.iter().map(|uploads| self.load(*uploads)) {
             cells.extend(subjects.map(|subject| Cell::new(subject, Sink::File, load)));
@@ -48,7 +58,12 @@ impl Resume {
             is_cut: true,
             ..Load::default()
         };
-        let cut_subjects = [Subject::Embedded, Subject::Redis, Subject::Disk];
+        let cut_subjects = [
+            Subject::Embedded,
+            Subject::Redis,
+            Subject::Postgres,
+            Subject::Disk,
+        ];
         cells.extend(cut_subjects.map(|subject| Cell::new(subject, Sink::File, cut)));
         self.common.run(&bed, &mut cells)?;
         println!("{}", table(&cells, Subject::Server));
@@ -57,13 +72,21 @@ impl Resume {
             println!("{subject}: from reconnecting to the first chunk accepted: {ms:.1} ms");
         }
         println!();
-        let figures = json!({"cells": cells.iter().map(Cell::json).collect::<Vec<_>>()});
+        let mut kept = Kept::new(self.files, self.idle_seconds);
+        for _ in 0..self.common.rounds {
+            kept.round(&bed)?;
+        }
+        let (of_records, more) = kept.report(&bed)?;
+        let figures = json!({
+            "cells": cells.iter().map(Cell::json).collect::<Vec<_>>(), "records": of_records,
+        });
         let charts = vec![(
             "resume-speed",
             "Throughput with and without resuming, in MiB/s".to_owned(),
             groups(&cells, Cell::mib_per_second),
         )];
-        let bars = self.bars(&cells);
+        let mut bars = self.bars(&cells);
+        bars.extend(more);
         self.common.keep(&bed, "resume", figures, &bars, charts)
     }
 
@@ -80,9 +103,11 @@ impl Resume {
         for uploads in &self.uploads {
             let load = self.load(*uploads);
             let speed = |subjects| ratio(cells, subjects, (Sink::File, load), Cell::mib_per_second);
-            for subject in [Subject::Embedded, Subject::Redis] {
+            for subject in [Subject::Embedded, Subject::Redis, Subject::Postgres] {
                 let what = format!("{uploads} uploads, {subject}: throughput over not resumable");
                 bars.push(Bar::at_least(0.9, what, speed((subject, Subject::Server))));
+                let what = format!("{uploads} uploads, {subject}: throughput over memory");
+                bars.push(Bar::at_least(0.9, what, speed((subject, Subject::Memory))));
             }
             if *uploads >= 64 {
                 let what = format!("{uploads} uploads, disk: throughput over process durability");

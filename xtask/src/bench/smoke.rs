@@ -14,7 +14,7 @@ const LINES: &[&str] = &[
     "receive --door plain --connections 1,3 --file-mib 6",
     "many --uploads 1,8,40 --crowd 4,5 --mib 6 --file-mib 6",
     "cost --mib 1,2 --uploads 2,8 --together-mib 8",
-    "resume --uploads 1,4 --together-mib 8",
+    "resume --uploads 1,4 --together-mib 8 --files 64 --idle-seconds 0.2",
     "disks --uploads 2 --seconds 0.1",
     "restart --connections 2 --uploads 5",
     "idle --connections 20 --active 4",

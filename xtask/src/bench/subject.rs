@@ -16,6 +16,7 @@ pub(crate) use super::load::{Load, Spoken};
 use super::{
     config::server_config,
     driving::Generator,
+    postgres,
     process::{Server, free_address},
     rounds::Common,
 };
@@ -37,12 +38,20 @@ pub(crate) enum Subject {
     Server,
     /// The same without the checksum.
     NoChecksum,
+    /// Uploads can be resumed; records in memory.
+    Memory,
     /// Uploads can be resumed; records in the embedded store.
     Embedded,
     /// Uploads can be resumed; records in Redis.
     Redis,
+    /// Uploads can be resumed; records in Postgres.
+    Postgres,
     /// Uploads can be resumed; records in the embedded store, bytes are durable once synced to the disk.
     Disk,
+    /// The library: a finished file is the application's at once.
+    Taking,
+    /// The library: a finished file waits for the application, with a record in the embedded store.
+    Waiting,
     /// The same WebSocket library and nothing else.
     Bare,
     /// The same, and each file is synced to the disk before it is said to be complete.
@@ -62,9 +71,13 @@ impl fmt::Display for Subject {
         f.pad(match self {
             Self::Server => "server",
             Self::NoChecksum => "no crc",
+            Self::Memory => "memory",
             Self::Embedded => "embedded",
             Self::Redis => "redis",
+            Self::Postgres => "postgres",
             Self::Disk => "disk",
+            Self::Taking => "taken",
+            Self::Waiting => "waiting",
             Self::Bare => "bare",
             Self::BareSynced => "synced",
             Self::Bodies => "hyper",
@@ -112,6 +125,7 @@ pub(crate) struct Bed {
     folder: PathBuf,
     gather: String,
     redis: Option<Server>,
+    postgres: Option<Server>,
 }
 
 impl Bed {
@@ -143,6 +157,10 @@ impl Bed {
             } else {
                 None
             },
+            postgres: match subjects.contains(&Subject::Postgres) {
+                true => Some(postgres::start(&unbuilt.folder)?),
+                false => None,
+            },
             gather: gather.to_owned(),
             ..unbuilt
         })
@@ -164,6 +182,7 @@ impl Bed {
             folder,
             gather: String::new(),
             redis: None,
+            postgres: None,
         })
     }
 
@@ -175,6 +194,7 @@ impl Bed {
             folder: self.folder.clone(),
             gather: self.gather.clone(),
             redis: None,
+            postgres: None,
         }
     }
 
@@ -298,10 +318,23 @@ impl Bed {
                     .arg(data);
                 command
             }
+            Subject::Taking | Subject::Waiting => {
+                let mut command = crowded(&self.program("waiting"));
+                command.args(["--listen", &address]).arg("--data").arg(data);
+                command.args((subject == Subject::Waiting).then_some("--waits"));
+                command
+            }
             _ => {
                 let config = self.folder.join("server.toml");
-                let redis = self.redis.as_ref().map(|redis| &*redis.address);
-                fs::write(&config, server_config(subject, &address, data, load, redis))?;
+                let shared = match subject {
+                    Subject::Postgres => self.postgres.as_ref(),
+                    _ => self.redis.as_ref(),
+                };
+                let shared = shared.map(|server| &*server.address);
+                fs::write(
+                    &config,
+                    server_config(subject, &address, data, load, shared),
+                )?;
                 let mut command = crowded(&self.server);
                 command.arg("--config").arg(config);
                 command

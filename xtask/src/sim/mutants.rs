@@ -403,6 +403,18 @@ mutants! {
         "by.shared_store || lease.boot == by.holder.boot" => "by.shared_store || !lease.boot.is_empty()";
     "unclaimed.rs": "a live process of a shared store keeps nothing"
         "by.shared_store || lease.boot == by.holder.boot" => "lease.boot == by.holder.boot";
+    "unclaimed.rs": "what was given back is not found again"
+        "RecordPhase::Waiting if !self.is_overdue(unix_ms) => {}" => "RecordPhase::Waiting if !self.is_overdue(unix_ms) && self.unclaimed.as_ref().is_some_and(|it| it.attempts == 0) => {}";
+    "unclaimed.rs": "what was removed or refused is lent again"
+        "RecordPhase::Waiting if !self.is_overdue(unix_ms) => {}" => "RecordPhase::Waiting | RecordPhase::Ended if !self.is_overdue(unix_ms) => {}";
+    "unclaimed.rs": "a commit is announced before its record is written"
+        "                self.settle(RecordPhase::Taken, unix_ms, |_| {})" => "                Settlement::Done";
+    "unclaimed.rs": "each loan makes an upload wait longer"
+        "        change(&mut unclaimed);" => "        change(&mut unclaimed);\n        unclaimed.until_unix_ms = unclaimed.until_unix_ms.saturating_add(1_000);";
+    "uploads/claim.rs": "who takes an upload over writes the record of another registration"
+        "registration: record.birth.as_str().into()," => "registration: Arc::default(),";
+    "upload/image.rs": "a finished upload waits outside of its owner's limit"
+        "        } else if is_waiting {" => "        } else if false {";
     "unclaimed.rs": "the target of a move is forgotten with the loan"
         "        change(&mut unclaimed);" => "        change(&mut unclaimed);\n        unclaimed.target = unclaimed.target.filter(|_| phase == RecordPhase::Lent);";
     "unclaimed.rs": "a step of a loan is written under another's"

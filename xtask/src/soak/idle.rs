@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::ground::{Ground, metric};
-use crate::bench::crowd::Crowd;
+use super::ground::Ground;
+use crate::bench::{crowd::Crowd, metric::metric};
 
 /// What a connection may hold that does nothing, in KiB.
 const IDLE_KIB_MAX: f64 = 12.0;

@@ -32,6 +32,9 @@ impl<R: Door> Host<R> {
                 charge,
                 quota,
             } => {
+                if let Some(slot) = self.config.slots.get(&*slot) {
+                    self.shared.unclaimed.note(&self.config.owner, slot);
+                }
                 let place = self.record_key(upload).zip(self.store_of(&slot));
                 let save = Save {
                     record,
