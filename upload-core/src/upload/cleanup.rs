@@ -8,7 +8,7 @@
 //! reaper (RESUME-8).
 //!
 //! A process that dies after the record is gone and before the writer was aborted leaves bytes that no
-//! record names. The reaper removes those too, by their age: unlike the record of an upload that expired
+//! record names. The reaper removes those too, by their age. Unlike the record of an upload that expired
 //! (`expiry`), none is kept as a mark, which would cost each cancel two more writes of the store, and the
 //! core an answer to each abort.
 

@@ -107,7 +107,7 @@ async fn one(
     let facts = Facts::unfinished(1 << 20);
     let limit = OwnerLimit {
         records: u64::from(u32::MAX),
-        bytes: u64::MAX,
+        ..OwnerLimit::NONE
     };
     let put = Put::new(record, Expect::Absent, TTL).counted(facts);
     let mut version = store.put_with(&key, put.limited(limit)).await?;
