@@ -93,7 +93,9 @@ pub(super) async fn until_answered(
         if let Some(receiver) = &mut handed_over
             && let Poll::Ready(given) = Pin::new(receiver).poll(cx)
         {
-            (driven, handed_over) = (given.ok(), None);
+            handed_over = None;
+            // Nothing is given to the request that its visit began with: it has it.
+            driven = given.ok().or(driven.take());
         }
         if let Some(visit) = &mut driven {
             let polled = catch_unwind(AssertUnwindSafe(|| visit.poll(cx)));
