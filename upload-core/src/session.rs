@@ -312,7 +312,7 @@ impl Session {
         }
     }
 
-    fn drop_line(&mut self, entry: EntryId) -> Option<Channel> {
+    fn drop_channel(&mut self, entry: EntryId) -> Option<Channel> {
         self.tells.disarm(entry);
         self.idles.disarm(entry);
         let channel = self.channels.remove(&entry)?;

@@ -52,7 +52,7 @@ impl Session {
             }
             News::Repeated => {
                 self.requests.remove(&entry);
-                self.drop_line(entry);
+                self.drop_channel(entry);
             }
             News::Continued { subject, crc32c } => self.continued(entry, &subject, crc32c, now),
             News::Moved(at) => {
@@ -86,7 +86,7 @@ impl Session {
             }
             News::Refused(refusal) => {
                 let request = self.requests.remove(&entry);
-                self.drop_line(entry);
+                self.drop_channel(entry);
                 if let Some(Request::Register(upload)) = request {
                     self.refuse_registration(refusal, upload);
                 }
@@ -282,7 +282,7 @@ impl Session {
 
     /// Takes out what the client knows of an upload that is over here.
     fn last_channel(&mut self, entry: EntryId, subject: &Subject, now: Now) -> Channel {
-        let channel = self.drop_line(entry);
+        let channel = self.drop_channel(entry);
         let mut channel = channel.unwrap_or_else(|| Channel::of(subject, self.window, now));
         channel.length = subject.entry.length;
         channel.note(subject.at, self.window);
