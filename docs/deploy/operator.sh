@@ -224,7 +224,8 @@ step 'records in Postgres, metrics'
 records=$(psql --host 127.0.0.1 --port "$database_port" --username upload upload --tuples-only --no-align \
   --command 'SELECT count(*) FROM upload_records')
 [ "$records" -ge 5 ] || { echo "$records records" >&2; exit 1; }
-curl --silent --fail "http://127.0.0.1:$admin_port/metrics" | grep -q '^uploads_ended_total{.*outcome="complete"'
+curl --silent --fail --output metrics "http://127.0.0.1:$admin_port/metrics"
+grep -q '^uploads_ended_total{.*outcome="complete"' metrics || { echo 'no metric of a complete upload' >&2; exit 1; }
 
 step 'the server ends by SIGTERM'
 kill "$server_pid"
