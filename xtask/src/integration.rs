@@ -26,11 +26,22 @@ const ENGINES: &str = "engines";
 /// What the binary needs to write to them.
 const ENGINE_FEATURES: &str = "s3,object-store-s3,gcs,azure";
 
-/// Tests that run only when they are asked for.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+/// Which of the tests to run.
+#[derive(Clone, Debug)]
 pub(crate) enum Suite {
-    /// Object storage: Garage for S3, Azurite for Azure; installs both the first time
+    /// Object storage: Garage for S3, Azurite for Azure; installs both the first time.
     S3,
+    /// Those whose names contain this text.
+    Named(String),
+}
+
+impl From<&str> for Suite {
+    fn from(word: &str) -> Self {
+        match word {
+            "s3" => Self::S3,
+            name => Self::Named(name.to_owned()),
+        }
+    }
 }
 
 /// Returns the names of the test targets that this command runs.
@@ -69,12 +80,12 @@ pub(crate) fn run_engines(args: &[String]) -> Result<Tally> {
     Ok(tally.of_run(status.success()))
 }
 
-/// Builds the server, finds the services, and runs each target.
+/// Builds the server, finds the services, and runs each target, or what a name stands for.
 ///
 /// # Errors
 ///
 /// Something is missing, or there is no such target.
-pub(crate) fn run(args: &[String]) -> Result<Tally> {
+pub(crate) fn run(name: Option<&str>, args: &[String]) -> Result<Tally> {
     let mut targets = targets()?;
     targets.retain(|name| name != ENGINES);
     if targets.is_empty() {
@@ -96,6 +107,7 @@ pub(crate) fn run(args: &[String]) -> Result<Tally> {
         .env(REDIS, redis)
         .env(POSTGRES, postgres)
         .arg("--")
+        .args(name)
         .args(args);
     let mut tally = Tally::default();
     let status = watch(&mut command, |line| tally.add_line(line))?;

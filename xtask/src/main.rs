@@ -56,8 +56,7 @@ enum Command {
     },
     /// The tests that need the real binary and real services
     Integration {
-        /// Which of them; by default those that need no object storage
-        #[arg(value_enum)]
+        /// A part of their names, such as `doors`, or `s3` for Garage and Azurite; by default all but those
         suite: Option<integration::Suite>,
         /// Passed on to the test binaries
         #[arg(last = true)]
@@ -114,7 +113,8 @@ fn obey(command: Command) -> Result<()> {
         Command::Tidy { write, .. } => tidy::command(write).and_then(stages::Tally::into_result),
         Command::Integration { suite, args } => {
             let tally = match suite {
-                None => integration::run(&args),
+                None => integration::run(None, &args),
+                Some(integration::Suite::Named(name)) => integration::run(Some(&name), &args),
                 Some(integration::Suite::S3) => integration::run_engines(&args),
             };
             tally.and_then(stages::Tally::into_result)

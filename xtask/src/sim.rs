@@ -3,6 +3,8 @@
 mod mutants;
 mod plant;
 
+pub(crate) use plant::changes;
+
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 

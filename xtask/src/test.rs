@@ -22,7 +22,7 @@ pub(crate) const STAGES: &[Stage] = &[
     ("codes", tidy::check_codes),
     ("binary", binary),
     ("guides", guides::run),
-    ("integration", || integration::run(&[])),
+    ("integration", || integration::run(None, &[])),
     ("soak", soak::smoke),
     ("client", client::tests),
     ("types", client::types),

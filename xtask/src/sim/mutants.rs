@@ -116,7 +116,7 @@ mutants! {
     "session/channel.rs": "a chunk of any length is taken"
         "chunk.len() > usize::try_from(self.slot.chunk_size).unwrap_or(usize::MAX)" => "chunk.len() == usize::MAX";
     "session/news.rs": "endings are not remembered (WL-18)"
-        "            }\n        };\n        self.out.progress(snapshot.clone());\n        self.endings.remember(snapshot);" => "            }\n        };\n        self.out.progress(snapshot);";
+        ".with_code(Code::Cancelled),\n        };\n        self.out.progress(snapshot.clone());\n        self.endings.remember(snapshot);" => ".with_code(Code::Cancelled),\n        };\n        self.out.progress(snapshot);";
     "session/news.rs": "a complete behind a resume is dropped"
         "        if let Completes::With(crc32c) = completes {" => "        if let (Completes::With(crc32c), true) = (completes, false) {";
     "session/outbox.rs": "messages are sent to nobody"
@@ -352,7 +352,7 @@ mutants! {
     "window.rs": "credit is never granted anew"
         "self.credit = self.credit.max(taken.saturating_add(size));" => "self.credit = self.credit.max(size.max(taken.min(1)));";
     "window.rs": "a short window has no floor"
-        "size.max(self.floor)" => "size.max(self.floor.min(1))";
+        ".max(self.floor)" => ".max(self.floor.min(1))";
     "visit/steps.rs": "a request reaches for its upload without end"
         "self.set_progress(Progress::Reached);" => "";
     "visit/steps.rs": "the whole length is told of a file that is not stored"
@@ -394,7 +394,7 @@ mutants! {
     "uploads/claim.rs": "an upload that is taken over counts for nothing"
         "(record.charge(), record.kept(limits, cx.now))" => "(crate::Charge::Nothing, record.kept(limits, cx.now))";
     "tally.rs": "a process counts what its owners gave back"
-        "        count_down(&self.0.uploads);" => "        let _ = &self.0;";
+        "count_down(&self.of.uploads);" => "let _ = &self.of;";
     "unclaimed.rs": "what waited long enough is lent"
         "RecordPhase::Waiting if !self.is_overdue(unix_ms) => {}" => "RecordPhase::Waiting if unix_ms > 0 => {}";
     "unclaimed.rs": "what waits expires before its time"

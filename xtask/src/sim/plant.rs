@@ -169,6 +169,11 @@ impl Core {
     }
 }
 
+/// Returns the file of each bug, from the workspace's folder, and the change that plants it there.
+pub(crate) fn changes() -> impl Iterator<Item = (String, Change<'static>)> {
+    MUTANTS.iter().map(|mutant| (path(mutant), change(mutant)))
+}
+
 fn path(mutant: &Mutant) -> String {
     format!("upload-core/src/{}", mutant.file)
 }

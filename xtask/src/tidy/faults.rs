@@ -1,15 +1,28 @@
-//! The lists of mended faults: each entry still fits the code, and names a test that exists.
+//! The lists of mended faults and of planted bugs: each entry still fits the code, and a fault names a test
+//! that exists.
 
 use std::collections::BTreeSet;
 
 use super::Findings;
 use crate::{
     faults::{FOLDER, Fault, parse},
+    plant::Change,
+    sim,
     tree::TextFile,
 };
 
-/// Checks every list.
+/// Checks the lists of faults, and the bugs that the simulator must find.
 pub(super) fn check(tree: &[TextFile], findings: &mut Findings) {
+    check_lists(tree, findings);
+    for (file, change) in sim::changes() {
+        findings.checked += 1;
+        if let Some(trouble) = misfit(&file, &change, tree) {
+            findings.error(format!("xtask/src/sim/mutants.rs: {trouble}"));
+        }
+    }
+}
+
+fn check_lists(tree: &[TextFile], findings: &mut Findings) {
     let mut names = BTreeSet::new();
     let is_list = |file: &&TextFile| file.path.starts_with(FOLDER) && file.is(".toml");
     for list in tree.iter().filter(is_list) {
@@ -33,16 +46,19 @@ pub(super) fn check(tree: &[TextFile], findings: &mut Findings) {
     }
 }
 
+/// Returns why a change cannot be planted.
+fn misfit(path: &str, change: &Change<'_>, tree: &[TextFile]) -> Option<String> {
+    let Some(file) = tree.iter().find(|file| file.path == path) else {
+        return Some(format!("there is no file {path}"));
+    };
+    let error = change.apply(&file.text).err()?;
+    Some(format!("{path}: {error}"))
+}
+
 fn troubles(fault: &Fault, tree: &[TextFile]) -> Vec<String> {
-    let mut troubles = Vec::new();
-    match tree.iter().find(|file| file.path == fault.file) {
-        None => troubles.push(format!("there is no file {}", fault.file)),
-        Some(file) => {
-            if let Err(error) = fault.change().apply(&file.text) {
-                troubles.push(format!("{}: {error}", fault.file));
-            }
-        }
-    }
+    let mut troubles: Vec<_> = misfit(&fault.file, &fault.change(), tree)
+        .into_iter()
+        .collect();
     match fault.words() {
         Err(error) => troubles.push(error.to_string()),
         Ok(words) => {
@@ -78,7 +94,7 @@ mod tests {
             file("xtask/faults/x.toml", list),
         ];
         let mut findings = Findings::default();
-        check(&tree, &mut findings);
+        check_lists(&tree, &mut findings);
         findings.errors
     }
 
