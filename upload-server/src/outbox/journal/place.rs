@@ -1,0 +1,157 @@
+//! Where a journal keeps its database, and how that is opened.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use redb::{Database, DatabaseError};
+use thiserror::Error;
+
+/// Name of the file in its directory.
+pub(super) const FILE: &str = "hooks.redb";
+/// Memory for caching the file, in bytes.
+const CACHE_BYTES: usize = 4 * 1024 * 1024;
+/// How long a server waits for another one of its process that is closing the file.
+const IN_USE_WAIT: Duration = Duration::from_secs(1);
+/// How often it looks.
+const IN_USE_PAUSE: Duration = Duration::from_millis(10);
+
+/// The file cannot be opened.
+#[derive(Debug, Error)]
+pub enum JournalOpenError {
+    /// Another process, or another server of this one, has it open.
+    #[error("{} is in use by another server", .0.display())]
+    InUse(PathBuf),
+    /// It is damaged, or the disk failed.
+    #[error("{} cannot be opened: {source}", .path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What the database says.
+        source: Box<DatabaseError>,
+    },
+    /// The directory or the thread cannot be made.
+    #[error("{} cannot be used: {source}", .path.display())]
+    Io {
+        /// The file or its directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// A file, or the memory of this process.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    file: Option<PathBuf>,
+}
+
+impl Place {
+    /// Makes the directory, if there is to be a file in one.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be made.
+    pub(super) fn make(dir: Option<&Path>) -> Result<Self, JournalOpenError> {
+        let file = dir.map(|dir| dir.join(FILE));
+        if let Some(dir) = dir {
+            let mut folders = fs::DirBuilder::new();
+            folders.recursive(true);
+            #[cfg(unix)]
+            std::os::unix::fs::DirBuilderExt::mode(&mut folders, 0o700);
+            folders.create(dir).map_err(|source| JournalOpenError::Io {
+                path: dir.to_owned(),
+                source,
+            })?;
+        }
+        Ok(Self { file })
+    }
+
+    /// Opens the database.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be used, or another server uses it.
+    pub(super) fn open(&self) -> Result<Database, JournalOpenError> {
+        let mut builder = Database::builder();
+        builder.set_cache_size(CACHE_BYTES);
+        let Some(path) = &self.file else {
+            let memory = redb::backends::InMemoryBackend::new();
+            let opened = builder.create_with_backend(memory);
+            return opened.map_err(|source| database_error(Path::new(FILE), source));
+        };
+        let file = open_private(path).map_err(|source| self.unusable(source))?;
+        let backend = redb::backends::FileBackend::new(file);
+        let backend = backend.map_err(|source| database_error(path, source))?;
+        builder
+            .create_with_backend(backend)
+            .map_err(|source| database_error(path, source))
+    }
+
+    /// Opens the database, and waits a while for a server of this process that is just closing it.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be used, or another server uses it.
+    pub(super) fn open_in_time(&self) -> Result<Database, JournalOpenError> {
+        let begun = Instant::now();
+        loop {
+            match self.open() {
+                Err(JournalOpenError::InUse(_)) if begun.elapsed() < IN_USE_WAIT => {
+                    thread::sleep(IN_USE_PAUSE);
+                }
+                opened => return opened,
+            }
+        }
+    }
+
+    /// Returns how long the file is, in bytes; none for one in memory.
+    pub(super) fn length(&self) -> u64 {
+        let file = self.file.as_ref().and_then(|path| fs::metadata(path).ok());
+        file.map_or(0, |file| file.len())
+    }
+
+    /// Returns whether what was committed is there after the database failed.
+    pub(super) fn outlives_a_failure(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Makes the error of a file or thread that the system does not give.
+    pub(super) fn unusable(&self, source: io::Error) -> JournalOpenError {
+        let path = self.file.clone().unwrap_or_else(|| FILE.into());
+        JournalOpenError::Io { path, source }
+    }
+}
+
+/// Opens or makes a file that only this user can read: calls of hooks hold addresses with keys in them.
+fn open_private(path: &Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+
+        // One of an earlier version, perhaps.
+        if file.metadata()?.permissions().mode() & 0o077 != 0 {
+            file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        }
+    }
+    Ok(file)
+}
+
+fn database_error(path: &Path, source: DatabaseError) -> JournalOpenError {
+    let path = path.to_owned();
+    match source {
+        DatabaseError::DatabaseAlreadyOpen => JournalOpenError::InUse(path),
+        source => JournalOpenError::Database {
+            path,
+            source: Box::new(source),
+        },
+    }
+}

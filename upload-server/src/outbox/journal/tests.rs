@@ -1,0 +1,150 @@
+//! One file, its readers and writers.
+
+use std::{fs, path::Path, time::Duration};
+
+use redb::{ReadTransaction, TableDefinition, WriteTransaction};
+
+use super::{
+    Journal, JournalError, JournalOpenError, actor::SHRINK_FROM_BYTES, failed, place::FILE,
+};
+
+const NUMBERS: TableDefinition<'_, u64, u64> = TableDefinition::new("numbers");
+
+async fn put(journal: &Journal, key: u64) -> Result<u64, JournalError> {
+    let put = move |transaction: &WriteTransaction| {
+        let mut table = transaction.open_table(NUMBERS).map_err(failed)?;
+        table.insert(key, key).map_err(failed)?;
+        Ok(key)
+    };
+    journal.write(put).await
+}
+
+async fn count(journal: &Journal) -> Result<u64, JournalError> {
+    use redb::ReadableTableMetadata;
+
+    let count = |transaction: &ReadTransaction| {
+        let table = transaction.open_table(NUMBERS).map_err(failed)?;
+        table.len().map_err(failed)
+    };
+    journal.read(count).await
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let journal = Journal::open(Some(dir.path())).expect("opened");
+    let puts = (0..1000).map(|key| put(&journal, key));
+    let puts = futures_util::future::join_all(puts).await;
+    assert!(puts.iter().all(Result::is_ok));
+    journal.close().await;
+    assert_eq!(put(&journal, 1).await, Err(JournalError::Closed));
+    assert_eq!(count(&journal).await, Err(JournalError::Closed));
+    let journal = Journal::open(Some(dir.path())).expect("opened again");
+    assert_eq!(count(&journal).await, Ok(1000));
+}
+
+#[tokio::test]
+async fn there_is_one_holder() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let _journal = Journal::open(Some(dir.path())).expect("opened");
+    let second = Journal::open(Some(dir.path())).map(|_| ());
+    assert!(
+        matches!(second, Err(JournalOpenError::InUse(_))),
+        "{second:?}"
+    );
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_its_user_can_read_it() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().expect("a directory");
+    let state = dir.path().join("a/state");
+    let mode = |path: &Path| {
+        let metadata = fs::metadata(path).expect("there");
+        metadata.permissions().mode() & 0o777
+    };
+    for _ in 0..2 {
+        let journal = Journal::open(Some(&state)).expect("open");
+        assert_eq!((mode(&state), mode(&state.join(FILE))), (0o700, 0o600));
+        journal.close().await;
+        let open = fs::Permissions::from_mode(0o644);
+        fs::set_permissions(state.join(FILE), open).expect("changed");
+    }
+}
+
+/// What was there a while ago takes up no room for ever.
+#[tokio::test]
+async fn the_file_gets_smaller_once_it_is_empty() {
+    const TEXTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("texts");
+    const COUNT: u64 = 4000;
+
+    let dir = tempfile::tempdir().expect("a directory");
+    let journal = Journal::open(Some(dir.path())).expect("opened");
+    let length = || fs::metadata(dir.path().join(FILE)).expect("there").len();
+    let change = |key: u64, is_there: bool| {
+        journal.write(move |transaction| {
+            let mut table = transaction.open_table(TEXTS).map_err(failed)?;
+            match is_there {
+                true => drop(table.insert(key, &[7; 1000][..]).map_err(failed)?),
+                false => drop(table.remove(key).map_err(failed)?),
+            }
+            Ok(())
+        })
+    };
+    let all: Vec<u64> = (0..COUNT).collect();
+    for keys in all.chunks(200) {
+        futures_util::future::join_all(keys.iter().map(|key| change(*key, true))).await;
+    }
+    let full = length();
+    assert!(full > COUNT * 1000, "{full}");
+    // Nothing is gained while it is full.
+    journal.shrink_soon();
+    put(&journal, 1).await.expect("put");
+    assert!(length() >= full / 2, "{full} and {}", length());
+    // What stays lies anywhere in the file.
+    for keys in all.chunks(200) {
+        let gone = keys.iter().filter(|key| *key % 400 != 399);
+        futures_util::future::join_all(gone.map(|key| change(*key, false))).await;
+    }
+    let left = COUNT / 400;
+    journal.shrink_soon();
+    for round in 0.. {
+        assert!(round < 500, "{full} and {}", length());
+        put(&journal, 2).await.expect("put");
+        if length() < SHRINK_FROM_BYTES {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let texts = journal.read(|transaction| {
+        use redb::ReadableTableMetadata;
+
+        let table = transaction.open_table(TEXTS).map_err(failed)?;
+        table.len().map_err(failed)
+    });
+    assert_eq!(texts.await, Ok(left));
+    assert_eq!(count(&journal).await, Ok(2));
+}
+
+#[tokio::test]
+async fn a_change_that_fails_changes_nothing() {
+    let journal = Journal::open(None).expect("opened");
+    put(&journal, 1).await.expect("put");
+    let bad = journal.write(|transaction| {
+        let mut table = transaction.open_table(NUMBERS).map_err(failed)?;
+        table.insert(2, 2).map_err(failed)?;
+        Err::<(), _>(failed(redb::TableError::TableDoesNotExist(String::new())))
+    });
+    assert_eq!(bad.await, Err(JournalError::Failed));
+    assert_eq!(count(&journal).await, Ok(1));
+}
+
+#[tokio::test]
+async fn a_thread_that_panicked_has_failed_and_is_not_closed() {
+    let journal = Journal::open(None).expect("opened");
+    let broken = journal.write::<(), _>(|_| panic!("asked to panic"));
+    assert_eq!(broken.await, Err(JournalError::Failed));
+    assert_eq!(put(&journal, 1).await, Err(JournalError::Failed));
+}
