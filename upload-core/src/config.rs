@@ -172,6 +172,12 @@ impl SessionLimits {
     pub fn largest_window(&self) -> u64 {
         self.window_bytes.max(self.window_bytes_max)
     }
+
+    /// Returns the most bytes that an owner's unfinished uploads may have together.
+    pub(crate) fn bytes_of_owner(&self) -> u64 {
+        let limits = [self.max_bytes_per_owner, self.max_stored_bytes_per_owner];
+        limits.into_iter().flatten().min().unwrap_or(u64::MAX)
+    }
 }
 
 impl Default for SessionLimits {
@@ -201,14 +207,6 @@ impl Default for SessionLimits {
             calls_max: 16,
             retry_after: Duration::from_secs(5),
         }
-    }
-}
-
-impl SessionLimits {
-    /// Returns the most bytes that an owner's unfinished uploads may have together.
-    pub(crate) fn bytes_of_owner(&self) -> u64 {
-        let limits = [self.max_bytes_per_owner, self.max_stored_bytes_per_owner];
-        limits.into_iter().flatten().min().unwrap_or(u64::MAX)
     }
 }
 
