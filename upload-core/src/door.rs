@@ -18,7 +18,7 @@ pub trait OverUploads {
     /// Returns the room, to change it.
     fn room_mut(&mut self) -> &mut Uploads;
 
-    /// Passes on what came of a change.
+    /// Passes on the outputs of a change.
     fn pass_on(&mut self, now: Now);
 }
 

@@ -2,8 +2,8 @@
 //!
 //! It expires in two steps, since a store that forgot the record first would leave bytes that nothing
 //! names. The record is claimed by a conditional write, then the bytes are removed, then the record is
-//! deleted. Until it is claimed, a resume wins; from then on the upload is not found. Whoever looks
-//! through the records next does what is missing:
+//! deleted. Until it is claimed, a resume wins; from then on the upload is not found. The next look
+//! through the records does what is missing:
 //!
 //! | a process dies | record | bytes | the next look |
 //! |---|---|---|---|

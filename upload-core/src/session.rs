@@ -326,7 +326,7 @@ impl Session {
         self.after(now);
     }
 
-    /// Passes on what came of an input.
+    /// Passes on the outputs of an input.
     fn after(&mut self, now: Now) {
         self.relay(now);
         self.count_refusals(now);

@@ -1,9 +1,8 @@
 //! Credit: how far a client may send (PROTOCOL section 7).
 //!
 //! A window is as large as a link of 10 ms round trip needs.
-//! Over a longer one it limits the upload, which shows in the order of four moments.
-//! More credit is sent, the client has used up what it had, nothing comes for a while, the first byte of the new credit
-//! comes.
+//! Over a longer one it limits the upload, which shows as four events in this order: more credit is sent, the client
+//! uses up what it had, nothing arrives for a while, the first byte of the new credit arrives.
 //! Then the window grows, as long as the writer keeps up and memory has room.
 
 use std::time::Duration;

@@ -33,7 +33,7 @@
 //! - [`Uploads::shutdown`] flushes running uploads before the program ends, so that clients resume after the
 //!   restart.
 //!
-//! `axum::serve` waits for ever for a client's request; [`serve`] does not.
+//! `axum::serve` waits for a client's request without a limit; [`serve`] does not.
 //! The ready binary is [`config`] and [`serve`] put together, behind the default feature `cli`; an
 //! application does without it: `default-features = false`.
 //!

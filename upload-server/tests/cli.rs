@@ -17,7 +17,7 @@ const START_MAX: Duration = Duration::from_secs(60);
 
 fn command(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_upload-server"));
-    // Variables of whoever runs the tests are not part of them.
+    // The variables of the developer's shell are not part of the test.
     for (name, _) in std::env::vars_os() {
         if name
             .to_str()

@@ -108,7 +108,7 @@ impl<'a> Put<'a> {
 /// check of the expectation and the effect are one step: of any number of callers that expect the
 /// same version, one wins.
 ///
-/// Calls never wait for ever. Dropping the future of a call leaves open whether it takes effect.
+/// Calls have a time limit. Dropping the future of a call leaves open whether it takes effect.
 /// The `testing` feature has the conformance suite for implementations.
 #[async_trait]
 pub trait UploadStateStore: Send + Sync {

@@ -120,7 +120,7 @@ impl FileWriterConfig {
             data_dir,
             durability: Durability::Process,
             preallocate: true,
-            // Longer than a virtual machine stands still that has used up its share.
+            // Longer than the pause of a virtual machine that has used up its share of the processor.
             inline_write_max: Duration::from_millis(50),
             syncs_max: 16,
             openings_max: 4,

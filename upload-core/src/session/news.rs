@@ -252,7 +252,7 @@ impl Session {
     }
 
     /// The last snapshot on this connection of an upload that can be resumed.
-    /// A plain client would wait for ever, so it receives an error (RESUME-10).
+    /// A plain client would wait without end, so it receives an error (RESUME-10).
     fn detached(&self, channel: &Channel, why: Why) -> Snapshot {
         let config = self.uploads.config();
         let is_lost = config.plain || why == Why::Told(Code::Superseded);

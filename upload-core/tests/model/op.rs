@@ -1,4 +1,4 @@
-//! What can happen to a connection, whoever makes it happen.
+//! What can happen to a connection: by its client, its host or another connection.
 
 /// One thing that happens to a connection; `n` is one of a few uploads.
 #[derive(Clone, Debug)]

@@ -47,7 +47,7 @@ fn another_client_is_locked_out() {
     new.room.borrow_mut().clock_ms += 30_000;
     new.resume(1, Some("other"));
     let Some(Output::Neighbour(entry, Notice::Evict(_))) = new.unanswered.pop_front() else {
-        panic!("whoever holds it in this process is asked");
+        panic!("the holder in this process is asked");
     };
     new.store(entry, StoreEvent::Evicted);
     assert_eq!(new.sent(), ["1:resumed 4@1"]);

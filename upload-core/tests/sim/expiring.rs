@@ -3,7 +3,7 @@
 //!
 //! Invariants:
 //! - Bytes are removed only once the record says that the upload ended, and the record only after them.
-//! - Whoever resumes the upload finds its bytes.
+//! - A client that resumes the upload finds its bytes.
 //! - Nothing is claimed before its time, nor under a holder that lives and whose store works.
 //! - In the end neither a record nor bytes are left.
 

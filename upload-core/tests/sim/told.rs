@@ -134,7 +134,7 @@ impl World {
             .get(&key)
             .is_some_and(|truth| truth.slot != "file" && !truth.may_be_gone);
         if is_kept && it.status != Status::Complete {
-            // RESUME-2: announced <= recorded, whoever wrote the record last.
+            // RESUME-2: announced <= recorded, even if another node wrote the record last.
             let recorded = self.records.last.get(&key).map(|it| it.offset);
             let lost_checkpoint = self.truth.get(&key).is_some_and(|it| it.lost_checkpoint);
             let is_resumable = it.resumable != Some(false) && !lost_checkpoint;

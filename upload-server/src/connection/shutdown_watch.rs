@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_once_and_wakes_whoever_asked_last() {
+    fn tells_once_and_wakes_the_task_that_asked_last() {
         let (first, last) = (Arc::new(Count::default()), Arc::new(Count::default()));
         let wakers = [&first, &last].map(|count| Waker::from(Arc::clone(count)));
         let token = CancellationToken::new();

@@ -38,7 +38,7 @@ pub(super) enum Step {
     End(Option<(CheckedWriter, Box<Parked>)>),
 }
 
-/// What came of a call.
+/// The result of a call.
 pub(super) enum Finished {
     /// The driver goes on; what the core is to be told, if anything.
     GoesOn(Option<WriterEvent>),

@@ -26,7 +26,7 @@ pub(crate) fn load_or_make(dir: &Path) -> io::Result<Vec<u8>> {
         Err(error) => return Err(error),
     }
     fs::create_dir_all(dir)?;
-    // Written whole under another name and linked: whoever reads it never sees half of it.
+    // Written under another name and linked, so a reader never sees half of it.
     let draft = dir.join(format!("{FILE}-{}", uuid::Uuid::new_v4().simple()));
     write_private(&draft, &generate())?;
     let linked = fs::hard_link(&draft, &path);

@@ -38,7 +38,7 @@ pub(crate) enum Proxies {
     /// None.
     #[default]
     None,
-    /// Those of whoever connects, which is the one proxy there is.
+    /// Those of the peer that connects, which is the only proxy.
     Peer,
     /// Those of proxies at these addresses, as many as follow each other.
     At(Vec<IpNet>),

@@ -251,7 +251,7 @@ where
         served = &mut serving => return served,
         () = stop.cancelled() => {}
     }
-    // Whoever has just been accepted finds no other server: the first request is answered still.
+    // A connection that was just accepted cannot go elsewhere, so its first request is still answered.
     tokio::select! {
         served = &mut serving => return served,
         _ = timeout(FIRST_REQUEST, heard.notified()) => {}

@@ -46,7 +46,7 @@ async fn client(Path(file): Path<String>, headers: HeaderMap) -> Response {
     assets::client(&file, &headers)
 }
 
-/// Makes sure that whoever asks has an owner, without a socket.
+/// Gives the visitor an owner, without a socket.
 async fn session(State(app): State<Arc<App>>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     let who = match app.identity.identify(&mut parts).await {

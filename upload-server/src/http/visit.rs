@@ -58,7 +58,7 @@ struct Ask {
     successor: Option<oneshot::Sender<Driven>>,
 }
 
-/// What came of a request.
+/// How a request ended.
 pub(crate) struct Answered {
     pub(crate) reply: Reply,
     /// Why its content was not appended, where that was so.

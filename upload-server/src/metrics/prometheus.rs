@@ -46,7 +46,7 @@ impl Prometheus {
         self.0.render()
     }
 
-    /// Tidies up every few seconds, for ever; without it, what is measured piles up until it is read.
+    /// Runs until the process ends, and tidies up every few seconds; otherwise measurements pile up until they are read.
     pub async fn keep_up(self) {
         let mut ticks = tokio::time::interval(UPKEEP);
         loop {

@@ -240,7 +240,7 @@ impl Hooks {
     /// Where too many calls wait, it waits: a file whose hooks cannot be told of it is not complete yet.
     /// Where the disk fails, the notice is lost and the upload goes on: the file is stored, and the log
     /// has the event. Where the server ends and has closed the outbox, it never returns: without a receipt
-    /// the record stays as it is, and whoever finds the file finished after the restart tells of it.
+    /// the record stays as it is, and the hooks are told when the file is found finished after the restart.
     pub(crate) async fn tell(&self, notice: &Notice, party: &Party) {
         let mut places = Vec::with_capacity(self.hooks.len());
         for hook in &self.hooks {

@@ -63,7 +63,7 @@ enum Request {
     Close(oneshot::Sender<()>),
 }
 
-/// One change and whoever waits for it.
+/// One change, and the task that waits for it.
 trait Change: Send {
     fn apply(&mut self, transaction: &WriteTransaction) -> Step<()>;
     fn answer(self: Box<Self>, is_committed: bool);
@@ -89,7 +89,7 @@ where
 
     fn answer(self: Box<Self>, is_committed: bool) {
         let done = self.done.filter(|_| is_committed);
-        // Whoever asked may be gone by now.
+        // The task that asked may be gone by now.
         let _ = self.answer.send(done.ok_or(JournalError::Failed));
     }
 }

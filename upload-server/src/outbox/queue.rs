@@ -11,7 +11,7 @@ const CALLS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("calls");
 /// One call of one hook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Call {
-    /// The event, for whoever must tell repetitions.
+    /// The event, for receivers that have to notice repetitions.
     pub(crate) event_id: String,
     /// The hook's name; of calls of before, its address.
     #[serde(alias = "url")]

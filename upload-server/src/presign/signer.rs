@@ -90,7 +90,7 @@ pub struct PresignedPut {
     pub method: &'static str,
     /// The id made for this upload.
     pub upload_id: UploadRef,
-    /// Where to put it. Whoever has it can store this one file until it expires.
+    /// Where to put it. Anyone who has it can store this one file until it expires.
     pub url: String,
     /// The object's key: `<prefix><upload_id>/<safe name>`.
     pub key: String,

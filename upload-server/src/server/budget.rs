@@ -160,7 +160,7 @@ impl Pool {
         }
     }
 
-    /// Has somebody wait or leave; whoever is to be woken for that is woken by the caller, unlocked.
+    /// Adds or removes a waiting task. Tasks to be woken are returned, so that the caller wakes them without the lock.
     fn change<T>(&self, act: impl FnOnce(&mut Admission) -> T) -> T {
         let mut admission = self.lock();
         let done = act(&mut admission);

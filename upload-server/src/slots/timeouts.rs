@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_panics_or_takes_too_long_did_not_answer() {
+    async fn a_validator_that_panics_or_takes_too_long_did_not_answer() {
         assert_eq!(of_handler(async { 1 }).await, Ok(1));
         let panics = async { panic!("asked to panic") };
         assert_eq!(of_handler::<()>(panics).await, Err("it panicked"));

@@ -113,7 +113,7 @@ async fn restart_in_turn(state: &str) {
         begun.push(uploader.watch());
         uploads.spawn(uploader.complete());
     }
-    // Whoever misses the answer to a registration has to begin anew.
+    // A client that misses the answer to a registration has to begin again.
     for heard in &mut begun {
         until(heard, |heard| heard.sent > 0).await;
     }

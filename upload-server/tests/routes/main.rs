@@ -133,7 +133,7 @@ async fn conn_1_foreign_pages_get_403() {
 
 /// CONN-2: a script sees the close code 4401, where it could not see a 401.
 #[tokio::test]
-async fn conn_2_whoever_has_no_identity_is_closed_with_4401() {
+async fn conn_2_a_visitor_without_an_identity_is_closed_with_4401() {
     let server = start(|builder| {
         builder.owner(|parts| match parts.headers.get("x-user") {
             Some(user) => Ok(user.to_str().ok().map(str::to_owned)),

@@ -1,4 +1,4 @@
-//! Whoever is called by hooks, in this process; it may refuse the first calls.
+//! The receiver of hooks, in this process; it may refuse the first calls.
 
 use std::{
     net::SocketAddr,

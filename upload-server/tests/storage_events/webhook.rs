@@ -337,7 +337,7 @@ async fn wh_8_a_handler_that_fails_is_counted() {
     assert_eq!(server.objects().await.len(), 2);
 }
 
-/// WH-9: nobody to tell fires nothing, and is not remembered against whoever comes later.
+/// WH-9: an event without a listener fires nothing, and a listener that comes later still gets the next one.
 #[tokio::test]
 async fn wh_9_without_a_handler_nothing_fires() {
     let dir = tempfile::tempdir().expect("a directory");

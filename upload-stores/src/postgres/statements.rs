@@ -8,7 +8,7 @@ use crate::key::UploadKey;
 use crate::list::Listed;
 use crate::store::{Expect, Put, Version, Versioned, ttl_millis};
 
-/// What came of a put.
+/// The result of a put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Done {
     Stored(Version),

@@ -51,7 +51,7 @@ pub(super) struct Stored {
     pub(super) limit: Option<OwnerLimit>,
 }
 
-/// What came of it.
+/// Its result.
 #[derive(Debug)]
 pub(super) enum Outcome {
     Record(Option<Versioned>),

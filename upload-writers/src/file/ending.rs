@@ -57,7 +57,7 @@ impl Ending {
         place.make_dir(&config.data_dir)?;
         let published = place.path(&config.data_dir);
         match place::rename_new(path, &published) {
-            // Whoever can write to the directory may have put another file, or a link, in its place.
+            // Another user of the directory may have put another file, or a link, in its place.
             Ok(()) if !temp::is_at(file, &published)? => {
                 return Err(WriteError::new(
                     WriteErrorKind::Failed,
@@ -65,7 +65,7 @@ impl Ending {
                 ));
             }
             Ok(()) => {}
-            // An earlier close, or whoever took the upload over, was here first.
+            // An earlier close, or the connection that took the upload over, was here first.
             Err(error)
                 if error.kind() == io::ErrorKind::NotFound
                     && place.size(&config.data_dir)? == Some(*size) => {}

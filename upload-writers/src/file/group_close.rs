@@ -6,7 +6,7 @@
 //! well, so a group that took long is followed by a time in which every file is synced by itself.
 //!
 //! The system tells a lost write once to each open file that is asked. A file's own `fsync` would tell of its bytes;
-//! `syncfs` tells whoever has had a directory open since before the write. So one is kept open, each file remembers
+//! `syncfs` tells a process that has had a directory open since before the write. So one is kept open, each file remembers
 //! which one was open when it began, and after an error another one is opened: older files are synced by themselves.
 
 use std::{
@@ -60,7 +60,7 @@ struct Watch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket(u64);
 
-/// The thread that closes groups until no one waits; whoever waits when it is dropped early is told so.
+/// The thread that closes groups until none waits. When it is dropped early, those that wait get an error.
 struct Leader {
     of: Arc<GroupClose>,
     is_done: bool,
@@ -138,7 +138,7 @@ impl Leader {
             let ready: Vec<_> = group
                 .into_iter()
                 .filter_map(|(ending, answer)| match ending.prepare() {
-                    // Whoever gave up does not want the file to be published.
+                    // A writer that was dropped does not want its file to be published.
                     _ if answer.is_closed() => None,
                     Ok(()) => Some((ending, answer)),
                     Err(error) => {

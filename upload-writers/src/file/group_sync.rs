@@ -31,7 +31,7 @@ pub(super) struct GroupSyncs {
 
 /// The one that syncs a directory for all, until nobody waits.
 ///
-/// Whoever waits when it is dropped early is told so.
+/// When it is dropped early, those that wait get an error.
 struct Leader {
     syncs: Arc<GroupSyncs>,
     dir: PathBuf,
@@ -125,7 +125,7 @@ impl Leader {
                 group.extend(came.into_iter().flat_map(|came| came.drain(..)));
             }
             for waiting in group {
-                // Whoever gave up does not wait for an answer.
+                // A writer that was dropped waits for no answer.
                 let _ = waiting.send(answer.clone());
             }
         }
@@ -225,7 +225,7 @@ mod tests {
         assert!(syncs.waiting().is_empty());
     }
 
-    /// Whoever leads may be dropped with its runtime; nobody waits for it for ever.
+    /// The leader may be dropped with its runtime; the others do not wait for ever.
     #[test]
     fn nobody_waits_for_a_leader_that_is_gone() {
         let syncs = syncs();

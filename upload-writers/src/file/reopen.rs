@@ -1,6 +1,6 @@
 //! Going on with a file after a restart, on another node, or while an old holder still lives.
 //!
-//! Whoever holds the lock on the file is the only one who writes it, and its name says in which
+//! The holder of the lock on the file is the only one who writes it, and its name says in which
 //! epoch that is. A file nobody holds is renamed to our epoch. A holder that does not let go within
 //! `lock_wait` has lost its lease, but may still be writing; then the durable bytes are copied to a
 //! file of our epoch and the old name is removed. That rename or removal decides: if it succeeds,

@@ -19,7 +19,7 @@ const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// Size of the blocks in which the system counts.
 const BLOCK_BYTES: u64 = 512;
 
-/// The room of all files under way in a directory, whoever left them there.
+/// The room that all unfinished files of a directory take, those of earlier processes included.
 ///
 /// The directory is looked at once a second at most, and only while there may be too much; in between, what is
 /// written is added.

@@ -98,7 +98,7 @@ async fn a_link_of_another_user_is_not_followed() {
     assert_eq!(place.names("elsewhere"), [""; 0]);
 }
 
-/// Whoever can write to the directory of files under way can have any file published in another's place.
+/// A user who can write to the directory of unfinished files can have any file published in another's place.
 #[test]
 fn a_directory_that_others_may_write_to_is_refused() {
     let dir = tempfile::tempdir().expect("temp dir");

@@ -281,7 +281,7 @@ async fn a_lower_epoch_finds_a_later_holder() {
     assert_eq!(place.read(&result), b"abcdef");
 }
 
-/// RESUME-4: whoever was overtaken removes nothing of the file that went on.
+/// RESUME-4: a writer that was overtaken removes nothing of the file that continues.
 #[tokio::test]
 async fn a_stale_abort_leaves_the_later_file() {
     let place = Place::new(|_| {});

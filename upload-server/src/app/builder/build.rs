@@ -115,7 +115,7 @@ impl<S> UploadsBuilder<S> {
             return Err(BuildError::Secret);
         }
         let previous = settings.previous_secrets.iter().map(Vec::as_slice);
-        // Whoever needs no journal gets none.
+        // An application without hooks has no journal.
         let s3_events = if settings.webhook.is_some() || !settings.hooks.is_empty() {
             let journal = Journal::open(settings.state_dir.as_deref())?;
             let hooks = Arc::new(Hooks::new(settings.hooks, journal.clone()));

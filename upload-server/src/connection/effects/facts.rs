@@ -68,7 +68,7 @@ impl<R: Door> Host<R> {
         }
     }
 
-    /// Whoever begins many uploads would write as many lines; how each ends is told anyhow.
+    /// A client that begins many uploads would write as many lines; the end of each is logged anyway.
     fn log_attached(&self, entry: &Entry) {
         let (upload, slot) = (entry.upload, &*entry.slot);
         let (bytes, from) = (entry.length.known(), entry.bytes_received);

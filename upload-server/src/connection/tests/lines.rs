@@ -41,7 +41,7 @@ async fn ctrl_1_bad_text_closes() {
     client.vanish().await;
 }
 
-/// CONN-3: whoever never says anything is closed with 4408.
+/// CONN-3: a client that never sends anything is closed with 4408.
 #[tokio::test(start_paused = true)]
 async fn conn_3_silence_is_closed() {
     let server = Server::new();

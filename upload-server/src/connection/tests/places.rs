@@ -9,7 +9,7 @@ use super::harness::*;
 use crate::connection::{pending::Input, record_stores::Stores, registration::Registration};
 
 /// RESUME-4: what an older entry leaves behind takes nothing from the newer one of the same
-/// connection: it is still found by whoever wants to take over.
+/// connection: another connection can still find it and take it over.
 #[tokio::test]
 async fn resume_4_an_older_entry_leaves_the_newer_one_alone() {
     let shared = Server::new().shared;

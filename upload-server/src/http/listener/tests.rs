@@ -81,7 +81,7 @@ async fn answer(socket: &mut TcpStream) -> String {
     String::from_utf8(answer).expect("text")
 }
 
-/// Where every place is taken, others hear of it instead of waiting for ever.
+/// When every place is taken, further visitors are answered at once.
 #[tokio::test]
 async fn who_finds_no_place_is_answered() {
     let limits = Limits {

@@ -40,7 +40,7 @@ const ROUND_MAX: Duration = Duration::from_millis(1);
 /// Bytes after which writers are asked whether that is enough for them.
 const BYTES_PER_WRITE: u64 = 64 * 1024;
 
-/// What came of a round.
+/// How a round ended.
 pub(super) enum Outcome {
     /// The visit is over.
     Over,

@@ -88,10 +88,10 @@ pub(crate) fn read(body: &[u8]) -> Result<Vec<Created>, InvalidNotification> {
     };
     let kind = outer.kind.and_then(string);
     if kind.is_some_and(|kind| kind != "Notification") {
-        // Subscriptions are confirmed by whoever made them: no address is ever fetched.
+        // No address is ever fetched: the operator who subscribed confirms the subscription.
         return Ok(Vec::new());
     }
-    // Whoever may publish to the topic may publish what is no event.
+    // Others may publish to the topic too, and not only events.
     let Some(message) = string(message).filter(|text| check(text).is_ok()) else {
         return Ok(Vec::new());
     };

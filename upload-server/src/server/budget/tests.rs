@@ -222,7 +222,7 @@ fn crowded<const N: usize>() -> ([Share; N], u64) {
     (shares, held)
 }
 
-/// CREDIT-4: whoever stands still is passed over, crumbs or not, and whoever is gone too.
+/// CREDIT-4: a sender that makes no progress is passed over, with or without small leftovers, and so is one that left.
 #[tokio::test(start_paused = true)]
 async fn a_claim_that_is_not_used_is_given_back() {
     let ([mut one, mut two, mut three], held) = crowded();

@@ -164,7 +164,7 @@ fn who_gave_up_is_not_published() {
     assert_eq!(ground.published(), 1);
 }
 
-/// Whoever leads may be dropped with its runtime; no one waits for it for ever.
+/// The leader may be dropped with its runtime; the others do not wait for ever.
 #[test]
 fn no_one_waits_for_a_leader_that_is_gone() {
     let ground = Ground::new();
