@@ -1,7 +1,7 @@
 //! A stream of which little is read at once, or much where content comes as fast as it is read.
 //!
 //! Large reads cost less. But a read buffer stays as large as it once became, and anyone can fill one.
-//! So a few connections read much at a time, each of them to its end, and the others less.
+//! So some connections read much at a time, each of them to its end, and the others less.
 
 use std::{
     io,
@@ -21,9 +21,6 @@ const READ_BYTES: usize = 128 * 1024;
 /// Most bytes of a read on a connection that has a place for large ones.
 pub(super) const LARGE_READ_BYTES: usize = 256 * 1024;
 
-/// Full reads in a row after which a connection takes such a place.
-const FULL_READS: u32 = 8;
-
 /// Connections that have one at a time.
 const LARGE_READERS_MAX: usize = 64;
 
@@ -36,8 +33,6 @@ pub(super) struct Reads<S> {
     stream: Take<S>,
     large: LargeReads,
     place: Option<OwnedSemaphorePermit>,
-    /// Full reads in a row.
-    full: u32,
 }
 
 impl LargeReads {
@@ -52,7 +47,6 @@ impl<S: AsyncRead> Reads<S> {
             stream: stream.take(0),
             large,
             place: None,
-            full: 0,
         }
     }
 
@@ -68,17 +62,9 @@ impl<S: AsyncRead> Reads<S> {
         }
     }
 
-    /// Notes how much was read, and takes a place where that was as much as it may be for long enough.
+    /// Takes a place behind a read that was full, if there is one.
     fn note(&mut self, bytes: usize) {
-        if self.place.is_some() {
-            return;
-        }
-        self.full = match bytes < READ_BYTES {
-            true => 0,
-            false => self.full.saturating_add(1),
-        };
-        if self.full >= FULL_READS {
-            self.full = 0;
+        if self.place.is_none() && bytes >= READ_BYTES {
             self.place = Arc::clone(&self.large.0).try_acquire_owned().ok();
         }
     }
@@ -160,38 +146,35 @@ mod tests {
             read
         }
 
-        async fn is_large_after_full_reads(&mut self) -> bool {
-            for _ in 0..FULL_READS {
-                assert_eq!(self.read(LARGE_READ_BYTES).await, READ_BYTES);
-            }
+        async fn is_large_after_a_full_read(&mut self) -> bool {
+            assert_eq!(self.read(LARGE_READ_BYTES).await, READ_BYTES);
             self.read(LARGE_READ_BYTES).await == LARGE_READ_BYTES
         }
     }
 
     #[tokio::test]
-    async fn full_reads_become_large_and_others_do_not() {
+    async fn reads_are_large_behind_a_full_one() {
         let mut pair = Pair::of(&LargeReads::new());
-        for _ in 0..FULL_READS {
-            assert_eq!(pair.read(READ_BYTES).await, READ_BYTES);
-            assert_eq!(pair.read(10).await, 10);
+        for _ in 0..3 {
+            assert_eq!(pair.read(READ_BYTES - 1).await, READ_BYTES - 1);
         }
-        assert!(pair.is_large_after_full_reads().await);
+        assert!(pair.is_large_after_a_full_read().await);
         assert_eq!(pair.read(10).await, 10);
         assert_eq!(pair.read(2 * LARGE_READ_BYTES).await, LARGE_READ_BYTES);
     }
 
     #[tokio::test]
-    async fn a_few_connections_read_much_at_a_time() {
+    async fn some_connections_read_much_at_a_time() {
         let large = LargeReads::new();
-        let mut few = Vec::new();
+        let mut some = Vec::new();
         for _ in 0..LARGE_READERS_MAX {
             let mut pair = Pair::of(&large);
-            assert!(pair.is_large_after_full_reads().await);
-            few.push(pair);
+            assert!(pair.is_large_after_a_full_read().await);
+            some.push(pair);
         }
         let mut next = Pair::of(&large);
-        assert!(!next.is_large_after_full_reads().await);
-        few.pop();
-        assert!(next.is_large_after_full_reads().await);
+        assert!(!next.is_large_after_a_full_read().await);
+        some.pop();
+        assert!(next.is_large_after_a_full_read().await);
     }
 }
