@@ -24,6 +24,7 @@ pub(crate) mod origin;
 pub(crate) mod plain;
 #[cfg(feature = "presign")]
 pub(crate) mod presign;
+mod reads;
 pub(crate) mod router;
 pub(crate) mod s3_events;
 pub(crate) mod session_cookie;

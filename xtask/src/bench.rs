@@ -38,6 +38,7 @@ mod rounds;
 mod s3;
 mod small;
 mod smoke;
+mod spent;
 mod stores;
 pub(crate) mod subject;
 mod wan;

@@ -19,6 +19,7 @@ use upload_proto::{
 
 use super::{
     identity::{Identity, NoOwner},
+    reads::Reads,
     state::App,
     stream::Stream,
     write_timeout::WriteTimeout,
@@ -291,8 +292,11 @@ async fn upgraded(on_upgrade: OnUpgrade, handshake: Duration) -> io::Result<Stre
 
 /// Takes a stream out of what hyper, hyper-util and our own listener wrap around it.
 fn bare(upgraded: Upgraded) -> Stream {
-    let upgraded = match upgraded.downcast::<TokioIo<WriteTimeout<TcpStream>>>() {
-        Ok(parts) => return Stream::tcp(parts.io.into_inner().into_inner(), &parts.read_buf),
+    let upgraded = match upgraded.downcast::<TokioIo<WriteTimeout<Reads<TcpStream>>>>() {
+        Ok(parts) => {
+            let socket = parts.io.into_inner().into_inner().into_inner();
+            return Stream::tcp(socket, &parts.read_buf);
+        }
         Err(upgraded) => upgraded,
     };
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {

@@ -30,15 +30,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{forwarded::Proxies, write_timeout::WriteTimeout};
+use super::{
+    forwarded::Proxies,
+    reads::{LARGE_READ_BYTES, LargeReads, Reads},
+    write_timeout::WriteTimeout,
+};
 use crate::server::{limits::Limits, shares::Shares};
 
 /// Largest head of a request, in bytes.
 pub(super) const HEAD_BYTES_MAX: usize = 32 * 1024;
-
-/// Most bytes that are read at once, of content that comes as fast as it is read. A read that is not filled
-/// has smaller ones follow.
-const READ_BYTES_MAX: usize = 128 * 1024;
 
 /// How long a client may take nothing of what is sent to it.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -107,6 +107,7 @@ where
 #[derive(Clone)]
 pub(crate) struct Speech {
     http: Arc<http1::Builder>,
+    large_reads: LargeReads,
     /// Whose connections are those of many visitors.
     proxies: Proxies,
     #[cfg(feature = "cli")]
@@ -120,9 +121,10 @@ impl Speech {
         http.timer(TokioTimer::new())
             .header_read_timeout(limits.handshake)
             .max_header_size(HEAD_BYTES_MAX)
-            .max_buf_size(READ_BYTES_MAX);
+            .max_buf_size(LARGE_READ_BYTES);
         Self {
             http: Arc::new(http),
+            large_reads: LargeReads::new(),
             proxies: Proxies::None,
             #[cfg(feature = "cli")]
             tls: None,
@@ -217,6 +219,7 @@ where
         tls.serve(&speech.http, socket, service, stop).await;
         return;
     }
+    let socket = Reads::new(socket, speech.large_reads.clone());
     if let Err(error) = speak(&speech.http, socket, service, stop).await {
         tracing::debug!(%error, "an HTTP connection failed");
     }

@@ -215,6 +215,33 @@ async fn each_file_of_a_form_is_an_upload() {
     assert_eq!(stored, [&b"first"[..], b"second"]);
 }
 
+/// The reads of a connection grow, so later forms come with more than a part's head in one read.
+#[tokio::test]
+async fn large_forms_follow_each_other_on_one_connection() {
+    let server = Server::start().await;
+    let all = pattern(6 * 346_000);
+    let mut wire = server.connect().await;
+    let mut sent = Vec::new();
+    for pair in all.chunks(2 * 346_000) {
+        let mut body = Vec::new();
+        for file in pair.chunks(346_000) {
+            let head = b"--b\r\ncontent-disposition: form-data; name=f; filename=f.bin\r\n\r\n";
+            body.extend_from_slice(head);
+            body.extend_from_slice(file);
+            body.extend_from_slice(b"\r\n");
+            sent.push(file);
+        }
+        body.extend_from_slice(b"--b--\r\n");
+        wire.send("POST", FILES, &[FORM], &body).await;
+        let answer = wire.answer("POST").await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+    let mut stored = server.stored();
+    stored.sort();
+    sent.sort();
+    assert!(stored == sent, "the files differ from those that were sent");
+}
+
 /// A file that is refused undoes no other, and its rest is read.
 #[tokio::test]
 async fn a_refused_file_of_a_form_undoes_no_other() {

@@ -14,9 +14,10 @@ use serde_json::json;
 
 use super::{
     bars::Bar,
+    process::crowded,
     report::median,
     rounds::Common,
-    subject::{Bed, Load, PING_SECONDS, Sink, Subject, crowded},
+    subject::{Bed, Load, PING_SECONDS, Sink, Subject},
 };
 
 /// What to measure.

@@ -167,6 +167,14 @@ impl Drop for Server {
     }
 }
 
+/// Returns a command that runs a program with as many open files as the system allows.
+pub(crate) fn crowded(program: &Path) -> Command {
+    let mut command = Command::new("sh");
+    let script = "ulimit -n \"$(ulimit -H -n)\" && exec \"$0\" \"$@\"";
+    command.args(["-c", script]).arg(program);
+    command
+}
+
 /// Returns an address that no process listens on at present.
 ///
 /// # Errors

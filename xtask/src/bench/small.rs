@@ -193,6 +193,7 @@ impl Small {
             .stderr(Stdio::inherit())
             .output()
             .context("cannot start the probe")?;
+        bed.put_aside("bare");
         ensure!(output.status.success(), "the bare loop failed");
         Ok(serde_json::from_slice(&output.stdout)?)
     }

@@ -6,6 +6,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -17,8 +18,9 @@ use super::{
     config::server_config,
     driving::Generator,
     postgres,
-    process::{Server, free_address},
+    process::{Server, crowded, free_address},
     rounds::Common,
+    spent::Spent,
 };
 use crate::{
     run::{cargo, metadata, must_succeed, server_binary},
@@ -126,6 +128,7 @@ pub(crate) struct Bed {
     gather: String,
     redis: Option<Server>,
     postgres: Option<Server>,
+    spent: Arc<Spent>,
 }
 
 impl Bed {
@@ -179,6 +182,7 @@ impl Bed {
         Ok(Self {
             server: release.join("upload-server"),
             release,
+            spent: Arc::new(Spent::new(folder.join("spent"))),
             folder,
             gather: String::new(),
             redis: None,
@@ -195,6 +199,7 @@ impl Bed {
             gather: self.gather.clone(),
             redis: None,
             postgres: None,
+            spent: Arc::clone(&self.spent),
         }
     }
 
@@ -246,9 +251,14 @@ impl Bed {
         Ok(fs::remove_file(path)?)
     }
 
-    /// Removes what was uploaded.
+    /// Puts aside what was uploaded.
     pub(crate) fn clean(&self) {
-        let _ = fs::remove_dir_all(self.folder.join("data"));
+        self.put_aside("data");
+    }
+
+    /// Puts a folder aside in which files were made.
+    pub(crate) fn put_aside(&self, name: &str) {
+        self.spent.take(&self.folder.join(name));
     }
 
     /// Starts a fresh subject with an empty folder.
@@ -370,14 +380,6 @@ impl Bed {
             receipt_ms: report.receipt_ms,
         })
     }
-}
-
-/// Returns a command that runs a program with as many open files as the system allows.
-pub(crate) fn crowded(program: &Path) -> Command {
-    let mut command = Command::new("sh");
-    let script = "ulimit -n \"$(ulimit -H -n)\" && exec \"$0\" \"$@\"";
-    command.args(["-c", script]).arg(program);
-    command
 }
 
 fn start_redis(folder: &Path) -> Result<Server> {

@@ -10,10 +10,7 @@ use anyhow::{Context, Result};
 
 use super::room::allocated;
 use crate::{
-    bench::{
-        process::{Server, free_address},
-        subject::crowded,
-    },
+    bench::process::{Server, crowded, free_address},
     run::{cargo, metadata, must_succeed, output_of, server_binary},
 };
 

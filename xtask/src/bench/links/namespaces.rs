@@ -17,7 +17,8 @@ use super::{CHUNK_BYTES, Links, Sender};
 use crate::{
     bench::{
         config::server_config,
-        subject::{Bed, Load, Subject, crowded},
+        process::crowded,
+        subject::{Bed, Load, Subject},
     },
     run::output_of,
 };
