@@ -1,7 +1,7 @@
 """djust as a server of uploads: one view with one slot, which copies each finished file below a folder.
 
 With its own limits djust takes 200 frames of an upload and 100 other messages in a second, with bursts of 400 and 20.
-It drops frames of a faster client, and then closes its connection: a file above about 25 MiB fails at full speed.
+It drops frames of a faster client, and at the third closes its connection: a file above 25 MiB can fail at full speed.
 Here the limits are raised, so that its speed is measured and not its limits.
 """
 
