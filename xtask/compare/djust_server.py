@@ -1,4 +1,9 @@
-"""djust as a server of uploads: one view with one slot, which copies each finished file below a folder."""
+"""djust as a server of uploads: one view with one slot, which copies each finished file below a folder.
+
+With its own limits djust takes 200 frames of an upload and 100 other messages in a second, with bursts of 400 and 20.
+It drops frames of a faster client, and at the third closes its connection: a file above 25 MiB can fail at full speed.
+Here the limits are raised, so that its speed is measured and not its limits.
+"""
 
 import os
 import shutil
@@ -16,6 +21,7 @@ settings.configure(
     CHANNEL_LAYERS={"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}},
     TEMPLATES=[{"BACKEND": "djust.template_backend.DjustTemplateBackend", "DIRS": [], "APP_DIRS": False, "OPTIONS": {}}],
     LIVEVIEW_ALLOWED_MODULES=[__name__],
+    LIVEVIEW_CONFIG={"rate_limit": {"rate": 1e6, "burst": 1e6, "upload_rate": 1e6, "upload_burst": 1e6}},
 )
 django.setup()
 

@@ -4,14 +4,19 @@ use std::{
     collections::BTreeMap,
     env,
     ffi::{OsStr, OsString},
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
-    process::{Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::Value;
+
+/// How often a command with a time limit is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Returns the workspace's folder.
 pub(crate) fn root() -> PathBuf {
@@ -53,6 +58,36 @@ pub(crate) fn must_succeed(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs a command to its end, its output shown as it comes, and ends it after a time.
+///
+/// # Errors
+///
+/// It cannot be started, ends with another status than 0, or takes longer.
+pub(crate) fn must_succeed_within(limit: Duration, command: &mut Command) -> Result<()> {
+    let shown = show(command);
+    eprintln!("$ {shown}");
+    let child = command.spawn();
+    let child = child.with_context(|| format!("cannot start {shown}"))?;
+    ended_within(limit, child).with_context(|| shown)
+}
+
+/// Waits until a child has ended with status 0, and ends it after a time.
+fn ended_within(limit: Duration, mut child: Child) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            ensure!(status.success(), "{status}");
+            return Ok(());
+        }
+        if begun.elapsed() > limit {
+            child.kill()?;
+            child.wait()?;
+            bail!("no end after {} s", limit.as_secs());
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
 /// Runs a command to its end, shows each line it prints, and hands it to `line` too.
 ///
 /// # Errors
@@ -90,6 +125,22 @@ pub(crate) fn output_of(command: &mut Command) -> Result<String> {
         bail!("{shown}: {}", output.status);
     }
     String::from_utf8(output.stdout).with_context(|| format!("{shown} printed invalid UTF-8"))
+}
+
+/// Runs a command that prints little to its end and returns what it printed, and ends it after a time.
+///
+/// # Errors
+///
+/// It cannot be started, ends with another status than 0, takes longer, or prints what is not UTF-8.
+pub(crate) fn output_within(limit: Duration, command: &mut Command) -> Result<String> {
+    let shown = show(command);
+    let child = command.stdout(Stdio::piped()).spawn();
+    let mut child = child.with_context(|| format!("cannot start {shown}"))?;
+    let mut stdout = child.stdout.take().context("the output was piped")?;
+    ended_within(limit, child).with_context(|| shown)?;
+    let mut text = String::new();
+    stdout.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Returns a command as one would type it.
@@ -226,4 +277,27 @@ pub(crate) fn server_binary_with(more: &[&str]) -> Result<PathBuf> {
         .target_directory
         .join("release")
         .join("upload-server"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn command_that_takes_too_long_is_ended_and_named() {
+        let error = must_succeed_within(SOON, &mut program("sleep", ["60"])).unwrap_err();
+        assert_eq!(format!("{error:#}"), "sleep 60: no end after 0 s");
+        let error = output_within(SOON, &mut program("sleep", ["60"])).unwrap_err();
+        assert_eq!(format!("{error:#}"), "sleep 60: no end after 0 s");
+    }
+
+    #[test]
+    fn output_of_command_in_time_is_returned() {
+        let printed = output_within(Duration::from_secs(60), &mut program("echo", ["3"]));
+        assert_eq!(printed.unwrap(), "3\n");
+        let failed = output_within(Duration::from_secs(60), &mut program("false", []));
+        assert!(format!("{:#}", failed.unwrap_err()).contains("exit status: 1"));
+    }
 }

@@ -3,11 +3,18 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
 
-use crate::run::{cargo, must_succeed, output_of, program, root};
+use crate::run::{cargo, must_succeed, must_succeed_within, output_of, program, root};
+
+/// How long npm or pip may take.
+const INSTALL_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// How long a program of another project may take to build.
+const BUILD_MAX: Duration = Duration::from_secs(45 * 60);
 
 /// Returns a Redis server, to be started by the test that wants one.
 ///
@@ -148,7 +155,8 @@ pub(crate) fn npm_packages(folder: &Path) -> Result<()> {
     if is_current {
         return Ok(());
     }
-    must_succeed(program("npm", ["ci", "--no-audit", "--no-fund"]).current_dir(folder))
+    let mut install = program("npm", ["ci", "--no-audit", "--no-fund"]);
+    must_succeed_within(INSTALL_MAX, install.current_dir(folder))
 }
 
 /// Installs what a folder's `requirements.txt` says into its `venv`, unless that is done.
@@ -167,9 +175,9 @@ pub(crate) fn python_packages(folder: &Path) -> Result<()> {
     }
     find_or_install("PYTHON", &["python3"], "python3-venv")?;
     let venv = folder.join("venv");
-    must_succeed(program("python3", ["-m", "venv"]).arg(&venv))?;
-    let pip = venv.join("bin/pip");
-    must_succeed(program(&pip, ["install", "--quiet", "--requirement"]).arg(&wanted))?;
+    must_succeed_within(INSTALL_MAX, program("python3", ["-m", "venv"]).arg(&venv))?;
+    let mut install = program(venv.join("bin/pip"), ["install", "--quiet"]);
+    must_succeed_within(INSTALL_MAX, install.arg("--requirement").arg(&wanted))?;
     fs::write(&installed, text).context("a mark that the packages are installed")
 }
 
@@ -215,7 +223,7 @@ pub(crate) fn rustus() -> Result<PathBuf> {
             "--root",
         ]);
         install.arg(&folder).env_remove("CARGO_TARGET_DIR");
-        must_succeed(&mut install)?;
+        must_succeed_within(BUILD_MAX, &mut install)?;
     }
     Ok(program)
 }

@@ -8,6 +8,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -18,7 +19,7 @@ use super::{
     report::median,
 };
 use crate::{
-    run::{metadata, output_of, program, root, server_binary},
+    run::{metadata, output_within, program, root, server_binary},
     services,
 };
 
@@ -27,6 +28,15 @@ const FILE: &str = "file";
 
 /// The largest body that rustus takes, in bytes: it keeps a body in memory, and the client sends a file in one.
 const BODY_MAX: &str = "4294967296";
+
+/// How long the client may take, without the time for what it sends.
+const CLIENT_MAX: Duration = Duration::from_secs(60);
+
+/// How long it may take for each MiB, and for each file.
+const CLIENT_MAX_EACH: Duration = Duration::from_secs(1);
+
+/// How long after that it is ended, when it did not do so itself.
+const CLIENT_GRACE: Duration = Duration::from_secs(10);
 
 /// What to measure.
 #[derive(Args)]
@@ -118,8 +128,14 @@ impl Compare {
             eprintln!("round {round} of {}", self.rounds);
             for ((peer, speaks), runs) in pairs.iter().zip(&mut runs) {
                 for ((bytes, times), runs) in loads.iter().zip(runs) {
+                    let run = format!(
+                        "{} by {speaks}, {times} times {} KiB",
+                        peer.name(),
+                        bytes >> 10
+                    );
+                    eprintln!("  {run}");
                     let measured = place.measure(*peer, speaks, *bytes, *times);
-                    runs.push(measured.with_context(|| format!("{} by {speaks}", peer.name()))?);
+                    runs.push(measured.context(run)?);
                 }
             }
         }
@@ -200,9 +216,12 @@ impl Place {
         };
         server.reset_peak()?;
         let before = server.cpu_seconds()?;
+        let mib = u32::try_from(bytes >> 20)?.saturating_mul(times);
+        let limit = CLIENT_MAX + CLIENT_MAX_EACH * mib.saturating_add(times);
         let mut client = program("node", ["client.mjs", speaks, &url]);
         client.arg(&file).arg(times.to_string());
-        let seconds = output_of(client.current_dir(&self.programs))?;
+        client.arg(limit.as_secs().to_string());
+        let seconds = output_within(limit + CLIENT_GRACE, client.current_dir(&self.programs))?;
         let measured = Measured {
             seconds: seconds.trim().parse().context("the client's seconds")?,
             cpu_seconds: server.cpu_seconds()? - before,
