@@ -1,7 +1,7 @@
 //! HTTP requests that upload: tus, the IETF's draft and plain bodies, at the same addresses.
 //!
 //! ```text
-//! …/files/{slot}                  an upload is created
+//! …/files/{slot}                  an upload is created; a slash may follow
 //! …/files/{slot}/by-name/{name}   the same, under this name
 //! …/files/{slot}/{ref}            one upload
 //! …/files                         an upload is registered by a page that has no socket
@@ -93,6 +93,8 @@ pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
         .route("/slots", any(slots))
         .route("/files", any(registration))
         .route("/files/{slot}", any(of_slot))
+        // As tusd's addresses end.
+        .route("/files/{slot}/", any(of_slot))
         .route("/files/{slot}/{upload}", any(of_upload))
         .route("/files/{slot}/by-name/{name}", any(by_name))
 }

@@ -15,7 +15,7 @@ use std::{
 
 use http::Uri;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use upload_core::Entry;
@@ -128,7 +128,7 @@ pub(crate) struct Hooks {
     pub(super) journal: Journal,
 }
 
-/// What a hook is told (DESIGN section 7); what is not known is null.
+/// What a hook is told; what is not known is null.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Notice {
     pub(crate) event_id: String,
@@ -143,6 +143,8 @@ pub(crate) struct Notice {
     pub(crate) size: Option<u64>,
     /// Eight hex digits.
     pub(crate) crc32c: Option<String>,
+    /// What the page, or a hook that decides, sent along.
+    pub(crate) meta: Option<Map<String, Value>>,
     pub(crate) result: Value,
     /// RFC 3339, in UTC.
     pub(crate) at: String,
@@ -170,6 +172,7 @@ impl Notice {
             client_type: Some(entry.client_type.clone()),
             size: entry.length.known(),
             crc32c: crc32c.map(|crc| format!("{crc:08x}")),
+            meta: Some(entry.meta.clone()),
             result: result.clone(),
             at: jiff::Timestamp::now().to_string(),
         }

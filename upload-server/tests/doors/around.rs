@@ -39,6 +39,25 @@ async fn t40_listed_pages_read_every_answer() {
     assert_eq!(answer.header("access-control-allow-credentials"), None);
 }
 
+/// Endpoints of tusd end in a slash, and so do those that people configure.
+#[tokio::test]
+async fn an_address_may_end_in_a_slash() {
+    let server = Server::start().await;
+    let slashed = format!("{FILES}/");
+    let answer = server.ask("POST", &slashed, &[], b"abc").await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let length = [("upload-length", "3")];
+    let answer = server.tus("POST", &slashed, &length, b"").await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let location = answer.header("location").expect("a location");
+    let upload = location.strip_prefix(&slashed).expect("it is below");
+    assert!(!upload.contains('/'), "{location}");
+    let answer = server.tus("HEAD", location, &[], b"").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let answer = server.tus("OPTIONS", &slashed, &[], b"").await;
+    assert_eq!(answer.status, 204, "{answer:?}");
+}
+
 #[tokio::test]
 async fn t41_preflights_allow_what_clients_send() {
     let server = Server::with(|builder| builder.allowed_origins(["https://app.example"])).await;

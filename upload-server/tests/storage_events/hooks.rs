@@ -132,6 +132,29 @@ async fn a_hook_that_fails_is_called_again() {
     assert_eq!(stored.expect("stored"), "hello, hook");
 }
 
+/// By whatever door it came.
+#[tokio::test]
+async fn a_hook_learns_what_was_sent_along() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let receiver = Receiver::start(listener, 0).await;
+    configure(dir.path(), receiver.address);
+    let server = Server::start(dir.path());
+    let headers = [
+        ("tus-resumable", &b"1.0.0"[..]),
+        ("upload-length", b"3"),
+        ("upload-metadata", b"filename YS50eHQ=,album c3VtbWVy"),
+        ("content-type", b"application/offset+octet-stream"),
+    ];
+    let url = format!("http://{}/uploads/files/docs", server.address);
+    let answer = send("POST", &url, &headers, "abc").await;
+    assert_eq!(answer.status, 201);
+    let calls = receiver.calls(1).await;
+    let notice = calls[0].verified(SECRET);
+    assert_eq!(notice["client_name"], json!("a.txt"), "{notice}");
+    assert_eq!(notice["meta"]["album"], json!("summer"), "{notice}");
+}
+
 /// What was complete when the server was killed is told by the next one, resumable or not; what
 /// was told before is not told again.
 #[tokio::test]
