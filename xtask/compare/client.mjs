@@ -5,7 +5,7 @@
  * plugin.
  * `djust` sends the frames of djust's browser code.
  * `frames` sends the same without the messages by which a view of djust is mounted and saves its files.
- * After SECONDS the client gives up, and says at which step.
+ * After SECONDS the client stops trying, and says at which step.
  */
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
