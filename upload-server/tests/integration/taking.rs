@@ -61,9 +61,7 @@ async fn ctrl_6_killed_at_every_call_a_handler_takes_each_file_once() {
             let mut strace = block_in_place(|| attach_to(pid, &dir, &["-e", &inject]));
             let heard = trial.save(client).await;
             block_in_place(|| detach(&mut strace));
-            let lives = application.is_running();
-            trial.check(&mut application, heard).await;
-            if lives {
+            if !trial.check(&mut application, heard).await {
                 break;
             }
             kills += 1;
@@ -170,14 +168,32 @@ impl Trial {
         }
     }
 
-    /// Restarts the application if it died, sends the form again, and looks at what it did in all.
-    async fn check(&self, application: &mut Application, heard: Option<Value>) {
-        let before = application.notes();
-        if !application.is_running() {
-            block_in_place(|| application.restart());
+    /// Sends the form again, and returns the answer and what the application had noted before; whether it had to be
+    /// restarted for that.
+    ///
+    /// Where it seems to run and does not answer, the kill was still on its way.
+    async fn save_again(&self, application: &mut Application) -> (Value, Vec<Note>, bool) {
+        let mut restarted = false;
+        loop {
+            if !application.is_running() {
+                assert!(!restarted, "nothing kills it now");
+                restarted = true;
+                block_in_place(|| application.restart());
+            }
+            let before = application.notes();
+            let client = Client::connect_as(&self.url, &self.cookie, true).await;
+            if let Ok(client) = client
+                && let Some(answer) = self.save(client).await
+            {
+                return (answer, before, restarted);
+            }
+            block_in_place(|| application.wait_until_killed());
         }
-        let second = self.save(self.connect().await).await;
-        let second = second.expect("nothing kills it now");
+    }
+
+    /// Sends the form again, looks at what the application did in all, and returns whether it had been killed.
+    async fn check(&self, application: &mut Application, heard: Option<Value>) -> bool {
+        let (second, before, was_killed) = self.save_again(application).await;
         assert_eq!(
             second["ok"], true,
             "{second} after {heard:?} and {before:?}"
@@ -232,6 +248,7 @@ impl Trial {
             );
         }
         application.clear();
+        was_killed
     }
 }
 

@@ -25,6 +25,8 @@ use super::server::free_port;
 
 /// Longest time it may take from its start to its first answer.
 const START_MAX: Duration = Duration::from_secs(30);
+/// How long the end of a process that was killed may take.
+const KILLED_MAX: Duration = Duration::from_secs(20);
 /// How long the lease of a process that died keeps others waiting, where they share a store.
 const LEASE_TTL: Duration = Duration::from_secs(1);
 const DIR: &str = "TAKING_DIR";
@@ -91,6 +93,15 @@ impl Application {
 
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits until a kill that is on its way has ended it.
+    pub fn wait_until_killed(&mut self) {
+        let began = Instant::now();
+        while self.is_running() {
+            assert!(began.elapsed() < KILLED_MAX, "nothing has killed it");
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 
     pub fn pid(&self) -> u32 {
