@@ -46,6 +46,10 @@ const SMOKE: &[&str] = &[
     "http-bodies",
 ];
 const SMOKE_SECONDS: f64 = 2.0;
+/// MiB per second that an honest uploader sends at most.
+const RATE_MAX: f64 = 4096.0;
+/// The part of what it could send that it sends at most: the attackers run on the same processors.
+const RATE_PART: f64 = 0.4;
 /// What the hook takes for a call about an upload of an attacker, in milliseconds.
 const HOOK_MS: u32 = 20;
 
@@ -74,9 +78,10 @@ pub(crate) struct Attacks {
     /// Take the release binaries as they are
     #[arg(long)]
     no_build: bool,
-    /// MiB per second that the honest uploader sends at most; 0 for as fast as it can
-    #[arg(long, default_value_t = 4096.0)]
-    rate: f64,
+    /// MiB per second that the honest uploader sends at most; 0 for as fast as it can. By default 4096, or less on
+    /// a machine where that would leave the attackers nothing
+    #[arg(long)]
+    rate: Option<f64>,
     /// A folder on another file system, in which the server keeps its files
     #[arg(long)]
     data: Option<PathBuf>,
@@ -104,9 +109,14 @@ impl Attacks {
         let (mut rows, mut missed) = (Vec::new(), 0);
         let kinds = self.kinds(&ground)?;
         let mut scene = Scene::begin(&ground, "", HOOK_MS)?;
+        let rate = match self.rate {
+            Some(rate) => rate,
+            None => RATE_MAX.min(RATE_PART * steady(&scene, ALONE_SECONDS, 0.0)?),
+        };
+        println!("the honest uploader sends {rate:.0} MiB/s at most (0: no limit)");
         println!("{}", head());
         for kind in &kinds {
-            let outcome = attack(&mut scene, kind, self, true);
+            let outcome = attack(&mut scene, kind, self, Some(rate));
             let outcome = outcome.with_context(|| kind.name.clone())?;
             println!("{}", row(kind, &outcome));
             missed += usize::from(!outcome.misses().is_empty());
@@ -163,7 +173,7 @@ pub(crate) fn smoke() -> Result<Tally> {
         only: Vec::new(),
         floods: None,
         no_build: false,
-        rate: 0.0,
+        rate: None,
         data: None,
     };
     let ground = Ground::make(how.no_build)?;
@@ -172,7 +182,7 @@ pub(crate) fn smoke() -> Result<Tally> {
     println!("{}", head());
     let kinds = attackers::kinds(&ground)?.into_iter();
     for kind in kinds.filter(|kind| SMOKE.contains(&&*kind.name)) {
-        let outcome = attack(&mut scene, &kind, &how, false)?;
+        let outcome = attack(&mut scene, &kind, &how, None)?;
         println!("{}", row(&kind, &outcome));
         tally.count(outcome.misses().is_empty());
     }
@@ -188,44 +198,59 @@ pub(crate) fn smoke() -> Result<Tally> {
     Ok(tally)
 }
 
-fn attack(scene: &mut Scene<'_>, kind: &Kind, how: &Attacks, with_speed: bool) -> Result<Outcome> {
-    let seconds = how.seconds;
-    let Scene { ground, server, .. } = scene;
-    let honest = |seconds: f64| -> Result<f64> {
-        let (seconds, rate) = (seconds.to_string(), how.rate.to_string());
-        let mut args = vec!["steady", "--seconds", &seconds];
-        if how.rate > 0.0 {
-            args.extend(["--rate", &rate]);
-        }
-        let stored: Stored =
-            serde_json::from_str(&ground.probe(&server.address, "discard", &args)?)?;
-        Ok(stored.bytes as f64 / f64::from(1 << 20) / stored.seconds)
-    };
-    let before = with_speed.then(|| honest(ALONE_SECONDS)).transpose()?;
-    let (files_base, rss_base_kib) = (server.open_files()?, server.rss_kib()?);
-    let disk_base = ground.disk_bytes();
-    server.reset_peak()?;
+/// Uploads to nowhere for some time at most at this rate, in MiB per second; 0 for any. Returns what it came to.
+fn steady(scene: &Scene<'_>, seconds: f64, rate: f64) -> Result<f64> {
+    let (seconds, most) = (seconds.to_string(), rate.to_string());
+    let mut args = vec!["steady", "--seconds", &seconds];
+    if rate > 0.0 {
+        args.extend(["--rate", &most]);
+    }
+    let probed = scene
+        .ground
+        .probe(&scene.server.address, "discard", &args)?;
+    let stored: Stored = serde_json::from_str(&probed)?;
+    Ok(stored.bytes as f64 / f64::from(1 << 20) / stored.seconds)
+}
 
-    let (cpu_before, begun) = (server.cpu_seconds()?, Instant::now());
-    let attackers = Attackers::start(ground, server, &kind.name, how.sockets, seconds)?;
+/// Runs one attack, with an honest uploader next to it if there is a rate for one.
+fn attack(scene: &mut Scene<'_>, kind: &Kind, how: &Attacks, rate: Option<f64>) -> Result<Outcome> {
+    let seconds = how.seconds;
+    let alone = |scene: &Scene<'_>| {
+        rate.map(|rate| steady(scene, ALONE_SECONDS, rate))
+            .transpose()
+    };
+    let before = alone(scene)?;
+    let (files_base, rss_base_kib) = (scene.server.open_files()?, scene.server.rss_kib()?);
+    let disk_base = scene.ground.disk_bytes();
+    scene.server.reset_peak()?;
+
+    let (cpu_before, begun) = (scene.server.cpu_seconds()?, Instant::now());
+    let attackers = Attackers::start(
+        scene.ground,
+        &scene.server,
+        &kind.name,
+        how.sockets,
+        seconds,
+    )?;
     scene.neighbour.begin()?;
-    let attacked = if with_speed {
-        sleep(HEAD_START);
-        let left = seconds - begun.elapsed().as_secs_f64() - 0.5;
-        Some(honest(left.max(0.5))?)
-    } else {
-        None
+    let attacked = match rate {
+        Some(rate) => {
+            sleep(HEAD_START);
+            let left = seconds - begun.elapsed().as_secs_f64() - 0.5;
+            Some(steady(scene, left.max(0.5), rate)?)
+        }
+        None => None,
     };
     let done = attackers.wait()?;
-    let server_cpus = (server.cpu_seconds()? - cpu_before) / begun.elapsed().as_secs_f64();
+    let server_cpus = (scene.server.cpu_seconds()? - cpu_before) / begun.elapsed().as_secs_f64();
     let served = scene.neighbour.end()?;
     served.show_failures();
-    let (rss_peak_kib, disk_after) = (server.peak_rss_kib()?, ground.disk_bytes());
+    let (rss_peak_kib, disk_after) = (scene.server.peak_rss_kib()?, scene.ground.disk_bytes());
 
     let parked_max = if kind.leaves_parked { PARKED_MAX } else { 0 };
     let files_max = files_base + POOLED_MAX + parked_max;
-    let files_after = settled(server, files_max)?;
-    let after = with_speed.then(|| honest(ALONE_SECONDS)).transpose()?;
+    let files_after = settled(&scene.server, files_max)?;
+    let after = alone(scene)?;
     let alone = before
         .zip(after)
         .map(|(one, other)| f64::midpoint(one, other));
@@ -241,7 +266,7 @@ fn attack(scene: &mut Scene<'_>, kind: &Kind, how: &Attacks, with_speed: bool) -
         disk_base,
         disk_after,
         served,
-        is_alive: server.is_running()?,
+        is_alive: scene.server.is_running()?,
     })
 }
 
