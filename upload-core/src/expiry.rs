@@ -168,7 +168,7 @@ mod tests {
         assert!(at(&reserved, u64::MAX).is_none());
     }
 
-    /// RESUME-8, RESUME-9: a holder whose store failed may be alive, whatever its lease says.
+    /// RESUME-8, RESUME-9: a holder whose store failed may be alive, whatever its lease says, and has time to save.
     #[test]
     fn resume_8_a_holder_that_may_live_is_waited_for() {
         let at = |record: &Record, shared| record.expire_unfinished(&by(shared), TTL, 200_000);
@@ -184,7 +184,10 @@ mod tests {
         ];
         for (boot, until, shared, expected) in table {
             let expired = at(&leased(boot, until), shared);
-            let is_held = expired.map(|expired| expired.held_for.is_some());
+            let is_held = expired.map(|expired| {
+                let held_for = expired.held_for;
+                held_for.is_some_and(|pause| pause >= SAVED_WITHIN)
+            });
             assert_eq!(is_held, expected, "{boot} {until} {shared}");
         }
     }
