@@ -128,7 +128,7 @@ pub(crate) struct Hooks {
     pub(super) journal: Journal,
 }
 
-/// What a hook is told; what is not known is null.
+/// The body of a call; fields that are not known are null.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Notice {
     pub(crate) event_id: String,
@@ -243,7 +243,7 @@ impl Hooks {
     /// Where too many calls wait, it waits: a file whose hooks cannot be told of it is not complete yet.
     /// Where the disk fails, the notice is lost and the upload goes on: the file is stored, and the log
     /// has the event. Where the server ends and has closed the outbox, it never returns: without a receipt
-    /// the record stays as it is, and the hooks are told when the file is found finished after the restart.
+    /// the record stays as it is; the next server finds the finished file and calls the hooks.
     pub(crate) async fn tell(&self, notice: &Notice, party: &Party) {
         let mut places = Vec::with_capacity(self.hooks.len());
         for hook in &self.hooks {

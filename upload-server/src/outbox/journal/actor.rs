@@ -55,7 +55,7 @@ impl Actor {
             while let Some(request) = next.take() {
                 match request {
                     Request::Write(change) => changes.push(change),
-                    // Reads come before the changes they were asked with, which nobody was told of.
+                    // Reads come before the changes of their batch, none of which is confirmed yet.
                     Request::Read(work) => self.read(work),
                     Request::Shrink => shrinks = true,
                     Request::Close(answer) => {
