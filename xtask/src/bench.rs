@@ -30,6 +30,7 @@ mod page;
 mod plot;
 mod postgres;
 pub(crate) mod process;
+pub(crate) mod programs;
 mod receive;
 mod report;
 mod restart;

@@ -11,6 +11,12 @@ use self::timed::timed;
 /// Faults happen before this time, in milliseconds; afterwards all must end well.
 pub(crate) const FAULTS_END: u64 = 8_000;
 
+/// Until this time, in milliseconds, single requests over HTTP break off, go to another node, or get no answer.
+///
+/// Where nodes share no records and nothing is durable, enough of them in a row keep a client from its end for any
+/// time. What is unfinished long after the last of them is stuck by itself.
+pub(crate) const TROUBLED_REQUESTS_END: u64 = FAULTS_END + 200_000;
+
 /// One history, before it is run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {

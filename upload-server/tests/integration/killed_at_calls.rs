@@ -69,7 +69,7 @@ async fn kill_at_each(server: &mut Server, calls: &str) -> u32 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         block_in_place(|| detach(&mut strace));
-        if server.is_running() {
+        if block_in_place(|| server.has_survived()) {
             through += 1;
         } else {
             kills += 1;

@@ -1,9 +1,11 @@
 //! Every bench once, as small as it can be: that it runs and prints its table, not what it measures.
 
+use std::time::Instant;
+
 use anyhow::Result;
 use clap::Parser;
 
-use super::{Bench, run};
+use super::{Bench, programs, run};
 use crate::{run::server_binary, stages::Tally};
 
 /// The benches and their smallest loads.
@@ -44,10 +46,13 @@ struct Line {
 /// The programs do not build, or there is no Redis.
 pub(crate) fn smoke() -> Result<Tally> {
     server_binary()?;
+    programs::build_all()?;
     let mut tally = Tally::default();
     for line in LINES {
         println!("\nbench {line}");
+        let begun = Instant::now();
         let ran = one(line);
+        println!("{:.1} s", begun.elapsed().as_secs_f64());
         if let Err(error) = &ran {
             eprintln!("bench {line}: {error:#}");
         }
@@ -58,7 +63,7 @@ pub(crate) fn smoke() -> Result<Tally> {
 
 fn one(line: &str) -> Result<()> {
     let words = ["bench"].into_iter().chain(line.split_whitespace());
-    let line = Line::try_parse_from(words.chain(["--rounds", "1", "--smoke"]))?;
+    let line = Line::try_parse_from(words.chain(["--rounds", "1", "--no-build", "--smoke"]))?;
     run(&line.bench)
 }
 

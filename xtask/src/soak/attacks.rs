@@ -23,7 +23,11 @@ use super::{
     outcome::{Kind, Outcome, figures, head, row},
     scene::Scene,
 };
-use crate::{bench::process::Server, stages::Tally};
+use crate::{
+    bench::{process::Server, programs},
+    run::server_binary,
+    stages::Tally,
+};
 
 /// How long descriptors have to get back to where they were.
 const SETTLE_MAX: Duration = Duration::from_secs(15);
@@ -167,12 +171,14 @@ impl Attacks {
 ///
 /// Something does not build, or a run fails.
 pub(crate) fn smoke() -> Result<Tally> {
+    server_binary()?;
+    programs::build_all()?;
     let how = Attacks {
         seconds: SMOKE_SECONDS,
         sockets: 200,
         only: Vec::new(),
         floods: None,
-        no_build: false,
+        no_build: true,
         rate: None,
         data: None,
     };

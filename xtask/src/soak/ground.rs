@@ -30,7 +30,7 @@ impl Ground {
     pub(crate) fn make(no_build: bool) -> Result<Self> {
         if !no_build {
             server_binary()?;
-            // Without what only measuring needs, so that a test run does not wait for it.
+            // Without what only benches need, which takes long to build.
             let peers = ["build", "--release", "--package", "upload-bench"];
             must_succeed(cargo(peers).args([
                 "--no-default-features",

@@ -7,7 +7,7 @@ use upload_proto::{Code, Register, UploadRef};
 use crate::{
     core::{Core, Said},
     host::Host,
-    plan::Kind,
+    plan::{FAULTS_END, Kind, TROUBLED_REQUESTS_END},
     rng::content,
     world::{Happening, World},
 };
@@ -28,7 +28,7 @@ pub(crate) enum Http {
 }
 
 /// Whose request it is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Asker {
     pub(crate) tab: usize,
     pub(crate) member: usize,
@@ -112,7 +112,8 @@ impl World {
         }
         // A balancer sends a client to the same node, mostly.
         let usual = self.tabs[tab].members[member].node;
-        let node = match up.contains(&usual) && self.rng.chance(90) {
+        let strays = self.is_request_troubled(10);
+        let node = match up.contains(&usual) && !strays {
             true => usual,
             false => up[self.rng.below(up.len())],
         };
@@ -169,7 +170,7 @@ impl World {
                     };
                     let length = content.length.unwrap_or_default();
                     let end = content.at + length;
-                    let breaks = length > 0 && self.rng.chance(10);
+                    let breaks = length > 0 && self.is_request_troubled(10);
                     let breaks_at = breaks.then(|| self.rng.range(content.at, end - 1));
                     let body = Body {
                         id,
@@ -188,7 +189,7 @@ impl World {
                     self.check_reply(conn, &reply);
                     let delay = self.delay();
                     // Some answers never arrive.
-                    if !self.rng.chance(5) {
+                    if !self.is_request_troubled(5) {
                         self.after(delay, Happening::HttpAnswer(asker, Some(reply)));
                     }
                 }
@@ -244,7 +245,11 @@ impl World {
         if it.http != Http::Waiting(attempt) || self.tabs[tab].is_closed {
             return;
         }
-        let is_excused = it.is_excused;
+        let (is_excused, node) = (it.is_excused, it.node);
+        if reply.is_none() {
+            self.check_answered(node, asker);
+        }
+        let it = &self.tabs[tab].members[member];
         let is_deleting = is_excused && it.is_deleted;
         let again = if is_deleting { Http::Delete } else { Http::Ask };
         let key = (self.tabs[tab].owner, it.upload);
@@ -295,6 +300,22 @@ impl World {
         self.tabs[tab].members[member].http = next;
         let delay = self.rng.pick(&[1, 1, 20, 700]);
         self.after(delay, Happening::TabStep(tab));
+    }
+
+    /// Every request that a node was asked is answered while its client waits, even if the answer gets lost.
+    fn check_answered(&mut self, node: usize, asker: Asker) {
+        // What was asked before the last fault may wait for what that held up.
+        if self.now < FAULTS_END + 2 * ANSWER {
+            return;
+        }
+        let mut hosts = self.conns.iter().filter(|conn| conn.node == node);
+        let is_held = hosts.any(|conn| {
+            let mut requests = conn.host.iter().flat_map(|host| host.requests.values());
+            requests.any(|(held, _)| held == &asker)
+        });
+        if is_held {
+            self.fail(format!("7 liveness: {asker:?} waits for an answer"));
+        }
     }
 
     fn http_refused(&mut self, asker: Asker, code: Code, again: Http) -> Http {
@@ -364,6 +385,11 @@ impl World {
             it.http = Http::Delete;
             self.after(0, Happening::TabStep(tab));
         }
+    }
+
+    /// Whether this request is one of the few that something happens to.
+    fn is_request_troubled(&mut self, percent: u64) -> bool {
+        self.rng.chance(percent) && self.now < TROUBLED_REQUESTS_END
     }
 
     pub(super) fn is_http(&self, tab: usize) -> bool {

@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::Arc,
@@ -146,6 +147,33 @@ impl Server {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Whether it goes on running after something that may have killed it.
+    ///
+    /// A process that is being killed counts as running for a while, but answers nobody.
+    pub fn has_survived(&mut self) -> bool {
+        let began = Instant::now();
+        while self.is_running() {
+            if self.answers() {
+                return true;
+            }
+            assert!(began.elapsed() < START_MAX, "it runs and is silent");
+            thread::sleep(Duration::from_millis(2));
+        }
+        false
+    }
+
+    fn answers(&self) -> bool {
+        let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        let mut answer = String::new();
+        TcpStream::connect(("127.0.0.1", self.port))
+            .and_then(|mut socket| {
+                socket.set_read_timeout(Some(START_MAX))?;
+                socket.write_all(request)?;
+                socket.read_to_string(&mut answer)
+            })
+            .is_ok_and(|_| answer.starts_with("HTTP/1.1 200"))
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -186,7 +214,7 @@ impl Server {
 
     fn wait_until_ready(&mut self) {
         let began = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             assert!(self.is_running(), "it ended at its start:\n{}", self.log());
             assert!(began.elapsed() < START_MAX, "not ready:\n{}", self.log());
             thread::sleep(Duration::from_millis(5));
