@@ -61,6 +61,10 @@ pub(crate) struct Context<'a> {
     pub(crate) is_connected: bool,
 }
 
+/// How far the epoch of a record that is written anew is from that of the lost one: further than holders follow each
+/// other unnoticed, and nearer than writers look back for files of earlier ones.
+const EPOCHS_ANEW: u64 = 32;
+
 /// Who holds an upload, and which one of its ref it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Lineage {
@@ -77,6 +81,17 @@ impl Lineage {
             registration: Arc::clone(&self.registration),
             epoch: self.epoch,
         }
+    }
+
+    /// Has the record that is gone written anew, with a later epoch.
+    ///
+    /// A newer holder may have deleted it, and one between the two may not know yet. The holders to come must not
+    /// have its epoch, since it would take their record for its own.
+    pub(crate) fn begin_anew(&mut self, keeper: &mut Keeper) {
+        if keeper.was_saved() {
+            self.epoch = self.epoch.saturating_add(EPOCHS_ANEW);
+        }
+        keeper.adopt(None);
     }
 }
 

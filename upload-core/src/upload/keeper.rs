@@ -112,6 +112,11 @@ impl Keeper {
         self.version
     }
 
+    /// Returns whether the store had the record, as far as is known.
+    pub(crate) fn was_saved(&self) -> bool {
+        self.version.is_some()
+    }
+
     /// Returns what the next save must find in the store.
     pub(crate) fn expect(&self) -> RecordExpect {
         self.version

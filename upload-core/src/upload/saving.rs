@@ -169,8 +169,8 @@ impl Upload {
             } else if self.entry.length.known().is_none() {
                 // Its new holder may have stored it, and no record of ours would say how long it is.
                 self.keep_no_record(cx);
-            } else {
-                self.adopt(None);
+            } else if let Some(keeper) = self.recorder.keeper_mut() {
+                self.lineage.begin_anew(keeper);
             }
             return;
         };

@@ -190,7 +190,7 @@ impl Claim {
                 let query = Query::Read { upload, slot };
                 cx.effects.push(Output::Store(id, query));
             }
-            StoreEvent::Found(None) => self.keeper.adopt(None),
+            StoreEvent::Found(None) => self.lineage.begin_anew(&mut self.keeper),
             StoreEvent::Found(Some((bytes, version))) => {
                 let fence = self.lineage.fence();
                 let is_ours = Record::decode(&bytes)

@@ -1,7 +1,9 @@
 //! PROTOCOL 8: what a session that lost an upload can not do to it any more.
 
 use serde_json::json;
-use upload_core::{DisconnectReason, Door, Notice, Output, Query, StorageFault, StoreEvent};
+use upload_core::{
+    DisconnectReason, Door, Notice, Output, Query, RecordPhase, StorageFault, StoreEvent,
+};
 use upload_proto::{Code, Retry, Status};
 
 use crate::rig::{Mood, Rig, up};
@@ -116,6 +118,26 @@ fn a_record_that_vanished_leaves_the_bytes() {
     rig.room.borrow_mut().store.remove(&up(1));
     rig.cancel(1).sent();
     assert_eq!(rig.told(), ["release"]);
+}
+
+/// COMPLETE-6, RESUME-4: who lost an upload without knowing it may write its record anew, after a newer holder
+/// deleted it. Others between the two take no later record for their own.
+#[test]
+fn holders_behind_a_record_written_anew_are_told_apart() {
+    let mut first = half_way();
+    let mut second = first.next_connection(2, |config| config.holder.boot = "there".into());
+    assert_eq!(second.resume(1, Some("tab")).sent(), ["1:resumed 4@1"]);
+    first.room.borrow_mut().store.remove(&up(1));
+    first.chunk(1, 1, "ef").pass(1_000).sent();
+    let mut third = first.next_connection(3, |config| config.holder.boot = "beyond".into());
+    assert_eq!(third.resume(1, Some("tab")).sent(), ["1:resumed 6@1"]);
+    third.chunk(1, 1, "gh").complete(1);
+    assert_eq!(third.sent().pop().expect("it"), "1:complete 8@2");
+    second.pass(30_000);
+    let last = second.sent().pop().expect("an ending");
+    assert_eq!(last, "1:error superseded detached 4@1");
+    let record = third.room.borrow().record(1).expect("a receipt");
+    assert_eq!(record.phase, RecordPhase::Complete);
 }
 
 /// Where no record ever told of the writer, nobody else can have it: its space is

@@ -3,7 +3,8 @@
 //! A file system takes hardly longer for sixty small files than for one, but each `fsync` waits for the disk by
 //! itself. So where several syncs wait already, further small files form a group: one thread has the whole file
 //! system written (`syncfs`), and then gives each file of the group its name. What else is dirty there is written as
-//! well, so a group that took long is followed by a time in which every file is synced by itself.
+//! well, so a group that took long is followed by as long a time in which every file is synced by itself, and by twice
+//! that after each further one: what lay there from before is written once, a large upload goes on.
 //!
 //! The system tells a lost write once to each open file that is asked. A file's own `fsync` would tell of its bytes;
 //! `syncfs` tells a process that has had a directory open since before the write. So one is kept open, each file remembers
@@ -28,8 +29,8 @@ pub(super) const SMALL_BYTES: u64 = 1024 * 1024;
 /// A sync of the file system that took longer wrote more than small files.
 const SYNC_MAX: Duration = Duration::from_millis(100);
 
-/// How long no group is formed then.
-const PAUSE: Duration = Duration::from_secs(2);
+/// The longest time for which no group is formed then.
+const PAUSE_MAX: Duration = Duration::from_secs(4);
 
 /// The answer to one file of a group.
 type Answer = oneshot::Sender<Result<(), WriteError>>;
@@ -46,6 +47,8 @@ struct State {
     watch: Option<Watch>,
     waiting: Vec<(Ending, Answer)>,
     has_leader: bool,
+    /// Those without a quick one behind them.
+    slow_syncs: u32,
     paused_until: Option<Instant>,
 }
 
@@ -74,6 +77,7 @@ impl GroupClose {
                 watch: Watch::open(dir),
                 waiting: Vec::new(),
                 has_leader: false,
+                slow_syncs: 0,
                 paused_until: None,
             }),
         }
@@ -192,10 +196,17 @@ impl Leader {
 }
 
 impl State {
-    fn synced(&mut self, took: Duration) {
-        if took > SYNC_MAX {
-            self.paused_until = Instant::now().checked_add(PAUSE);
+    /// Notes how long a group's sync took; returns how long no group is formed behind it.
+    fn synced(&mut self, took: Duration) -> Duration {
+        if took <= SYNC_MAX {
+            self.slow_syncs = 0;
+            return Duration::ZERO;
         }
+        let times = 2u32.saturating_pow(self.slow_syncs);
+        let pause = took.saturating_mul(times).min(PAUSE_MAX);
+        self.slow_syncs = self.slow_syncs.saturating_add(1);
+        self.paused_until = Instant::now().checked_add(pause);
+        pause
     }
 }
 

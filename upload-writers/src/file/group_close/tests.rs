@@ -37,6 +37,7 @@ impl Ground {
                 }),
                 waiting: Vec::new(),
                 has_leader: false,
+                slow_syncs: 0,
                 paused_until: None,
             }),
         };
@@ -151,6 +152,22 @@ async fn groups_are_formed_in_a_crowd_only() {
         .close
         .join(ground.close.ticket(), ground.ending(), true);
     assert!(resting.is_err(), "something large was written");
+}
+
+/// What lay on the disk from before holds groups up once; next to a large upload they become rare.
+#[test]
+fn pauses_grow_while_every_group_takes_long() {
+    let ground = Ground::new();
+    let mut state = ground.close.state();
+    let took = SYNC_MAX * 3;
+    let mut pauses = || state.synced(took);
+    assert_eq!([pauses(), pauses(), pauses()], [took, took * 2, took * 4]);
+    for _ in 0..40 {
+        assert!(state.synced(took) <= PAUSE_MAX);
+    }
+    assert_eq!(state.synced(took), PAUSE_MAX);
+    assert_eq!(state.synced(SYNC_MAX), Duration::ZERO);
+    assert_eq!(state.synced(took), took);
 }
 
 #[test]
