@@ -35,6 +35,9 @@ use crate::{
 
 /// Smallest window a short budget leaves an upload, in bytes; the core keeps two chunks.
 const WINDOW_MIN: u64 = 128 * 1024;
+/// Most bytes of a request that wait for their writer.
+#[cfg(feature = "doors")]
+const REQUEST_WINDOW_MAX: u64 = 256 * 1024;
 /// How often a connection that waits for a claim looks whether others leave theirs unused.
 const CLAIM_LOOK: Duration = Duration::from_secs(1);
 /// Completion handlers of one connection that run at a time before it is not read from.
@@ -250,9 +253,20 @@ impl<R: Door> Host<R> {
 
     /// Returns the window that the budget leaves an upload, in bytes.
     pub(crate) fn window(&self) -> u64 {
-        let limits = &self.shared.limits.session;
-        let least = WINDOW_MIN.min(limits.window_bytes);
-        self.share.window(least, limits.largest_window())
+        self.window_of(self.shared.limits.session.largest_window())
+    }
+
+    /// Returns how many bytes of a request may wait for their writer. TCP fills a long link by itself, so they only
+    /// have to last until the writer is ready again.
+    #[cfg(feature = "doors")]
+    pub(crate) fn request_window(&self) -> u64 {
+        let most = self.shared.limits.session.window_bytes;
+        self.window_of(most.min(REQUEST_WINDOW_MAX))
+    }
+
+    fn window_of(&self, most: u64) -> u64 {
+        let least = WINDOW_MIN.min(self.shared.limits.session.window_bytes);
+        self.share.window(least, most)
     }
 
     /// Returns when the host has something to do by time alone.

@@ -129,6 +129,8 @@ mutants! {
         "Some(count.saturating_sub(1))" => "Some(count.saturating_sub(0))";
     "timers.rs": "an alarm that is put off is lost"
         "            Some(planned) if *planned <= at => return," => "            Some(planned) if *planned < at => { let planned = *planned; self.queue.remove(&(planned, entry)); return }";
+    "upload.rs": "a record that is written anew keeps its epoch"
+        "self.epoch = self.epoch.saturating_add(EPOCHS_ANEW);" => "self.epoch = self.epoch.saturating_add(0);";
     "upload.rs": "a parked writer of another registration is taken"
         "            registration: Arc::clone(&self.registration)," => "            registration: Arc::default(),";
     "upload/flush.rs": "a file is never flushed"

@@ -302,7 +302,7 @@ impl Carrier {
     fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
         let now = self.host.instant();
         self.rest_until = self.rest_until.filter(|until| *until > now);
-        let window = self.host.window();
+        let window = self.host.request_window();
         self.rest_until.is_none() && self.host.core.buffered() < window && self.host.has_room(cx)
     }
 
