@@ -4,6 +4,7 @@
 //! Over a longer one it limits the upload, which shows as four events in this order: more credit is sent, the client
 //! uses up what it had, nothing arrives for a while, the first byte of the new credit arrives.
 //! Then the window grows, as long as the writer keeps up and memory has room.
+//! It is of the usual size again once a writer was behind for a while.
 
 use std::time::Duration;
 
@@ -24,6 +25,20 @@ const ROUND_TRIP_MIN: Duration = Duration::from_millis(10);
 /// A steady client of any speed pauses for one chunk in the 48 of three quarters of a window.
 const WAIT_PART: u32 = 32;
 
+/// So does one where nothing came for one part in this many of that time at once.
+///
+/// Behind a lost segment what was sent meanwhile comes in one piece, the first byte of the new credit in its midst. A
+/// link that loses segments needs a window of several round trips.
+const STALL_PART: u32 = 8;
+
+/// How long more than a usual window may wait for its writer before a window that has grown is of the usual size again.
+///
+/// Behind a lost segment a round trip of bytes comes at once, and no writer takes that in the same moment.
+const BEHIND_MAX: Duration = Duration::from_millis(200);
+
+/// How long such a window does not grow again.
+const KEPT_SMALL: Duration = Duration::from_secs(10);
+
 /// How large windows may be, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WindowSizes {
@@ -42,6 +57,10 @@ pub(crate) struct Window {
     needed: u64,
     /// When bytes came last.
     came_at: Duration,
+    /// Since when more than a usual window waits for the writer.
+    behind_since: Option<Duration>,
+    /// When it may grow.
+    grows_from: Duration,
     told: Option<Told>,
     /// The first credit of the present size: how the client fares with less says nothing of this size.
     grown_to: u64,
@@ -53,6 +72,8 @@ struct Told {
     at: Duration,
     /// How far the client could send without it.
     before: u64,
+    /// The longest time since then in which nothing came.
+    stalled: Duration,
 }
 
 impl Window {
@@ -66,6 +87,8 @@ impl Window {
             floor: chunk.saturating_add(chunk.max(u64::from(head_bytes))),
             needed: sizes.usual,
             came_at: Duration::ZERO,
+            behind_since: None,
+            grows_from: Duration::ZERO,
             told: None,
             grown_to: 0,
         };
@@ -94,7 +117,11 @@ impl Window {
     /// that stops while the host does not read the socket.
     pub(crate) fn tell(&mut self, before: u64, at: Duration) {
         if self.credit > before && before >= self.grown_to && self.told.is_none() {
-            self.told = Some(Told { at, before });
+            self.told = Some(Told {
+                at,
+                before,
+                stalled: Duration::ZERO,
+            });
         }
     }
 
@@ -103,16 +130,24 @@ impl Window {
     pub(crate) fn came(&mut self, received: u64, taken: u64, at: Duration, sizes: WindowSizes) {
         let waited = at.saturating_sub(std::mem::replace(&mut self.came_at, at));
         let waiting = received.saturating_sub(taken);
-        if waiting > sizes.usual {
+        self.behind_since = (waiting > sizes.usual).then(|| self.behind_since.unwrap_or(at));
+        let is_behind = |since: Duration| at.saturating_sub(since) >= BEHIND_MAX;
+        if self.behind_since.is_some_and(is_behind) {
             // A larger window would only be more that waits for the writer.
             self.needed = sizes.usual;
+            self.grows_from = at.saturating_add(KEPT_SMALL);
+        }
+        if let Some(told) = &mut self.told {
+            told.stalled = told.stalled.max(waited);
         }
         let Some(told) = self.told.take_if(|told| received > told.before) else {
             return;
         };
         let round_trip = at.saturating_sub(told.at);
-        let waited_for_credit = waited.saturating_mul(WAIT_PART) >= round_trip;
-        if round_trip >= ROUND_TRIP_MIN && waited_for_credit && waiting <= sizes.usual / 2 {
+        let waited_for_credit = waited.saturating_mul(WAIT_PART) >= round_trip
+            || told.stalled.saturating_mul(STALL_PART) >= round_trip;
+        let keeps_up = waiting <= sizes.usual / 2 && at >= self.grows_from;
+        if round_trip >= ROUND_TRIP_MIN && waited_for_credit && keeps_up {
             let most = sizes.usual.max(sizes.room);
             self.needed = self.needed.saturating_mul(GROWTH).min(most);
             self.grown_to = taken.saturating_add(self.size(sizes));

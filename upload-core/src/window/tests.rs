@@ -59,6 +59,27 @@ fn run_in(
     lag: Duration,
     sizes: WindowSizes,
 ) -> Ran {
+    run_over((round_trip_ms, None), bytes_per_second, bytes, lag, sizes)
+}
+
+/// Returns when a segment was lost last, at irregular times.
+fn last_lost(now: Duration, every: Duration) -> Duration {
+    let count = u32::try_from(now.as_nanos() / every.as_nanos()).expect("few");
+    let lost = |number: u32| every * number + every * (number.wrapping_mul(7919) % 97) / 97;
+    match lost(count) {
+        lost if lost <= now => lost,
+        _ => count.checked_sub(1).map_or(Duration::ZERO, lost),
+    }
+}
+
+/// Where a segment is lost every so often, what comes behind it waits a round trip until it is sent again.
+fn run_over(
+    (round_trip_ms, lost_every): (u64, Option<Duration>),
+    bytes_per_second: u64,
+    bytes: u64,
+    lag: Duration,
+    sizes: WindowSizes,
+) -> Ran {
     let one_way = Duration::from_millis(round_trip_ms) / 2;
     let per_chunk = Duration::from_nanos(CHUNK * 1_000_000_000 / bytes_per_second);
     let mut window = Window::new(sizes, CHUNK as u32, 8192, 0);
@@ -76,6 +97,9 @@ fn run_in(
         }
         free_at += per_chunk;
         now = free_at + one_way;
+        if let Some(every) = lost_every {
+            now = now.max(last_lost(now, every) + 2 * one_way);
+        }
         received += CHUNK;
         taken.push_back((now + lag, received));
         let mut took = received.saturating_sub(CHUNK * taken.len() as u64);
@@ -110,6 +134,17 @@ fn a_window_grows_with_the_link() {
         let ran = run(round_trip_ms, rate, bytes, Duration::ZERO);
         let speed = bytes as f64 / ran.seconds / rate as f64;
         assert!(speed > 0.9, "{round_trip_ms} ms, {rate}: {speed:.2} of it");
+    }
+}
+
+/// CREDIT-2: what arrives in pieces, since segments are lost, is waited for as well.
+#[test]
+fn a_window_grows_where_segments_are_lost() {
+    for every_ms in [15, 40, 100, 170] {
+        let (rate, every) = (125_000_000, Duration::from_millis(every_ms));
+        let ran = run_over((100, Some(every)), rate, 8 * rate, Duration::ZERO, SIZES);
+        let speed = 8.0 / ran.seconds;
+        assert!(speed > 0.9, "one in {every_ms} ms: {speed:.2} of it");
     }
 }
 
@@ -154,9 +189,27 @@ fn a_window_does_not_grow_for_a_slow_writer() {
 
     let mut grown = run(100, 125_000_000, 256 * MIB, Duration::ZERO).window;
     assert!(grown.size(SIZES) >= 16 * MIB);
-    let (taken, at) = (256 * MIB, Duration::from_secs(60));
-    grown.came(taken + 4 * MIB, taken, at, SIZES);
+    let (taken, begun) = (256 * MIB, Duration::from_secs(60));
+    grown.came(taken + 5 * MIB, taken, begun, SIZES);
+    let almost = begun + BEHIND_MAX - Duration::from_millis(1);
+    grown.came(taken + 6 * MIB, taken, almost, SIZES);
     assert!(grown.size(SIZES) >= 16 * MIB);
-    grown.came(taken + 5 * MIB, taken, at, SIZES);
+    grown.came(taken + 6 * MIB, taken, begun + BEHIND_MAX, SIZES);
     assert_eq!(grown.size(SIZES), SIZES.usual);
+}
+
+/// CREDIT-2: what comes at once behind a lost segment does not make a window smaller.
+#[test]
+fn a_window_stays_large_behind_a_lost_segment() {
+    let mut grown = run(100, 125_000_000, 256 * MIB, Duration::ZERO).window;
+    let size = grown.size(SIZES);
+    let (mut taken, mut at) = (256 * MIB, Duration::from_secs(60));
+    for _ in 0..20 {
+        grown.came(taken + 12 * MIB, taken, at, SIZES);
+        taken += 12 * MIB;
+        grown.came(taken + CHUNK, taken, at + BEHIND_MAX / 2, SIZES);
+        taken += CHUNK;
+        at += BEHIND_MAX;
+    }
+    assert!(grown.size(SIZES) >= size);
 }

@@ -1,8 +1,9 @@
 //! Makes small files durable together: where many end at once, one sync of the file system answers for all.
 //!
 //! A file system takes hardly longer for sixty small files than for one, but each `fsync` waits for the disk by
-//! itself. So where several syncs wait already, further small files form a group: one thread has the whole file
-//! system written (`syncfs`), and then gives each file of the group its name. What else is dirty there is written as
+//! itself. So where several syncs wait already, or many files end at about the same time, further small files form a
+//! group: one thread has the whole file system written (`syncfs`), and then gives each file of the group its name. A
+//! quick disk lets few wait, but each `fsync` costs processor time as well. What else is dirty there is written as
 //! well, so a group that took long is followed by as long a time in which every file is synced by itself, and by twice
 //! that after each further one: what lay there from before is written once, a large upload goes on.
 //!
@@ -11,6 +12,7 @@
 //! which one was open when it began, and after an error another one is opened: older files are synced by themselves.
 
 use std::{
+    collections::VecDeque,
     fs::File,
     mem,
     path::Path,
@@ -25,6 +27,12 @@ use crate::error::{WriteError, WriteErrorKind};
 
 /// The largest file that is closed in a group, in bytes: others have a way to the disk of their own.
 pub(super) const SMALL_BYTES: u64 = 1024 * 1024;
+
+/// So many files that end within [`RUSH`] form a group.
+const RUSH_FILES: usize = 8;
+
+/// See [`RUSH_FILES`].
+const RUSH: Duration = Duration::from_millis(10);
 
 /// A sync of the file system that took longer wrote more than small files.
 const SYNC_MAX: Duration = Duration::from_millis(100);
@@ -47,6 +55,8 @@ struct State {
     watch: Option<Watch>,
     waiting: Vec<(Ending, Answer)>,
     has_leader: bool,
+    /// When the last files ended, at most [`RUSH_FILES`].
+    ended: VecDeque<Instant>,
     /// Those without a quick one behind them.
     slow_syncs: u32,
     paused_until: Option<Instant>,
@@ -77,6 +87,7 @@ impl GroupClose {
                 watch: Watch::open(dir),
                 waiting: Vec::new(),
                 has_leader: false,
+                ended: VecDeque::new(),
                 slow_syncs: 0,
                 paused_until: None,
             }),
@@ -89,7 +100,7 @@ impl GroupClose {
         Some(Ticket(state.watch.as_ref()?.number))
     }
 
-    /// Closes a file in a group, if there is one already or `is_crowded` says that many syncs wait.
+    /// Closes a file in a group, if there is one already, many end now, or `is_crowded` says that many syncs wait.
     ///
     /// # Errors
     ///
@@ -101,6 +112,7 @@ impl GroupClose {
         is_crowded: bool,
     ) -> Result<impl Future<Output = Result<(), WriteError>> + Send + use<>, Ending> {
         let mut state = self.state();
+        let is_crowded = state.is_rush(Instant::now()) || is_crowded;
         let number = state.watch.as_ref().map(|watch| watch.number);
         let is_watched = ticket.is_some_and(|ticket| number == Some(ticket.0));
         if !is_watched || state.is_paused() || !(is_crowded || state.has_leader) {
@@ -130,6 +142,17 @@ impl GroupClose {
 }
 
 impl State {
+    /// Notes that a file ends, and returns whether it is one of many.
+    fn is_rush(&mut self, now: Instant) -> bool {
+        if self.ended.len() >= RUSH_FILES {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(now);
+        let first = self.ended.front();
+        self.ended.len() >= RUSH_FILES
+            && first.is_some_and(|first| now.saturating_duration_since(*first) <= RUSH)
+    }
+
     fn is_paused(&mut self) -> bool {
         self.paused_until = self.paused_until.filter(|until| *until > Instant::now());
         self.paused_until.is_some()

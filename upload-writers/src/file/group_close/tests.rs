@@ -37,6 +37,7 @@ impl Ground {
                 }),
                 waiting: Vec::new(),
                 has_leader: false,
+                ended: VecDeque::new(),
                 slow_syncs: 0,
                 paused_until: None,
             }),
@@ -152,6 +153,23 @@ async fn groups_are_formed_in_a_crowd_only() {
         .close
         .join(ground.close.ticket(), ground.ending(), true);
     assert!(resting.is_err(), "something large was written");
+}
+
+/// A quick disk lets few syncs wait, however many files end.
+#[test]
+fn many_files_that_end_at_once_are_a_rush() {
+    let ground = Ground::new();
+    let mut state = ground.close.state();
+    let begun = Instant::now();
+    let mut ends_at = |ms| state.is_rush(begun + Duration::from_millis(ms));
+    for ms in 0..7 {
+        assert!(!ends_at(ms), "{ms}");
+    }
+    assert!(ends_at(10), "the eighth");
+    assert!(ends_at(11) && !ends_at(13), "eight in 10 ms, then in 11");
+    for ms in (100..1_000).step_by(2) {
+        assert!(!ends_at(ms), "500 a second");
+    }
 }
 
 /// What lay on the disk from before holds groups up once; next to a large upload they become rare.
