@@ -5,7 +5,7 @@
 //! group: one thread has the whole file system written (`syncfs`), and then gives each file of the group its name. A
 //! quick disk lets few wait, but each `fsync` costs processor time as well. What else is dirty there is written as
 //! well, so a group that took long is followed by as long a time in which every file is synced by itself, and by twice
-//! that after each further one: what lay there from before is written once, a large upload goes on.
+//! that after each further one: what lay there from before is written once, a large upload continues.
 //!
 //! The system tells a lost write once to each open file that is asked. A file's own `fsync` would tell of its bytes;
 //! `syncfs` tells a process that has had a directory open since before the write. So one is kept open, each file remembers

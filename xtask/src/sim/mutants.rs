@@ -240,7 +240,7 @@ mutants! {
     "upload/saving.rs": "a receipt that another holder wrote or removed is waited for"
         "            Writer::Closed(_) => self.completed(cx),\n            Writer::Announcing(_) => {" => "            Writer::Closed(_) => {}\n            Writer::Announcing(_) => {";
     "upload/saving.rs": "an upload whose record vanished is given up (RS-14)"
-        "                self.adopt(None);\n" => "                self.superseded(cx);\n";
+        "            } else if let Some(keeper) = self.recorder.keeper_mut() {\n                self.lineage.begin_anew(keeper);\n" => "            } else {\n                self.superseded(cx);\n";
     "upload/saving.rs": "a result too large for the record never completes"
         "Writer::Closed(_) => return self.completed(cx)," => "Writer::Closed(_) => return,";
     "upload/saving.rs": "the first checkpoint waits to be saved"

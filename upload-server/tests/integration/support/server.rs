@@ -147,7 +147,7 @@ impl Server {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Whether it goes on running after something that may have killed it.
+    /// Whether it still runs after something that may have killed it.
     ///
     /// A process that is being killed counts as running for a while, but answers nobody.
     pub fn has_survived(&mut self) -> bool {
