@@ -135,16 +135,16 @@ fn build(revision: &str) -> Result<PathBuf> {
     let folder = target.join("against").join(commit.trim());
     let tree = folder.join("tree");
     unpack(commit.trim(), &tree)?;
-    // Dependencies that both have are built once; the programs are taken away before this tree's are built.
-    let release = target.join("release");
+    // cargo takes the packages of both trees for the same, so each has a folder of its own for what is built.
+    let built = folder.join("target");
     for (package, name) in [
         ("upload-server", "upload-server"),
         ("upload-bench", "upload-bench-counted"),
     ] {
         let mut command = cargo(["build", "--release", "--package", package, "--bin", name]);
-        command.current_dir(&tree).env("CARGO_TARGET_DIR", &target);
+        command.current_dir(&tree).env("CARGO_TARGET_DIR", &built);
         must_succeed(&mut command)?;
-        fs::copy(release.join(name), folder.join(name)).with_context(|| name.to_owned())?;
+        fs::copy(built.join("release").join(name), folder.join(name)).with_context(|| name.to_owned())?;
     }
     Ok(folder)
 }
