@@ -19,7 +19,7 @@ use crate::{
     SessionConfig, SessionLimits, StoreEvent,
 };
 
-use super::{Context, Upload, keeper::Saving, recorder::Recorder, writer::Writer};
+use super::{Context, Upload, keeper::Saving, recorder::Recorder, stay::Stay, writer::Writer};
 
 /// A lease is renewed when this part of its life is over.
 const LEASE_RENEWAL: u32 = 3;
@@ -163,8 +163,14 @@ impl Upload {
     fn found(&mut self, found: Option<(Vec<u8>, RecordVersion)>, cx: &mut Context<'_>) {
         let Some((bytes, version)) = found else {
             // Either the store lost it, or a newer holder ended the upload. Where no client is here
-            // to continue it, what is over stays over.
-            if self.stay.leaves().is_some() && !cx.is_connected {
+            // to continue it, what is over stays over. A file that the newer holder may have stored
+            // is not stored again: a client that is here sends it anew.
+            let is_over = match self.stay {
+                Stay::Leaving(_) => !cx.is_connected,
+                Stay::Finishing(_) => !self.writer.closes(),
+                Stay::Held | Stay::Gone(_) => false,
+            };
+            if is_over {
                 self.taken_over(cx);
             } else if self.entry.length.known().is_none() {
                 // Its new holder may have stored it, and no record of ours would say how long it is.

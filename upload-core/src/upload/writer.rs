@@ -76,6 +76,19 @@ impl Writer {
     /// One that takes bytes and has none yet.
     pub(crate) const OPEN: Self = Self::Open(Flush::Settled);
 
+    /// Returns whether the file is stored, or about to be.
+    pub(crate) fn closes(&self) -> bool {
+        match self {
+            Self::Closing | Self::Announcing(_) | Self::Closed(_) => true,
+            Self::Claiming(_)
+            | Self::Gate(..)
+            | Self::Judging(..)
+            | Self::Opening(_)
+            | Self::Open(_)
+            | Self::Gone(_) => false,
+        }
+    }
+
     /// The record is there: the gate opens. Returns whether that means anything.
     pub(crate) fn claimed(&mut self) -> bool {
         if let Self::Claiming(head) = self {

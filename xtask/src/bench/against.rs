@@ -144,7 +144,8 @@ fn build(revision: &str) -> Result<PathBuf> {
         let mut command = cargo(["build", "--release", "--package", package, "--bin", name]);
         command.current_dir(&tree).env("CARGO_TARGET_DIR", &built);
         must_succeed(&mut command)?;
-        fs::copy(built.join("release").join(name), folder.join(name)).with_context(|| name.to_owned())?;
+        fs::copy(built.join("release").join(name), folder.join(name))
+            .with_context(|| name.to_owned())?;
     }
     Ok(folder)
 }

@@ -239,6 +239,8 @@ mutants! {
         "saved.is_some_and(|saved| saved.phase == RecordPhase::Completing)\n            ||" => "saved.is_some_and(|saved| saved.phase != RecordPhase::Complete)\n            ||";
     "upload/saving.rs": "a receipt that another holder wrote or removed is waited for"
         "            Writer::Closed(_) => self.completed(cx),\n            Writer::Announcing(_) => {" => "            Writer::Closed(_) => {}\n            Writer::Announcing(_) => {";
+    "upload/saving.rs": "a file is stored again behind a record that vanished"
+        "Stay::Finishing(_) => !self.writer.closes()," => "Stay::Finishing(_) => false,";
     "upload/saving.rs": "an upload whose record vanished is given up (RS-14)"
         "            } else if let Some(keeper) = self.recorder.keeper_mut() {\n                self.lineage.begin_anew(keeper);\n" => "            } else {\n                self.superseded(cx);\n";
     "upload/saving.rs": "a result too large for the record never completes"
