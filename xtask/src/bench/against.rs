@@ -135,7 +135,7 @@ fn build(revision: &str) -> Result<PathBuf> {
     let folder = target.join("against").join(commit.trim());
     let tree = folder.join("tree");
     unpack(commit.trim(), &tree)?;
-    // cargo takes the packages of both trees for the same, so each has a folder of its own for what is built.
+    // cargo takes the packages of both trees for the same, so what is built of each is in a separate folder.
     let built = folder.join("target");
     for (package, name) in [
         ("upload-server", "upload-server"),
