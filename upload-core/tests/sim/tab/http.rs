@@ -189,6 +189,9 @@ impl World {
                         return;
                     };
                     self.check_reply(conn, &reply);
+                    if matches!(*reply, Reply::NotFound) {
+                        self.check_answered_not_found(asker);
+                    }
                     let delay = self.delay();
                     // Some answers never arrive.
                     if !self.is_request_troubled(5) {
@@ -289,12 +292,7 @@ impl World {
             Some(Reply::Deleted) => Http::Done,
             // What is refused or deleted leaves nothing to be found.
             Some(Reply::NotFound) if is_excused => Http::Done,
-            Some(Reply::NotFound) => {
-                let owed = self.truth.get(&key).filter(|truth| !truth.may_be_gone);
-                let promised = owed.map_or(0, |truth| truth.durable_told);
-                self.check_not_found(key, promised);
-                Http::Create
-            }
+            Some(Reply::NotFound) => Http::Create,
             Some(Reply::Refused(Refusal { code, .. }) | Reply::Gone(code)) => {
                 self.http_refused(asker, code, again)
             }

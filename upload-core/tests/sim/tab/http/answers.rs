@@ -4,7 +4,7 @@ use upload_core::Reply;
 
 use crate::{plan::FAULTS_END, world::World};
 
-use super::{ANSWER, Asker};
+use super::{ANSWER, Asker, Http};
 
 impl World {
     /// Every request that a node was asked is answered while its client waits, even if the answer gets lost.
@@ -52,5 +52,17 @@ impl World {
                 "RESUME-2: {promised} bytes were durable, HTTP offers {offered}"
             ));
         }
+    }
+
+    /// What is stored may be so only while the answer is on its way, so this is looked at where it is given.
+    pub(super) fn check_answered_not_found(&mut self, asker: Asker) {
+        let it = &self.tabs[asker.tab].members[asker.member];
+        if it.is_excused || it.http != Http::Waiting(asker.attempt) {
+            return;
+        }
+        let key = (self.tabs[asker.tab].owner, it.upload);
+        let owed = self.truth.get(&key).filter(|truth| !truth.may_be_gone);
+        let promised = owed.map_or(0, |truth| truth.durable_told);
+        self.check_not_found(key, promised);
     }
 }
