@@ -163,14 +163,13 @@ impl Upload {
     fn found(&mut self, found: Option<(Vec<u8>, RecordVersion)>, cx: &mut Context<'_>) {
         let Some((bytes, version)) = found else {
             // Either the store lost it, or a newer holder ended the upload. Where no client is here
-            // to continue it, what is over stays over. A file that the newer holder may have stored
-            // is not stored again: a client that is here sends it anew.
-            let is_over = match self.stay {
-                Stay::Leaving(_) => !cx.is_connected,
+            // to continue it, what is over stays over: the newer holder may have stored the file.
+            let may_be_over = match self.stay {
+                Stay::Leaving(_) => true,
                 Stay::Finishing(_) => !self.writer.closes(),
                 Stay::Held | Stay::Gone(_) => false,
             };
-            if is_over {
+            if may_be_over && !cx.is_connected {
                 self.taken_over(cx);
             } else if self.entry.length.known().is_none() {
                 // Its new holder may have stored it, and no record of ours would say how long it is.

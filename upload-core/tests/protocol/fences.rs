@@ -140,15 +140,15 @@ fn holders_behind_a_record_written_anew_are_told_apart() {
     assert_eq!(record.phase, RecordPhase::Complete);
 }
 
-/// COMPLETE-4: who has every byte goes to the end, but not once another holder may have stored the file and removed
-/// the record.
+/// COMPLETE-4: who has every byte goes to the end, but not without its client once another holder may have stored the
+/// file and removed the record.
 #[test]
 fn a_file_is_not_stored_behind_a_record_that_vanished() {
     let mut rig = Rig::new();
     rig.room.borrow_mut().open_mood = Mood::Silent;
     rig.register_as(1, json!({"upload_name": "keep", "client_id": "tab"}));
     rig.chunk(1, 0, "abcd").chunk(1, 1, "efgh").complete(1);
-    rig.evict(1).sent();
+    rig.disconnect(DisconnectReason::Lost);
     rig.told();
     rig.room.borrow_mut().store.remove(&up(1));
     rig.room.borrow_mut().open_mood = Mood::Works;
@@ -156,6 +156,20 @@ fn a_file_is_not_stored_behind_a_record_that_vanished() {
     assert_eq!(rig.told().last().expect("an end"), "release");
     assert_eq!(rig.published(), 0);
     assert!(rig.room.borrow().record(1).is_none());
+}
+
+/// RS-14: a record that vanished holds up no client that is connected.
+#[test]
+fn a_file_is_stored_for_a_client_that_is_connected() {
+    let mut rig = Rig::new();
+    rig.room.borrow_mut().open_mood = Mood::Silent;
+    rig.register_as(1, json!({"upload_name": "keep", "client_id": "tab"}));
+    rig.chunk(1, 0, "abcd").chunk(1, 1, "efgh").complete(1);
+    rig.room.borrow_mut().store.remove(&up(1));
+    rig.room.borrow_mut().open_mood = Mood::Works;
+    rig.answer().pass(1_000);
+    assert_eq!(rig.sent().pop().expect("it"), "1:complete 8@2");
+    assert_eq!(rig.published(), 1);
 }
 
 /// Where no record ever told of the writer, nobody else can have it: its space is

@@ -28,7 +28,7 @@ use crate::error::{WriteError, WriteErrorKind};
 /// The largest file that is closed in a group, in bytes: others have a way to the disk of their own.
 pub(super) const SMALL_BYTES: u64 = 1024 * 1024;
 
-/// So many files that end within [`RUSH`] form a group.
+/// So many files that end within [`RUSH`] begin a group, however few syncs wait.
 const RUSH_FILES: usize = 8;
 
 /// See [`RUSH_FILES`].
@@ -57,7 +57,7 @@ struct State {
     has_leader: bool,
     /// When the last files ended, at most [`RUSH_FILES`].
     ended: VecDeque<Instant>,
-    /// Those without a quick one behind them.
+    /// How many took long, without a quick one since.
     slow_syncs: u32,
     paused_until: Option<Instant>,
 }

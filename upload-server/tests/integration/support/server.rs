@@ -149,7 +149,7 @@ impl Server {
 
     /// Whether it still runs after something that may have killed it.
     ///
-    /// A process that is being killed counts as running for a while, but answers nobody.
+    /// After a SIGKILL was sent, a process exists for a moment longer, but it answers no request.
     pub fn has_survived(&mut self) -> bool {
         let began = Instant::now();
         while self.is_running() {
