@@ -114,7 +114,7 @@ fn builds(now: Bed, then: Option<PathBuf>) -> Result<Builds> {
     };
     ensure!(own.exists(), "{} is not built", own.display());
     Ok(Builds {
-        then: now.with_server(server),
+        then: now.with_server(server)?,
         now,
         counted: [own, counted],
     })

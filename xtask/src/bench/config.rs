@@ -1,8 +1,13 @@
 //! The configuration of a server that is measured.
 
-use std::path::Path;
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
 
 use super::subject::{Load, PING_SECONDS, Sink, Spoken, Subject};
+
+/// Limits that earlier builds do not have, and refuse.
+const LATER: [&str; 2] = ["registrations_per_owner", "requests_per_owner"];
 
 /// Returns a configuration with a slot per sink, and limits that are out of the way.
 pub(super) fn server_config(
@@ -52,4 +57,26 @@ pub(super) fn server_config(
         );
     }
     config
+}
+
+/// Returns which of the limits a server does not know: those whose names are not in its program.
+///
+/// # Errors
+///
+/// There is no such program.
+pub(super) fn unknown_to(server: &Path) -> Result<Vec<&'static str>> {
+    let program = fs::read(server).with_context(|| server.display().to_string())?;
+    let texts = String::from_utf8_lossy(&program);
+    let later = LATER.into_iter();
+    Ok(later.filter(|name| !texts.contains(name)).collect())
+}
+
+/// Returns a configuration without some of its lines.
+pub(super) fn without(config: &str, names: &[&str]) -> String {
+    let is_kept = |line: &&str| !names.iter().any(|name| line.starts_with(name));
+    config
+        .lines()
+        .filter(is_kept)
+        .flat_map(|line| [line, "\n"])
+        .collect()
 }

@@ -142,14 +142,17 @@ impl Many {
         })
     }
 
-    /// Many uploads on many connections, each longer than a chunk.
+    /// Many uploads on many connections, each as long as one of the most on a single connection.
+    ///
+    /// Shorter ones would show what it costs to begin and to end an upload, not what it costs to have so many.
     fn crowd_load(&self) -> Load {
         let (connections, uploads) = self.crowd;
-        let all = u64::from(connections * uploads);
+        let most = self.uploads.iter().copied().max().unwrap_or(uploads);
+        let bytes = self.load(Sink::Discard, most).bytes;
         Load {
             connections,
             uploads,
-            bytes: ((self.mib << 20) / all).max(2 * u64::from(self.chunk)),
+            bytes: bytes.max(2 * u64::from(self.chunk)),
             chunk: self.chunk,
             ..Load::default()
         }

@@ -94,6 +94,7 @@ impl Small {
         let bed = Bed::make(&subjects, "copy", &self.common)?;
         let then = self.against.as_ref();
         let then = then.map(|server| bed.with_server(server.clone()));
+        let then = then.transpose()?;
         let loads = self.connections.iter().zip(&self.in_flight);
         let mut rows: Vec<_> = loads
             .zip(PER_SYNC)

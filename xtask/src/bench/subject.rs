@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 
 pub(crate) use super::load::{Load, Spoken};
 use super::{
-    config::server_config,
+    config::{self, server_config},
     driving::Generator,
     postgres,
     process::{Server, crowded, free_address},
@@ -129,6 +129,8 @@ pub(crate) struct Bed {
     redis: Option<Server>,
     postgres: Option<Server>,
     spent: Arc<Spent>,
+    /// What of the configuration an earlier build does not know.
+    left_out: Vec<&'static str>,
 }
 
 impl Bed {
@@ -183,6 +185,7 @@ impl Bed {
             server: release.join("upload-server"),
             release,
             spent: Arc::new(Spent::new(folder.join("spent"))),
+            left_out: Vec::new(),
             folder,
             gather: String::new(),
             redis: None,
@@ -191,8 +194,14 @@ impl Bed {
     }
 
     /// Returns a bed that measures another build of the server with the same programs.
-    pub(crate) fn with_server(&self, server: PathBuf) -> Self {
-        Self {
+    ///
+    /// # Errors
+    ///
+    /// There is no such program.
+    pub(crate) fn with_server(&self, server: PathBuf) -> Result<Self> {
+        let left_out = config::unknown_to(&server)?;
+        Ok(Self {
+            left_out,
             server,
             release: self.release.clone(),
             folder: self.folder.clone(),
@@ -200,7 +209,7 @@ impl Bed {
             redis: None,
             postgres: None,
             spent: Arc::clone(&self.spent),
-        }
+        })
     }
 
     /// Returns the server's program.
@@ -341,10 +350,8 @@ impl Bed {
                     _ => self.redis.as_ref(),
                 };
                 let shared = shared.map(|server| &*server.address);
-                fs::write(
-                    &config,
-                    server_config(subject, &address, data, load, shared),
-                )?;
+                let text = server_config(subject, &address, data, load, shared);
+                fs::write(&config, config::without(&text, &self.left_out))?;
                 let mut command = crowded(&self.server);
                 command.arg("--config").arg(config);
                 command
