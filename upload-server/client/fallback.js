@@ -203,10 +203,13 @@ export class HttpLine {
 
   /** @param {string} ref @param {string | undefined} clientId */
   async #resume(ref, clientId) {
-    const response = await this.#ask(this.#urlOf(ref), "HEAD", this.#headers(clientId));
-    if (!response) return;
+    const asked = this.#begin(ref, 0, 0, clientId);
+    const response = await this.#ask(asked.url, "HEAD", this.#headers(clientId));
+    // It may have been cancelled meanwhile.
+    if (!response || this.#sent.get(ref) !== asked) return;
     const { status, headers } = response;
     if (status === 404 || status === 410) {
+      this.#sent.delete(ref);
       this.#hear({ type: "upload_resumed", ref, status: "not_found", bytes_received: 0 });
     } else if (!response.ok) {
       this.#later(ref, response);

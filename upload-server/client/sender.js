@@ -129,8 +129,8 @@ export class Sender {
     const { type, status, code, retry } = m;
     if (this.finished || m.ref !== this.ref) return;
     if (this.#cancelled) {
-      if (status === "resumed") this.#tellCancel();
-      else if (type === "error" || (status && status !== "uploading")) this.#phase = "done";
+      // What a resume answers came before the cancel frame.
+      if (type === "error" || (type === "upload_progress" && status !== "uploading")) this.#phase = "done";
     } else if (type === "upload_registered" && this.#phase === "registering") {
       this.resumable = this.#known = !!m.resumable;
       this.expiresIn = m.expires_in;
@@ -209,11 +209,10 @@ export class Sender {
     this.#phase = phase;
     if (attached || phase === "registering") {
       this.#tellCancel();
-    } else if (!this.#known) {
-      this.#phase = "done";
-    } else if (phase !== "resuming") {
-      this.#phase = "offline";
+    } else if (this.#known) {
       this.#begin(now);
+    } else {
+      this.#phase = "done";
     }
   }
 
@@ -275,6 +274,12 @@ export class Sender {
   /** @param {number} now */
   #begin(now) {
     if (!this.#connected || this.finished || (this.paused && !this.#cancelled)) return;
+    // A resume would be answered with the receipt where the last byte had arrived, and the file would stay (COMPLETE-7).
+    if (this.#cancelled) {
+      this.#phase = "resuming";
+      this.#tellCancel();
+      return;
+    }
     const { ref, resumable, options: o } = this;
     const message = this.#known
       ? { type: "upload_resume", ref, offset: this.received, client_id: o.clientId }

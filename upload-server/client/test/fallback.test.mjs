@@ -193,6 +193,38 @@ test("an answer that was lost is asked for again", async () => {
   uploads.close();
 });
 
+test("cancel without a connection, or while the server is asked how far it came, removes a file whose last byte had arrived", async () => {
+  for (const isAsking of [false, true]) {
+    server = fresh();
+    let answerHead;
+    const uploads = open();
+    const [up] = uploads.add([film(300_000)], "video");
+    server.proxy = (method, path, { headers }) => {
+      const [upload] = server.uploads.values();
+      if (headers["upload-complete"] === "?1") {
+        Object.assign(upload, { length: upload.size, done: true });
+        server.down = !isAsking;
+        return Promise.reject(new TypeError("lost"));
+      }
+      if (method !== "HEAD" || !upload) return undefined;
+      const whole = own(204, { "upload-offset": "300000", "upload-length": "300000", "upload-complete": "?1" });
+      return new Promise((done) => (answerHead = () => done(whole)));
+    };
+    await until("the last byte", () => (isAsking ? answerHead : server.down));
+    up.cancel();
+    server.down = false;
+    uploads.reconnect();
+    answerHead?.();
+    await until("its removal", () => !server.uploads.size);
+    await until("silence", () => !server.unanswered);
+    assert.deepEqual([up.status, uploads.totals.running], ["cancelled", 0]);
+    const methods = server.requests.map((request) => request.asked);
+    assert.equal(asked("DELETE").length, 1);
+    assert.ok(methods.lastIndexOf("PATCH") < methods.indexOf("DELETE"), "nothing is sent after it");
+    uploads.close();
+  }
+});
+
 test("a refusal ends the upload in the page's words", async () => {
   const uploads = open();
   const troubles = [];

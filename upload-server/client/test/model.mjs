@@ -148,11 +148,12 @@ export class ModelServer {
   #frame(conn, f) {
     if (!f) return conn.send({ type: "error", code: "bad_frame", error: "bad frame", retry: "never" });
     const up = this.uploads.get(f.ref);
-    // COMPLETE-7: a complete one that no one took is deleted by whichever connection of its owner says so.
-    if (!up || (!conn.held.has(up) && !(f.type === "cancel" && up.done))) return conn.send({ type: "error", ref: f.ref, code: "unknown_ref", error: "unknown ref", retry: "restart" });
+    // COMPLETE-7: any connection of its owner may cancel an upload that is complete and not taken, detached or held by another.
+    if (!up || (!conn.held.has(up) && f.type !== "cancel")) return conn.send({ type: "error", ref: f.ref, code: "unknown_ref", error: "unknown ref", retry: "restart" });
     if (f.type === "cancel") {
       this.uploads.delete(up.ref);
       conn.held.delete(up);
+      up.holder?.held.delete(up);
       return conn.send(this.snapshot(up, { status: "cancelled", code: "cancelled" }));
     }
     if (f.type === "complete") {

@@ -336,6 +336,39 @@ test("cancel ends at once and is told to the server, at once or on the next conn
   assert.equal(off.endings.length, 1);
 });
 
+test("cancel without a connection or during a resume removes a file whose last byte had arrived (COMPLETE-7)", () => {
+  for (const resuming of [false, true]) {
+    const rig = new Rig(content(700_000));
+    const isStored = () => [...rig.server.uploads.values()].some(({ done }) => done);
+    rig.toClient = () => (isStored() ? undefined : Rig.prototype.toClient.call(rig)); // the receipt is lost
+    rig.connect();
+    rig.run(isStored);
+    rig.cut();
+    assert.equal(rig.endings.length, 0);
+    delete rig.toClient;
+    if (resuming) rig.connect();
+    rig.sender.cancel(rig.now);
+    rig.drain();
+    if (!resuming) rig.connect();
+    rig.run();
+    assert.deepEqual([rig.server.uploads.size, rig.endings.map(({ status }) => status)], [0, ["cancelled"]]);
+  }
+});
+
+test("a cancel that a lost connection swallowed is sent over the next one", () => {
+  const rig = new Rig(content(3_000_000));
+  rig.connect();
+  rig.run(() => rig.sender.received > 1_000_000);
+  rig.cut();
+  rig.sender.cancel(rig.now);
+  rig.connect();
+  rig.cut();
+  assert.equal(rig.server.uploads.size, 1);
+  rig.connect();
+  rig.run();
+  assert.deepEqual([rig.server.uploads.size, rig.endings.length], [0, 1]);
+});
+
 test("cancel before anything was said needs no server", () => {
   const rig = new Rig(content(10));
   rig.sender.cancel(0);
