@@ -11,6 +11,9 @@ const PICKERS = "[dj-upload], upload-dropzone";
 /** @param {Element} picker */
 const slotOf = (picker) => picker.getAttribute("dj-upload") ?? picker.getAttribute("data-slot") ?? picker.getAttribute("slot") ?? "";
 
+/** Few pages have forms for handlers. */
+const results = () => import("./results.js");
+
 /** The slots that a form's files go to. @param {HTMLElement} form */
 export const slotsOf = (form) => [...new Set([...form.querySelectorAll(PICKERS)].map(slotOf))];
 
@@ -24,6 +27,30 @@ export function paramsOf(form, submitter) {
   return params;
 }
 
+/**
+ * A plain form waits for the uploads that it will name. Where one fails meanwhile it is not sent, names it, and is sent
+ * without it the next time.
+ *
+ * @param {Uploads} uploads
+ * @param {SubmitEvent} event
+ * @param {string[]} [slots] those of pickers in the form
+ */
+export async function hold(uploads, event, slots = slotsOf(/** @type {HTMLFormElement} */ (event.target))) {
+  const form = /** @type {HTMLFormElement} */ (event.target);
+  const { submitter } = event;
+  if (event.defaultPrevented || form.hasAttribute("dj-submit")) return;
+  const open = uploads.uploads.filter((upload) => slots.includes(upload.slot));
+  if (!open.length) return;
+  event.preventDefault();
+  if (form.ariaBusy) return;
+  form.ariaBusy = "true";
+  for (const slot of slots) await uploads.start(slot);
+  form.ariaBusy = null;
+  const stuck = open.filter(({ status, ended, paused }) => status === "error" || (paused && !ended));
+  if (stuck.length) (await results()).refuse(form, stuck, uploads.words);
+  else form.requestSubmit(submitter);
+}
+
 export class Forms {
   /** What each source sent last. @type {WeakMap<HTMLElement, string>} */
   #sent = new WeakMap();
@@ -32,11 +59,9 @@ export class Forms {
   constructor(uploads, root, signal) {
     this.uploads = uploads;
     this.root = root;
-    this.end = uploads.on("push", ({ event, value }) => {
-      for (const box of root.querySelectorAll(`[dj-result="${CSS.escape(event)}"]`)) void this.#show(/** @type {HTMLElement} */ (box), { result: value }, true);
-    });
+    this.end = uploads.on("push", async (push) => (await results()).pushed(root, push, uploads.words));
     root.addEventListener("formdata", (event) => this.#name(/** @type {FormDataEvent} */ (event)), { signal });
-    root.addEventListener("submit", (event) => this.#hold(/** @type {SubmitEvent} */ (event)), { signal });
+    root.addEventListener("submit", (event) => void hold(uploads, /** @type {SubmitEvent} */ (event)), { signal });
   }
 
   /**
@@ -54,7 +79,7 @@ export class Forms {
     /** @param {boolean} ok @param {Partial<EventAnswer>} answer @param {object} more */
     const tell = async (ok, answer, more) => {
       const told = new CustomEvent("dj-result", { bubbles: true, cancelable: true, detail: { event, ok, ...more } });
-      if (source.dispatchEvent(told)) await this.#show(this.#output(source, event), answer, ok);
+      if (source.dispatchEvent(told)) (await results()).answered(source, this.root, event, answer, ok, this.uploads.words);
     };
     try {
       await this.#ready(slots);
@@ -68,19 +93,6 @@ export class Forms {
     } finally {
       source.ariaBusy = null;
     }
-  }
-
-  /** @param {HTMLElement} box @param {Partial<EventAnswer>} answer @param {boolean} ok */
-  async #show(box, answer, ok) {
-    const { said, show } = await import("./results.js"); // few pages have forms for handlers
-    const { words } = this.uploads;
-    show(box, said(answer, words), { ok, done: words.text("complete") });
-  }
-
-  /** Where an answer is shown. @param {HTMLElement} source @param {string} event @returns {HTMLElement} */
-  #output(source, event) {
-    const there = source.querySelector("output") ?? this.root.querySelector(`[dj-result="${CSS.escape(event)}"]`);
-    return /** @type {HTMLElement} */ (there ?? document.createElement("output"));
   }
 
   /** Rejects where a file is paused: only its user can say whether it is to be sent. @param {string[]} slots */
@@ -98,26 +110,5 @@ export class Forms {
       formData.delete(name);
       for (const ref of this.uploads.finished(slotOf(input))) formData.append(name, ref);
     }
-  }
-
-  /** A plain form waits for the uploads that it will name. @param {SubmitEvent} event */
-  async #hold(event) {
-    const form = /** @type {HTMLFormElement} */ (event.target);
-    const { submitter } = event;
-    if (event.defaultPrevented || form.hasAttribute("dj-submit")) return;
-    const slots = slotsOf(form);
-    if (!this.uploads.uploads.some(({ slot }) => slots.includes(slot))) return;
-    event.preventDefault();
-    if (form.ariaBusy) return;
-    form.ariaBusy = "true";
-    try {
-      await this.#ready(slots);
-    } catch (/** @type {any} */ error) {
-      this.#output(form, "").textContent = error.message;
-      return;
-    } finally {
-      form.ariaBusy = null;
-    }
-    form.requestSubmit(submitter);
   }
 }

@@ -21,13 +21,66 @@ function fill(template, value) {
  * @param {unknown} value
  * @param {{ ok: boolean, done: string }} options of what has neither text nor template, `done` is shown
  */
-export function show(box, value, { ok, done }) {
+function show(box, value, { ok, done }) {
   const isText = typeof value !== "object" || !value;
   const template = ok && !isText ? box.querySelector("template") : null;
   for (const node of [...box.childNodes]) if (!(node instanceof HTMLTemplateElement)) node.remove();
   if (template) box.append(...[value].flat().map((item) => fill(template, item)));
   else box.append(isText ? textOf(value) : done);
   box.dataset.ok = String(ok);
+}
+
+/**
+ * Where an answer is shown. A form that has no place for it gets one for what failed.
+ *
+ * @param {HTMLElement} source
+ * @param {ParentNode} root
+ * @param {string} event
+ * @param {boolean} ok
+ * @returns {HTMLElement}
+ */
+function outputOf(source, root, event, ok) {
+  const there = source.querySelector("output") ?? root.querySelector(`[dj-result="${CSS.escape(event)}"]`);
+  if (there) return /** @type {HTMLElement} */ (there);
+  const made = document.createElement("output");
+  if (!ok && source.localName === "form") source.append(made);
+  return made;
+}
+
+/**
+ * Shows what a handler answered.
+ *
+ * @param {HTMLElement} source
+ * @param {ParentNode} root
+ * @param {string} event
+ * @param {Partial<import("./index.d.ts").EventAnswer>} answer
+ * @param {boolean} ok
+ * @param {import("./index.d.ts").Words} words
+ */
+export function answered(source, root, event, answer, ok, words) {
+  show(outputOf(source, root, event, ok), said(answer, words), { ok, done: words.text("complete") });
+}
+
+/** Shows what the application told its pages. @param {ParentNode} root @param {{ event: string, value: unknown }} push @param {import("./index.d.ts").Words} words */
+export function pushed(root, { event, value }, words) {
+  for (const box of root.querySelectorAll(`[dj-result="${CSS.escape(event)}"]`)) show(/** @type {HTMLElement} */ (box), value, { ok: true, done: words.text("complete") });
+}
+
+/** Failures that a form names. */
+const FAILURES_MAX = 5;
+
+/**
+ * Says in a form why it is not sent.
+ *
+ * @param {HTMLFormElement} form
+ * @param {import("./index.d.ts").Upload[]} stuck failed or paused
+ * @param {import("./index.d.ts").Words} words
+ */
+export function refuse(form, stuck, words) {
+  const failures = stuck.flatMap(({ name, error }) => (error ? [words.text("failed", { name, error: error.message })] : []));
+  const sentences = failures.slice(0, FAILURES_MAX);
+  if (stuck.some(({ ended }) => !ended)) sentences.push(words.text("paused"));
+  show(outputOf(form, form, "", false), sentences.join(". "), { ok: false, done: "" });
 }
 
 /** Files that a sentence names. */
@@ -44,7 +97,7 @@ const namesOf = (uploads) => uploads.slice(0, NAMES_MAX).map(({ name }) => name)
  * @param {import("./index.d.ts").Words} words
  * @returns {unknown}
  */
-export function said({ result, offered = [], taken = [], before = [], unknown = [] }, words) {
+function said({ result, offered = [], taken = [], before = [], unknown = [] }, words) {
   const sentences = [];
   const there = [...taken, ...before];
   if (unknown.length) sentences.push(words.text("gone", { name: namesOf(unknown) }));

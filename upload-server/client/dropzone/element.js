@@ -1,5 +1,6 @@
 // @ts-check
 /** `<upload-dropzone>`: the element, its attributes, drops and pastes, and its part in a form. */
+import { hold, slotsOf } from "../forms.js";
 import { createUploads, uploads as ofPage } from "../index.js";
 import { style } from "./style.js";
 import { View } from "./view.js";
@@ -158,9 +159,9 @@ export class UploadDropzone extends HTMLElement {
     for (const upload of this.#files) if (upload.status === "complete" && !upload.removing) data.append(this.name, upload.ref);
   }
 
-  /** A required one needs a file that did not fail. */
+  /** A required one needs a file that did not fail and stays. */
   #hasFile() {
-    for (const { status } of this.#files) if (status !== "error" && status !== "cancelled") return true;
+    for (const { status, removing } of this.#files) if (status !== "error" && status !== "cancelled" && !removing) return true;
     return false;
   }
 
@@ -206,5 +207,11 @@ export class UploadDropzone extends HTMLElement {
       this.#view?.take(/** @type {DataTransfer} */ (event.clipboardData));
     };
     (this.hasAttribute("page") ? document : this).addEventListener("paste", /** @type {EventListener} */ (paste), { signal });
+    // At the root, behind the listeners of the form's own page; also in a shadow tree, which a submit does not leave.
+    this.getRootNode().addEventListener("submit", (event) => {
+      const { form } = this;
+      // It may be outside of its form's element.
+      if (form && event.target === form && !this.matches(":disabled")) void hold(this.uploads, /** @type {SubmitEvent} */ (event), [...slotsOf(form), this.slotName]);
+    }, { signal });
   }
 }
