@@ -72,11 +72,10 @@ export function bind(uploads, root = document) {
     uploads.on("add", (upload) => {
       count(upload, true);
       change(upload);
-      soon();
     }),
+    uploads.on("change", change),
     uploads.on("progress", (upload) => {
       change(upload);
-      soon();
       if (upload.ended && upload.status !== "complete") count(upload, false);
       else if (upload.status === "queued") count(upload, true);
       if (upload.status !== "queued") tell("progress", upload.progress);
@@ -88,8 +87,7 @@ export function bind(uploads, root = document) {
     }),
     uploads.on("error", ({ upload, slot, ...more }) => tell("error", { file: upload?.name, ref: upload?.ref, uploadName: slot, ...more })),
     uploads.on("intake", ({ slot, ...more }) => tell("intake", { uploadName: slot, ...more })),
-    uploads.on("event", (message) => tell("event", message)),
-    uploads.on("push", (push) => tell("push", push)),
+    ...(/** @type {const} */ (["event", "push"])).map((name) => uploads.on(name, (detail) => tell(name, detail))),
     forms.end,
   ];
 
@@ -119,6 +117,7 @@ export function bind(uploads, root = document) {
   function change(upload) {
     if (rows) rows.change(upload);
     else early.add(upload);
+    soon();
   }
 
   async function load() {

@@ -361,8 +361,10 @@ export interface Trouble {
 export interface UploadsEvents {
   /** An upload was added, before anything is known of it. */
   add: Upload;
-  /** An upload moved on, at most every 80 ms each, or changed its status. */
+  /** An upload moved on, at most every 80 ms each, or changed its status; `complete` comes once for each. */
   progress: Upload;
+  /** An upload that is complete is being removed at the server, stays there after all, or was taken by the application. */
+  change: Upload;
   /** Something went wrong; not every trouble is an ending. */
   error: Trouble;
   /** `addFrom` has added what could be. */
@@ -427,12 +429,13 @@ export declare class Uploads {
   /**
    * Uploads files, one upload for each, in their order. Those that the slot's rules refuse end with the server's code before a
    * byte is sent; a file that an earlier page did not finish continues where it was. The signal cancels them.
+   * With `replace`, a file for a slot of one removes what is there, unless the slot's rules refuse it.
    */
-  add(files: Iterable<File | Blob | Picked>, slot: string, options?: { signal?: AbortSignal }): Upload[];
+  add(files: Iterable<File | Blob | Picked>, slot: string, options?: { signal?: AbortSignal; replace?: boolean }): Upload[];
   /**
    * Uploads the files of a drop, a paste or an input, with those of folders; to be called inside the event.
    * What cannot be opened and what is beyond 20,000 files is counted and told as an error.
-   * With `replace`, a file for a slot of one removes what is there.
+   * With `replace`, a file for a slot of one removes what is there, unless the slot's rules refuse it.
    */
   addFrom(source: DataTransfer | Iterable<File>, slot: string, options?: { replace?: boolean }): Promise<Upload[]>;
   /** Starts what waits because `auto_upload` is off; resolves when what the slot, or all slots, had then has ended, or is paused. */
@@ -462,7 +465,7 @@ export declare class Uploads {
   answer(event: string, params?: object, options?: { signal?: AbortSignal; slots?: string[] }): Promise<EventAnswer>;
   /** What a former page left unfinished and the server should still have, newest first. */
   pending(slot: string): Promise<ResumeRecord[]>;
-  /** Continues one through its file handle, from a click; undefined if there is none or the user says no. */
+  /** Continues one through its file handle, from a click; undefined if there is none or the user says no. Rejects if the file cannot be opened. */
   restore(record: ResumeRecord): Promise<Upload | undefined>;
   /** Forgets one here; the server forgets it in its time. */
   forget(ref: string): Promise<void>;

@@ -38,12 +38,12 @@ export class Lifecycle {
       gone: (transfer) => this.#vanish(transfer),
       stays: (transfer, code) => {
         transfer.removing = false;
-        reports.changed(transfer, true);
+        reports.emit("change", transfer.upload);
         reports.trouble(undefined, { code: code === "locked" ? "in_use" : code, retry: "later", slot: transfer.slot });
       },
       taken: (transfer) => {
         transfer.taken = true;
-        reports.changed(transfer, true);
+        reports.emit("change", transfer.upload);
       },
     });
     this.outgoing = new Outgoing(socket, {
@@ -63,17 +63,17 @@ export class Lifecycle {
     return this.outgoing.size > 0 || this.queue.open.size > 0 || this.kept.busy;
   }
 
-  /** @param {Transfer[]} added @param {string} slot */
-  enqueue(added, slot) {
+  /** @param {Transfer[]} added @param {string} slot @param {boolean} [replace] */
+  enqueue(added, slot, replace) {
     for (const transfer of added) {
       this.queue.add(transfer);
       this.reports.emit("add", transfer.upload);
     }
-    void this.#prepare(added, slot);
+    void this.#prepare(added, slot, replace);
   }
 
-  /** @param {Transfer[]} added @param {string} slot */
-  async #prepare(added, slot) {
+  /** @param {Transfer[]} added @param {string} slot @param {boolean} [replace] */
+  async #prepare(added, slot, replace) {
     const { queue, page } = this;
     for (const transfer of added) this.reports.changed(transfer, true);
     try {
@@ -84,6 +84,7 @@ export class Lifecycle {
     }
     this.#clientId ??= page.options.clientId ?? (await tabId());
     const config = page.configs[slot];
+    if (replace && config?.max_entries === 1) await this.#makeRoom(added, slot, config);
     const records = config?.resumable ? await this.unclaimed(slot, new Set(added)) : [];
     for (const transfer of added) {
       if (transfer.ended) continue;
@@ -242,13 +243,20 @@ export class Lifecycle {
     if (config?.max_entries === 1) this.#latest.set(transfer.slot, transfer);
   }
 
-  /** In a slot of one the next file replaces what is there. @param {string} slot */
-  async makeRoom(slot) {
-    await this.page.connect().catch(() => {});
-    if (this.page.configs[slot]?.max_entries !== 1) return;
-    const latest = this.#latest.get(slot);
-    const there = [...this.queue.of(slot), ...this.queue.tallyOf(slot).failed, ...(latest ? [latest] : [])];
-    await Promise.all(there.map((transfer) => this.remove(transfer)));
+  /**
+   * In a slot of one the next file replaces what is there, unless the rules refuse it.
+   *
+   * @param {Transfer[]} added
+   * @param {string} slot
+   * @param {SlotConfig} config
+   */
+  async #makeRoom(added, slot, config) {
+    const { queue, page } = this;
+    await Promise.all(page.finding); // a file of an earlier page is replaced as well
+    if (added.every((transfer) => transfer.ended || this.#refusal(transfer, config, 0))) return;
+    const before = queue.of(slot);
+    before.splice(before.findIndex((transfer) => added.includes(transfer)));
+    await Promise.all([...before, ...queue.tallyOf(slot).failed, this.#latest.get(slot)].map((transfer) => transfer && this.remove(transfer)));
   }
 
   /** @param {Transfer[]} chosen @param {boolean} paused */
@@ -291,7 +299,7 @@ export class Lifecycle {
   async remove(transfer) {
     if (this.kept.has(transfer)) {
       transfer.removing = true;
-      this.reports.changed(transfer, true);
+      this.reports.emit("change", transfer.upload);
       return this.kept.discard(transfer);
     }
     this.cancel([transfer]);

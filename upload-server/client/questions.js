@@ -3,7 +3,7 @@
 import { UploadError, uuid } from "./upload.js";
 
 /** @typedef {import("./protocol.js").Message} Message */
-/** @typedef {{ message: Record<string, unknown>, sent: boolean, done: (answer: Message) => void, fail: (error: Error) => void }} Question */
+/** Its message is there when it may be sent. @typedef {{ message?: Record<string, unknown>, sent: boolean, done: (answer: Message) => void, fail: (error: Error) => void }} Question */
 
 const UNANSWERED_MAX = 64;
 /** An event that could not be sent for so long is not sent later, when no one expects it any more. */
@@ -27,11 +27,13 @@ export class Questions {
   }
 
   /**
-   * @param {{ event: string, params: object, uploads: string[] }} asked
+   * @param {string} event
+   * @param {object} params
+   * @param {Promise<{ ref: string }[]>} named uploads, once they are known
    * @param {AbortSignal} [signal]
    * @returns {Promise<Message>} the whole answer
    */
-  ask(asked, signal) {
+  ask(event, params, named, signal) {
     if (this.#open.size >= UNANSWERED_MAX) return Promise.reject(this.error({ code: "rate_limited", retry: "later" }));
     if (this.socket.connection.state === "closed") return Promise.reject(this.error({ code: "session_closed" }));
     if (signal?.aborted) return Promise.reject(this.error({ code: "cancelled" }));
@@ -45,7 +47,6 @@ export class Questions {
       };
       /** @type {Question} */
       const question = {
-        message: { type: "event", ...asked, id },
         sent: false,
         done: (answer) => (settled(), done(answer)),
         fail: (error) => (settled(), fail(error)),
@@ -53,7 +54,10 @@ export class Questions {
       this.#open.set(id, question);
       signal?.addEventListener("abort", abort);
       this.socket.want();
-      this.send();
+      void named.then((uploads) => {
+        question.message = { type: "event", event, params, uploads: uploads.map(({ ref }) => ref), id };
+        this.send();
+      });
     });
   }
 
@@ -61,7 +65,8 @@ export class Questions {
   send() {
     if (!this.socket.open) return;
     for (const question of this.#open.values()) {
-      if (!question.sent) this.socket.send(question.message);
+      if (question.sent || !question.message) continue;
+      this.socket.send(question.message);
       question.sent = true;
     }
   }

@@ -1,6 +1,7 @@
 // @ts-check
 /** Rows and tiles of uploads. Each upload knows its own, so that a change looks for nothing in the page. */
 import { explain } from "./explain.js";
+import { keep, shownIn } from "./shown.js";
 import { stateText } from "./states.js";
 import { Thumbnails } from "./thumbnails.js";
 
@@ -88,6 +89,7 @@ export class Rows {
   /** @param {Upload} upload */
   change(upload) {
     this.#changed.add(upload);
+    keep(this.uploads, upload);
     for (const row of this.#offers.get(upload.ref) ?? []) row.remove();
     this.#offers.delete(upload.ref);
   }
@@ -121,16 +123,18 @@ export class Rows {
   fill(box, slot, isRows) {
     const boxes = this.#boxes.get(slot) ?? new Map();
     this.#boxes.set(slot, boxes.set(box, isRows));
-    for (const upload of this.uploads.uploads) if (upload.slot === slot) this.#changed.add(upload);
+    for (const upload of shownIn(this.uploads, slot)) this.#changed.add(upload);
     if (isRows) void this.#offer(box, slot);
     if (isRows) void this.uploads.earlier(slot).catch(() => {}); // there is an error event
   }
 
   /** The box is gone, or another slot's. @param {Element} box */
   empty(box) {
-    for (const boxes of this.#boxes.values()) boxes.delete(box);
     for (const row of [...box.querySelectorAll("[data-upload-ref]")]) row.remove();
-    for (const upload of this.uploads.uploads) this.#views.get(upload)?.delete(box);
+    for (const [slot, boxes] of this.#boxes) {
+      if (!boxes.delete(box)) continue;
+      for (const upload of shownIn(this.uploads, slot)) this.#views.get(upload)?.delete(box);
+    }
   }
 
   /** @param {Upload} upload */
@@ -145,6 +149,7 @@ export class Rows {
 
   close() {
     this.end();
+    for (const boxes of [...this.#boxes.values()]) for (const box of [...boxes.keys()]) this.empty(box);
     this.#thumbnails.close();
   }
 
@@ -268,9 +273,14 @@ export class Rows {
         keepFocus(row);
         row.remove();
       };
-      const restore = () => void this.uploads.restore(record);
+      const restore = () => void this.uploads.restore(record).catch(() => say("file_unreadable"));
       const row = this.#row(box, record, [], { ...(handle && { "upload-resume": restore }), "upload-cancel": forget });
+      const say = (/** @type {string} */ text) => {
+        const state = row.querySelector(".upload-state");
+        if (state) state.textContent = this.#text(text);
+      };
       row.classList.add("upload-pending");
+      row.querySelector(".upload-state")?.setAttribute("role", "status");
       for (const [part, text] of [["upload-state", handle ? "unfinished" : "pick again"], ["upload-resume", "continue"], ["upload-cancel", "forget"]]) {
         const element = /** @type {HTMLElement | null} */ (row.querySelector(`.${part}`));
         if (!element) continue;

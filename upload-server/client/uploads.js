@@ -23,9 +23,12 @@ const PORTION_MAX = 200;
 /** How long a portion should take: the next one is made larger or smaller by that. */
 const PORTION_MS = 25;
 
+/** As applications see them. @param {Iterable<Transfer>} transfers */
+const uploadsOf = (transfers) => Array.from(transfers, (transfer) => transfer.upload);
+
 export class Uploads {
   /** Looks for what earlier pages left. @type {Set<Promise<void>>} */
-  #finding = new Set();
+  finding = new Set();
   /** @type {(configs: Record<string, SlotConfig>) => void} */
   #configured = () => {};
   /** @type {(error: UploadError) => void} */
@@ -76,10 +79,10 @@ export class Uploads {
     return this.#socket.connection;
   }
   get uploads() {
-    return [...this.#life.queue.open].map((transfer) => transfer.upload);
+    return uploadsOf(this.#life.queue.open);
   }
   get failed() {
-    return [...this.#life.queue.tally.failed].map((transfer) => transfer.upload);
+    return uploadsOf(this.#life.queue.tally.failed);
   }
   get totals() {
     return this.#life.queue.totals();
@@ -116,30 +119,29 @@ export class Uploads {
     this.#socket.wake();
   }
 
-  /** @param {Iterable<Blob | Picked>} files @param {string} slot @param {{ signal?: AbortSignal }} [options] */
-  add(files, slot, { signal } = {}) {
+  /** @param {Iterable<Blob | Picked>} files @param {string} slot @param {{ signal?: AbortSignal, replace?: boolean }} [options] */
+  add(files, slot, { signal, replace } = {}) {
     const added = [...files].map((given) => {
       const picked = /** @type {Picked} */ (pickedOf(given));
       if (!isBlob(picked?.file)) throw new TypeError("add takes files, or objects with a file");
       return new Transfer(this.#life, picked, slot);
     });
-    this.#life.enqueue(added, slot);
+    this.#life.enqueue(added, slot, replace);
     const cancel = () => this.#life.cancel(added.filter((transfer) => !transfer.ended));
     signal?.addEventListener("abort", cancel);
     if (signal?.aborted) cancel();
-    return added.map((transfer) => transfer.upload);
+    return uploadsOf(added);
   }
 
   /** @param {DataTransfer | Iterable<File>} source @param {string} slot @param {{ replace?: boolean }} [options] */
-  async addFrom(source, slot, { replace = false } = {}) {
+  async addFrom(source, slot, { replace } = {}) {
     const found = "items" in source ? await filesOf(source, this.options) : filesIn(source, this.options);
     const { files, unreadable, beyond, companions } = found;
-    if (replace && files.length) await this.#life.makeRoom(slot);
     const uploads = [];
     for (let at = 0, portion = PORTION; at < files.length; ) {
       if (at) await new Blob().arrayBuffer(); // lets others run, also in a hidden page, whose timers are slow
       const from = performance.now();
-      uploads.push(...this.add(files.slice(at, at + portion), slot));
+      uploads.push(...this.add(files.slice(at, at + portion), slot, { replace: replace && !at }));
       at += portion;
       portion = Math.ceil(Math.min(PORTION_MAX, Math.max(PORTION, (portion * PORTION_MS) / (performance.now() - from + 1))));
     }
@@ -201,19 +203,17 @@ export class Uploads {
 
   /** @param {string} event @param {object} [params] @param {{ signal?: AbortSignal, slots?: string[] }} [options] */
   async answer(event, params = {}, { signal, slots } = {}) {
-    await Promise.all(this.#finding);
-    const named = this.#life.kept.waiting(slots);
-    const refs = named.map(({ ref }) => ref);
+    const waiting = Promise.all(this.finding).then(() => this.#life.kept.waiting(slots));
+    const { result, taken = [], unknown = [] } = await this.#questions.ask(event, params, waiting, signal);
+    const named = await waiting;
     const before = !named.length && slots ? this.#life.kept.takenOf(slots) : [];
-    const { result, taken = [], unknown = [] } = await this.#questions.ask({ event, params, uploads: refs }, signal);
-    await this.#life.kept.refresh(refs);
-    const uploads = (/** @type {Transfer[]} */ transfers) => transfers.map((transfer) => transfer.upload);
+    await this.#life.kept.refresh(named.map(({ ref }) => ref));
     return {
       result,
-      offered: uploads(named.filter(({ ref }) => !taken.includes(ref) && !unknown.includes(ref))),
-      taken: uploads(named.filter(({ ref }) => taken.includes(ref))),
-      before: uploads(before),
-      unknown: uploads(named.filter(({ ref }) => unknown.includes(ref))),
+      offered: uploadsOf(named.filter(({ ref }) => !taken.includes(ref) && !unknown.includes(ref))),
+      taken: uploadsOf(named.filter(({ ref }) => taken.includes(ref))),
+      before: uploadsOf(before),
+      unknown: uploadsOf(named.filter(({ ref }) => unknown.includes(ref))),
     };
   }
 
@@ -225,8 +225,8 @@ export class Uploads {
   /** @param {string} slot */
   earlier(slot) {
     const finding = this.#findEarlier(slot);
-    const settled = finding.then(() => {}, () => {}).then(() => void this.#finding.delete(settled));
-    this.#finding.add(settled);
+    const settled = finding.then(() => {}, () => {}).then(() => void this.finding.delete(settled));
+    this.finding.add(settled);
     return finding;
   }
 

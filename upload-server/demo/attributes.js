@@ -1,7 +1,7 @@
 // @ts-check
 /** What the demo page adds to the client: hints, totals, and how the connection is. */
 import { uploads } from "/uploads/client/index.js";
-import { connectionText, percentOf, secondsToTry, totalText } from "/uploads/client/dropzone/status.js";
+import { connectionText, percentOf, saidText, secondsToTry, totalText } from "/uploads/client/dropzone/status.js";
 
 /** @param {string} id */
 const $ = (id) => /** @type {any} */ (document.getElementById(id));
@@ -56,6 +56,8 @@ function connection() {
   const badge = $("connection");
   badge.dataset.on = state === "open";
   if ($("state").textContent !== words) $("state").textContent = words;
+  // A screen reader says neither the countdown nor each try.
+  if (state !== "connecting" && $("said").textContent !== saidText(uploads)) $("said").textContent = saidText(uploads);
   $("try").hidden = state !== "waiting" || seconds < 2;
   if (state === "open" && $("notice").dataset.code === "unreachable") notice("");
   if (state === "waiting") countdown = setTimeout(connection, 1000);

@@ -27,6 +27,7 @@ const TEXTS = {
   connected: "Connected",
   "not needed": "Connected when needed",
   connecting: "Connecting",
+  "no connection": "No connection",
   "next try": "No connection. Next try in {left}",
   "try now": "Try now",
   offline: "You are offline",

@@ -1,6 +1,6 @@
 // @ts-check
 /** What an earlier page left unfinished, offered for continuing. */
-import { button, el } from "./dom.js";
+import { button, el, write } from "./dom.js";
 import { pageIcon } from "./icons.js";
 
 /** @typedef {import("../index.d.ts").Uploads} Uploads */
@@ -37,7 +37,8 @@ export class Offers {
   #row(record) {
     const { ref, name, size, handle } = record;
     const { words } = this.uploads;
-    const restore = () => void this.uploads.restore(record);
+    const state = el("span", { part: "state", role: "status" }, words.text(handle ? "unfinished" : "pick again"));
+    const restore = () => void this.uploads.restore(record).catch(() => write(state, this.uploads.words.text("file_unreadable")));
     const forget = () => {
       void this.uploads.forget(ref);
       this.taken(ref);
@@ -50,7 +51,7 @@ export class Offers {
       "div",
       { part: "row offer", role: "listitem", "data-status": "unfinished" },
       el("span", { part: "thumbnail" }, pageIcon(name)),
-      el("span", { part: "words" }, el("span", { part: "name", title: name }, name), el("span", { part: "meta" }, el("span", {}, words.size(size)), el("span", { part: "state" }, words.text(handle ? "unfinished" : "pick again")))),
+      el("span", { part: "words" }, el("span", { part: "name", title: name }, name), el("span", { part: "meta" }, el("span", {}, words.size(size)), state)),
       actions,
     );
   }

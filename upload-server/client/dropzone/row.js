@@ -74,7 +74,9 @@ export class Row {
     this.#button(this.pause, paused ? "resume" : "pause", ended || mode === "presigned");
     this.pause.dataset.is = paused ? "resume" : "pause";
     this.#button(this.retry, "retry", status !== "error" || upload.error?.retry === "never");
-    this.#button(this.remove, !ended ? "cancel" : taken || failed ? "hide" : "remove", removing);
+    // Not hidden while it waits: the focus would be lost.
+    this.#button(this.remove, !ended ? "cancel" : taken || failed ? "hide" : "remove", false);
+    this.remove.ariaDisabled = removing ? "true" : null;
     this.#link(ended && !failed ? addressOf(upload) : undefined);
   }
 

@@ -42,3 +42,6 @@ export function connectionText(uploads) {
   const keys = { open: "connected", idle: "not needed", connecting: "connecting", waiting: "reconnecting", offline: "offline", unauthenticated: "unauthenticated", closed: "closed" };
   return words.text(keys[connection.state]);
 }
+
+/** The same for a screen reader, which says each state once: without the countdown. @param {Uploads} uploads @returns {string} */
+export const saidText = (uploads) => (uploads.connection.state === "waiting" ? uploads.words.text("no connection") : connectionText(uploads));

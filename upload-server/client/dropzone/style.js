@@ -26,7 +26,7 @@ const CSS = `
 * { box-sizing: border-box; }
 [hidden] { display: none !important; }
 button { font: inherit; color: inherit; cursor: pointer; touch-action: manipulation; }
-button:disabled { cursor: not-allowed; opacity: 0.55; }
+button:disabled, button[aria-disabled] { cursor: not-allowed; opacity: 0.55; }
 :focus-visible { outline: 2px solid var(--_accent); outline-offset: 2px; }
 .box { display: grid; gap: 12px; min-inline-size: 0; }
 .head { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 12px; }
@@ -73,6 +73,7 @@ button:disabled { cursor: not-allowed; opacity: 0.55; }
   font-size: 0.9375em;
 }
 .notice { background: color-mix(in srgb, var(--_bad) 10%, var(--_ground)); color: var(--_bad); white-space: pre-line; }
+.said { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .plain {
   min-block-size: 32px;
   padding: 3px 12px;

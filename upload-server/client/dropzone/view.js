@@ -1,13 +1,15 @@
 // @ts-check
 /** What the widget shows of a slot: where files are picked, how the connection is, sums, and the list. */
 import { attend } from "../attend.js";
+import { explain } from "../explain.js";
 import { FRAME_MS } from "../frame.js";
+import { shownIn } from "../shown.js";
 import { button, el, write } from "./dom.js";
 import { icon } from "./icons.js";
 import { List } from "./list.js";
 import { Offers } from "./offers.js";
 import { Notices } from "./notices.js";
-import { connectionText, percentOf, secondsToTry, totalText } from "./status.js";
+import { connectionText, percentOf, saidText, secondsToTry, totalText } from "./status.js";
 
 /** @typedef {import("../index.d.ts").Uploads} Uploads */
 /** @typedef {import("../index.d.ts").Upload} Upload */
@@ -50,7 +52,7 @@ export class View {
     this.uploads = uploads;
     this.host = host;
     this.list = new List(uploads, /** @type {any} */ (root.host));
-    this.notices = new Notices(uploads);
+    this.notices = new Notices(uploads, host.slot());
     this.offers = new Offers(uploads, () => this.choose.focus());
     this.input = el("input", { type: "file", tabindex: "-1", hidden: "", "aria-hidden": "true" });
     this.folderInput = el("input", { type: "file", webkitdirectory: "", tabindex: "-1", hidden: "", "aria-hidden": "true" });
@@ -61,7 +63,8 @@ export class View {
     this.hint = el("p", { part: "hint", id: "hint" });
     this.invite = el("p", { part: "invite" });
     this.zone = el("div", { part: "zone" }, icon("upload"), el("div", { part: "picks" }, this.choose, this.folder), this.invite);
-    this.connectionWords = el("span", { role: "status" });
+    this.connectionWords = el("span", { "aria-hidden": "true" });
+    this.connectionSaid = el("span", { class: "said", role: "status" });
     this.tryNow = button("plain", () => uploads.reconnect());
     this.connection = el("div", { part: "connection" }, this.connectionWords, this.tryNow);
     this.sumWords = el("span", { part: "words", id: "sum" });
@@ -76,7 +79,7 @@ export class View {
       "div",
       { part: "box", role: "group", "aria-labelledby": "heading" },
       el("div", { part: "head" }, this.heading, this.hint),
-      this.zone, this.input, this.folderInput, this.connection, this.notices.element, this.total, this.offers.element, this.list.element,
+      this.zone, this.input, this.folderInput, this.connection, this.connectionSaid, this.notices.element, this.total, this.offers.element, this.list.element,
     );
     root.append(this.box);
     this.#listen();
@@ -108,7 +111,6 @@ export class View {
     this.#ends = [
       attend(uploads),
       uploads.on("configs", () => {
-        this.notices.draw();
         this.host.changed(this.#shown); // what is required is said in the page's language
         this.drawAll();
       }),
@@ -119,6 +121,7 @@ export class View {
       }),
       uploads.on("add", mine((upload) => this.#add(upload))),
       uploads.on("progress", mine((upload) => this.#progress(upload))),
+      uploads.on("change", mine((upload) => this.#progress(upload))),
       uploads.on("remove", mine((upload) => this.#remove(upload))),
       uploads.on("error", (trouble) => {
         if (trouble.slot === this.slot || trouble.upload?.slot === this.slot) this.#trouble(trouble);
@@ -131,7 +134,7 @@ export class View {
 
   /** What there is already. */
   #fill() {
-    for (const upload of this.uploads.uploads) if (upload.slot === this.slot) this.#add(upload);
+    for (const upload of shownIn(this.uploads, this.slot)) this.#add(upload);
     void this.offers.fill(this.slot);
     this.uploads.earlier(this.slot).catch(() => {}); // there is an error event
   }
@@ -175,7 +178,8 @@ export class View {
 
   /** @param {import("../index.d.ts").Trouble} trouble */
   #trouble(trouble) {
-    this.notices.count(trouble);
+    explain(trouble);
+    if (!trouble.upload) this.notices.say(trouble.code, trouble.error);
     this.host.tell("error", trouble);
     this.#soon();
   }
@@ -265,6 +269,8 @@ export class View {
     this.connection.hidden = !isTroubled;
     this.connection.dataset.state = state;
     write(this.connectionWords, isTroubled ? connectionText(uploads) : "");
+    // A screen reader does not say each try.
+    if (!isTroubled || state !== "connecting") write(this.connectionSaid, isTroubled ? saidText(uploads) : "");
     const waits = secondsToTry(uploads) > 1;
     if (!waits && this.tryNow.matches(":focus")) this.choose.focus();
     this.tryNow.hidden = !waits;
@@ -274,6 +280,7 @@ export class View {
   #drawSums() {
     const { uploads, slot } = this;
     const { words } = uploads;
+    this.notices.draw();
     const totals = uploads.totalsOf(slot);
     const open = totals.running + totals.waiting;
     const paused = this.#isPaused();

@@ -662,3 +662,96 @@ test("what the application tells its pages arrives, and so does a handler's own 
   assert.deepEqual(pushes, [{ event: "scanned", value: { clean: true } }]);
   uploads.close();
 });
+
+const one = { accept: ".txt", max_entries: 1, max_file_size: 9, consumes_on_complete: false };
+const namesAtServer = () => [...server.uploads.values()].map(({ name }) => name);
+
+test("a file that is picked before the first connection is shown at once, and the next pick replaces it in a slot of one", () =>
+  dialling(80, async (uploads, pass) => {
+    server = new ModelServer({ slots: { one } });
+    refuse = 1006;
+    await pass(1);
+    const told = [];
+    for (const name of ["add", "remove"]) uploads.on(name, (upload) => told.push([name, upload.name, upload.status]));
+    const pick = (name) => uploads.addFrom([new File([name], name)], "one", { replace: true });
+    void pick("1.txt");
+    void pick("2.txt");
+    const third = pick("3.txt");
+    assert.deepEqual(told.splice(0), [["add", "1.txt", "queued"], ["add", "2.txt", "queued"], ["add", "3.txt", "queued"]]);
+    refuse = 0;
+    uploads.reconnect();
+    await pass(1);
+    const [upload] = await third;
+    assert.equal((await upload.done).status, "complete");
+    assert.deepEqual(told, [["remove", "1.txt", "cancelled"], ["remove", "2.txt", "cancelled"]]);
+    assert.deepEqual([namesAtServer(), uploads.finished("one")], [["3.txt"], [upload.ref]]);
+  }));
+
+test("a file that is picked while an earlier page's is being looked for replaces it in a slot of one", async () => {
+  server = new ModelServer({ slots: { one } });
+  define("indexedDB", database());
+  const before = await tab(81);
+  await before.add([new File(["1"], "first.txt")], "one")[0].done;
+  before.close();
+  const uploads = await tab(82);
+  void uploads.earlier("one");
+  const [second] = await uploads.addFrom([new File(["2"], "second.txt")], "one", { replace: true });
+  await second.done;
+  assert.deepEqual([namesAtServer(), uploads.finished("one")], [["second.txt"], [second.ref]]);
+  uploads.close();
+});
+
+test("a file that the rules refuse replaces nothing in a slot of one", async () => {
+  server = new ModelServer({ slots: { one } });
+  define("indexedDB", database());
+  const uploads = await tab(83);
+  const pick = async (name, size) => (await uploads.addFrom([new File(["x".repeat(size)], name)], "one", { replace: true }))[0];
+  const first = await pick("first.txt", 1);
+  await first.done;
+  await assert.rejects((await pick("large.txt", 10)).done, { code: "too_large" });
+  await assert.rejects((await pick("first.exe", 1)).done, { code: "type_not_accepted" });
+  assert.deepEqual([namesAtServer(), uploads.finished("one"), first.removing], [["first.txt"], [first.ref], false]);
+  const second = await pick("second.txt", 1);
+  await second.done;
+  assert.deepEqual([namesAtServer(), uploads.failed], [["second.txt"], []], "and a good one replaces all");
+  uploads.close();
+});
+
+test("complete is reported once, whatever happens to the file afterwards", async () => {
+  server = new ModelServer({ slots: { queue: { accept: "", max_entries: 9, max_file_size: 1e6, consumes_on_complete: false } } });
+  define("indexedDB", database());
+  const uploads = await tab(84);
+  const complete = [];
+  const changes = [];
+  uploads.on("progress", ({ name, status }) => status === "complete" && complete.push(name));
+  uploads.on("change", ({ name, removing, taken }) => changes.push([name, removing, taken]));
+  const [a, b] = uploads.add([new File(["a"], "a.txt"), new File(["b"], "b.txt")], "queue");
+  await Promise.all([a.done, b.done]);
+  a.remove();
+  await until("its removal", () => !server.uploads.has(a.ref));
+  await uploads.event("take");
+  await until("the taking", () => b.taken);
+  assert.deepEqual(complete, ["a.txt", "b.txt"]);
+  assert.deepEqual(changes, [["a.txt", true, false], ["b.txt", false, true]]);
+  uploads.close();
+});
+
+test("an event is unreachable after a while even if an earlier page's files are looked for, and is not sent later", () =>
+  dialling(85, async (uploads, pass) => {
+    refuse = 1006;
+    uploads.earlier("documents").catch(() => {});
+    const signal = new AbortController();
+    const aborted = assert.rejects(uploads.event("save", {}, { signal: signal.signal }), { code: "cancelled" });
+    const late = assert.rejects(uploads.event("save"), { code: "unreachable", retry: "later" });
+    await pass(1);
+    signal.abort();
+    await aborted;
+    await pass(31_000);
+    await late;
+    const events = [];
+    uploads.on("event", ({ event }) => events.push(event));
+    refuse = 0;
+    uploads.reconnect();
+    await pass(1);
+    assert.deepEqual([uploads.connected, events], [true, []]);
+  }));

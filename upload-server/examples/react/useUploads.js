@@ -15,7 +15,7 @@ export function useUploads(uploads, slot) {
   );
   useEffect(() => {
     const listen = (/** @type {import("upload-client").Upload} */ upload) => upload.slot === slot && show(upload);
-    const ends = [uploads.on("add", listen), uploads.on("progress", listen), uploads.on("error", ({ upload }) => upload && listen(upload))];
+    const ends = [uploads.on("add", listen), uploads.on("progress", listen), uploads.on("change", listen), uploads.on("error", ({ upload }) => upload && listen(upload))];
     return () => ends.forEach((end) => end());
   }, [uploads, slot]);
   return list;

@@ -73,6 +73,7 @@ static CLIENT: &[Asset] = assets![
     "resume.js" at "../../client/resume.js",
     "rows.js" at "../../client/rows.js",
     "sender.js" at "../../client/sender.js",
+    "shown.js" at "../../client/shown.js",
     "socket.js" at "../../client/socket.js",
     "source.js" at "../../client/source.js",
     "states.js" at "../../client/states.js",

@@ -68,6 +68,7 @@ const FILES: &[&str] = &[
     "resume.js",
     "rows.js",
     "sender.js",
+    "shown.js",
     "socket.js",
     "source.js",
     "states.js",

@@ -28,6 +28,7 @@ export default {
     connected: "متصل",
     "not needed": "يتصل عند الحاجة",
     connecting: "جارٍ الاتصال",
+    "no connection": "لا اتصال",
     "next try": "لا اتصال. المحاولة التالية بعد {left}",
     "try now": "حاول الآن",
     offline: "أنت غير متصل بالإنترنت",

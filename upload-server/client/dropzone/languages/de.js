@@ -27,6 +27,7 @@ export default {
     connected: "Verbunden",
     "not needed": "Verbindet bei Bedarf",
     connecting: "Verbindet",
+    "no connection": "Keine Verbindung",
     "next try": "Keine Verbindung. Nächster Versuch in {left}",
     "try now": "Jetzt versuchen",
     offline: "Sie sind offline",

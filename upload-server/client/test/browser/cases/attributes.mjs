@@ -266,6 +266,39 @@ export default {
     await sane(page);
   },
 
+  async "a box that is taken out and put back has its rows again, and so has a new one"(t) {
+    const page = await visit(t);
+    await pick(page, "documents", await file(t.path("a.txt"), "x"));
+    await pick(page, "documents", [{ name: "b.exe", mimeType: "", buffer: Buffer.alloc(3) }]);
+    await settled(page, "a.txt");
+    await settled(page, "b.exe", "error");
+    await page.evaluate(async () => {
+      const box = document.querySelector("[dj-upload-progress=documents]");
+      const { parentElement } = box;
+      box.remove();
+      await new Promise((done) => setTimeout(done, 200));
+      parentElement.append(box);
+      document.querySelector("main").insertAdjacentHTML("beforeend", `<div id="second" dj-upload-progress="documents"></div>`);
+    });
+    for (const name of ["a.txt", "b.exe"]) await until(`two rows of ${name}`, async () => (await row(page, name).count()) === 2, 5000);
+    await row(page, "b.exe").first().locator(".upload-cancel").click();
+    await until("no row", async () => (await row(page, "b.exe").count()) === 0);
+    await sane(page);
+  },
+
+  async "an unfinished file that was moved says so in its row"(t) {
+    const page = await visit(t);
+    await page.evaluate(async () => {
+      const { uploads } = await import("/uploads/client/index.js");
+      const handle = { requestPermission: async () => "granted", getFile: () => Promise.reject(new DOMException("gone", "NotFoundError")) };
+      uploads.pending = async () => [{ ref: "6e0d3b3c-58a8-4a4e-9a6c-0d2a1c3f5b77", slot: "documents", name: "moved.txt", size: 1234, handle }];
+      document.querySelector("main").insertAdjacentHTML("beforeend", `<div dj-upload-progress="documents"></div>`);
+    });
+    await row(page, "moved.txt").locator(".upload-resume").click();
+    await until("the sentence", async () => (await row(page, "moved.txt").locator(".upload-state").textContent()) === "The file could not be opened. Choose it again", 5000);
+    await sane(page);
+  },
+
   async "dj-submit and dj-click send events and show what came back"(t) {
     const page = await visit(t);
     await page.evaluate(() => {

@@ -96,6 +96,7 @@ const MOMENTS = {
   "nothing yet": { words: { ".choose": "Choose files", ".hint": "Images · up to 5 files, 2 MB each", ".invite": "or drop them here" }, tree: ['button "Choose files"', 'group "Files"'], hidden: [".total", ".connection", ".notice"] },
   "the slot is not offered": { options: { slot: "nowhere" }, words: { ".hint": "Not offered by this server" }, tree: ['button "Choose files" [disabled]'] },
   "waiting for the server's first word": { options: { before: (line) => (line.greets = () => true) }, act: (w) => w.add(["a.jpg"]), row: ["a.jpg", "Waiting"], hidden: [".connection"] },
+  "picked before the server's first word": { options: { before: (line) => (line.greets = () => true) }, act: (w) => w.pick(["a.jpg"]), row: ["a.jpg", "Waiting"], hidden: [".connection"] },
   "the server cannot be reached": { options: { before: (line) => (line.greets = (ws) => (ws.close({ code: 1011 }), true)) }, act: (w) => w.add(["a.jpg"]), row: ["a.jpg", "Waiting"], words: { ".connection": /No connection\. Next try in \d+ sTry now/ }, tree: ["status: /No connection", 'button "Try now"'] },
   "the visitor is offline": { options: { address: "wss://uploads.example/uploads/ws" }, act: async (w) => (await w.page.context().setOffline(true), await w.add(["a.jpg"])), row: ["a.jpg", "Waiting for the network"], words: { ".connection": /^You are offline/ }, after: (w) => w.page.context().setOffline(false) },
   "the visitor is not signed in": { options: { before: (line) => (line.greets = (ws) => (ws.close({ code: 4401 }), true)) }, act: (w) => w.add(["a.jpg"]), row: ["a.jpg", "You are not signed in"], words: { ".connection": /^You are not signed in/ } },
@@ -178,6 +179,30 @@ const MOMENTS = {
     await until("bytes", () => w.line.model.taken > 100_000);
     w.line.cut();
   }, row: ["a.jpg", "Reconnecting"], words: { ".connection": /Next try in/ } },
+  "a screen reader says once that the line is lost": { act: async (w) => {
+    await w.page.evaluate(() => {
+      window.told = [];
+      for (const status of document.querySelector("upload-dropzone").shadowRoot.querySelectorAll("[role=status]")) {
+        new MutationObserver(() => told.push(status.textContent)).observe(status, { childList: true, characterData: true, subtree: true });
+      }
+    });
+    await until("the connection", () => w.line.sockets.length);
+    w.line.cut();
+    await until("several tries", () => w.line.sockets.length > 4);
+    await w.page.waitForTimeout(2500);
+    assert.deepEqual(await w.page.evaluate(() => told), ["No connection"]);
+  }, words: { ".connection": /Next try in/ } },
+  "one file that fails again and again": { act: async (w) => {
+    await w.page.evaluate(() => {
+      const gone = new File([], "gone.jpg", { type: "image/jpeg" });
+      gone.arrayBuffer = () => Promise.reject(new DOMException("gone", "NotFoundError"));
+      const [upload] = mine.add([gone], "photos");
+      window.failures = 0;
+      mine.on("error", () => void (++failures < 6 && setTimeout(() => upload.retry())));
+    });
+    await until("six failures", () => w.page.evaluate(() => failures === 6));
+    await w.page.waitForTimeout(300);
+  }, row: ["gone.jpg", "The file could not be opened. Choose it again"], hidden: [".notice"] },
   "all failed": { act: (w) => w.add(["a.pdf", 9, "application/pdf"], ["b.jpg", 2_000_001]), words: { ".total .words": "No file was uploaded · 2 failed" }, tree: ['button "Clear finished"'] },
   "some failed": { act: (w) => w.page.evaluate(() => {
     const gone = new File([], "gone.jpg", { type: "image/jpeg" });
@@ -200,6 +225,42 @@ const MOMENTS = {
     w.line.says = () => null;
     await w.button("a.jpg", "remove").click();
   }, row: ["a.jpg", "Removing"] },
+  "removed by the keyboard: the focus stays, and goes to the next file": { act: async (w) => {
+    await w.add(["a.jpg"], ["b.jpg"]);
+    for (const name of ["a.jpg", "b.jpg"]) await until(name, async () => (await w.state(name)) === "Done");
+    let answer;
+    w.line.says = (message) => (message.status === "cancelled" ? void (answer = message) : message);
+    await w.button("a.jpg", "remove").focus();
+    await w.page.keyboard.press("Enter");
+    await until("removing", async () => (await w.state("a.jpg")) === "Removing");
+    const focused = () => w.page.evaluate(() => document.activeElement.shadowRoot?.activeElement?.ariaLabel ?? "nothing");
+    assert.equal(await focused(), "Remove a.jpg");
+    await until("the answer", () => answer);
+    w.line.say(answer);
+    await until("the next row", async () => (await focused()) === "Remove b.jpg");
+  }, row: ["b.jpg", "Done"], notThere: ["a.jpg"] },
+  "taken out of the page and put back": { act: async (w) => {
+    await w.add(["a.jpg"], ["b.pdf", 9, "application/pdf"]);
+    await until("done", async () => (await w.state("a.jpg")) === "Done");
+    const refs = await w.page.evaluate(async () => {
+      const zone = document.querySelector("upload-dropzone");
+      const form = zone.parentElement;
+      zone.remove();
+      await new Promise((done) => setTimeout(done, 50));
+      form.append(zone);
+      return new FormData(form).getAll("photos").length;
+    });
+    assert.equal(refs, 1, "it is in the form's value");
+    await until("the failure", async () => /^This type/.test(await w.state("b.pdf")));
+  }, row: ["a.jpg", "Done"] },
+  "an unfinished file that was moved cannot be continued": { act: async (w) => {
+    await w.page.evaluate(() => {
+      const handle = { requestPermission: async () => "granted", getFile: () => Promise.reject(new DOMException("gone", "NotFoundError")) };
+      mine.pending = async () => [{ ref: "6e0d3b3c-58a8-4a4e-9a6c-0d2a1c3f5b77", slot: "photos", name: "moved.jpg", size: 1234, handle }];
+      document.querySelector("upload-dropzone").uploads = mine;
+    });
+    await w.zone.getByRole("button", { name: "Continue moved.jpg" }).click();
+  }, row: ["moved.jpg", "The file could not be opened. Choose it again"] },
   "not removed, because it is being saved": { act: async (w) => {
     await w.add(["a.jpg"]);
     await until("done", async () => (await w.state("a.jpg")) === "Done");
