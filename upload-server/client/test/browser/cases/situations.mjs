@@ -109,7 +109,7 @@ export default {
     await page.evaluate(() => {
       document.querySelector("main").insertAdjacentHTML("beforeend", `<form dj-submit="save"><input type="file" dj-upload="video"><button>Send</button><output></output></form>`);
     });
-    await pick(page, "video", await file(t.path("slow.mp4"), video(4_000_000)).then((path) => path)).catch(() => page.setInputFiles("form input[type=file]", t.path("slow.mp4")));
+    await pick(page, "video", await file(t.path("slow.mp4"), video(16_000_000)).then((path) => path)).catch(() => page.setInputFiles("form input[type=file]", t.path("slow.mp4")));
     await until("bytes", async () => (await book(page)).sent > 100_000);
     await page.click("form button");
     await row(page, "slow.mp4").locator(".upload-pause").click();
