@@ -1,11 +1,12 @@
 //! Makes names durable together: one sync of a directory answers for all that were renamed before it began.
 //!
 //! Nobody waits for company. The first who asks has the directory synced at once, and those who ask meanwhile
-//! share the next sync, which begins when that one ends.
+//! share the next sync, which begins when that one ends. Few directories are synced at once, and they take turns: one
+//! in which files end all the time is synced again behind all others that wait.
 
 use std::{
     collections::BTreeMap,
-    io,
+    fmt, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -22,11 +23,19 @@ use crate::error::{WriteError, WriteErrorKind};
 type Answer = Result<(), Arc<io::Error>>;
 
 /// The directories that are being synced, and who waits for the next sync of each.
-#[derive(Debug)]
 pub(super) struct GroupSyncs {
     waiting: Mutex<BTreeMap<PathBuf, Vec<oneshot::Sender<Answer>>>>,
     /// How many directories are synced at once.
     permits: Arc<Semaphore>,
+    sync: Box<dyn Fn(&Path) -> io::Result<()> + Send + Sync>,
+}
+
+impl fmt::Debug for GroupSyncs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupSyncs")
+            .field("permits", &self.permits)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The one that syncs a directory for all, until nobody waits.
@@ -44,6 +53,7 @@ impl GroupSyncs {
         Self {
             waiting: Mutex::default(),
             permits,
+            sync: Box::new(place::sync_dir),
         }
     }
 
@@ -72,21 +82,20 @@ impl GroupSyncs {
 
     /// Starts a leader on a blocking thread, which no call waits for: others count on it.
     fn start(&self, leader: Leader) {
-        let lead = move |permit: OwnedSemaphorePermit| {
-            leader.run(place::sync_dir);
-            drop(permit);
-        };
         match Arc::clone(&self.permits).try_acquire_owned() {
-            Ok(permit) => drop(spawn_blocking(move || lead(permit))),
-            Err(_) => {
-                let permits = Arc::clone(&self.permits);
-                tokio::spawn(async move {
-                    if let Ok(permit) = permits.acquire_owned().await {
-                        drop(spawn_blocking(move || lead(permit)));
-                    }
-                });
-            }
+            Ok(permit) => drop(spawn_blocking(move || leader.lead(permit))),
+            Err(_) => self.queue(leader),
         }
+    }
+
+    /// Starts a leader once it is its turn.
+    fn queue(&self, leader: Leader) {
+        let permits = Arc::clone(&self.permits);
+        tokio::spawn(async move {
+            if let Ok(permit) = permits.acquire_owned().await {
+                drop(spawn_blocking(move || leader.lead(permit)));
+            }
+        });
     }
 
     /// Waits for the next sync of a directory; returns its leader if there is none yet.
@@ -111,36 +120,55 @@ impl GroupSyncs {
 }
 
 impl Leader {
-    fn run(mut self, sync: impl Fn(&Path) -> io::Result<()>) {
-        loop {
-            let mut group = self.take();
-            if group.is_empty() {
-                return;
-            }
-            let answer = sync(&self.dir).map_err(Arc::new);
-            if answer.is_err() {
-                // Those who came meanwhile may have been renamed before it began.
-                let mut waiting = self.syncs.waiting();
-                let came = waiting.get_mut(&self.dir);
-                group.extend(came.into_iter().flat_map(|came| came.drain(..)));
-            }
-            for waiting in group {
-                // A writer that was dropped waits for no answer.
-                let _ = waiting.send(answer.clone());
+    /// Syncs until no file waits, or until another directory waits for its turn.
+    fn lead(self, permit: OwnedSemaphorePermit) {
+        let syncs = Arc::clone(&self.syncs);
+        let (mut leader, mut turn) = (self, permit);
+        while let Some(next) = leader.round(&syncs.sync) {
+            // Permits go to those who wait for one, in their order.
+            drop(turn);
+            match Arc::clone(&syncs.permits).try_acquire_owned() {
+                Ok(permit) => (leader, turn) = (next, permit),
+                Err(_) => return syncs.queue(next),
             }
         }
     }
 
-    /// Takes those who wait; the next who comes is the leader where there are none.
-    fn take(&mut self) -> Vec<oneshot::Sender<Answer>> {
+    /// Syncs once for those who wait; returns the leader if others came meanwhile.
+    fn round(mut self, sync: impl Fn(&Path) -> io::Result<()>) -> Option<Self> {
+        let mut group = self.take();
+        let answer = sync(&self.dir).map_err(Arc::new);
+        if answer.is_err() {
+            // Those who came meanwhile may have been renamed before it began.
+            let mut waiting = self.syncs.waiting();
+            let came = waiting.get_mut(&self.dir);
+            group.extend(came.into_iter().flat_map(|came| came.drain(..)));
+        }
+        for waiting in group {
+            // A writer that was dropped waits for no answer.
+            let _ = waiting.send(answer.clone());
+        }
+        self.is_wanted().then_some(self)
+    }
+
+    /// Returns whether any file waits; the next who comes is the leader where none does.
+    fn is_wanted(&mut self) -> bool {
         let mut waiting = self.syncs.waiting();
-        let group = waiting.get_mut(&self.dir).map(std::mem::take);
-        let group = group.unwrap_or_default();
-        if group.is_empty() {
+        let is_wanted = waiting
+            .get(&self.dir)
+            .is_some_and(|group| !group.is_empty());
+        if !is_wanted {
             waiting.remove(&self.dir);
             self.is_done = true;
         }
-        group
+        is_wanted
+    }
+
+    /// Takes those who wait.
+    fn take(&mut self) -> Vec<oneshot::Sender<Answer>> {
+        let mut waiting = self.syncs.waiting();
+        let group = waiting.get_mut(&self.dir).map(std::mem::take);
+        group.unwrap_or_default()
     }
 }
 
@@ -154,7 +182,12 @@ impl Drop for Leader {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::{
+        cell::Cell,
+        sync::atomic::{AtomicUsize, Ordering},
+        thread,
+        time::Duration,
+    };
 
     use super::*;
 
@@ -162,6 +195,13 @@ mod tests {
 
     fn syncs() -> Arc<GroupSyncs> {
         Arc::new(GroupSyncs::new(Arc::new(Semaphore::new(1))))
+    }
+
+    fn run(leader: Leader, sync: impl Fn(&Path) -> io::Result<()>) {
+        let mut next = Some(leader);
+        while let Some(leader) = next {
+            next = leader.round(&sync);
+        }
     }
 
     fn join(syncs: &Arc<GroupSyncs>) -> (Option<Leader>, Answered) {
@@ -175,7 +215,7 @@ mod tests {
         let syncs = syncs();
         let (leader, mut first) = join(&syncs);
         let (count, late) = (Cell::new(0), Cell::new(Vec::new()));
-        leader.expect("there is none yet").run(|_| {
+        run(leader.expect("there is none yet"), |_| {
             count.set(count.get() + 1);
             if count.get() == 1 {
                 let joined = [join(&syncs), join(&syncs)];
@@ -210,7 +250,7 @@ mod tests {
         let syncs = syncs();
         let (leader, mut first) = join(&syncs);
         let late = Cell::new(None);
-        leader.expect("there is none yet").run(|_| {
+        run(leader.expect("there is none yet"), |_| {
             late.set(Some(join(&syncs).1));
             Err(io::ErrorKind::StorageFull.into())
         });
@@ -249,5 +289,47 @@ mod tests {
             error.expect_err("is not there").kind,
             WriteErrorKind::Failed
         );
+    }
+
+    /// A directory in which files end all the time leaves others their turn.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_busy_directory_is_synced_in_turns_with_others() {
+        const BUSY_MAX: usize = 20;
+
+        let busy = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&busy);
+        let syncs = Arc::new(GroupSyncs {
+            sync: Box::new(move |dir| {
+                if dir == Path::new("busy") {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                }
+                thread::sleep(Duration::from_millis(5));
+                Ok(())
+            }),
+            ..GroupSyncs::new(Arc::new(Semaphore::new(1)))
+        });
+        let enders: Vec<_> = (0..8)
+            .map(|number| {
+                let (syncs, busy) = (Arc::clone(&syncs), Arc::clone(&busy));
+                tokio::spawn(async move {
+                    // One always comes while a sync runs.
+                    tokio::time::sleep(Duration::from_millis(number)).await;
+                    while busy.load(Ordering::SeqCst) < BUSY_MAX {
+                        syncs.begin(Path::new("busy")).await.expect("syncs");
+                        tokio::time::sleep(Duration::from_millis(number % 4)).await;
+                    }
+                })
+            })
+            .collect();
+        while busy.load(Ordering::SeqCst) < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        syncs.begin(Path::new("other")).await.expect("syncs");
+        let before = busy.load(Ordering::SeqCst);
+        assert!(before < BUSY_MAX / 2, "{before} syncs of the busy one");
+        for ender in enders {
+            ender.await.expect("ends");
+        }
+        assert!(syncs.waiting().is_empty());
     }
 }
