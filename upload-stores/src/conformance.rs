@@ -26,7 +26,8 @@ pub use expiry::{
 pub use keys::{odd_owners, owners_are_apart, uploads_are_apart};
 pub use limits::{
     counts_follow_the_records, expired_is_not_counted, limits_are_per_owner_and_kind,
-    racing_creators_stop_at_the_limit, what_is_stored_is_limited_over_both_kinds,
+    many_records_of_an_owner_leave_its_places, racing_creators_stop_at_the_limit,
+    receipts_are_records, what_is_stored_is_limited_over_both_kinds,
 };
 pub use lists::{lists_give_every_record, lists_of_an_owner_give_its_records};
 pub use races::{one_racer_wins, racers_lose_no_update};
@@ -65,4 +66,6 @@ pub async fn all(store: &dyn UploadStateStore) {
     what_is_stored_is_limited_over_both_kinds(store).await;
     racing_creators_stop_at_the_limit(store).await;
     expired_is_not_counted(store).await;
+    many_records_of_an_owner_leave_its_places(store).await;
+    receipts_are_records(store).await;
 }

@@ -42,6 +42,11 @@ impl UploadKey {
         &self.owner
     }
 
+    /// Returns the owner, shared with this key.
+    pub(crate) fn shared_owner(&self) -> Arc<str> {
+        Arc::clone(&self.owner)
+    }
+
     /// Returns the upload id.
     pub fn upload(&self) -> &[u8; 16] {
         &self.upload

@@ -42,6 +42,7 @@ mod postgres;
 mod redb;
 #[cfg(feature = "redis")]
 mod redis;
+mod room;
 mod store;
 
 #[cfg(feature = "redb")]
@@ -60,4 +61,5 @@ pub use list::{Cursor, Listed, PAGE_RECORDS_MAX, Page};
 pub use memory::{MEMORY_BYTES_MAX, MEMORY_OVERHEAD_BYTES, MEMORY_RECORDS_MAX, MemoryStore};
 #[cfg(feature = "postgres")]
 pub use postgres::{POSTGRES_CONNECTIONS_MAX, POSTGRES_SCHEMA, PgConnection, PostgresStore};
+pub use room::OWNER_SHARE;
 pub use store::{Expect, Put, RECORD_BYTES_MAX, TTL_MAX, UploadStateStore, Version, Versioned};

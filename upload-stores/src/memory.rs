@@ -11,14 +11,17 @@ use crate::count::Counts;
 use crate::error::{PutError, StoreError, StoreErrorKind};
 use crate::key::UploadKey;
 use crate::list::{Cursor, Listed, Page};
+use crate::room::{OWNER_SHARE, RECEIPTS_PER_PUT, Room};
 use crate::store::{
     Expect, Put, UploadStateStore, Version, Versioned, check_record, foreign_cursor, page_records,
     ttl_millis,
 };
 
 mod shelf;
+#[cfg(test)]
+mod tests;
 
-use shelf::{Shelf, Slot, bytes_of};
+use shelf::{Shelf, Slot};
 
 /// How many records a [`MemoryStore`] holds by default.
 pub const MEMORY_RECORDS_MAX: usize = 1_000_000;
@@ -33,17 +36,19 @@ pub const MEMORY_OVERHEAD_BYTES: usize = 512;
 /// Expired records each put drops, so that the store shrinks without a sweep.
 const DROPS_PER_PUT: usize = 4;
 
-/// Expired records a sweep drops before it lets others at the lock.
+/// Expired records a sweep, a count or a put drops before it lets others at the lock.
 const DROPS_PER_LOCK: usize = 1024;
 
 /// Keeps records in memory until they expire or the process ends.
 ///
 /// Time is tokio's monotonic clock, so tests can pause it; setting the machine's clock changes nothing. A store at its limit first drops what
-/// expired, then refuses new records as [`StoreErrorKind::Unavailable`].
+/// expired, then refuses new records as [`StoreErrorKind::Unavailable`]. One owner has a share of it,
+/// see [`with_owner_share`](Self::with_owner_share).
 #[derive(Debug)]
 pub struct MemoryStore {
-    records_max: usize,
-    bytes_max: usize,
+    room: Room,
+    /// The room of one owner.
+    share: Room,
     shelf: Mutex<Shelf>,
 }
 
@@ -57,10 +62,27 @@ impl MemoryStore {
     ///
     /// A record takes up its own bytes, those of its owner's name, and [`MEMORY_OVERHEAD_BYTES`].
     pub fn with_limits(records_max: usize, bytes_max: usize) -> Self {
+        let room = Room {
+            records: records_max as u64,
+            bytes: bytes_max as u64,
+        };
         Self {
-            records_max,
-            bytes_max,
+            room,
+            share: room.share(OWNER_SHARE),
             shelf: Mutex::default(),
+        }
+    }
+
+    /// Lets the records of one owner take up one part in `parts` of the store, 1 for all of it; by default
+    /// one in [`OWNER_SHARE`].
+    ///
+    /// A put that would raise what its owner has past this drops the owner's oldest [receipts](Put::receipt).
+    /// Where none are left, a new record is refused as [`StoreErrorKind::Unavailable`].
+    #[must_use]
+    pub fn with_owner_share(self, parts: u64) -> Self {
+        Self {
+            share: self.room.share(parts),
+            ..self
         }
     }
 
@@ -109,11 +131,16 @@ impl UploadStateStore for MemoryStore {
         if let Some(limit) = put.limit {
             let old = old.map(|(_, facts)| facts);
             if !limit.permits(&shelf.counts_of(key.owner()), old, put.facts) {
-                shelf.drop_expired_of(key.owner(), now);
+                shelf.drop_expired_of(key, false, now, DROPS_PER_LOCK);
                 if !limit.permits(&shelf.counts_of(key.owner()), old, put.facts) {
                     return Err(PutError::OverLimit);
                 }
             }
+        }
+        let is_new = old.is_none();
+        if !self.make_share(&mut shelf, key, put.record, now) && is_new {
+            let full = "the owner has its share of the memory";
+            return Err(StoreError::new(StoreErrorKind::Unavailable, full).into());
         }
         if !self.has_room(&shelf, key, put.record) {
             shelf.drop_expired(now, DROPS_PER_LOCK);
@@ -121,7 +148,7 @@ impl UploadStateStore for MemoryStore {
                 return Err(StoreError::new(StoreErrorKind::Unavailable, "memory is full").into());
             }
         }
-        Ok(shelf.insert(key.clone(), put.record, put.facts, expires))
+        Ok(shelf.insert(key.clone(), &put, expires))
     }
 
     async fn delete(&self, key: &UploadKey, expect: Expect) -> Result<(), PutError> {
@@ -181,9 +208,21 @@ impl UploadStateStore for MemoryStore {
             self.sweep().await?;
             return Ok(self.lock().total);
         };
-        let mut shelf = self.lock();
-        shelf.drop_expired_of(owner, Instant::now());
-        Ok(shelf.counts_of(owner))
+        let Ok(any) = UploadKey::new(owner, [0; 16]) else {
+            return Ok(Counts::default());
+        };
+        loop {
+            let now = Instant::now();
+            {
+                let mut shelf = self.lock();
+                let mut drop_some =
+                    |is_receipt| shelf.drop_expired_of(&any, is_receipt, now, DROPS_PER_LOCK);
+                if drop_some(false) < DROPS_PER_LOCK && drop_some(true) < DROPS_PER_LOCK {
+                    return Ok(shelf.counts_of(owner));
+                }
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     fn is_shared(&self) -> bool {
@@ -206,97 +245,27 @@ impl UploadStateStore for MemoryStore {
 
 impl MemoryStore {
     fn has_room(&self, shelf: &Shelf, key: &UploadKey, record: &[u8]) -> bool {
-        let others = match shelf.slots.get(key) {
-            Some(old) => shelf.total.all.without(bytes_of(key, &old.record)),
-            None => shelf.total.all,
+        let before = shelf.total.all;
+        self.room.permits(before, shelf.after(before, key, record))
+    }
+
+    /// Makes room for a record in its owner's share, of what expired and of the owner's receipts. Returns
+    /// whether there is any.
+    fn make_share(&self, shelf: &mut Shelf, key: &UploadKey, record: &[u8], now: Instant) -> bool {
+        let before = shelf.counts_of(key.owner()).all;
+        let has_room = |shelf: &Shelf| {
+            let now = shelf.counts_of(key.owner()).all;
+            self.share.permits(before, shelf.after(now, key, record))
         };
-        let after = others.with(bytes_of(key, record));
-        after.records <= self.records_max as u64 && after.bytes <= self.bytes_max as u64
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    fn key(byte: u8) -> UploadKey {
-        UploadKey::new("owner", [byte; 16]).expect("a short owner")
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn expired_records_free_their_space() {
-        let store = MemoryStore::new();
-        for byte in 0..100 {
-            store
-                .put(&key(byte), b"record", Expect::Absent, MINUTE)
-                .await
-                .expect("put");
+        if has_room(shelf) {
+            return true;
         }
-        assert_eq!(store.len(), 100);
-        tokio::time::advance(MINUTE).await;
-        assert_eq!(store.get(&key(3)).await.expect("get"), None);
-        assert_eq!(store.sweep().await.expect("sweep"), 100);
-        assert!(store.is_empty());
-        assert_eq!(store.lock().total, Counts::default());
-        assert!(store.lock().owners.is_empty());
-        assert!(store.lock().by_expiry.is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_full_store_refuses_new_records_until_old_ones_expire() {
-        let store = MemoryStore::with_limits(2, MEMORY_BYTES_MAX);
-        let first = store
-            .put(&key(1), b"1", Expect::Absent, MINUTE)
-            .await
-            .expect("put");
-        store
-            .put(&key(2), b"2", Expect::Absent, MINUTE)
-            .await
-            .expect("put");
-
-        let refused = store.put(&key(3), b"3", Expect::Absent, MINUTE).await;
-        assert!(matches!(
-            refused,
-            Err(PutError::Store(error)) if error.kind() == StoreErrorKind::Unavailable
-        ));
-        store
-            .put(&key(1), b"one", Expect::Version(first), MINUTE)
-            .await
-            .expect("what is there can still change");
-
-        tokio::time::advance(MINUTE).await;
-        store
-            .put(&key(3), b"3", Expect::Absent, MINUTE)
-            .await
-            .expect("room again");
-    }
-
-    #[tokio::test]
-    async fn bytes_are_bounded_over_all_records() {
-        let store = MemoryStore::with_limits(10, 10 + "owner".len() + MEMORY_OVERHEAD_BYTES);
-        let version = store
-            .put(&key(1), &[0; 6], Expect::Absent, MINUTE)
-            .await
-            .expect("put");
-        assert!(
-            store
-                .put(&key(2), &[], Expect::Absent, MINUTE)
-                .await
-                .is_err()
-        );
-        let version = store
-            .put(&key(1), &[0; 10], Expect::Version(version), MINUTE)
-            .await
-            .expect("its own bytes do not count twice");
-        store
-            .delete(&key(1), Expect::Version(version))
-            .await
-            .expect("delete");
-        store
-            .put(&key(2), &[0; 5], Expect::Absent, MINUTE)
-            .await
-            .expect("room again");
+        shelf.drop_expired_of(key, false, now, DROPS_PER_LOCK);
+        for _ in 0..RECEIPTS_PER_PUT {
+            if has_room(shelf) || !shelf.drop_oldest_receipt(key) {
+                break;
+            }
+        }
+        has_room(shelf)
     }
 }

@@ -11,6 +11,7 @@ use crate::count::Counts;
 use crate::error::{PutError, StoreError, StoreErrorKind};
 use crate::key::UploadKey;
 use crate::list::{Cursor, Page};
+use crate::room::OWNER_SHARE;
 use crate::store::{
     Expect, Put, UploadStateStore, Version, Versioned, check_record, foreign_cursor, page_records,
     ttl_millis,
@@ -20,6 +21,8 @@ mod actor;
 mod backend;
 mod batch;
 mod file;
+mod index;
+mod reads;
 mod records;
 mod tables;
 
@@ -68,6 +71,11 @@ pub struct RedbOptions {
     /// A record has its own bytes, those of its owner's name, and [`REDB_OVERHEAD_BYTES`]. The file can be
     /// some times larger: its pages are not full, and a long record takes a page of a power of two.
     pub bytes_max: u64,
+    /// One owner's records take up at most one part in this many of the store, 1 for all of it.
+    ///
+    /// A put that would raise what its owner has past this drops the owner's oldest [receipts](Put::receipt).
+    /// Where none are left, a new record is refused as [`StoreErrorKind::Unavailable`].
+    pub owner_share: u64,
     /// Memory for caching the file, in bytes.
     pub cache_bytes: usize,
 }
@@ -78,6 +86,7 @@ impl Default for RedbOptions {
             durability: RedbDurability::default(),
             records_max: REDB_RECORDS_MAX,
             bytes_max: REDB_BYTES_MAX,
+            owner_share: OWNER_SHARE,
             cache_bytes: REDB_CACHE_BYTES,
         }
     }
@@ -190,16 +199,14 @@ impl UploadStateStore for RedbStore {
             ttl_ms: ttl_millis(put.ttl),
             facts: put.facts,
             limit: put.limit,
+            is_receipt: put.is_receipt(),
         });
         match self.ask(op).await? {
             Outcome::Stored(version) => Ok(version),
             Outcome::Conflict => Err(PutError::Conflict),
             Outcome::OverLimit => Err(PutError::OverLimit),
-            Outcome::Full => Err(StoreError::new(
-                StoreErrorKind::Unavailable,
-                "the embedded database is full",
-            )
-            .into()),
+            Outcome::OwnerFull => Err(full("the owner has its share of the embedded database")),
+            Outcome::Full => Err(full("the embedded database is full")),
             _ => Err(mismatched().into()),
         }
     }
@@ -237,10 +244,14 @@ impl UploadStateStore for RedbStore {
 
     /// Of all owners, what expired is counted until it is swept.
     async fn count(&self, owner: Option<&str>) -> Result<Counts, StoreError> {
-        let owner = owner.map(Into::into);
-        match self.ask(Op::Count { owner }).await? {
-            Outcome::Counts(counts) => Ok(counts),
-            _ => Err(mismatched()),
+        loop {
+            let owner = owner.map(Into::into);
+            match self.ask(Op::Count { owner }).await? {
+                Outcome::Counts(counts) => return Ok(counts),
+                // Other calls come between.
+                Outcome::More => {}
+                _ => return Err(mismatched()),
+            }
         }
     }
 
@@ -275,6 +286,10 @@ fn stopped() -> StoreError {
         StoreErrorKind::Unavailable,
         "the embedded database is closed",
     )
+}
+
+fn full(what: &str) -> PutError {
+    StoreError::new(StoreErrorKind::Unavailable, what).into()
 }
 
 fn mismatched() -> StoreError {

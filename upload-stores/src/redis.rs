@@ -265,13 +265,15 @@ impl UploadStateStore for RedisStore {
         ];
         let arguments = arguments.each_ref().map(Vec::as_slice);
         let names = Names::of(&self.prefix, key.owner());
-        match self
-            .run(&PUT, &names, &upload, &arguments, Retry::Always)
-            .await?
-        {
-            1 => Ok(version),
-            2 => Err(PutError::OverLimit),
-            _ => Err(PutError::Conflict),
+        loop {
+            let put = self.run(&PUT, &names, &upload, &arguments, Retry::Always);
+            match put.await? {
+                1 => return Ok(version),
+                2 => return Err(PutError::OverLimit),
+                // More of the owner's records expired than one call counts out; other calls come between.
+                3 => {}
+                _ => return Err(PutError::Conflict),
+            }
         }
     }
 
@@ -309,8 +311,14 @@ impl UploadStateStore for RedisStore {
             return self.count_all().await;
         };
         let names = Names::of(&self.prefix, owner);
-        let sums: [String; 6] = self.run(&COUNT, &names, "", &[], Retry::Always).await?;
-        Ok(counts(sums.map(|sum| sum.parse().unwrap_or_default())))
+        loop {
+            let count = self.run(&COUNT, &names, "", &[], Retry::Always);
+            let [n1, b1, n2, b2, n, b, is_more]: [String; 7] = count.await?;
+            if is_more == "0" {
+                let sums = [n1, b1, n2, b2, n, b];
+                return Ok(counts(sums.map(|sum| sum.parse().unwrap_or_default())));
+            }
+        }
     }
 
     fn is_shared(&self) -> bool {

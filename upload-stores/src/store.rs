@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::count::{Counts, Facts, OwnerLimit};
+use crate::count::{Counts, CountsAs, Facts, OwnerLimit};
 use crate::error::{PutError, StoreError, StoreErrorKind};
 use crate::key::UploadKey;
 use crate::list::{Cursor, PAGE_RECORDS_MAX, Page};
@@ -72,6 +72,11 @@ pub struct Put<'a> {
     /// never refused. Give one only where a put raises a count: a creation, a change of what the record
     /// counts as, more bytes. Some stores take a lock for it.
     pub limit: Option<OwnerLimit>,
+    /// Whether the record only tells a client what became of its upload: nothing is lost with it but the answer.
+    ///
+    /// A store whose room is its own may drop an owner's oldest receipts before their time, where that owner has
+    /// more than its share of the room. Of a record that counts as something it means nothing.
+    pub receipt: bool,
 }
 
 impl<'a> Put<'a> {
@@ -83,6 +88,7 @@ impl<'a> Put<'a> {
             ttl,
             facts: Facts::default(),
             limit: None,
+            receipt: false,
         }
     }
 
@@ -98,6 +104,20 @@ impl<'a> Put<'a> {
         Self {
             limit: Some(limit),
             ..self
+        }
+    }
+
+    /// Says whether the record is a [`receipt`](Self::receipt).
+    #[must_use]
+    pub fn receipt(self, receipt: bool) -> Self {
+        Self { receipt, ..self }
+    }
+
+    /// Returns whether the record may be dropped before its time.
+    pub(crate) fn is_receipt(&self) -> bool {
+        match self.facts.counts_as {
+            CountsAs::Nothing => self.receipt,
+            CountsAs::Unfinished | CountsAs::Waiting => false,
         }
     }
 }

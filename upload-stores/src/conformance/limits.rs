@@ -13,6 +13,9 @@ use crate::store::{Expect, Put, UploadStateStore, Version};
 /// Creators that race for an owner's last places.
 const CREATORS: u64 = 32;
 
+/// Records of each kind, where an owner has many: more than a store drops at once.
+const MANY: usize = 300;
+
 /// How often a count is asked for before the store is declared to count what expired.
 const ASKS_MAX: usize = 2000;
 
@@ -277,4 +280,78 @@ pub async fn expired_is_not_counted(store: &dyn UploadStateStore) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// What counts as nothing never takes a place, and many expired records leave theirs, all in the end.
+pub async fn many_records_of_an_owner_leave_its_places(store: &dyn UploadStateStore) {
+    let owner = fresh_owner();
+    let limit = OwnerLimit {
+        records: 1,
+        ..OwnerLimit::NONE
+    };
+    let short = Duration::from_millis(1);
+    let keys: Vec<UploadKey> = (0..3 * MANY).map(|_| fresh_key(&owner)).collect();
+    for some in keys.chunks(30) {
+        let puts = some.iter().enumerate().map(|(at, key)| {
+            let put = Put::new(b"many", Expect::Absent, LONG);
+            let put = match at % 3 {
+                0 => put.receipt(true),
+                1 => Put { ttl: short, ..put }.receipt(true),
+                _ => Put { ttl: short, ..put }.counted(Facts::unfinished(1)),
+            };
+            store.put_with(key, put)
+        });
+        for put in join_all(puts).await {
+            put.expect("put");
+        }
+    }
+    let last = fresh_key(&owner);
+    for ask in 0.. {
+        assert!(ask < ASKS_MAX, "what expired keeps its place");
+        match create(store, &last, Facts::unfinished(1), limit).await {
+            Ok(_) => break,
+            Err(PutError::OverLimit) => tokio::time::sleep(Duration::from_millis(10)).await,
+            Err(error) => panic!("put failed: {error}"),
+        }
+    }
+    let refused = create(store, &fresh_key(&owner), Facts::unfinished(1), limit).await;
+    assert!(matches!(refused, Err(PutError::OverLimit)), "{refused:?}");
+    let found = counts(store, &owner).await;
+    assert_eq!(found.unfinished, tally(1, 1));
+    assert_eq!(found.all.records, MANY as u64 + 1, "no more than lives");
+}
+
+/// A receipt is a record like any other, as long as its owner has no more than its share of the store.
+pub async fn receipts_are_records(store: &dyn UploadStateStore) {
+    let owner = fresh_owner();
+    let key = fresh_key(&owner);
+    let version = put_counted(store, &key, Expect::Absent, Facts::unfinished(7)).await;
+    let put = Put::new(b"receipt", Expect::Version(version), LONG).receipt(true);
+    let version = store.put_with(&key, put).await.expect("put");
+    let found = read(store, &key).await.expect("it is there");
+    assert_eq!(
+        (&*found.record, found.version),
+        (&b"receipt"[..], version),
+        "it is what was put"
+    );
+    let found = counts(store, &owner).await;
+    assert_eq!(
+        (found.unfinished, found.waiting, found.all.records),
+        (Tally::default(), Tally::default(), 1)
+    );
+    let listed = super::lists::walk(store, Some(&owner), 10).await;
+    assert!(!listed.is_empty());
+    for found in listed {
+        assert_eq!((found.key, found.facts), (key.clone(), Facts::default()));
+    }
+
+    // What counts is no receipt, whatever its put says.
+    let put = Put::new(b"again", Expect::Version(version), LONG).counted(Facts::waiting(7));
+    let version = store
+        .put_with(&key, put.receipt(true))
+        .await
+        .expect("it can change");
+    assert_eq!(counts(store, &owner).await.waiting, tally(1, 7));
+    delete(store, &key, Expect::Version(version)).await;
+    assert_eq!(counts(store, &owner).await, Counts::default());
 }

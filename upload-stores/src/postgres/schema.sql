@@ -12,3 +12,5 @@ CREATE TABLE IF NOT EXISTS upload_records (
     PRIMARY KEY (owner, upload)
 );
 CREATE INDEX IF NOT EXISTS upload_records_expires ON upload_records (expires);
+-- What a limit of an owner counts, without the receipts.
+CREATE INDEX IF NOT EXISTS upload_records_counted ON upload_records (owner) WHERE counts_as <> 0;

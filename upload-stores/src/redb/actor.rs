@@ -13,6 +13,7 @@ use super::file::Home;
 use super::records::{Op, Outcome, Records};
 use super::{RedbOptions, stopped};
 use crate::error::{StoreError, StoreErrorKind};
+use crate::room::Room;
 
 /// The most calls applied in one transaction.
 const BATCH_MAX: usize = 256;
@@ -95,10 +96,12 @@ fn open_home(
 }
 
 fn open(home: &Home, options: &RedbOptions) -> Result<(Records, Option<PathBuf>), StoreError> {
-    let bounds = Bounds {
+    let all = Room {
         records: options.records_max,
         bytes: options.bytes_max,
     };
+    let owner = all.share(options.owner_share);
+    let bounds = Bounds { all, owner };
     home.open(|database| Records::new(database, bounds).map_err(sort))
 }
 
@@ -258,9 +261,14 @@ mod tests {
     use crate::key::UploadKey;
     use crate::store::Expect;
 
-    const BOUNDS: Bounds = Bounds {
+    const ROOM: Room = Room {
         records: 100,
         bytes: u64::MAX,
+    };
+
+    const BOUNDS: Bounds = Bounds {
+        all: ROOM,
+        owner: ROOM,
     };
 
     /// Keeps its bytes over reopening and can refuse to write, as a full disk does.
@@ -299,6 +307,7 @@ mod tests {
             ttl_ms: 60_000,
             facts: Facts::default(),
             limit: None,
+            is_receipt: false,
         })
     }
 

@@ -5,44 +5,59 @@ use std::ops::Bound;
 
 use redb::{Error, ReadableTable, Table, WriteTransaction};
 
+use super::index::{self, PLACES, name_of, place_of};
+use super::reads::{page, record};
 use super::records::{Op, Outcome, Stored};
 use super::tables::{
-    OWNERS, RECORDS, Row, Sums, TOTAL, bytes_of, facts_of, from_sums, is_live, owner_prefix,
-    parse_key, table_key, to_sums, versioned,
+    OWNERS, RECORDS, Row, Sums, TOTAL, bytes_of, code_of, facts_of, from_sums, is_live, parse_key,
+    table_key, to_sums,
 };
 use crate::count::{Counts, Facts};
 use crate::key::UploadKey;
-use crate::list::{Cursor, Listed, Page};
-use crate::store::{Expect, Version, Versioned};
+use crate::room::{RECEIPTS_PER_PUT, Room};
+use crate::store::{Expect, Version};
+
+#[cfg(test)]
+mod tests;
 
 /// Records one step of a sweep looks at.
 const SWEEP_STEP: usize = 1024;
 
-/// The most a store may have.
+/// Expired records of one owner that a call drops at most, of its receipts and of its others.
+pub(super) const EXPIRED_PER_CALL: usize = 256;
+
+/// The most a store may have, and one owner in it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    pub(super) records: u64,
-    pub(super) bytes: u64,
+    pub(super) all: Room,
+    pub(super) owner: Room,
 }
 
-impl Bounds {
-    fn have_room(self, counts: Counts) -> bool {
-        counts.all.records <= self.records && counts.all.bytes <= self.bytes
-    }
+/// What a put finds under its key.
+struct Old {
+    version: Version,
+    facts: Facts,
+    bytes: u64,
+    is_live: bool,
+    place: Option<Vec<u8>>,
 }
 
 /// A transaction in progress.
 pub(super) struct Batch<'a, 't> {
     records: Table<'t, &'static [u8], Row<'static>>,
+    places: Table<'t, &'static [u8], ()>,
     owners: Table<'t, &'static str, Sums>,
     totals: Table<'t, (), Sums>,
     now: u64,
     bounds: Bounds,
     next_version: &'a mut u64,
     full_sweep: &'a mut Vec<u8>,
+    /// Whether a sweep for room found nothing, so that no other put of the batch tries again.
+    swept_in_vain: bool,
     total: Counts,
     /// What the owners have whose records were counted in or out.
     counts: HashMap<Box<str>, Counts>,
+    has_changed: bool,
 }
 
 impl<'a, 't> Batch<'a, 't> {
@@ -60,21 +75,24 @@ impl<'a, 't> Batch<'a, 't> {
             .map_or_else(Counts::default, |sums| from_sums(sums.value()));
         Ok(Self {
             records: transaction.open_table(RECORDS)?,
+            places: transaction.open_table(PLACES)?,
             owners: transaction.open_table(OWNERS)?,
             totals,
             now,
             bounds,
             next_version,
             full_sweep,
+            swept_in_vain: false,
             total,
             counts: HashMap::new(),
+            has_changed: false,
         })
     }
 
-    /// Writes the counts that changed.
-    pub(super) fn end(mut self) -> Result<(), Error> {
-        if self.counts.is_empty() {
-            return Ok(());
+    /// Writes the counts that changed, and returns whether anything did.
+    pub(super) fn end(mut self) -> Result<bool, Error> {
+        if !self.has_changed {
+            return Ok(false);
         }
         for (owner, counts) in self.counts {
             if counts.all.records == 0 {
@@ -84,7 +102,7 @@ impl<'a, 't> Batch<'a, 't> {
             }
         }
         self.totals.insert((), to_sums(self.total))?;
-        Ok(())
+        Ok(true)
     }
 
     pub(super) fn apply(&mut self, op: &Op) -> Result<Outcome, Error> {
@@ -96,9 +114,7 @@ impl<'a, 't> Batch<'a, 't> {
                 let page = page(&self.records, owner.as_deref(), after, *most, self.now)?;
                 Ok(Outcome::Page(page))
             }
-            Op::Count { owner: Some(owner) } => {
-                Ok(Outcome::Counts(counts(&self.records, owner, self.now)?))
-            }
+            Op::Count { owner: Some(owner) } => self.count(owner),
             Op::Count { owner: None } => Ok(Outcome::Counts(self.total)),
             Op::Sweep { after } => self.sweep(after),
         }
@@ -106,47 +122,48 @@ impl<'a, 't> Batch<'a, 't> {
 
     fn put(&mut self, put: &Stored) -> Result<Outcome, Error> {
         let name = table_key(&put.key);
-        // What is there, and whether it has not expired.
         let old = self.records.get(name.as_slice())?.map(|stored| {
             let row = stored.value();
-            let bytes = bytes_of(&put.key, row.4);
-            (Version(row.0), facts_of(row), bytes, is_live(row, self.now))
+            Old {
+                version: Version(row.0),
+                facts: facts_of(row),
+                bytes: bytes_of(&put.key, row.4),
+                is_live: is_live(row, self.now),
+                place: place_of(&name, row),
+            }
         });
-        let live = old.filter(|&(.., is_live)| is_live);
-        if !put.expect.holds(live.map(|(version, ..)| version)) {
+        let (old, is_expired) = match old {
+            Some(old) if old.is_live => (Some(old), false),
+            Some(_) => (None, true),
+            None => (None, false),
+        };
+        if !put.expect.holds(old.as_ref().map(|old| old.version)) {
             return Ok(Outcome::Conflict);
         }
-        let bytes = bytes_of(&put.key, &put.record);
-        let owner = put.key.owner();
         // What expired and is replaced now leaves its place first.
-        if let Some((_, facts, bytes, false)) = old {
-            self.records.remove(name.as_slice())?;
-            self.count_out(owner, facts, bytes)?;
+        if is_expired {
+            self.remove(&name)?;
         }
+        let owner = put.key.owner();
         if let Some(limit) = put.limit {
-            let old = live.map(|(_, facts, ..)| facts);
+            let old = old.as_ref().map(|old| old.facts);
             if !limit.permits(&self.counts_of(owner)?, old, put.facts) {
-                self.drop_expired_of(owner)?;
+                self.drop_expired_of(owner, false)?;
                 if !limit.permits(&self.counts_of(owner)?, old, put.facts) {
                     return Ok(Outcome::OverLimit);
                 }
             }
         }
-        let mut change = (
-            live.map(|(_, facts, bytes, _)| (facts, bytes)),
-            (put.facts, bytes),
-        );
-        if !self.has_room(change.0, change.1) {
-            let after = std::mem::take(self.full_sweep);
-            if let Outcome::Swept { last, .. } = self.sweep(&after)? {
-                *self.full_sweep = last.unwrap_or_default();
-            }
-            if !self.has_room(change.0, change.1) {
-                return Ok(Outcome::Full);
-            }
+        let bytes = bytes_of(&put.key, &put.record);
+        if let Some(refusal) = self.make_room(put, &name, old.as_ref(), bytes)? {
+            return Ok(refusal);
         }
-        if change.0 != Some(change.1) {
-            if let Some((facts, bytes)) = change.0.take() {
+        self.has_changed = true;
+        let (facts, place) = old.map_or((None, None), |old| {
+            (Some((old.facts, old.bytes)), old.place)
+        });
+        if facts != Some((put.facts, bytes)) {
+            if let Some((facts, bytes)) = facts {
                 self.count_out(owner, facts, bytes)?;
             }
             self.total.add(put.facts, bytes);
@@ -157,39 +174,93 @@ impl<'a, 't> Batch<'a, 't> {
         let row = (
             version,
             self.now.saturating_add(put.ttl_ms),
-            put.facts.counts_as.code(),
+            code_of(put.facts, put.is_receipt),
             put.facts.bytes(),
             put.record.as_slice(),
         );
         self.records.insert(name.as_slice(), row)?;
+        self.index(place, place_of(&name, row))?;
         Ok(Outcome::Stored(Version(version)))
     }
 
-    /// Returns whether the store can take this in place of that.
-    fn has_room(&self, old: Option<(Facts, u64)>, new: (Facts, u64)) -> bool {
-        let mut after = self.total;
-        if let Some((facts, bytes)) = old {
-            after.subtract(facts, bytes);
+    /// Makes room for a put: in its owner's share of what expired and of the owner's receipts, and in the store of
+    /// what expired. Returns the refusal where there is none.
+    fn make_room(
+        &mut self,
+        put: &Stored,
+        name: &[u8],
+        old: Option<&Old>,
+        bytes: u64,
+    ) -> Result<Option<Outcome>, Error> {
+        let owner = put.key.owner();
+        let after = |mut counts: Counts| {
+            if let Some(old) = old {
+                counts.subtract(old.facts, old.bytes);
+            }
+            counts.add(put.facts, bytes);
+            counts.all
+        };
+        let before = self.counts_of(owner)?.all;
+        let share = self.bounds.owner;
+        if !share.permits(before, after(self.counts_of(owner)?)) {
+            self.drop_expired_of(owner, false)?;
+            for _ in 0..RECEIPTS_PER_PUT {
+                if share.permits(before, after(self.counts_of(owner)?)) {
+                    break;
+                }
+                let Some(oldest) = index::oldest_receipt(&self.places, owner, name)? else {
+                    break;
+                };
+                self.drop_at(&oldest)?;
+            }
+            if old.is_none() && !share.permits(before, after(self.counts_of(owner)?)) {
+                return Ok(Some(Outcome::OwnerFull));
+            }
         }
-        after.add(new.0, new.1);
-        self.bounds.have_room(after) || after.all.bytes <= self.total.all.bytes
+        let before = self.total.all;
+        if !self.bounds.all.permits(before, after(self.total)) {
+            self.sweep_for_room()?;
+            if !self.bounds.all.permits(before, after(self.total)) {
+                return Ok(Some(Outcome::Full));
+            }
+        }
+        Ok(None)
     }
 
     fn delete(&mut self, key: &UploadKey, expect: Expect) -> Result<Outcome, Error> {
         let name = table_key(key);
-        let old = self.records.get(name.as_slice())?.map(|stored| {
+        let live = self.records.get(name.as_slice())?.and_then(|stored| {
             let row = stored.value();
-            let live = is_live(row, self.now).then_some(Version(row.0));
-            (live, facts_of(row), bytes_of(key, row.4))
+            is_live(row, self.now).then_some(Version(row.0))
         });
-        if !expect.holds(old.and_then(|(live, ..)| live)) {
+        if !expect.holds(live) {
             return Ok(Outcome::Conflict);
         }
-        if let Some((_, facts, bytes)) = old {
-            self.records.remove(name.as_slice())?;
-            self.count_out(key.owner(), facts, bytes)?;
-        }
+        self.remove(&name)?;
         Ok(Outcome::Deleted)
+    }
+
+    /// Counts what an owner has, unless there is more of it that expired than one call drops.
+    fn count(&mut self, owner: &str) -> Result<Outcome, Error> {
+        for is_receipt in [false, true] {
+            if self.drop_expired_of(owner, is_receipt)? >= EXPIRED_PER_CALL {
+                return Ok(Outcome::More);
+            }
+        }
+        Ok(Outcome::Counts(self.counts_of(owner)?))
+    }
+
+    /// Takes the next step of the sweep that makes room in a full store.
+    fn sweep_for_room(&mut self) -> Result<(), Error> {
+        if self.swept_in_vain {
+            return Ok(());
+        }
+        let after = std::mem::take(self.full_sweep);
+        if let Outcome::Swept { dropped, last } = self.sweep(&after)? {
+            self.swept_in_vain = dropped == 0;
+            *self.full_sweep = last.unwrap_or_default();
+        }
+        Ok(())
     }
 
     fn sweep(&mut self, after: &[u8]) -> Result<Outcome, Error> {
@@ -207,37 +278,67 @@ impl<'a, 't> Batch<'a, 't> {
                 last = key.value().to_vec();
             }
         }
-        self.drop_all(&expired)?;
+        for name in &expired {
+            self.remove(name)?;
+        }
         Ok(Outcome::Swept {
             dropped: expired.len() as u64,
             last: (seen == SWEEP_STEP).then_some(last),
         })
     }
 
-    /// Drops what expired of one owner, so that its counts are exact.
-    fn drop_expired_of(&mut self, owner: &str) -> Result<(), Error> {
-        let mut expired = Vec::new();
-        for entry in of_owner(&self.records, owner)? {
-            let (name, stored) = entry?;
-            if !is_live(stored.value(), self.now) {
-                expired.push(name.value().to_vec());
-            }
+    /// Drops some of one owner's receipts that expired, or of its other records, and returns how many.
+    fn drop_expired_of(&mut self, owner: &str, is_receipt: bool) -> Result<usize, Error> {
+        let most = EXPIRED_PER_CALL;
+        let expired = index::expired(&self.places, owner, is_receipt, self.now, most)?;
+        for place in &expired {
+            self.drop_at(place)?;
         }
-        self.drop_all(&expired)
+        Ok(expired.len())
     }
 
-    fn drop_all(&mut self, names: &[Vec<u8>]) -> Result<(), Error> {
-        for name in names {
-            let Some(stored) = self.records.remove(name.as_slice())? else {
-                continue;
-            };
-            let row = stored.value();
-            let counted = parse_key(name).map(|key| (bytes_of(&key, row.4), key));
-            let facts = facts_of(row);
-            drop(stored);
-            if let Some((bytes, key)) = counted {
-                self.count_out(key.owner(), facts, bytes)?;
-            }
+    /// Drops the record that has this place.
+    fn drop_at(&mut self, place: &[u8]) -> Result<(), Error> {
+        let name = name_of(place).unwrap_or_default();
+        let has_place = self.records.get(name.as_slice())?.is_some_and(|stored| {
+            let found = place_of(&name, stored.value());
+            found.is_some_and(|found| found == place)
+        });
+        if has_place {
+            return self.remove(&name);
+        }
+        self.has_changed = true;
+        self.places.remove(place)?;
+        Ok(())
+    }
+
+    /// Removes the record of this name, if there is one, and counts it out.
+    fn remove(&mut self, name: &[u8]) -> Result<(), Error> {
+        let Some(stored) = self.records.remove(name)? else {
+            return Ok(());
+        };
+        let row = stored.value();
+        let (facts, place) = (facts_of(row), place_of(name, row));
+        let counted = parse_key(name).map(|key| (bytes_of(&key, row.4), key));
+        drop(stored);
+        self.has_changed = true;
+        self.index(place, None)?;
+        if let Some((bytes, key)) = counted {
+            self.count_out(key.owner(), facts, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Moves a record from one place to another.
+    fn index(&mut self, from: Option<Vec<u8>>, to: Option<Vec<u8>>) -> Result<(), Error> {
+        if from == to {
+            return Ok(());
+        }
+        if let Some(from) = from {
+            self.places.remove(from.as_slice())?;
+        }
+        if let Some(to) = to {
+            self.places.insert(to.as_slice(), ())?;
         }
         Ok(())
     }
@@ -263,102 +364,4 @@ impl<'a, 't> Batch<'a, 't> {
         let counts = self.counts_of(owner)?;
         Ok(self.counts.entry(owner.into()).or_insert(counts))
     }
-}
-
-pub(super) fn record(
-    records: &impl ReadableTable<&'static [u8], Row<'static>>,
-    key: &UploadKey,
-    now: u64,
-) -> Result<Option<Versioned>, Error> {
-    Ok(records
-        .get(table_key(key).as_slice())?
-        .filter(|stored| is_live(stored.value(), now))
-        .map(|stored| versioned(stored.value())))
-}
-
-/// What an owner has, counted one by one.
-pub(super) fn counts(
-    records: &impl ReadableTable<&'static [u8], Row<'static>>,
-    owner: &str,
-    now: u64,
-) -> Result<Counts, Error> {
-    let mut counts = Counts::default();
-    for entry in of_owner(records, owner)? {
-        let (name, stored) = entry?;
-        let row = stored.value();
-        if let Some(key) = parse_key(name.value())
-            && is_live(row, now)
-        {
-            counts.add(facts_of(row), bytes_of(&key, row.4));
-        }
-    }
-    Ok(counts)
-}
-
-/// A page of the records after the cursor, which is a name of the table, or empty for the first page.
-pub(super) fn page(
-    records: &impl ReadableTable<&'static [u8], Row<'static>>,
-    owner: Option<&str>,
-    after: &[u8],
-    most: usize,
-    now: u64,
-) -> Result<Page, Error> {
-    let prefix = owner.map(owner_prefix).unwrap_or_default();
-    let from = if after.is_empty() {
-        Bound::Included(prefix.as_slice())
-    } else {
-        Bound::Excluded(after)
-    };
-    let mut page = Page::default();
-    let mut last = Vec::new();
-    for (seen, entry) in records
-        .range::<&[u8]>((from, Bound::Unbounded))?
-        .enumerate()
-    {
-        let (name, stored) = entry?;
-        if !is_of(name.value(), owner, &prefix) {
-            break;
-        }
-        if seen == most {
-            page.next = Some(Cursor::new(last));
-            break;
-        }
-        name.value().clone_into(&mut last);
-        let row = stored.value();
-        if let Some(key) = parse_key(name.value())
-            && is_live(row, now)
-        {
-            page.records.push(Listed {
-                key,
-                stored: versioned(row),
-                facts: facts_of(row),
-            });
-        }
-    }
-    Ok(page)
-}
-
-type Entry<'a> = (
-    redb::AccessGuard<'a, &'static [u8]>,
-    redb::AccessGuard<'a, Row<'static>>,
-);
-
-/// The rows of an owner, live or not.
-fn of_owner<'a>(
-    records: &'a impl ReadableTable<&'static [u8], Row<'static>>,
-    owner: &str,
-) -> Result<impl Iterator<Item = Result<Entry<'a>, redb::StorageError>>, Error> {
-    let prefix = owner_prefix(owner);
-    let owner = owner.to_owned();
-    Ok(records
-        .range::<&[u8]>(prefix.as_slice()..)?
-        .take_while(move |entry| match entry {
-            Ok((name, _)) => is_of(name.value(), Some(&owner), &prefix),
-            Err(_) => true,
-        }))
-}
-
-/// Returns whether a row of this name is one of the owner's, or of any owner for `None`.
-fn is_of(name: &[u8], owner: Option<&str>, prefix: &[u8]) -> bool {
-    owner.is_none() || name.starts_with(prefix)
 }

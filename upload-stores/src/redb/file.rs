@@ -4,7 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use redb::{Database, DatabaseError, StorageError};
 
@@ -26,6 +26,8 @@ pub(super) struct Home {
     dir: PathBuf,
     durability: RedbDurability,
     cache_bytes: usize,
+    /// Makes the names in a directory durable.
+    sync_dir: fn(&Path) -> io::Result<()>,
     /// Keeps other processes out, and other stores of this one, also while the database is opened
     /// anew or exchanged.
     _lock: File,
@@ -64,6 +66,7 @@ impl Home {
             dir,
             durability: options.durability,
             cache_bytes: options.cache_bytes,
+            sync_dir,
             _lock: lock,
         })
     }
@@ -102,6 +105,9 @@ impl Home {
     ) -> Result<T, StoreError> {
         let file = open_private(OpenOptions::new().read(true).write(true), path);
         let file = file.map_err(|error| failed(path, error))?;
+        if self.durability == RedbDurability::Disk {
+            self.sync_names().map_err(|error| failed(path, error))?;
+        }
         let backend = SyncedFile::new(file, self.durability).map_err(|error| sort(path, error))?;
         let mut builder = Database::builder();
         builder.set_cache_size(self.cache_bytes);
@@ -113,6 +119,43 @@ impl Home {
             begin(database.map_err(|error| sort(path, error))?)
         }));
         opened.unwrap_or_else(|_| Err(corrupt(path)))
+    }
+}
+
+impl Home {
+    /// Makes the names of the file, of its directory and of those above it durable, before anything is committed.
+    ///
+    /// Any of them may be new: of an earlier process that was killed, nothing says how far it came.
+    fn sync_names(&self) -> io::Result<()> {
+        let dir = path::absolute(&self.dir)?;
+        (self.sync_dir)(&dir)?;
+        for above in dir.ancestors().skip(1) {
+            match (self.sync_dir)(above) {
+                // Others made it, and only they may read it or change it.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                    ) => {}
+                done => done?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes the names in a directory durable, where the file system has a way to.
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    match File::open(dir)?.sync_all() {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+            ) =>
+        {
+            Ok(())
+        }
+        done => done,
     }
 }
 
@@ -159,7 +202,7 @@ fn failed(path: &Path, error: impl std::error::Error + Send + Sync + 'static) ->
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
 
     use super::*;
 
@@ -202,6 +245,68 @@ mod tests {
                 fs::set_permissions(path, open).expect("sets");
             }
         }
+    }
+
+    thread_local! {
+        /// The directories whose names were made durable.
+        static SYNCED: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
+    }
+
+    fn note(dir: &Path) -> io::Result<()> {
+        SYNCED.with_borrow_mut(|synced| synced.push(dir.to_owned()));
+        sync_dir(dir)
+    }
+
+    #[test]
+    fn new_names_are_on_the_disk_before_the_first_commit() {
+        for (durability, is_synced) in [
+            (RedbDurability::Disk, true),
+            (RedbDurability::Process, false),
+        ] {
+            let parent = tempfile::tempdir().expect("a directory");
+            let dir = parent.path().join("new").join("newer");
+            let options = RedbOptions {
+                durability,
+                ..RedbOptions::default()
+            };
+            let mut home = Home::lock(dir.clone(), &options).expect("the only one");
+            home.sync_dir = note;
+            SYNCED.with_borrow_mut(Vec::clear);
+            let opened = home.open(|database| {
+                assert!(dir.join(FILE_NAME).is_file());
+                let synced = SYNCED.with_borrow(Vec::clone);
+                for made in [&*dir, &parent.path().join("new"), parent.path()] {
+                    let found = synced.iter().any(|synced| synced == made);
+                    assert_eq!(found, is_synced, "{durability:?} {}", made.display());
+                }
+                Ok(database)
+            });
+            drop(opened.expect("opens"));
+        }
+    }
+
+    #[test]
+    fn a_directory_of_others_above_does_not_keep_the_store_closed() {
+        fn refuse(dir: &Path) -> io::Result<()> {
+            match dir.parent() {
+                None => Err(io::ErrorKind::PermissionDenied.into()),
+                Some(_) => Ok(()),
+            }
+        }
+        fn fail(_: &Path) -> io::Result<()> {
+            Err(io::ErrorKind::Other.into())
+        }
+        let dir = tempfile::tempdir().expect("a directory");
+        let options = RedbOptions {
+            durability: RedbDurability::Disk,
+            ..RedbOptions::default()
+        };
+        let mut home = Home::lock(dir.path().to_owned(), &options).expect("the only one");
+        home.sync_dir = refuse;
+        drop(home.open(Ok).expect("opens"));
+        home.sync_dir = fail;
+        let failed = home.open(Ok).expect_err("its names may be lost");
+        assert_eq!(failed.kind(), StoreErrorKind::Failed);
     }
 
     #[test]

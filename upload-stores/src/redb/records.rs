@@ -4,7 +4,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use redb::{CompactionError, Database, Error, ReadableDatabase, ReadableTable, TableError};
 
-use super::batch::{self, Batch, Bounds};
+use super::batch::{Batch, Bounds};
+use super::index::{self, INDEXED};
+use super::reads;
 use super::tables::{COUNTERS, NEXT_VERSION, RECORDS, TOTAL, from_sums, move_old_records};
 use crate::count::{Counts, Facts, OwnerLimit};
 use crate::key::UploadKey;
@@ -31,6 +33,7 @@ pub(super) enum Op {
         after: Vec<u8>,
         most: usize,
     },
+    /// Of one owner it drops what expired, and may have to be asked again.
     Count {
         owner: Option<Box<str>>,
     },
@@ -49,6 +52,7 @@ pub(super) struct Stored {
     pub(super) ttl_ms: u64,
     pub(super) facts: Facts,
     pub(super) limit: Option<OwnerLimit>,
+    pub(super) is_receipt: bool,
 }
 
 /// Its result.
@@ -59,9 +63,13 @@ pub(super) enum Outcome {
     Deleted,
     Conflict,
     OverLimit,
+    /// The owner has its share.
+    OwnerFull,
     Full,
     Page(Page),
     Counts(Counts),
+    /// More expired than one call drops: ask again.
+    More,
     Swept {
         dropped: u64,
         /// The last key looked at, if there may be more.
@@ -84,6 +92,7 @@ impl Records {
     /// Takes over an open database, brings its tables to today's layout and sets versions apart.
     pub(super) fn new(database: Database, bounds: Bounds) -> Result<Self, Error> {
         move_old_records(&database)?;
+        index::build(&database)?;
         let mut records = Self {
             database,
             bounds,
@@ -112,8 +121,7 @@ impl Records {
         }
         let transaction = self.database.begin_write()?;
         let mut outcomes = Vec::new();
-        let mut changed = false;
-        {
+        let changed = {
             let mut batch = Batch::begin(
                 &transaction,
                 now,
@@ -122,22 +130,10 @@ impl Records {
                 &mut self.full_sweep,
             )?;
             for op in ops {
-                let outcome = batch.apply(op)?;
-                changed |= match &outcome {
-                    // What expired may have been dropped for what was refused.
-                    Outcome::Stored(_) | Outcome::Deleted | Outcome::OverLimit | Outcome::Full => {
-                        true
-                    }
-                    Outcome::Swept { dropped, .. } => *dropped > 0,
-                    Outcome::Record(_)
-                    | Outcome::Page(_)
-                    | Outcome::Counts(_)
-                    | Outcome::Conflict => false,
-                };
-                outcomes.push(outcome);
+                outcomes.push(batch.apply(op)?);
             }
-            batch.end()?;
-        }
+            batch.end()?
+        };
         if changed {
             transaction.commit()?;
         } else {
@@ -157,13 +153,10 @@ impl Records {
         for op in ops {
             outcomes.push(match (&records, op) {
                 (Some(records), Op::Get { key }) => {
-                    Outcome::Record(batch::record(records, key, now)?)
+                    Outcome::Record(reads::record(records, key, now)?)
                 }
                 (Some(records), Op::List { owner, after, most }) => {
-                    Outcome::Page(batch::page(records, owner.as_deref(), after, *most, now)?)
-                }
-                (Some(records), Op::Count { owner: Some(owner) }) => {
-                    Outcome::Counts(batch::counts(records, owner, now)?)
+                    Outcome::Page(reads::page(records, owner.as_deref(), after, *most, now)?)
                 }
                 (Some(_), Op::Count { owner: None }) => Outcome::Counts(
                     transaction
@@ -172,10 +165,9 @@ impl Records {
                         .map_or_else(Counts::default, |sums| from_sums(sums.value())),
                 ),
                 (_, Op::List { .. }) => Outcome::Page(Page::default()),
-                (_, Op::Count { .. }) => Outcome::Counts(Counts::default()),
-                (_, Op::Get { .. } | Op::Put(_) | Op::Delete { .. } | Op::Sweep { .. }) => {
-                    Outcome::Record(None)
-                }
+                (None, Op::Count { owner: None }) => Outcome::Counts(Counts::default()),
+                (_, Op::Get { .. } | Op::Put(_) | Op::Delete { .. } | Op::Sweep { .. })
+                | (_, Op::Count { owner: Some(_) }) => Outcome::Record(None),
             });
         }
         Ok(outcomes)
@@ -216,6 +208,7 @@ impl Records {
                 .map_or_else(|| now_ms() << 20, |next| next.value());
             end = start.saturating_add(VERSIONS_PER_BLOCK);
             counters.insert(NEXT_VERSION, end)?;
+            counters.insert(INDEXED, end)?;
         }
         transaction.commit()?;
         (self.next_version, self.block_end) = (start, end);
@@ -226,8 +219,8 @@ impl Records {
 /// Returns whether the operation changes nothing.
 fn is_read(op: &Op) -> bool {
     match op {
-        Op::Get { .. } | Op::List { .. } | Op::Count { .. } => true,
-        Op::Put(_) | Op::Delete { .. } | Op::Sweep { .. } => false,
+        Op::Get { .. } | Op::List { .. } | Op::Count { owner: None } => true,
+        Op::Count { owner: Some(_) } | Op::Put(_) | Op::Delete { .. } | Op::Sweep { .. } => false,
     }
 }
 

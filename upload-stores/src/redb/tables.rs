@@ -12,6 +12,11 @@ use crate::store::{Version, Versioned};
 /// Bytes that the store reckons with for each record, beyond the record and the name of its owner.
 pub const REDB_OVERHEAD_BYTES: usize = 128;
 
+/// What a receipt has in the place of what it counts as, which is nothing.
+///
+/// Earlier versions read every number that they do not know so.
+const RECEIPT: u8 = 3;
+
 /// Version, expiry (milliseconds since 1970), what it counts as, declared bytes, record.
 pub(super) type Row<'a> = (u64, u64, u8, u64, &'a [u8]);
 
@@ -117,8 +122,21 @@ pub(super) fn bytes_of(key: &UploadKey, record: &[u8]) -> u64 {
 }
 
 pub(super) fn facts_of(row: Row<'_>) -> Facts {
-    // A number of a later version counts as nothing here.
+    // A receipt, or a number of a later version, counts as nothing here.
     Facts::new(CountsAs::from_code(row.2).unwrap_or_default(), row.3)
+}
+
+/// Returns the number that says what a record counts as, and whether it is a receipt.
+pub(super) fn code_of(facts: Facts, is_receipt: bool) -> u8 {
+    if is_receipt {
+        RECEIPT
+    } else {
+        facts.counts_as.code()
+    }
+}
+
+pub(super) fn is_receipt(row: Row<'_>) -> bool {
+    row.2 == RECEIPT
 }
 
 pub(super) fn versioned(row: Row<'_>) -> Versioned {

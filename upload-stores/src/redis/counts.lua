@@ -44,14 +44,16 @@ local function forget(upload)
   redis.call('ZREM', KEYS[2], upload)
 end
 
--- Counts out what expired; Redis drops the records themselves.
+-- Expired records that one call counts out at most: the server does nothing else meanwhile.
+local forgotten_max = 200
+
+-- Counts out some of what expired, and returns whether there may be more; Redis drops the records themselves.
 local function forget_expired()
-  repeat
-    local expired = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 1000)
-    for _, upload in ipairs(expired) do
-      forget(upload)
-    end
-  until #expired < 1000
+  local expired = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, forgotten_max)
+  for _, upload in ipairs(expired) do
+    forget(upload)
+  end
+  return #expired == forgotten_max
 end
 
 -- Writes the sums; index and facts live as long as the longest record.

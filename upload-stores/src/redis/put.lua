@@ -9,14 +9,15 @@
 -- ARGV[8]  the most records of the owner that count as this one, '' for no limit
 -- ARGV[9]  the most declared bytes of them
 -- ARGV[10] the most bytes of unfinished and waiting records together
--- Returns 1 if the value is stored, 0 if something else was there, 2 if it is over the limit.
+-- Returns 1 if the value is stored, 0 if something else was there, 2 if it is over the limit, and 3 if it is over
+-- the limit with what expired and is not counted out yet: then the call is to be made again.
 -- A version is never used twice, so finding the new one means that this very call came before and
 -- its answer was lost.
 local found = redis.call('GETRANGE', KEYS[1], 0, 8)
 if found ~= ARGV[1] and found ~= string.sub(ARGV[2], 1, 9) then
   return 0
 end
-forget_expired()
+local is_more = forget_expired()
 local code, bytes, size = facts_of(ARGV[4])
 if code and found == '' then
   -- Redis removed the record before its time.
@@ -40,7 +41,7 @@ if ARGV[8] ~= '' and ARGV[5] ~= '0' then
     or (stored_after > stored_max and stored_after > stored_before)
     or (not counted and stored_before >= stored_max) then
     save()
-    return 2
+    return is_more and 3 or 2
   end
 end
 local expires = whole(now + ARGV[3])

@@ -15,6 +15,7 @@ use upload_stores::{
 mod cluster;
 #[path = "../redis/forwarder.rs"]
 mod forwarder;
+mod owners;
 mod server;
 
 use forwarder::Forwarder;

@@ -13,6 +13,9 @@ use upload_stores::{
     StoreErrorKind, UploadKey, UploadStateStore, conformance,
 };
 
+#[path = "../stores/owners.rs"]
+mod owners;
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Tells the child process which directory is its.
@@ -166,6 +169,7 @@ async fn the_number_of_records_is_bounded() {
     let dir = tempfile::tempdir().expect("a directory");
     let options = RedbOptions {
         records_max: 2,
+        owner_share: 1,
         ..RedbOptions::default()
     };
     let store = RedbStore::open_with(dir.path(), options)
@@ -196,12 +200,30 @@ async fn the_number_of_records_is_bounded() {
         .expect("room again");
 }
 
+/// One owner's records leave room in the file for those of others.
+#[tokio::test]
+async fn one_owner_leaves_room_in_the_file() {
+    let options = RedbOptions {
+        records_max: owners::RECORDS_MAX,
+        ..RedbOptions::default()
+    };
+    let open = async |dir| {
+        let store = RedbStore::open_with(dir, options.clone()).await;
+        store.expect("the store opens")
+    };
+    let dirs = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let [one, two] = dirs.each_ref().map(|dir| dir.path());
+    owners::receipts_of_one_owner_leave_room(&open(one).await).await;
+    owners::unfinished_uploads_of_one_owner_leave_room(&open(two).await).await;
+}
+
 /// The bytes of all records are bounded, with the names of their owners.
 #[tokio::test]
 async fn the_bytes_of_records_are_bounded() {
     let dir = tempfile::tempdir().expect("a directory");
     let options = RedbOptions {
         bytes_max: 100 + 5 + REDB_OVERHEAD_BYTES as u64,
+        owner_share: 1,
         ..RedbOptions::default()
     };
     let store = RedbStore::open_with(dir.path(), options)

@@ -8,6 +8,7 @@ use upload_stores::{
 
 mod clients;
 mod forwarder;
+mod owners;
 mod server;
 
 use forwarder::Forwarder;

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use upload_stores::{
-    Expect, FaultyStore, MemoryStore, PutError, UploadKey, UploadStateStore, conformance,
+    Expect, FaultyStore, MEMORY_BYTES_MAX, MemoryStore, PutError, UploadKey, UploadStateStore,
+    conformance,
 };
+
+mod owners;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -25,6 +28,15 @@ async fn memory_conforms_in_real_time() {
 #[tokio::test(start_paused = true)]
 async fn faulty_without_faults_conforms() {
     conformance::all(&FaultyStore::new(Arc::new(MemoryStore::new()))).await;
+}
+
+/// One owner's records leave room in memory for those of others.
+#[tokio::test(start_paused = true)]
+async fn one_owner_leaves_room_in_memory() {
+    let records = usize::try_from(owners::RECORDS_MAX).expect("few");
+    let store = || MemoryStore::with_limits(records, MEMORY_BYTES_MAX);
+    owners::receipts_of_one_owner_leave_room(&store()).await;
+    owners::unfinished_uploads_of_one_owner_leave_room(&store()).await;
 }
 
 /// RESUME-4: on many threads, one of all that expect the same version wins, round after round.
