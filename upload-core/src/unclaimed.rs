@@ -290,6 +290,20 @@ impl Record {
         }
     }
 
+    /// Returns whether the record only tells what became of the upload: nothing is named by it alone, and losing it
+    /// costs its client the answer.
+    pub fn is_receipt(&self) -> bool {
+        match self.phase {
+            RecordPhase::Complete | RecordPhase::Taken => true,
+            // Until its bytes or its file are removed, it says where they are.
+            RecordPhase::Ended => self.result.is_null() && self.checkpoint.is_none(),
+            RecordPhase::Receiving
+            | RecordPhase::Completing
+            | RecordPhase::Waiting
+            | RecordPhase::Lent => false,
+        }
+    }
+
     /// Returns the record of an ended upload whose file is gone, which only tells how it ended; `None` for
     /// any other.
     pub fn removed(&self) -> Option<Self> {

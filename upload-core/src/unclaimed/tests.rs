@@ -214,3 +214,27 @@ fn ctrl_6_targets_of_earlier_attempts_are_kept() {
         assert_eq!(targets(&record), wanted, "without {target}");
     }
 }
+
+/// COMPLETE-4: only what names nothing that is left is a receipt.
+#[test]
+fn complete_4_a_receipt_names_nothing_to_be_removed() {
+    let (all, _) = phases();
+    let file = |record: Record| Record {
+        result: serde_json::json!({"file": 1}),
+        checkpoint: None,
+        ..record
+    };
+    let found: Vec<bool> = all
+        .iter()
+        .map(|record| file(record.clone()).is_receipt())
+        .collect();
+    assert_eq!(found, [false, false, true, false, false, true, false]);
+    let ended = file(sample().in_phase(RecordPhase::Ended));
+    let removed = ended.removed().expect("it ended");
+    assert!(removed.is_receipt());
+    let has_bytes = Record {
+        checkpoint: Some(serde_json::json!({"file": 1})),
+        ..removed
+    };
+    assert!(!has_bytes.is_receipt());
+}
