@@ -147,7 +147,13 @@ pub(super) fn save(
             bytes: quota.bytes,
             stored_bytes: quota.stored_bytes,
         });
-        let put = Put { limit, ..put };
+        // Of what a connection saves, only the receipt counts as nothing.
+        let receipt = save.charge == Charge::Nothing;
+        let put = Put {
+            limit,
+            receipt,
+            ..put
+        };
         let begun = Instant::now();
         let put = timeouts::of_store(store.put_with(&key, put)).await;
         metrics::saved_in(begun.elapsed());
@@ -190,4 +196,40 @@ fn too_slow(key: &UploadKey, call: &'static str) -> StoreEvent {
         "a store did not answer in time"
     );
     StoreEvent::Failed
+}
+
+#[cfg(test)]
+mod tests {
+    use upload_stores::MemoryStore;
+
+    use super::*;
+
+    /// COMPLETE-4: where an owner has its share of a store, its receipts give way to what it saves next, and its
+    /// unfinished uploads do not.
+    #[tokio::test]
+    async fn complete_4_receipts_give_way_and_uploads_do_not() {
+        // One record for each owner.
+        let store: Arc<dyn UploadStateStore> = Arc::new(MemoryStore::with_limits(4, usize::MAX));
+        let nothing = Charge::Nothing;
+        let unfinished = Charge::Unfinished(1);
+        let all = [
+            (nothing, true),
+            (nothing, true),
+            (unfinished, true),
+            (unfinished, false),
+        ];
+        for (number, (charge, is_saved)) in (0..).zip(all) {
+            let key = UploadKey::new("owner", [number; 16]).expect("a short owner");
+            let what = Save {
+                record: b"record".to_vec(),
+                expect: RecordExpect::Absent,
+                ttl: Duration::from_secs(60),
+                charge,
+                quota: None,
+            };
+            let saved = save(EntryId(0), Arc::clone(&store), key, what).await;
+            let found = matches!(saved, Input::Store(_, StoreEvent::Saved(_)));
+            assert_eq!(found, is_saved, "record {number}");
+        }
+    }
 }

@@ -333,7 +333,9 @@ impl Unclaimed {
             return Err(PutError::Conflict);
         };
         let ttl = next.kept_for(self.record_ttl, unix_ms());
-        let put = Put::new(&bytes, Expect::Version(at.version), ttl).counted(facts(next.charge()));
+        let put = Put::new(&bytes, Expect::Version(at.version), ttl)
+            .counted(facts(next.charge()))
+            .receipt(next.is_receipt());
         let put = at.store.put_with(&at.key, put);
         timeouts::of_store(put)
             .await

@@ -78,6 +78,27 @@ async fn ctrl_3_waiting_uploads_have_a_limit_of_their_own() {
     }
 }
 
+/// COMPLETE-4: what only tells that a file was taken or removed gives way to what its owner uploads next.
+#[tokio::test]
+async fn complete_4_what_was_taken_or_removed_leaves_room() {
+    // Four records for each owner.
+    let store = Arc::new(MemoryStore::with_limits(16, usize::MAX));
+    let kept: Arc<dyn UploadStateStore> = Arc::clone(&store) as _;
+    let world = World::with(|builder| builder.store(kept)).await;
+    let mut alice = world.client(ALICE).await;
+    for n in 0..12 {
+        let done = upload(&mut alice, "many", &format!("{n}.txt"), b"text").await;
+        let done = as_ref(done);
+        if n % 2 == 0 {
+            world.uploads.take("alice", done).await.expect("it waits");
+        } else {
+            world.uploads.delete("alice", done).await.expect("it waits");
+        }
+    }
+    let counts = store.count(Some("alice")).await.expect("counted");
+    assert_eq!(counts.all.records, 4);
+}
+
 /// What an owner stores is limited over unfinished and waiting uploads together.
 async fn stored_bytes_are_limited(opened: Opened) {
     let limits = Limits {

@@ -9,7 +9,7 @@ use upload_stores::{
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Records that the store of these tests has room for.
-pub const RECORDS_MAX: u64 = 40;
+pub(crate) const RECORDS_MAX: u64 = 40;
 
 /// Records that one owner has room for: a quarter.
 const SHARE: u8 = 10;
@@ -43,7 +43,7 @@ async fn records(store: &dyn UploadStateStore, owner: &str) -> u64 {
 
 /// COMPLETE-4, RESUME-9: an owner that finishes many small files is never refused, loses its own oldest
 /// receipts and nothing else, and leaves room for others.
-pub async fn receipts_of_one_owner_leave_room(store: &dyn UploadStateStore) {
+pub(crate) async fn receipts_of_one_owner_leave_room(store: &dyn UploadStateStore) {
     let unfinished = put(store, &key("one", 0), begun()).await;
     let waiting = begun().counted(Facts::waiting(1));
     put(store, &key("one", 1), waiting).await;
@@ -75,7 +75,7 @@ pub async fn receipts_of_one_owner_leave_room(store: &dyn UploadStateStore) {
 
 /// RESUME-9: where an owner has as many records as its share that all count, it begins nothing new, continues what
 /// it has, and others begin.
-pub async fn unfinished_uploads_of_one_owner_leave_room(store: &dyn UploadStateStore) {
+pub(crate) async fn unfinished_uploads_of_one_owner_leave_room(store: &dyn UploadStateStore) {
     let mut first = None;
     for number in 0..SHARE {
         first = Some(put(store, &key("full", number), begun()).await);
