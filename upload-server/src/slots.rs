@@ -8,10 +8,13 @@ pub(crate) mod handlers;
 pub(crate) mod lent;
 mod listing;
 mod mounted;
+pub(crate) mod named;
 pub(crate) mod overdue;
 mod persist;
 mod place;
 mod places;
+mod removals;
+mod reruns;
 pub(crate) mod slot;
 #[cfg(feature = "postgres")]
 mod take_in;

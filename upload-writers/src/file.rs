@@ -8,11 +8,12 @@
 //! - `place`: where a finished file goes; `temp`: files under way and their locks; `group_sync`: names made
 //!   durable together; `group_close`: the same for small files.
 //! - `pace`: inline or blocking writes; `write_back`: an early start on the disk; `writer`: the writer itself;
-//!   `ending`: a file on its way to its final name.
+//!   `ending`: a file on its way to its final name; `fresh_dirs`: the directory of that name.
 //! - `reopen`: going on after a restart or on another node; `sweep`: what nobody holds any more.
 
 mod checkpoint;
 mod ending;
+mod fresh_dirs;
 mod group_close;
 mod group_sync;
 mod pace;
@@ -42,14 +43,14 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 use uuid::Uuid;
 
 use self::{
-    group_close::GroupClose, group_sync::GroupSyncs, pace::Pace, place::Place, temp::TempName,
-    usage::Usage, writer::FileWriter,
+    fresh_dirs::FreshDirs, group_close::GroupClose, group_sync::GroupSyncs, pace::Pace,
+    place::Place, temp::TempName, usage::Usage, writer::FileWriter,
 };
 use crate::{
     error::{WriteError, WriteErrorKind},
     writer::{
-        BoxWriter, Checkpoint, Orphan, Reopened, SweepPolicy, UploadFacts, WriterFactory,
-        WriterTraits,
+        BoxWriter, Checkpoint, NamedUploads, Orphan, Reopened, SweepPolicy, UploadFacts,
+        WriterFactory, WriterTraits,
     },
 };
 
@@ -198,14 +199,19 @@ struct Shared {
     group_close: Arc<GroupClose>,
     pace: Pace,
     usage: Usage,
+    /// Looks at the directory of unfinished files, one at a time: those that wait need no thread.
+    looks: Arc<Semaphore>,
     openings: Arc<Semaphore>,
-    /// Apart from those, since a file that is taken over may have to be read or copied whole.
+    /// Apart from those: reopening waits for no file that is made.
     reopenings: Arc<Semaphore>,
+    /// Reopenings that may read or copy much, which no other one waits for.
+    comparisons: Arc<Semaphore>,
     /// Held where a file under way is made or removed: the system lets one at a time change the
     /// directory, and the others would wait for that spinning.
     naming: Mutex<()>,
     /// Directories of slots that are known to be there; closing looks at each again.
     dirs_seen: Mutex<BTreeSet<String>>,
+    fresh_dirs: FreshDirs,
 }
 
 impl FileWriterFactory {
@@ -227,6 +233,7 @@ impl FileWriterFactory {
             shared: Arc::new(Shared {
                 pace: Pace::new(config.inline_write_max),
                 usage: Usage::new(config.max_unfinished_bytes),
+                looks: permits(1),
                 syncs: permits(config.syncs_max),
                 early_starts: permits(EARLY_STARTS_MAX),
                 slow_writes: permits(SLOW_WRITES_MAX),
@@ -234,8 +241,10 @@ impl FileWriterFactory {
                 group_close: Arc::new(GroupClose::new(&config.temp_dir)),
                 openings: permits(config.openings_max),
                 reopenings: permits(config.openings_max),
+                comparisons: permits(config.openings_max),
                 naming: Mutex::default(),
                 dirs_seen: Mutex::default(),
+                fresh_dirs: FreshDirs::default(),
                 config,
             }),
         })
@@ -279,7 +288,14 @@ impl WriterFactory for FileWriterFactory {
     }
 
     async fn sweep(&self, policy: &SweepPolicy) -> Result<Vec<Orphan>, WriteError> {
-        let (shared, policy) = (Arc::clone(&self.shared), policy.clone());
+        let shared = Arc::clone(&self.shared);
+        // Locks tell which files are alive, so the names are left out.
+        let policy = SweepPolicy {
+            resumable_older_than: policy.resumable_older_than,
+            others_older_than: policy.others_older_than,
+            named: NamedUploads::default(),
+            dry_run: policy.dry_run,
+        };
         blocking(move || Ok(sweep::sweep(&shared.config.temp_dir, &policy)?)).await
     }
 }
@@ -321,7 +337,7 @@ impl Shared {
         if seen().contains(place.relative_dir()) {
             return Ok(());
         }
-        place.make_dir(&self.config.data_dir)?;
+        place.make_dir(&self.config.data_dir, &self.fresh_dirs)?;
         place.prove(&self.config.data_dir, &self.config.temp_dir)?;
         let mut seen = seen();
         if seen.len() < DIRS_SEEN_MAX {

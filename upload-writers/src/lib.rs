@@ -67,6 +67,6 @@ pub use recorder::{Recorded, RecordingWriterFactory};
 pub use s3::{S3Checksums, S3ConfigError, S3Provider, S3WriterConfig, S3WriterFactory};
 pub use unfinished::{Unfinished, remove_unfinished};
 pub use writer::{
-    BoxWriter, Buffered, CHECKPOINT_BYTES_MAX, Checkpoint, Orphan, Reopened, SweepPolicy,
-    UploadFacts, UploadWriter, WriterFactory, WriterTraits, Written,
+    BoxWriter, Buffered, CHECKPOINT_BYTES_MAX, Checkpoint, NamedUploads, Orphan, Reopened,
+    SweepPolicy, UploadFacts, UploadWriter, WriterFactory, WriterTraits, Written,
 };

@@ -4,6 +4,8 @@
 //! durable what it has. Dropping a writer keeps what it stored, since its process may only be ending;
 //! only `abort` removes it.
 
+mod named;
+
 use std::{collections::VecDeque, fmt, time::Duration};
 
 use async_trait::async_trait;
@@ -11,6 +13,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::named::NamedUploads;
 use crate::error::{AbortReason, WriteError};
 
 /// How many bytes a [`Checkpoint`] may have as JSON text.
@@ -314,6 +317,9 @@ pub struct SweepPolicy {
     pub resumable_older_than: Duration,
     /// How long any other must have rested.
     pub others_older_than: Duration,
+    /// What records name. Storage that cannot tell by itself which uploads are alive removes nothing of
+    /// that, however old it is.
+    pub named: NamedUploads,
     /// Only tell, remove nothing.
     pub dry_run: bool,
 }

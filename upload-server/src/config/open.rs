@@ -201,13 +201,13 @@ impl Config {
 
 /// The stores in use, one of each kind.
 #[derive(Default)]
-struct Stores {
+pub(super) struct Stores {
     open: BTreeMap<StoreKind, Arc<dyn UploadStateStore>>,
-    embedded: Option<Arc<RedbStore>>,
+    pub(super) embedded: Option<Arc<RedbStore>>,
 }
 
 impl Stores {
-    async fn open(
+    pub(super) async fn open(
         &mut self,
         kind: StoreKind,
         config: &Config,
@@ -238,7 +238,7 @@ fn memory(config: &Config) -> Arc<dyn UploadStateStore> {
     Arc::new(MemoryStore::with_limits(MEMORY_RECORDS_MAX, bytes))
 }
 
-pub(super) async fn embedded(config: &Config) -> Result<Arc<RedbStore>, ConfigError> {
+async fn embedded(config: &Config) -> Result<Arc<RedbStore>, ConfigError> {
     let mut options = RedbOptions {
         durability: match config.durability {
             DurabilityKind::Process => RedbDurability::Process,

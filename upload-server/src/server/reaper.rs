@@ -4,7 +4,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use upload_stores::UploadStateStore;
-use upload_writers::{Orphan, SweepPolicy, WriterFactory};
+use upload_writers::{NamedUploads, Orphan, SweepPolicy, WriterFactory};
 
 use super::{limits::Limits, shared::Shared};
 use crate::{
@@ -55,8 +55,8 @@ impl Sweepers {
         }
     }
 
-    /// Sweeps once; what fails is logged and tried again the next time.
-    pub(crate) async fn sweep(&self, policy: &SweepPolicy) -> SweepReport {
+    /// Sweeps what writers left behind; what fails is logged and tried again the next time.
+    pub(crate) async fn sweep_writers(&self, policy: &SweepPolicy) -> SweepReport {
         let mut swept = SweepReport::default();
         for writers in &self.writers {
             // The call itself may panic before there is a future.
@@ -64,9 +64,12 @@ impl Sweepers {
             let orphans = swept.take("a writer's storage", found);
             swept.orphans.extend(orphans.unwrap_or_default());
         }
-        if policy.dry_run {
-            return swept;
-        }
+        swept
+    }
+
+    /// Has stores and the journal free the space of what is over.
+    async fn sweep_stores(&self) -> SweepReport {
+        let mut swept = SweepReport::default();
         for store in &self.stores {
             let found = timeouts::of_sweep(async { store.sweep().await }).await;
             let records = swept.take("a store", found).unwrap_or_default();
@@ -117,8 +120,8 @@ impl SweepReport {
     }
 }
 
-/// Returns what may be removed under these limits.
-pub(crate) fn policy(limits: &Limits, dry_run: bool) -> SweepPolicy {
+/// Returns what may be removed under these limits, and nothing that records name.
+pub(crate) fn policy(limits: &Limits, named: NamedUploads, dry_run: bool) -> SweepPolicy {
     let idle = limits.session.idle_upload.max(limits.parked_for);
     SweepPolicy {
         // A record was last saved when its upload was let go, which may be that much later than
@@ -129,15 +132,17 @@ pub(crate) fn policy(limits: &Limits, dry_run: bool) -> SweepPolicy {
             .saturating_add(idle)
             .saturating_add(GRACE),
         others_older_than: idle.saturating_add(GRACE),
+        named,
         dry_run,
     }
 }
 
-/// Sweeps, and releases parked writers whose time is over, until the server drains; neither waits for the
-/// other.
+/// Does what time makes due, sweeps, and releases parked writers whose time is over, until the server drains;
+/// none waits for another, which storage may hold up.
 pub(crate) async fn run(shared: Arc<Shared>, sweepers: Sweepers) {
     let work = async {
         tokio::join!(
+            look_at_times(&shared, &sweepers),
             sweep_at_times(&shared, &sweepers),
             release_at_times(&shared)
         )
@@ -156,12 +161,10 @@ async fn release_at_times(shared: &Shared) {
     }
 }
 
-async fn sweep_at_times(shared: &Shared, sweepers: &Sweepers) {
-    let policy = policy(&shared.limits, false);
+async fn look_at_times(shared: &Shared, sweepers: &Sweepers) {
     let mut ticks = every(shared.limits.sweep_interval);
     loop {
         ticks.tick().await;
-        // Before stores drop what expired, since only the records name the files.
         let done = shared.unclaimed.do_what_is_due().await;
         if done != Done::default() {
             let (untaken, expired) = (done.untaken, done.expired);
@@ -171,15 +174,28 @@ async fn sweep_at_times(shared: &Shared, sweepers: &Sweepers) {
                 "removed uploads that were not taken, or not finished, in time"
             );
         }
-        let swept = sweepers.sweep(&policy).await;
-        if !swept.orphans.is_empty() || swept.records > 0 {
+        // Stores drop what expired after the look, since only the records name the files.
+        let records = sweepers.sweep_stores().await.records;
+        if records > 0 {
+            tracing::info!(records, "removed records that expired");
+        }
+    }
+}
+
+async fn sweep_at_times(shared: &Shared, sweepers: &Sweepers) {
+    let mut ticks = every(shared.limits.sweep_interval);
+    loop {
+        ticks.tick().await;
+        let named = shared.unclaimed.named().await;
+        let policy = policy(&shared.limits, named, false);
+        let swept = sweepers.sweep_writers(&policy).await;
+        if !swept.orphans.is_empty() {
             let bytes = swept.orphans.iter().map(|orphan| orphan.bytes);
             let bytes = bytes.fold(0, u64::saturating_add);
             tracing::info!(
                 orphans = swept.orphans.len(),
                 bytes,
-                records = swept.records,
-                "removed what expired"
+                "removed what no upload holds"
             );
         }
     }
@@ -290,7 +306,8 @@ mod tests {
         sweepers.add_writers(Arc::new(Bad::Panics));
         sweepers.add_writers(Arc::new(counted.clone()));
         for sweeps in 1..=3 {
-            let swept = sweepers.sweep(&policy(&Limits::default(), false)).await;
+            let policy = policy(&Limits::default(), NamedUploads::default(), false);
+            let swept = sweepers.sweep_writers(&policy).await;
             assert_eq!(swept.failures, 2);
             assert_eq!(counted.0.load(Ordering::SeqCst), sweeps);
         }

@@ -11,6 +11,8 @@ use upload_writers::{Checkpoint, Unfinished, remove_unfinished};
 
 use super::{
     entry::upload_facts,
+    overdue::Done,
+    removals::{Removal, Removed, Slowness},
     timeouts,
     unclaimed::{Found, Unclaimed, failed, unix_ms},
 };
@@ -21,7 +23,7 @@ const HELD_MAX: usize = 1024;
 
 /// An unfinished upload whose time is over.
 pub(super) struct Overdue {
-    found: Found,
+    pub(super) found: Found,
     /// `None` where an earlier look claimed it.
     claim: Option<Expired>,
 }
@@ -31,6 +33,20 @@ pub(super) struct Overdue {
 pub(super) struct Held {
     all: Vec<Overdue>,
     patience: Duration,
+}
+
+impl Held {
+    /// Keeps an overdue upload for later in the same look, if it has a holder; returns it otherwise.
+    pub(super) fn keep(&mut self, overdue: Overdue) -> Option<Overdue> {
+        let Some(patience) = overdue.claim.as_ref().and_then(|claim| claim.held_for) else {
+            return Some(overdue);
+        };
+        if self.all.len() < HELD_MAX {
+            self.patience = self.patience.max(patience);
+            self.all.push(overdue);
+        }
+        None
+    }
 }
 
 impl Unclaimed {
@@ -59,34 +75,17 @@ impl Unclaimed {
         })
     }
 
-    /// Removes an overdue upload, or keeps it for later in the same look. Returns whether it is gone.
-    pub(super) async fn remove_overdue(&self, overdue: Overdue, held: &mut Held) -> bool {
-        match overdue.claim.as_ref().and_then(|claim| claim.held_for) {
-            None => self.remove_claimed(overdue).await,
-            Some(patience) => {
-                if held.all.len() < HELD_MAX {
-                    held.patience = held.patience.max(patience);
-                    held.all.push(overdue);
-                }
-                false
-            }
-        }
-    }
-
     /// Removes those whose holders did not save meanwhile. Returns how many are gone.
-    pub(super) async fn remove_held(&self, held: Held) -> u64 {
-        let mut removed = 0_u64;
+    pub(super) async fn remove_held(&self, held: Held, slowness: &mut Slowness) -> Done {
         if !held.all.is_empty() {
             sleep(held.patience).await;
         }
-        for overdue in held.all {
-            let is_gone = self.remove_claimed(overdue).await;
-            removed = removed.saturating_add(is_gone.into());
-        }
-        removed
+        let all = held.all.into_iter().map(Removal::Overdue);
+        self.remove_all(all.collect(), slowness).await
     }
 
-    async fn remove_claimed(&self, overdue: Overdue) -> bool {
+    /// Removes an upload that is overdue: claims it, unless that was done, then its bytes, then its record.
+    pub(super) async fn remove_claimed(&self, overdue: Overdue) -> Removed {
         let Overdue { mut found, claim } = overdue;
         if let Some(claim) = claim {
             match self.put(&found, &claim.record).await {
@@ -95,25 +94,25 @@ impl Unclaimed {
                     found.record = *claim.record;
                 }
                 // It was resumed, or its holder saved.
-                Err(error) if error.is_conflict() => return false,
+                Err(error) if error.is_conflict() => return Removed::Left,
                 Err(error) => {
                     failed("expire", &error);
-                    return false;
+                    return Removed::Left;
                 }
             }
         }
         if !self.remove_bytes(&found).await {
-            return false;
+            return Removed::Failed;
         }
         let expect = Expect::Version(found.version);
         match timeouts::of_store(found.store.delete(&found.key, expect)).await {
-            Some(Ok(())) => true,
-            Some(Err(error)) if error.is_conflict() => false,
+            Some(Ok(())) => Removed::Gone,
+            Some(Err(error)) if error.is_conflict() => Removed::Left,
             Some(Err(error)) => {
                 failed("expire", &error);
-                false
+                Removed::Left
             }
-            None => false,
+            None => Removed::Left,
         }
     }
 

@@ -10,15 +10,14 @@ use upload_stores::{Cursor, Expect, Listed, PAGE_RECORDS_MAX, UploadStateStore};
 
 use super::{
     expired::Held,
+    removals::{Removal, Removed, Slowness},
+    reruns::Candidates,
     slot::{CompletedEntry, Slot, Slots},
     timeouts,
     unclaimed::{Found, Unclaimed, failed, unix_ms},
     waiting::TakeError,
 };
 
-/// Handlers of stored files that run at the same time because an earlier run did not finish. The others' turn
-/// comes with a later look, so that those that hang hold up neither it nor what time makes due.
-pub(super) const RERUNS_MAX: usize = 64;
 /// First and longest pause before a handler runs again that failed; it doubles.
 const RERUN_MIN: Duration = Duration::from_secs(1);
 const RERUN_MAX: Duration = Duration::from_secs(3600);
@@ -32,10 +31,19 @@ pub(crate) struct Done {
     pub(crate) expired: u64,
 }
 
+impl Done {
+    /// Counts what else was removed.
+    pub(super) fn add(&mut self, more: Self) {
+        self.untaken = self.untaken.saturating_add(more.untaken);
+        self.expired = self.expired.saturating_add(more.expired);
+    }
+}
+
 impl Unclaimed {
     /// Looks through all records once.
     pub(crate) async fn do_what_is_due(self: &Arc<Self>) -> Done {
         let (mut done, mut held) = (Done::default(), Held::default());
+        let (mut slowness, mut to_run) = (Slowness::default(), Candidates::default());
         self.begin_look();
         let mut is_whole = true;
         for store in self.stores_of(self.slots(), None) {
@@ -47,22 +55,25 @@ impl Unclaimed {
                     is_whole = false;
                     break;
                 };
+                let mut removals = Vec::new();
                 for listed in page.records {
                     let Ok(record) = Record::decode(&listed.stored.record) else {
                         continue;
                     };
                     self.see(&listed, &record);
                     if let Some(overdue) = self.overdue(&listed, &record, &store) {
-                        let is_gone = self.remove_overdue(overdue, &mut held).await;
-                        done.expired = done.expired.saturating_add(is_gone.into());
+                        removals.extend(held.keep(overdue).map(Removal::Overdue));
                     } else if let Some(found) = self.finished(listed, record, &store) {
                         if self.is_due_to_run(&found) {
-                            self.run_again(found);
-                        } else if self.remove_when_due(&found).await {
-                            done.untaken = done.untaken.saturating_add(1);
+                            let (slot, at) =
+                                (found.record.slot.clone(), found.record.updated_unix_ms);
+                            to_run.add(&slot, at, found);
+                        } else {
+                            removals.push(Removal::Finished(found));
                         }
                     }
                 }
+                done.add(self.remove_all(removals, &mut slowness).await);
                 after = page.next;
                 if after.is_none() {
                     break;
@@ -72,15 +83,19 @@ impl Unclaimed {
         if is_whole {
             self.end_look();
         }
-        let expired = self.remove_held(held).await;
-        done.expired = done.expired.saturating_add(expired);
+        for found in to_run.in_turn() {
+            self.run_again(found);
+        }
+        done.add(self.remove_held(held, &mut slowness).await);
         done
     }
 
     /// Runs the handler of a stored file without waiting for it, unless many of them run.
     fn run_again(self: &Arc<Self>, found: Found) {
-        let permit = Arc::clone(&self.reruns).try_acquire_owned();
-        let (Some(slot), Ok(permit)) = (found.slot, permit) else {
+        let Some(slot) = found.slot else {
+            return;
+        };
+        let Some(place) = self.reruns.begin(&slot.rules.name) else {
             return;
         };
         let unclaimed = Arc::clone(self);
@@ -90,7 +105,7 @@ impl Unclaimed {
             unclaimed
                 .handle(found.key.owner(), upload, &slot, slots)
                 .await;
-            drop(permit);
+            drop(place);
         });
     }
 
@@ -153,28 +168,33 @@ impl Unclaimed {
         })
     }
 
-    async fn remove_when_due(&self, found: &Found) -> bool {
+    /// Removes a finished upload whose time is over, or the file of one that ended.
+    pub(super) async fn remove_when_due(&self, found: &Found) -> Removed {
         if found.record.phase == RecordPhase::Ended {
             // Its file could not be removed, or its process died before.
-            self.clear(found).await;
-            return false;
+            return match self.clear(found).await {
+                true => Removed::Left,
+                false => Removed::Failed,
+            };
         }
         let by = self.borrower(&*found.store);
         let Some(ended) = found.record.expire(&by, unix_ms()) else {
-            return false;
+            return Removed::Left;
         };
         let deletes = found.slot.as_ref().is_some_and(|slot| slot.delete_untaken);
         if deletes {
             let Ok(version) = self.put(found, &ended).await else {
-                return false;
+                return Removed::Left;
             };
-            self.clear(&Found {
+            let ended = Found {
                 record: *ended,
                 version,
                 ..found.clone()
-            })
-            .await;
-            return true;
+            };
+            return match self.clear(&ended).await {
+                true => Removed::Gone,
+                false => Removed::Failed,
+            };
         }
         // The file is kept: only what the record promised is over.
         let expect = Expect::Version(found.version);
@@ -182,15 +202,15 @@ impl Unclaimed {
             Some(Ok(())) => {
                 let upload = UploadRef::from_bytes(*found.key.upload());
                 self.free(found.key.owner(), upload);
-                true
+                Removed::Gone
             }
             Some(Err(error)) => {
                 if !error.is_conflict() {
                     failed("expire", &error);
                 }
-                false
+                Removed::Left
             }
-            None => false,
+            None => Removed::Left,
         }
     }
 

@@ -14,10 +14,7 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 use upload_core::{Borrower, Charge, Entry, Holder, Lending, Record, Removal, Removed};
 use upload_proto::{Code, UploadRef};
@@ -30,8 +27,8 @@ use super::{
     entry::upload_facts,
     lent::LentUpload,
     mounted::MountedSlots,
-    overdue::RERUNS_MAX,
     places::Places,
+    reruns::Reruns,
     slot::{Slot, Slots},
     timeouts,
     waiting::{TakeError, WaitingUpload},
@@ -62,7 +59,7 @@ pub(crate) struct Unclaimed {
     /// Slots that are not those of all.
     pub(super) mounted: MountedSlots,
     /// Handlers that may run because an earlier run did not finish.
-    pub(super) reruns: Arc<Semaphore>,
+    pub(super) reruns: Arc<Reruns>,
     /// Loans come to an end before the process does.
     tracker: TaskTracker,
 }
@@ -95,7 +92,7 @@ impl Unclaimed {
             loans: AtomicU64::new(0),
             places: Mutex::default(),
             mounted: MountedSlots::default(),
-            reruns: Arc::new(Semaphore::new(RERUNS_MAX)),
+            reruns: Arc::default(),
             tracker,
         })
     }
@@ -216,23 +213,23 @@ impl Unclaimed {
     }
 
     /// Removes the file of an upload that ended, and keeps for a while what only tells how. What fails is
-    /// tried again by the reaper.
-    pub(super) async fn clear(&self, ended: &Found) {
+    /// tried again by the reaper. Returns whether storage did what it was asked to.
+    pub(super) async fn clear(&self, ended: &Found) -> bool {
         let upload = UploadRef::from_bytes(*ended.key.upload());
         self.free(ended.key.owner(), upload);
         if ended.record.result.is_null() {
-            return;
+            return true;
         }
         let entry = ended.record.entry(upload);
         let Some(slot) = &ended.slot else {
             tracing::warn!(%upload, slot = ended.record.slot, "a file of a slot that is not known stays");
-            return;
+            return true;
         };
-        if delete(slot, ended.key.owner(), &entry).await
-            && let Some(told) = ended.record.removed()
-        {
+        let is_gone = delete(slot, ended.key.owner(), &entry).await;
+        if is_gone && let Some(told) = ended.record.removed() {
             let _ = self.put(ended, &told).await;
         }
+        is_gone
     }
 
     /// Runs what has to come to an end before the process does.

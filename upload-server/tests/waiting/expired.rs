@@ -1,7 +1,9 @@
 //! Unfinished uploads whose time is over: their bytes go first, then their records (PROTOCOL RESUME-8).
 
+mod idle;
 mod mounted;
 mod shared;
+mod stuck;
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 

@@ -6,7 +6,7 @@ use super::{Backend, assert_stored, facts, opened, pattern, sorted, write};
 use crate::{
     error::AbortReason,
     unfinished::{Unfinished, remove_unfinished},
-    writer::SweepPolicy,
+    writer::{NamedUploads, SweepPolicy},
 };
 
 /// A writer that was suspended, and not resumed elsewhere, continues.
@@ -37,6 +37,7 @@ pub async fn sweeping_takes_what_is_released(backend: &dyn Backend) {
     let policy = |dry_run| SweepPolicy {
         resumable_older_than: Duration::ZERO,
         others_older_than: Duration::ZERO,
+        named: NamedUploads::default(),
         dry_run,
     };
     let factory = backend.factory();

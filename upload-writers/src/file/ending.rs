@@ -54,7 +54,7 @@ impl Ending {
             ..
         } = &self;
         let config = &shared.config;
-        place.make_dir(&config.data_dir)?;
+        place.make_dir(&config.data_dir, &shared.fresh_dirs)?;
         let published = place.path(&config.data_dir);
         match place::rename_new(path, &published) {
             // Another user of the directory may have put another file, or a link, in its place.

@@ -1,15 +1,16 @@
 //! Where a finished file goes, and how it gets there.
 
 use std::{
-    fs::{self, DirBuilder, File, Metadata},
+    fs::{self, File, Metadata},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use rustix::io::Errno;
 use uuid::Uuid;
 
+use super::fresh_dirs::FreshDirs;
 use crate::name::{self, NAME_BYTES_MAX, is_folder, is_usable};
 
 /// The place of a finished file, relative to the data directory: `<slot>/<uuid>-<safe name>`, below the
@@ -90,17 +91,11 @@ impl Place {
     }
 
     /// Makes the directory, and those above it, if they are missing, durably.
-    ///
-    /// Others may go through them, as to a file that they are given the rights to, but not list them.
-    pub(super) fn make_dir(&self, data_dir: &Path) -> io::Result<()> {
+    pub(super) fn make_dir(&self, data_dir: &Path, fresh: &FreshDirs) -> io::Result<()> {
         let mut above = data_dir.to_owned();
         for name in self.dir.split('/') {
             let dir = above.join(name);
-            match DirBuilder::new().mode(0o711).create(&dir) {
-                Ok(()) => sync_dir(&above)?,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
+            fresh.make(&dir, &above, sync_dir)?;
             above = dir;
         }
         Ok(())
@@ -286,7 +281,8 @@ mod tests {
         fs::create_dir(&temp).expect("made");
         let place = Place::new(Some("users/ann"), "docs", Uuid::nil(), "x").expect("good");
         for _ in 0..2 {
-            place.make_dir(dir.path()).expect("made");
+            let made = place.make_dir(dir.path(), &FreshDirs::default());
+            made.expect("made");
             place.prove(dir.path(), &temp).expect("it serves");
         }
         assert!(dir.path().join("users/ann/docs").is_dir());

@@ -14,6 +14,9 @@
 //! A name of a higher epoch than ours is never touched: then we are the one that came too late.
 //! Files only ever move to higher names, so a look from the lowest upwards cannot miss one.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     fs::File,
     io::{self, ErrorKind, Read, Seek, SeekFrom},
@@ -52,6 +55,9 @@ const EPOCHS_AHEAD_MAX: u64 = 8;
 /// How many bytes are read at a time to compare them.
 const COMPARE_BYTES: usize = 256 * 1024;
 
+/// How many bytes are read or copied, at most, where other resumes wait for it.
+const SMALL_BYTES: u64 = 1024 * 1024;
+
 /// What a look at the files found.
 enum Found {
     /// A file with all the bytes, locked by us and of our epoch.
@@ -84,10 +90,14 @@ pub(super) async fn reopen(
         crc32c: facts.crc32c_before,
         client_size: facts.client_size,
     };
+    let permits = |reads: bool| match reads && offset > SMALL_BYTES {
+        true => &shared.comparisons,
+        false => &shared.reopenings,
+    };
     let (mut waited, mut moves, mut held) = (Duration::ZERO, 0, None);
     let found = loop {
         let look = job.clone();
-        let mut found = permitted(&shared.reopenings, move || Ok(look.look()?)).await?;
+        let mut found = permitted(permits(job.is_doubtful()), move || Ok(look.look()?)).await?;
         if let Found::Held(old, name) = found {
             if waited < shared.config.lock_wait {
                 held = Some((old, name));
@@ -101,7 +111,7 @@ pub(super) async fn reopen(
         // What was held and is nowhere now can still be read through the handle.
         if let (Found::Nothing, Some((old, name))) = (&found, held.take()) {
             let copy = job.clone();
-            found = permitted(&shared.reopenings, move || Ok(copy.take_over(&old, name)?)).await?;
+            found = permitted(permits(true), move || Ok(copy.take_over(&old, name)?)).await?;
         }
         match found {
             Found::Moved if moves < MOVES_MAX => {

@@ -45,21 +45,32 @@ impl Usage {
         self.most.is_some()
     }
 
-    /// Adds what is about to be written.
+    /// Adds what is about to be written, where that fits by what the last look found; it does not wait for the disk.
+    pub(super) fn try_grow(&self, bytes: u64) -> bool {
+        let Some(most) = self.most else {
+            return true;
+        };
+        let fits = self.bytes.load(Ordering::Relaxed).saturating_add(bytes) <= most;
+        if fits {
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// Adds what is about to be written; it waits for the disk.
     ///
     /// # Errors
     ///
     /// Files under way would take more room than they may.
     pub(super) fn grow(&self, bytes: u64, temp_dir: &Path) -> Result<(), WriteError> {
-        let Some(most) = self.most else {
+        if self.try_grow(bytes) {
             return Ok(());
-        };
-        let would_fit = |taken: u64| taken.saturating_add(bytes) <= most;
-        if !would_fit(self.bytes.load(Ordering::Relaxed)) && !would_fit(self.look(temp_dir)?) {
-            return Err(full(most));
         }
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        Ok(())
+        self.look(temp_dir)?;
+        match (self.try_grow(bytes), self.most) {
+            (false, Some(most)) => Err(full(most)),
+            (true, _) | (_, None) => Ok(()),
+        }
     }
 
     /// Looks whether another file may begin, and takes away what nobody can continue where there is no room.
@@ -139,4 +150,52 @@ fn remove_orphans(temp_dir: &Path) -> io::Result<usize> {
         }
     }
     Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, sync::Arc, thread};
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        file::{FileWriterConfig, FileWriterFactory},
+        writer::{UploadFacts, WriterFactory},
+    };
+
+    /// The directory may be large, and its disk slow: no task waits for a look at it on its thread.
+    #[tokio::test]
+    async fn a_look_holds_up_no_task() {
+        const LOOK: Duration = Duration::from_millis(500);
+
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut config = FileWriterConfig::new(dir.path());
+        config.max_unfinished_bytes = Some(1 << 20);
+        let factory = FileWriterFactory::new(config).expect("the directories");
+        let facts = UploadFacts::new("upload", "slot", 100);
+        let mut writer = factory.create(&facts).await.expect("creates");
+        // As much was written since the last look, and removed.
+        let shared = Arc::clone(&factory.shared);
+        shared.usage.bytes.store(1 << 20, Ordering::Relaxed);
+        *shared.usage.looked_at() = None;
+        let (begin, begun) = std::sync::mpsc::channel();
+        let look = thread::spawn(move || {
+            let looked_at = shared.usage.looked_at();
+            begin.send(()).expect("it is waited for");
+            thread::sleep(LOOK);
+            drop(looked_at);
+        });
+        begun.recv().expect("it began");
+        let began = Instant::now();
+        let mut chunks = VecDeque::from([Bytes::from_static(&[7; 100])]);
+        let other = async {
+            tokio::task::yield_now().await;
+            began.elapsed()
+        };
+        let (written, other) = tokio::join!(writer.write_chunks(&mut chunks), other);
+        assert_eq!(written.expect("it fits").received, 100);
+        assert!(other < LOOK / 2, "{other:?}");
+        look.join().expect("it ends");
+    }
 }

@@ -235,8 +235,11 @@ impl FileWriter {
             coming: chunks.iter().map(|chunk| chunk.len() as u64).sum(),
             size: self.client_size,
         };
-        let Shared { usage, config, .. } = &*self.shared;
-        usage.grow(room.coming, &config.temp_dir)?;
+        if !self.shared.usage.try_grow(room.coming) {
+            let (shared, coming) = (Arc::clone(&self.shared), room.coming);
+            let grow = move || shared.usage.grow(coming, &shared.config.temp_dir);
+            permitted(&self.shared.looks, grow).await?;
+        }
         let mut bytes = 0;
         let begun = Instant::now();
         let pace = &self.shared.pace;

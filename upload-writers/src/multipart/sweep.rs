@@ -1,4 +1,8 @@
 //! Finds abandoned multipart uploads (PROTOCOL RESUME-8).
+//!
+//! Storage says when the last part of an upload was stored. That is no sign of life: a resume, a lease that
+//! is renewed and a part that is not full yet leave no trace there. So an upload is abandoned only if no
+//! record names it either.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,6 +32,10 @@ pub(super) async fn sweep(
     let (Some(uploads), Some(parts)) = (backend.list_uploads(), backend.list_parts()) else {
         return Ok(Vec::new());
     };
+    if !policy.named.is_whole() {
+        tracing::warn!("unfinished multipart uploads stay: not all records could be read");
+        return Ok(Vec::new());
+    }
     let prefix = &shared.config.prefix;
     let mut orphans = Vec::new();
     let mut after = None;
@@ -60,7 +68,7 @@ async fn sweep_one(
 ) -> Result<Option<Orphan>, BackendError> {
     // It is not told which ones can be resumed, so all get the longer time.
     let age_min = policy.resumable_older_than.max(policy.others_older_than);
-    if one.at == 0 || age(one.at) < age_min || shared.live.holds(&one.upload) {
+    if one.at == 0 || age(one.at) < age_min || is_alive(shared, one, policy) {
         return Ok(None);
     }
     let retry = &shared.config.retry;
@@ -72,7 +80,8 @@ async fn sweep_one(
     // It has rested since its last part, not since it began.
     let last = parts.values().map(|part| part.at).fold(one.at, i64::max);
     let age = age(last);
-    if age < age_min {
+    // It may have been resumed while its parts were listed.
+    if age < age_min || is_alive(shared, one, policy) {
         return Ok(None);
     }
     if !policy.dry_run {
@@ -89,6 +98,12 @@ async fn sweep_one(
         age,
         resumable: true,
     }))
+}
+
+/// Returns whether a record names an upload, or a writer of this process has it.
+fn is_alive(shared: &Shared, one: &UnfinishedUpload, policy: &SweepPolicy) -> bool {
+    let named = &policy.named;
+    named.has(&one.key) || named.has(&one.upload) || shared.live.holds(&one.upload)
 }
 
 /// How long ago that was; no time at all if the clock says it is to come.

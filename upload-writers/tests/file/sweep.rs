@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use upload_writers::{Orphan, SweepPolicy, WriterFactory};
+use upload_writers::{NamedUploads, Orphan, SweepPolicy, WriterFactory};
 
 use super::{Place, facts, write};
 
@@ -16,6 +16,7 @@ fn policy(dry_run: bool) -> SweepPolicy {
     SweepPolicy {
         resumable_older_than: HOUR,
         others_older_than: Duration::ZERO,
+        named: NamedUploads::default(),
         dry_run,
     }
 }

@@ -7,6 +7,7 @@ mod resume;
 mod stage;
 #[cfg(feature = "object-store-s3")]
 mod store_faults;
+mod sweeps;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -15,8 +16,8 @@ use aws_sdk_s3::error::ProvideErrorMetadata;
 use bytes::Bytes;
 use serde_json::Value;
 use upload_writers::{
-    AbortReason, BoxWriter, RetryPolicy, S3Provider, S3WriterConfig, S3WriterFactory, SweepPolicy,
-    UploadFacts, WriterFactory,
+    AbortReason, BoxWriter, NamedUploads, RetryPolicy, S3Provider, S3WriterConfig, S3WriterFactory,
+    SweepPolicy, UploadFacts, WriterFactory,
     conformance::{self, Backend, facts, pattern},
 };
 
@@ -228,6 +229,7 @@ async fn sweeps_what_has_rested() {
     let policy = |seconds, dry_run| SweepPolicy {
         resumable_older_than: Duration::from_secs(seconds),
         others_older_than: Duration::ZERO,
+        named: NamedUploads::default(),
         dry_run,
     };
     stage.ledger().age_by(1_000);
@@ -272,6 +274,7 @@ async fn sweeps_where_prefixes_are_not_listed() {
     let policy = SweepPolicy {
         resumable_older_than: Duration::from_secs(500),
         others_older_than: Duration::ZERO,
+        named: NamedUploads::default(),
         dry_run: false,
     };
     let swept = minio("u/").sweep(&policy).await.expect("sweeps");
@@ -296,6 +299,7 @@ async fn young_uploads_hide_no_old_one() {
     let policy = SweepPolicy {
         resumable_older_than: Duration::from_secs(500),
         others_older_than: Duration::ZERO,
+        named: NamedUploads::default(),
         dry_run: false,
     };
     assert_eq!(factory.sweep(&policy).await.expect("sweeps").len(), 1);
