@@ -7,9 +7,11 @@
 mod tests;
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions},
     io::{self, BufRead, BufReader, ErrorKind},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use sha2::{Digest, Sha256};
@@ -18,6 +20,9 @@ use sha2::{Digest, Sha256};
 const DRAFTS_CLEARED_MAX: u32 = 64;
 /// How many other names a draft may have where somebody else has a file of its own.
 const NAMES_MAX: u32 = 8;
+
+/// Folders whose names are known to be durable, at most; beyond it they are synced once more.
+const FOLDERS_KNOWN_MAX: usize = 1024;
 
 /// What to do where there is a file of the new name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -286,19 +291,50 @@ fn has_same_bytes(one: &Path, other: &Path) -> io::Result<bool> {
 }
 
 /// Makes a folder and those above it that are missing, each durable in the one above.
+///
+/// A folder that is there may have been made a moment ago, by a thread that is about to sync its name or by a process
+/// that died before it did. One below it is only made once it is durable, so the last one that is there is enough.
 fn make_folders(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
     let above = folder_of(folder);
+    if folder.is_dir() {
+        return sync_once(folder, above);
+    }
     make_folders(above)?;
     match fs::create_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {
+            sync_once(folder, above)
+        }
         made => {
             made?;
             sync(above)
         }
     }
+}
+
+/// Makes the name of a folder durable that was there, once in this process.
+fn sync_once(folder: &Path, above: &Path) -> io::Result<()> {
+    static DURABLE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+    // Whole after every step, so a panic elsewhere does not spoil it.
+    let durable = || DURABLE.lock().unwrap_or_else(PoisonError::into_inner);
+    if durable().contains(folder) {
+        return Ok(());
+    }
+    match sync(above) {
+        // What this user may not read, or the file system cannot sync, was not made by this process.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::InvalidInput | ErrorKind::Unsupported
+            ) => {}
+        synced => synced?,
+    }
+    let mut durable = durable();
+    if durable.len() >= FOLDERS_KNOWN_MAX {
+        durable.clear();
+    }
+    durable.insert(folder.to_owned());
+    Ok(())
 }
 
 /// Makes the bytes of a file, or the names in a folder, durable.

@@ -47,6 +47,9 @@ pub enum JournalOpenError {
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     file: Option<PathBuf>,
+    /// The directories that have to be synced for the file to be found after a loss of power: its own, the one above,
+    /// and those in which another one was made.
+    folders: Vec<PathBuf>,
 }
 
 impl Place {
@@ -57,6 +60,7 @@ impl Place {
     /// The directory cannot be made.
     pub(super) fn make(dir: Option<&Path>) -> Result<Self, JournalOpenError> {
         let file = dir.map(|dir| dir.join(FILE));
+        let folders = dir.map(folders_of).unwrap_or_default();
         if let Some(dir) = dir {
             let mut folders = fs::DirBuilder::new();
             folders.recursive(true);
@@ -67,7 +71,7 @@ impl Place {
                 source,
             })?;
         }
-        Ok(Self { file })
+        Ok(Self { file, folders })
     }
 
     /// Opens the database.
@@ -86,9 +90,14 @@ impl Place {
         let file = open_private(path).map_err(|source| self.unusable(source))?;
         let backend = redb::backends::FileBackend::new(file);
         let backend = backend.map_err(|source| database_error(path, source))?;
-        builder
+        let database = builder
             .create_with_backend(backend)
-            .map_err(|source| database_error(path, source))
+            .map_err(|source| database_error(path, source))?;
+        // The database syncs its file, which is lost all the same where its name is.
+        for folder in &self.folders {
+            sync_folder(folder).map_err(|source| self.unusable(source))?;
+        }
+        Ok(database)
     }
 
     /// Opens the database, and waits a while for a server of this process that is just closing it.
@@ -123,6 +132,45 @@ impl Place {
     pub(super) fn unusable(&self, source: io::Error) -> JournalOpenError {
         let path = self.file.clone().unwrap_or_else(|| FILE.into());
         JournalOpenError::Io { path, source }
+    }
+}
+
+/// Returns a directory and those above it, up to one that is there, and at least the one above.
+fn folders_of(dir: &Path) -> Vec<PathBuf> {
+    let mut folders = vec![dir.to_owned()];
+    for above in dir.ancestors().skip(1) {
+        let above = match above == Path::new("") {
+            true => Path::new("."),
+            false => above,
+        };
+        folders.push(above.to_owned());
+        // A process that died may have made the directory, so the one above is always among them.
+        if above.is_dir() {
+            break;
+        }
+    }
+    folders
+}
+
+/// Makes the names in a directory durable, where its user and file system allow it.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    super::tests::SYNCED.with_borrow_mut(|synced| synced.push(folder.to_owned()));
+    if cfg!(not(unix)) {
+        return Ok(());
+    }
+    match fs::File::open(folder).and_then(|folder| folder.sync_all()) {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::InvalidInput
+                    | io::ErrorKind::Unsupported
+            ) =>
+        {
+            Ok(())
+        }
+        synced => synced,
     }
 }
 

@@ -1,12 +1,22 @@
 //! One file, its readers and writers.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    cell::RefCell,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use redb::{ReadTransaction, TableDefinition, WriteTransaction};
 
 use super::{
     Journal, JournalError, JournalOpenError, actor::SHRINK_FROM_BYTES, failed, place::FILE,
 };
+
+thread_local! {
+    /// The directories whose names this thread made durable, in its order.
+    pub(super) static SYNCED: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
+}
 
 const NUMBERS: TableDefinition<'_, u64, u64> = TableDefinition::new("numbers");
 
@@ -41,6 +51,21 @@ async fn what_was_answered_is_there_again() {
     assert_eq!(count(&journal).await, Err(JournalError::Closed));
     let journal = Journal::open(Some(dir.path())).expect("opened again");
     assert_eq!(count(&journal).await, Ok(1000));
+}
+
+/// A file that was just made is lost with its name, however often it was synced.
+#[tokio::test]
+async fn the_names_of_file_and_directories_are_durable_before_a_commit() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let root = dir.path();
+    let of = |names: &[&str]| -> Vec<PathBuf> { names.iter().map(|it| root.join(it)).collect() };
+    // The one above is synced again: the last process may have died before it came to that.
+    for folders in [of(&["a/state", "a", ""]), of(&["a/state", "a"])] {
+        SYNCED.take();
+        let journal = Journal::open(Some(&root.join("a/state"))).expect("opened");
+        assert_eq!(SYNCED.take(), folders);
+        journal.close().await;
+    }
 }
 
 #[tokio::test]

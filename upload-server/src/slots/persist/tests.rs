@@ -63,15 +63,30 @@ fn bytes_are_synced_before_the_name_and_folders_after_it() {
         SYNCED.take();
         moved(&from, &folder.join("to"), Existing::Keep).expect("moved");
         let synced = SYNCED.take();
-        let made = [root.to_owned(), root.join("a")];
-        assert_eq!(synced[..2], made, "the folders that were made");
-        assert_eq!(synced[2], from);
-        let (copies, last) = synced[3..].split_at(drafts);
+        let made = [folder_of(root), root, &root.join("a")];
+        assert_eq!(synced[..3], made, "above those that were there or made");
+        assert_eq!(synced[3], from);
+        let (copies, last) = synced[4..].split_at(drafts);
         assert!(copies.iter().all(|draft| draft.parent() == Some(&folder)));
         let mut expected = vec![folder.clone(), dir.path().to_owned()];
         // The name of the draft goes last.
         expected.extend((drafts > 0).then_some(folder));
         assert_eq!(last, expected);
+    }
+}
+
+/// A folder that is there may be one that a process made and did not sync before it died.
+#[test]
+fn the_name_of_a_folder_that_was_there_is_synced_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (from, folder) = (dir.path().join("from"), dir.path().join("a/b"));
+    fs::create_dir_all(&folder).expect("made");
+    for is_first in [true, false] {
+        fs::write(&from, b"bytes").expect("written");
+        SYNCED.take();
+        moved(&from, &folder.join("to"), Existing::Replace).expect("moved");
+        let is_synced = SYNCED.take()[0] == dir.path().join("a");
+        assert_eq!(is_synced, is_first, "once, and before its file");
     }
 }
 
