@@ -9,3 +9,4 @@ pub(crate) mod journal;
 pub(crate) mod queue;
 pub(crate) mod s3_events;
 pub(crate) mod signature;
+mod tell;

@@ -20,13 +20,14 @@ use axum::{
 use lru::LruCache;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
 
 use super::{bodies::Bodies, state::App};
 use crate::{
     outbox::{
         due::{Party, Place},
         hooks::{Hooks, Notice, event_id},
-        journal::Journal,
+        journal::{Journal, JournalError},
         queue,
         s3_events::{
             dedup,
@@ -34,7 +35,6 @@ use crate::{
         },
         signature::{Signer, is_claimed},
     },
-    server::shared::Shared,
     slots::{handlers::BoxFuture, timeouts},
 };
 
@@ -116,8 +116,8 @@ impl S3Events {
         handlers: Vec<OnObject>,
         journal: Journal,
         hooks: Arc<Hooks>,
-    ) -> Self {
-        Self {
+    ) -> Arc<Self> {
+        Arc::new(Self {
             signer,
             handlers,
             journal,
@@ -125,7 +125,7 @@ impl S3Events {
             watched: Mutex::new(LruCache::new(WATCHED_MAX)),
             bodies: Bodies::new(BODY_BYTES_MAX),
             running: Arc::new(Semaphore::new(HANDLERS_MAX)),
-        }
+        })
     }
 
     /// Runs a handler once, for the object of this upload.
@@ -177,7 +177,7 @@ async fn receive(State(app): State<Arc<App>>, request: Request) -> Response {
         Err(status) => return refusal(status),
     };
     match created {
-        Ok(created) => take(&app.shared, events, created).await,
+        Ok(created) => take(&app.shared.tracker, events, created).await,
         Err(InvalidNotification) => refusal(StatusCode::BAD_REQUEST),
     }
 }
@@ -194,7 +194,7 @@ fn refusal(status: StatusCode) -> Response {
 }
 
 /// Takes what is news, and answers how much of it that is.
-async fn take(shared: &Shared, events: &S3Events, created: Vec<Created>) -> Response {
+async fn take(tracker: &TaskTracker, events: &Arc<S3Events>, created: Vec<Created>) -> Response {
     let wanted: Option<Vec<_>> = created
         .into_iter()
         .map(|created| Wanted::new(events, created))
@@ -210,6 +210,23 @@ async fn take(shared: &Shared, events: &S3Events, created: Vec<Created>) -> Resp
     let Ok(place) = Arc::clone(&events.running).acquire_owned().await else {
         return refusal(StatusCode::SERVICE_UNAVAILABLE);
     };
+    // A separate task: what is noted is no news any more, and has to have its effect even if the sender
+    // goes.
+    let noting = note(tracker.clone(), Arc::clone(events), wanted, place);
+    match tracker.spawn(noting).await {
+        Ok(Ok(count)) => fired(count),
+        // Nothing was noted: the sender may say it again.
+        Ok(Err(_)) | Err(_) => refusal(StatusCode::SERVICE_UNAVAILABLE),
+    }
+}
+
+/// Notes what is news, and has its effect begin; returns how much that is.
+async fn note(
+    tracker: TaskTracker,
+    events: Arc<S3Events>,
+    wanted: Vec<Wanted>,
+    place: OwnedSemaphorePermit,
+) -> Result<usize, JournalError> {
     let noted = events.journal.write(move |transaction| {
         let mut news = Vec::new();
         for wanted in wanted {
@@ -220,10 +237,7 @@ async fn take(shared: &Shared, events: &S3Events, created: Vec<Created>) -> Resp
         }
         Ok(news)
     });
-    // Nothing was noted: the sender may say it again.
-    let Ok(news) = noted.await else {
-        return refusal(StatusCode::SERVICE_UNAVAILABLE);
-    };
+    let news = noted.await?;
     let count = news.len();
     let mut runs = Vec::new();
     for (wanted, added) in news {
@@ -234,8 +248,8 @@ async fn take(shared: &Shared, events: &S3Events, created: Vec<Created>) -> Resp
         let handlers = events.handlers.iter().cloned();
         runs.extend(handlers.map(|handler| (handler, object.clone())));
     }
-    shared.tracker.spawn(run(runs, place));
-    fired(count)
+    tracker.spawn(run(runs, place));
+    Ok(count)
 }
 
 fn fired(count: usize) -> Response {
@@ -292,4 +306,61 @@ async fn run(runs: Vec<(OnObject, ObjectCreated)>, place: OwnedSemaphorePermit) 
         }
     }
     drop(place);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicU32, Ordering},
+        time::Duration,
+    };
+
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// A sender may go between the commit and what follows it: said again, it would be no news.
+    #[tokio::test]
+    async fn a_handler_runs_though_the_sender_is_gone() {
+        let runs = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&runs);
+        let counting = handler(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            async {}
+        });
+        let journal = Journal::open(None).expect("opened");
+        let hooks = Arc::new(Hooks::new(Vec::new(), journal.clone()));
+        let events = S3Events::new(None, vec![counting], journal, hooks);
+        let created = Created {
+            bucket: "bucket".to_owned(),
+            key: "key".to_owned(),
+            size: 1,
+            etag: None,
+            version: None,
+            sequencer: Some("0A".to_owned()),
+            time: None,
+        };
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let journal = events.journal.clone();
+        let hold = move |_: &_| Ok(released.recv().is_ok());
+        let held = tokio::spawn(async move { journal.write(hold).await });
+        tokio::task::yield_now().await;
+        let tracker = TaskTracker::new();
+        let mut taking = Box::pin(take(&tracker, &events, vec![created]));
+        tokio::select! {
+            biased;
+            _ = &mut taking => panic!("the journal is held"),
+            () = sleep(Duration::from_millis(20)) => {}
+        }
+        drop(taking);
+        release.send(()).expect("it is held");
+        assert_eq!(held.await.expect("released"), Ok(true));
+        for _ in 0..1_000 {
+            if runs.load(Ordering::SeqCst) == 1 {
+                return;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        panic!("it was noted and had no effect");
+    }
 }

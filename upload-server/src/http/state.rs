@@ -53,7 +53,7 @@ pub(crate) struct App {
     /// Where a slot keeps bytes that says nothing else.
     pub(crate) writers: Arc<dyn WriterFactory>,
     /// `None` where there is neither a webhook nor a hook.
-    pub(crate) s3_events: Option<S3Events>,
+    pub(crate) s3_events: Option<Arc<S3Events>>,
     /// Uploads between HTTP requests.
     #[cfg(feature = "doors")]
     pub(crate) visits: Arc<super::visit::Visits>,
@@ -100,7 +100,7 @@ impl App {
         hosts: Option<AllowedHosts>,
         slots_of: Option<SlotsOf>,
         writers: Arc<dyn WriterFactory>,
-        s3_events: Option<S3Events>,
+        s3_events: Option<Arc<S3Events>>,
     ) -> Self {
         for (name, slot) in &*shared.slots {
             show(name, slot);

@@ -23,11 +23,11 @@ use upload_core::Entry;
 use super::{
     delivery,
     due::{CALLS_MAX, Due, Party, Place},
-    journal::{Journal, JournalError},
-    queue::{self, Call},
+    journal::Journal,
+    queue::Call,
     signature::Signer,
 };
-use crate::{metrics, slots::entry::stored_name};
+use crate::slots::entry::stored_name;
 
 /// How many hooks a server calls at most.
 #[cfg(any(test, feature = "cli"))]
@@ -91,7 +91,7 @@ impl Hook {
     }
 
     /// Returns a place for a call; waits for one where too many calls wait.
-    async fn place(&self, party: &Party) -> Place {
+    pub(super) async fn place(&self, party: &Party) -> Place {
         /// How often it is said that this happens.
         const SAID_EVERY_MS: u64 = 60_000;
 
@@ -126,6 +126,8 @@ pub(crate) struct Stops {
 pub(crate) struct Hooks {
     pub(super) hooks: Vec<Arc<Hook>>,
     pub(super) journal: Journal,
+    /// When it was last said that uploads wait for the journal, in milliseconds since 1970.
+    pub(super) failed_ms: AtomicU64,
 }
 
 /// The body of a call; fields that are not known are null.
@@ -198,6 +200,7 @@ impl Hooks {
         Self {
             hooks: hooks.into_iter().map(Arc::new).collect(),
             journal,
+            failed_ms: AtomicU64::new(0),
         }
     }
 
@@ -236,40 +239,6 @@ impl Hooks {
                 place.keep(call.due_ms, call.key());
             }
         }
-    }
-
-    /// Puts a notice into the outbox and has it delivered; when it returns, no crash loses it.
-    ///
-    /// Where too many calls wait, it waits: a file whose hooks cannot be told of it is not complete yet.
-    /// Where the disk fails, the notice is lost and the upload goes on: the file is stored, and the log
-    /// has the event. Where the server ends and has closed the outbox, it never returns: without a receipt
-    /// the record stays as it is; the next server finds the finished file and calls the hooks.
-    pub(crate) async fn tell(&self, notice: &Notice, party: &Party) {
-        let mut places = Vec::with_capacity(self.hooks.len());
-        for hook in &self.hooks {
-            places.push(hook.place(party).await);
-        }
-        let calls = self.calls(notice, party);
-        let added = {
-            let calls = calls.clone();
-            let add = move |transaction: &_| queue::add(transaction, &calls);
-            self.journal.write(add).await
-        };
-        let added = match added {
-            Ok(added) => added,
-            Err(JournalError::Failed) => {
-                metrics::hooks_lost(calls.len());
-                tracing::error!(
-                    lost = calls.len(),
-                    event_id = notice.event_id,
-                    upload = notice.upload_id,
-                    "hooks are not called: the outbox failed"
-                );
-                return;
-            }
-            Err(JournalError::Closed) => std::future::pending().await,
-        };
-        Self::announce(&calls, places, &added);
     }
 
     /// Makes the calls that wait and those to come, until the server drains.

@@ -169,8 +169,9 @@ impl<R: Door> Host<R> {
         let crc32c = self.core.file_crc32c(entry);
         let party = self.config.party();
         let notice = hooks::Notice::of_upload(&self.config.owner, stored, crc32c, result);
+        let tracker = self.shared.tracker.clone();
         self.pending_operations.push(Box::pin(async move {
-            hooks.tell(&notice, &party).await;
+            hooks.tell(&notice, &party, &tracker).await;
             Input::Announced(entry)
         }));
         None

@@ -28,14 +28,31 @@ fn hooks(journal: &Journal) -> Option<Arc<Hooks>> {
 /// next server finds it finished, and tells its hooks before the client.
 #[tokio::test]
 async fn a_file_stored_while_the_server_ends_is_told_of_by_the_next() {
-    let closed = Journal::open(None).expect("opened");
+    let journal = Journal::open(None).expect("opened");
+    let closed = journal.clone();
+    the_next_server_tells(journal, async move { closed.close().await }).await;
+}
+
+/// COMPLETE-3: so it is where the journal fails for good.
+#[tokio::test]
+async fn a_file_that_the_outbox_does_not_take_is_told_of_by_the_next() {
+    let journal = Journal::open(None).expect("opened");
+    let broken = journal.clone();
+    let fail = async move {
+        let failed = broken.write::<(), _>(|_| panic!("asked to panic")).await;
+        assert_eq!(failed, Err(JournalError::Failed));
+    };
+    the_next_server_tells(journal, fail).await;
+}
+
+async fn the_next_server_tells(outbox: Journal, spoil: impl Future<Output = ()>) {
     let mut server = Server::new();
-    shared(&mut server).hooks = hooks(&closed);
+    shared(&mut server).hooks = hooks(&outbox);
     let bytes = pattern(2 * CHUNK + 5);
     let mut client = server.connect().await;
     client.register("videos", upload(1), bytes.len()).await;
     client.chunks(upload(1), &bytes).await;
-    closed.close().await;
+    spoil.await;
     client.complete(upload(1), &bytes).await;
     let id = upload(1).to_string();
     while server.storage.recorded.calls(&id).last() != Some(&Recorded::Close) {
@@ -60,21 +77,4 @@ async fn a_file_stored_while_the_server_ends_is_told_of_by_the_next() {
     let calls = server.storage.recorded.calls(&id);
     let closes = calls.iter().filter(|call| **call == Recorded::Close);
     assert_eq!(closes.count(), 1, "{calls:?}");
-}
-
-/// A disk that fails loses the call, and nothing else.
-#[tokio::test]
-async fn a_journal_that_failed_does_not_hold_up_the_receipt() {
-    let broken = Journal::open(None).expect("opened");
-    let failed = broken.write::<(), _>(|_| panic!("asked to panic")).await;
-    assert_eq!(failed, Err(JournalError::Failed));
-    let mut server = Server::new();
-    shared(&mut server).hooks = hooks(&broken);
-    let bytes = pattern(CHUNK);
-    let mut client = server.connect().await;
-    client.register("videos", upload(1), bytes.len()).await;
-    client.chunks(upload(1), &bytes).await;
-    client.complete(upload(1), &bytes).await;
-    let ending = client.ending(upload(1)).await;
-    assert_eq!(ending["status"], "complete", "{ending}");
 }
