@@ -41,8 +41,8 @@ pub enum RecordExpect {
 /// for it.
 #[derive(Debug)]
 pub enum Output {
-    /// To the client: send this message.
-    Send(ServerMessage),
+    /// To the client: send this message. It is in a box, since most outputs are smaller.
+    Send(Box<ServerMessage>),
     /// To the entry's writer; what is answered is a [`crate::WriterEvent`].
     Writer(EntryId, Order),
     /// To the store; what is answered is a [`crate::StoreEvent`].
@@ -137,7 +137,7 @@ pub enum Query {
         /// What it counts as among the records of its owner.
         charge: Charge,
         /// The most of that kind the owner may have, with this one; checked in the same step.
-        quota: Option<OwnerQuota>,
+        quota: Option<Box<OwnerQuota>>,
     },
     /// Delete the record if it is still this version; answer with
     /// [`crate::StoreEvent::Deleted`], [`crate::StoreEvent::Conflict`] or

@@ -19,6 +19,9 @@ const GROWTH: u64 = 4;
 /// 4 MiB in 10 ms are 3.3 Gbit/s. What a busy machine does in less is no property of the link.
 const ROUND_TRIP_MIN: Duration = Duration::from_millis(10);
 
+/// How long the shortest round trip counts: links change.
+const ROUND_TRIPS_FOR: Duration = Duration::from_secs(10);
+
 /// A client that waited for one part in this many of that time waited for credit.
 ///
 /// Credit is sent in quarters, so a window that is a little too small shows as several short pauses.
@@ -62,8 +65,35 @@ pub(crate) struct Window {
     /// When it may grow.
     grows_from: Duration,
     told: Option<Told>,
+    /// The shortest round trips of late.
+    round_trips: RoundTrips,
     /// The first credit of the present size: how the client fares with less says nothing of this size.
     grown_to: u64,
+}
+
+/// The shortest times from telling credit to the first byte that used it.
+///
+/// Whatever a busy machine adds to one of them, no link is longer than the shortest.
+#[derive(Clone, Copy, Debug, Default)]
+struct RoundTrips {
+    /// Since when `recent` is counted.
+    since: Duration,
+    recent: Option<Duration>,
+    /// Of the time before that.
+    before: Option<Duration>,
+}
+
+impl RoundTrips {
+    /// Takes one in; returns the shortest, once there were two.
+    fn add(&mut self, round_trip: Duration, at: Duration) -> Option<Duration> {
+        if at.saturating_sub(self.since) >= ROUND_TRIPS_FOR {
+            self.since = at;
+            self.before = self.recent.take().or(self.before);
+        }
+        let known = [self.recent, self.before].into_iter().flatten().min();
+        self.recent = Some(self.recent.map_or(round_trip, |it| it.min(round_trip)));
+        known.map(|known| known.min(round_trip))
+    }
 }
 
 /// Credit that the client knows of, and did not use yet.
@@ -90,6 +120,7 @@ impl Window {
             behind_since: None,
             grows_from: Duration::ZERO,
             told: None,
+            round_trips: RoundTrips::default(),
             grown_to: 0,
         };
         window.advance(start, sizes);
@@ -147,7 +178,9 @@ impl Window {
         let waited_for_credit = waited.saturating_mul(WAIT_PART) >= round_trip
             || told.stalled.saturating_mul(STALL_PART) >= round_trip;
         let keeps_up = waiting <= sizes.usual / 2 && at >= self.grows_from;
-        if round_trip >= ROUND_TRIP_MIN && waited_for_credit && keeps_up {
+        let shortest = self.round_trips.add(round_trip, at);
+        let is_long = shortest.is_some_and(|shortest| shortest >= ROUND_TRIP_MIN);
+        if is_long && waited_for_credit && keeps_up {
             let most = sizes.usual.max(sizes.room);
             self.needed = self.needed.saturating_mul(GROWTH).min(most);
             self.grown_to = taken.saturating_add(self.size(sizes));

@@ -1,8 +1,8 @@
 //! Sign-in of the ready server: signed tokens, or the word of your own server.
 //!
 //! A layer around the routes finds out who sent a request before any of them sees it, and leaves the answer in
-//! the request's extensions ([`SignIn`](crate::SignIn)). Routes decide what comes of a request that belongs to no one;
-//! requests of which nothing can be found out at present are answered here, with 503.
+//! the request's extensions ([`SignIn`](crate::SignIn)). Routes decide what comes of a request that belongs to no one,
+//! or of which nothing can be found out at present. One whose sender may not is answered here, with 403.
 
 mod claims;
 mod crypto;

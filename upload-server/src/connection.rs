@@ -67,6 +67,7 @@ use crate::{
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a connection is told before its first message.
+#[derive(Clone)]
 pub(crate) struct ConnectionConfig {
     /// Who it belongs to; at most [`upload_stores::OWNER_BYTES_MAX`] bytes.
     pub(crate) owner: String,
@@ -241,7 +242,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     if matches!(output, Output::Fact(Fact::Completed(_))) {
                         self.rate_limit.stored();
                     }
-                    known.extend(self.host.carry_out(output));
+                    if let Some(input) = self.host.carry_out(output) {
+                        known.push_back(input);
+                    }
                 }
                 None => match known.pop_front() {
                     Some(input) => self.host.apply(input),

@@ -19,6 +19,8 @@ pub(crate) mod identity;
 #[cfg(feature = "doors")]
 pub(crate) mod ietf;
 pub(crate) mod listener;
+#[cfg(any(feature = "doors", feature = "cli"))]
+pub(crate) mod method;
 pub(crate) mod origin;
 #[cfg(feature = "doors")]
 pub(crate) mod plain;

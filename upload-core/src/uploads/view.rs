@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use upload_proto::UploadRef;
+use upload_proto::{Register, UploadRef};
 
 use crate::{
     Entry, EntryId, Subject, Uploads,
@@ -37,6 +37,12 @@ impl Uploads {
     pub fn entry(&self, entry: EntryId) -> Option<&Entry> {
         let held = self.upload(entry).map(|upload| &upload.entry);
         held.or_else(|| Some(&self.reaches.get(&entry)?.claim()?.entry))
+    }
+
+    /// Returns whether an upload is what `register` asks for, and nothing of it was received (CTRL-4).
+    pub(crate) fn is_same_registration(&self, entry: EntryId, register: &Register) -> bool {
+        self.upload(entry)
+            .is_some_and(|upload| upload.is_same_registration(register))
     }
 
     /// Returns how far an upload has come.

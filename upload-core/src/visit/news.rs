@@ -101,7 +101,11 @@ impl Visit {
         self.linger_until = None;
         let is_waiting = |pending: &Pending| pending.progress == Progress::Waiting;
         if !self.pending.as_ref().is_some_and(is_waiting) {
-            let code = why.code().unwrap_or(Code::Draining);
+            let code = match why.code().unwrap_or(Code::Draining) {
+                // What left is kept, so whatever is the matter with its storage, a client comes again.
+                Code::StorageFailed | Code::StorageDenied => Code::StorageThrottled,
+                code => code,
+            };
             self.answer(Reply::Refused(code.into()), now);
         }
     }

@@ -1,7 +1,7 @@
 //! What a request is answered.
 
 use serde_json::{Map, Value};
-use upload_proto::{Code, UploadRef};
+use upload_proto::{Code, Register, UploadRef};
 
 use crate::{Record, Refusal, Subject};
 
@@ -70,6 +70,14 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// Returns whether a registration asks for the very same.
+    pub(super) fn is_of(&self, register: &Register) -> bool {
+        self.slot == register.upload_name
+            && self.client_name == register.client_name
+            && self.client_type == register.client_type
+            && register.client_size.is_none_or(|size| size == self.size)
+    }
+
     pub(super) fn of_subject(subject: Subject) -> Self {
         let entry = subject.entry;
         Self {

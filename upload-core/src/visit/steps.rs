@@ -133,6 +133,14 @@ impl Visit {
             return false;
         };
         match &pending.request {
+            Request::Create(register, _)
+                if pending.progress == Progress::Waiting
+                    && !self.uploads.is_same_registration(entry, register) =>
+            {
+                // CTRL-4: an upload of this ref is here, and is another one.
+                self.answer(Reply::Refused(Code::RefInUse.into()), now);
+                true
+            }
             Request::Create(_, Some(content)) | Request::Append(content) => {
                 let content = *content;
                 if content.at != self.received(entry) {
@@ -247,8 +255,12 @@ impl Visit {
             (Over::End(ContentEnd::Whole), Ends::Here) if content.broken == Broken::Keep => {
                 self.answer_at(entry, Reply::Incomplete, now);
             }
-            (Over::End(ContentEnd::Broken | ContentEnd::TimedOut), _)
-            | (Over::End(ContentEnd::Whole), Ends::Here)
+            // Its client is there, and may send it once more.
+            (Over::End(ContentEnd::TimedOut), _) if content.broken == Broken::Cancel => {
+                let (code, reason) = (Code::IdleTimeout, AbortReason::Expired);
+                self.uploads.fail(entry, code, reason, now);
+            }
+            (Over::End(ContentEnd::Broken), _) | (Over::End(ContentEnd::Whole), Ends::Here)
                 if content.broken == Broken::Cancel =>
             {
                 self.uploads.cancel(entry, now);
@@ -301,6 +313,9 @@ impl Visit {
         }
         let receipt = receipt.clone();
         let reply = match &pending.request {
+            Request::Create(register, _) if !receipt.is_of(register) => {
+                Reply::Refused(Code::RefInUse.into())
+            }
             Request::Offset(_) | Request::Create(..) => Reply::Done(receipt),
             Request::Append(content) if content.at != receipt.size => Reply::PastEnd(receipt),
             Request::Append(content) if content.length.is_some_and(|length| length > 0) => {

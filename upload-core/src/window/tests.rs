@@ -137,6 +137,23 @@ fn a_window_grows_with_the_link() {
     }
 }
 
+/// CREDIT-2: a machine that is busy now and then is no long link.
+#[test]
+fn a_window_stays_usual_where_the_machine_is_busy() {
+    let mut window = Window::new(SIZES, CHUNK as u32, 8192, 0);
+    let usual = window.size(SIZES);
+    let mut at = Duration::ZERO;
+    for round in 0..40 {
+        let before = window.credit();
+        window.came(before, before, at, SIZES);
+        window.advance(before, SIZES);
+        window.tell(before, at);
+        at += Duration::from_millis(if round % 4 == 0 { 1 } else { 40 });
+        window.came(before + CHUNK, before + CHUNK, at, SIZES);
+    }
+    assert_eq!(window.size(SIZES), usual);
+}
+
 /// CREDIT-2: what arrives in pieces, since segments are lost, is waited for as well.
 #[test]
 fn a_window_grows_where_segments_are_lost() {

@@ -341,7 +341,9 @@ fn the_application_cancels() {
     rig.pass(0);
     let mut sent = Vec::new();
     while let Some(output) = rig.session.poll_output() {
-        if let upload_core::Output::Send(ServerMessage::Progress(it)) = output {
+        if let upload_core::Output::Send(message) = output
+            && let ServerMessage::Progress(it) = *message
+        {
             sent.push(it.status);
         }
     }

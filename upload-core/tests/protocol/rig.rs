@@ -412,7 +412,7 @@ impl Rig {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Send(message) => self.sent.push(message),
+            Output::Send(message) => self.sent.push(*message),
             Output::Writer(entry, order) => self.do_writer(entry, order),
             Output::Store(entry, query) => self.do_store(entry, query),
             Output::Neighbour(entry, notice) => self.notice(entry, notice),
@@ -486,7 +486,7 @@ impl Rig {
                 ..
             } => {
                 room.ttls.push(ttl);
-                room.put(upload, record, expect, quota)
+                room.put(upload, record, expect, quota.map(|quota| *quota))
             }
             Query::Delete { upload, expect, .. } => room.delete(upload, expect),
         };

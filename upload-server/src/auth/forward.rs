@@ -26,6 +26,7 @@ use super::{ClaimNames, Refusal, lines_of};
 use crate::{
     http::{
         forwarded::{Scheme, Transport},
+        method,
         visitor::Visitor,
     },
     outgoing::{self, HttpClient},
@@ -206,7 +207,13 @@ impl Forward {
             Some(Scheme::Http) | None => "http",
         };
         question.set("x-forwarded-proto", scheme);
-        question.set("x-forwarded-method", parts.method.as_str());
+        // Only the addresses of uploads heed an override.
+        let meant = match parts.uri.path().starts_with("/files") {
+            true => method::meant(parts),
+            false => None,
+        };
+        let method = meant.unwrap_or_else(|| parts.method.clone());
+        question.set("x-forwarded-method", method.as_str());
         // Without what follows it: tickets do.
         let original = parts.extensions.get::<OriginalUri>();
         let path = original.map_or(parts.uri.path(), |uri| uri.0.path());

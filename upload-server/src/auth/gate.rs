@@ -13,10 +13,8 @@ use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 
 use super::{Auth, Refusal, tickets::LIFE};
-use crate::http::visitor::SignIn;
+use crate::http::{identity::NoOwner, visitor::SignIn};
 
-/// When a client comes back where nothing can be found out, in seconds.
-const RETRY_AFTER_SECONDS: u64 = 5;
 /// The files of the browser client, which anyone may read.
 const OPEN: &str = "/client/";
 /// The route of sockets.
@@ -51,10 +49,8 @@ async fn gate(State(auth): State<Arc<Auth>>, mut request: Request, next: Next) -
         Ok(visitor) => SignIn::Visitor(visitor),
         Err(Refusal::Unauthenticated) => SignIn::Unauthenticated,
         Err(Refusal::Forbidden) => return StatusCode::FORBIDDEN.into_response(),
-        Err(Refusal::Unavailable) => {
-            let retry_after = [(header::RETRY_AFTER, RETRY_AFTER_SECONDS.to_string())];
-            return (StatusCode::SERVICE_UNAVAILABLE, retry_after).into_response();
-        }
+        // The route that is asked knows how its clients take that.
+        Err(Refusal::Unavailable) => SignIn::Unavailable,
     };
     request.extensions_mut().insert(sign_in);
     next.run(request).await
@@ -63,9 +59,12 @@ async fn gate(State(auth): State<Arc<Auth>>, mut request: Request, next: Next) -
 /// Gives a ticket to the visitor who signed in with the request.
 async fn ticket(State(auth): State<Arc<Auth>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let mut response = match SignIn::visitor(&parts) {
-        None => StatusCode::UNAUTHORIZED.into_response(),
-        Some(visitor) => match auth.tickets.give(Arc::clone(visitor)) {
+    let mut response = match SignIn::of(&parts) {
+        None | Some(SignIn::Unauthenticated) => NoOwner::Unauthenticated.into_response(),
+        Some(SignIn::Unavailable) => {
+            NoOwner::Failed(StatusCode::SERVICE_UNAVAILABLE).into_response()
+        }
+        Some(SignIn::Visitor(visitor)) => match auth.tickets.give(Arc::clone(visitor)) {
             Some(ticket) => {
                 let answer = json!({ "ticket": ticket, "expires_in": LIFE.as_secs() });
                 Json(answer).into_response()

@@ -29,10 +29,13 @@ fn names() -> ClaimNames {
 
 /// Routes that answer with who sent the request.
 fn app(auth: &Arc<Auth>) -> Router {
-    let who = async |request: axum::extract::Request| match SignIn::visitor(&request.into_parts().0)
-    {
-        Some(visitor) => (StatusCode::OK, visitor.owner().to_owned()),
-        None => (StatusCode::UNAUTHORIZED, String::new()),
+    let who = async |request: axum::extract::Request| {
+        let (parts, _) = request.into_parts();
+        match SignIn::of(&parts) {
+            Some(SignIn::Visitor(visitor)) => (StatusCode::OK, visitor.owner().to_owned()),
+            Some(SignIn::Unavailable) => (StatusCode::SERVICE_UNAVAILABLE, String::new()),
+            Some(SignIn::Unauthenticated) | None => (StatusCode::UNAUTHORIZED, String::new()),
+        }
     };
     let routes = Router::new().route("/ws", get(who)).route("/who", get(who));
     auth.protect(routes)

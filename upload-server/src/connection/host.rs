@@ -62,6 +62,8 @@ pub(crate) struct Host<R> {
     pub(super) number: u64,
     /// The time of this step: the clock is read once per message or answer, not for every look at it.
     pub(crate) now: Now,
+    /// When the time of day was read.
+    dated: Instant,
     pub(crate) core: R,
     pub(super) drivers: Drivers,
     pub(super) pending_operations: FuturesUnordered<Operation>,
@@ -78,6 +80,9 @@ pub(crate) struct Host<R> {
     /// How many more bytes are to come until those have it.
     to_come: u64,
 }
+
+/// How often the time of day is read; what it is for has its resolution.
+const DATE_EVERY: Duration = Duration::from_millis(1);
 
 /// Returns the time, as the core receives it.
 pub(crate) fn now() -> Now {
@@ -120,6 +125,7 @@ impl<R: Door> Host<R> {
         Self {
             core: make(session, now),
             now,
+            dated: Instant::from_std(now.instant),
             drivers: Drivers::default(),
             pending_operations: FuturesUnordered::new(),
             completions: FuturesUnordered::new(),
@@ -142,7 +148,13 @@ impl<R: Door> Host<R> {
 
     /// Begins a step.
     pub(crate) fn look_at_clock(&mut self) {
-        self.now = now();
+        let instant = Instant::now();
+        if instant.saturating_duration_since(self.dated) < DATE_EVERY {
+            self.now.instant = instant.into_std();
+        } else {
+            self.dated = instant;
+            self.now = now();
+        }
     }
 
     /// Returns the time of this step.

@@ -18,6 +18,8 @@ use super::{
 
 /// Messages read per round.
 const MESSAGES_PER_ROUND: u32 = 128;
+/// Messages that take their time from one look at the clock, unless a writer comes between.
+const MESSAGES_PER_LOOK: u32 = 4;
 /// Bytes read per round; one message more may come.
 ///
 /// As much as a client may have sent.
@@ -97,6 +99,7 @@ impl ReadSoFar {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Returns the next message, or what a writer did that took what was read.
     pub(super) fn poll_read(&mut self, so_far: &mut ReadSoFar, cx: &mut Context<'_>) -> Read {
+        let mut looks_at_clock = so_far.messages.is_multiple_of(MESSAGES_PER_LOOK);
         if so_far.unwritten >= BYTES_PER_WRITE {
             if so_far.answers < MESSAGES_PER_ROUND
                 && let Poll::Ready(answer) = self.host.poll_writers(cx)
@@ -106,11 +109,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             (so_far.unwritten, so_far.answers) = (0, 0);
             so_far.held = self.host.buffered();
+            // Writers may have taken their time.
+            looks_at_clock = true;
         }
         if so_far.is_full() {
             return Read::Enough;
         }
-        self.host.look_at_clock();
+        if looks_at_clock {
+            self.host.look_at_clock();
+        }
         if so_far.is_long(self.host.now.instant) {
             return Read::Enough;
         }

@@ -122,7 +122,8 @@ impl Job {
     async fn attempt(&mut self) -> Result<Outcome, WriteError> {
         match (&mut self.task, &mut self.writer) {
             (Task::Open(storage), writer) => {
-                open(storage, writer).await?;
+                // In boxes, as all that is made once: writing is made often, and moves around with its future.
+                Box::pin(open(storage, writer)).await?;
                 Ok(Outcome::Opened)
             }
             (
@@ -132,28 +133,28 @@ impl Job {
                     offset,
                 },
                 writer,
-            ) => reopen(storage, writer, checkpoint.take(), *offset).await,
+            ) => Box::pin(reopen(storage, writer, checkpoint.take(), *offset)).await,
             (Task::Write, Some(writer)) => {
                 let call = guarded(writer.write_chunks(&mut self.batch));
                 wrote(unless(self.interrupt.as_deref(), call).await)
             }
             (Task::Flush, Some(writer)) => {
-                let call = guarded(writer.flush());
+                let call = Box::pin(guarded(writer.flush()));
                 wrote(unless(self.interrupt.as_deref(), call).await)
             }
             (Task::Close, Some(writer)) => {
-                let result = guarded(writer.close()).await?;
+                let result = Box::pin(guarded(writer.close())).await?;
                 Ok(Outcome::Closed(result))
             }
             (Task::Abort(reason), place @ Some(_)) => {
                 let (reason, writer) = (writers_reason(*reason), place.take());
-                guarded(async {
+                let aborting = guarded(async {
                     if let Some(writer) = writer {
                         writer.abort(&reason).await;
                     }
                     Ok(())
-                })
-                .await?;
+                });
+                Box::pin(aborting).await?;
                 Ok(Outcome::Aborted)
             }
             (Task::Abort(_), None) => Ok(Outcome::Aborted),

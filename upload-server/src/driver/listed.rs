@@ -1,6 +1,6 @@
 //! A list in which each entry stands once.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use upload_core::EntryId;
 
@@ -8,7 +8,7 @@ use upload_core::EntryId;
 #[derive(Default)]
 pub(super) struct Listed {
     queue: VecDeque<EntryId>,
-    members: HashSet<EntryId>,
+    members: BTreeSet<EntryId>,
 }
 
 impl Listed {

@@ -11,12 +11,13 @@
 //! The headers of a request say which protocol it speaks. Each door reads its own headers, asks the visit
 //! of the upload ([`visit`](super::visit)) and writes the answer. What is the same for all is here and in
 //! the rooms next to this one: `call` (one request), `cors`, `page` (pages without a socket), `refusal` (codes
-//! and statuses), `visitor` (who a request belongs to).
+//! and statuses), `refused` (which of them it is), `visitor` (who a request belongs to).
 
 pub(crate) mod call;
 mod cors;
 mod page;
 pub(crate) mod refusal;
+pub(crate) mod refused;
 pub(crate) mod visitor;
 
 use std::sync::Arc;
@@ -28,21 +29,19 @@ use axum::{
     response::{IntoResponse, Response},
     routing::any,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 
 use self::{
     refusal::{Door, Refusal},
     visitor::Address,
 };
 use super::{
-    ietf,
+    ietf, method,
     state::App,
     tus,
     visit::{Rest, rest::Drains},
 };
 use crate::metrics;
-
-const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 
 /// What the builder decides about the doors.
 #[derive(Debug, Default)]
@@ -148,8 +147,12 @@ async fn by_name(
 
 async fn serve(app: Arc<App>, slot: String, target: Target, request: Request) -> Response {
     app.start_tasks();
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let method = overridden(&parts);
+    if let Ok(method) = &method {
+        // What the application is asked is about what the request does.
+        parts.method = method.clone();
+    }
     let door = match target {
         // Their uploads continue in the words of the draft.
         Target::Registration | Target::Slots => Door::Ietf,
@@ -192,21 +195,27 @@ async fn serve(app: Arc<App>, slot: String, target: Target, request: Request) ->
     response
 }
 
-/// Returns the method that is meant: firewalls let some of them pass only as a `POST`.
+/// Returns the method that is meant.
 fn overridden(parts: &Parts) -> Result<Method, Refusal> {
-    let Some(method) = parts.headers.get(METHOD_OVERRIDE) else {
-        return Ok(parts.method.clone());
+    method::meant(parts).ok_or_else(|| Refusal::bad("Invalid X-HTTP-Method-Override"))
+}
+
+/// Answers an address that asks too much, in the words of its door.
+pub(crate) fn too_many(app: Arc<App>, parts: Parts) -> Response {
+    let door = door_of(&parts.headers);
+    let call = Call {
+        door,
+        method: method::meant(&parts).unwrap_or_default(),
+        slot: String::new(),
+        target: Target::Nothing,
+        body: None,
+        parts,
+        app,
     };
-    if parts.method != Method::POST {
-        return Ok(parts.method.clone());
-    }
-    match method.as_bytes() {
-        b"PATCH" => Ok(Method::PATCH),
-        b"DELETE" => Ok(Method::DELETE),
-        b"HEAD" => Ok(Method::HEAD),
-        b"POST" => Ok(Method::POST),
-        _ => Err(Refusal::bad("Invalid X-HTTP-Method-Override")),
-    }
+    let mut response = call.refuse(Refusal::too_many(door, call.asked()));
+    call.finish(&mut response);
+    metrics::http_request(door.as_str(), response.status());
+    response
 }
 
 /// Returns which protocol a request speaks.

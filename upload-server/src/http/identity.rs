@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, request::Parts};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 use upload_stores::OWNER_BYTES_MAX;
 
 use super::{
@@ -16,6 +16,9 @@ use super::{
     visitor::SignIn,
 };
 use crate::slots::{handlers::BoxFuture, timeouts};
+
+/// When a client comes back where nothing can be found out, in seconds.
+const RETRY_AFTER_SECONDS: u64 = 5;
 
 /// Bytes a secret needs at least.
 pub(crate) const SECRET_BYTES_MIN: usize = 32;
@@ -43,11 +46,14 @@ pub(crate) enum NoOwner {
 
 impl IntoResponse for NoOwner {
     fn into_response(self) -> Response {
-        let status = match self {
-            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Failed(status) => status,
-        };
-        status.into_response()
+        match self {
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED.into_response(),
+            Self::Failed(status @ StatusCode::SERVICE_UNAVAILABLE) => {
+                let retry_after = [(header::RETRY_AFTER, RETRY_AFTER_SECONDS.to_string())];
+                (status, retry_after).into_response()
+            }
+            Self::Failed(status) => status.into_response(),
+        }
     }
 }
 
@@ -122,6 +128,9 @@ impl OwnerResolver {
         match SignIn::of(parts) {
             Some(SignIn::Visitor(visitor)) => return checked(visitor.owner().to_owned()).map(Some),
             Some(SignIn::Unauthenticated) => return Err(NoOwner::Unauthenticated),
+            Some(SignIn::Unavailable) => {
+                return Err(NoOwner::Failed(StatusCode::SERVICE_UNAVAILABLE));
+            }
             None => {}
         }
         let Some(owner_of) = self.owner_of.clone() else {

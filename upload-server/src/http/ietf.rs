@@ -17,11 +17,12 @@ use super::{
         call::content,
         media_type,
         refusal::{Asked, Door, Refusal},
+        refused::is_there,
         visitor::Visitor,
     },
     plain,
     tus::{LENGTH, OFFSET, add_cookie},
-    visit::check::Checking,
+    visit::check::{Checking, Unfit},
 };
 
 /// The type of content that is appended.
@@ -82,8 +83,8 @@ async fn create(call: &mut Call, is_last: bool) -> Result<Response, Refusal> {
     let mut register = call.register(plain::name_of(call), size);
     register.client_type = plain::type_of(call.headers());
     let upload = register.upload;
-    let ends = ends(is_last);
-    let content = (is_last || call.has_content()).then(|| content(0, announced, ends));
+    // Without content as well: only its client ends an upload, and be it an empty one.
+    let content = Some(content(0, announced, ends(is_last)));
     let check = checking(call.headers(), is_last);
     let visitor = call.creator().await?;
     let (slot, _) = call.slots(&visitor.owner).await?;
@@ -97,7 +98,18 @@ async fn create(call: &mut Call, is_last: bool) -> Result<Response, Refusal> {
             response
         }
         Reply::Done(receipt) => done(&receipt),
-        other => return Err(refused(call, other, 0)),
+        reply => {
+            let is_there = is_there(&reply);
+            let refusal = refused(call, reply, 0, answered.unfit);
+            let refusal = match (refusal.status, limits(&slot.rules, Some(call))) {
+                (StatusCode::PAYLOAD_TOO_LARGE, Some(limits)) => refusal.with(LIMIT, limits),
+                _ => refusal,
+            };
+            return Err(match is_there {
+                true => refusal.found_at(location, &visitor),
+                false => refusal,
+            });
+        }
     };
     let headers = response.headers_mut();
     add_limits(headers, &slot.rules, Some(call));
@@ -162,7 +174,7 @@ async fn append(call: &mut Call) -> Result<Response, Refusal> {
             Ok(response)
         }
         Reply::Done(receipt) => Ok(done(&receipt)),
-        other => Err(refused(call, other, at)),
+        other => Err(refused(call, other, at, answered.unfit)),
     }
 }
 
@@ -218,8 +230,15 @@ fn add_visitor(headers: &mut HeaderMap, visitor: &Visitor, location: Option<Head
     add_cookie(headers, visitor);
 }
 
-/// Tells what a slot takes; versions before 7 have another word for how long an upload is kept.
+/// Tells what a slot takes.
 pub(crate) fn add_limits(headers: &mut HeaderMap, rules: &SlotRules, call: Option<&Call>) {
+    if let Some(value) = limits(rules, call) {
+        headers.insert(LIMIT, value);
+    }
+}
+
+/// Versions before 7 have another word for how long an upload is kept.
+fn limits(rules: &SlotRules, call: Option<&Call>) -> Option<HeaderValue> {
     let mut limits = format!("max-size={}, min-size=0", rules.max_file_size);
     if let Some(call) = call {
         let word = match version(call.headers()) {
@@ -229,13 +248,11 @@ pub(crate) fn add_limits(headers: &mut HeaderMap, rules: &SlotRules, call: Optio
         let seconds = call.app.shared.limits.session.record_ttl.as_secs();
         limits.push_str(&format!(", {word}={seconds}"));
     }
-    if let Ok(value) = HeaderValue::try_from(limits) {
-        headers.insert(LIMIT, value);
-    }
+    HeaderValue::try_from(limits).ok()
 }
 
 /// Returns the refusal of content.
-fn refused(call: &Call, reply: Reply, at: u64) -> Refusal {
+fn refused(call: &Call, reply: Reply, at: u64, unfit: Option<Unfit>) -> Refusal {
     let not_complete = HeaderValue::from_static("?0");
     match reply {
         Reply::Mismatch(subject) => {
@@ -271,7 +288,10 @@ fn refused(call: &Call, reply: Reply, at: u64) -> Refusal {
             .with(OFFSET, subject.at.received.into())
             .with(COMPLETE, not_complete),
         Reply::Discarded(subject) => {
-            let refusal = Refusal::of(Code::ChecksumMismatch, Door::Ietf, Asked::Change);
+            let refusal = match unfit {
+                Some(Unfit::TooLong) => Refusal::too_long_to_check(Door::Ietf),
+                _ => Refusal::of(Code::ChecksumMismatch, Door::Ietf, Asked::Change),
+            };
             refusal
                 .with(OFFSET, subject.at.received.into())
                 .with(COMPLETE, not_complete)
@@ -283,6 +303,7 @@ fn refused(call: &Call, reply: Reply, at: u64) -> Refusal {
                 | Code::ActiveContent
                 | Code::ContentMismatch
                 | Code::ChecksumMismatch
+                | Code::Forbidden
                 | Code::StorageFailed
                 | Code::StorageDenied),
             words,

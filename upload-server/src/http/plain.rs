@@ -82,8 +82,17 @@ pub(crate) async fn create(call: &mut Call) -> Result<Response, Refusal> {
     let location = call.location(&visitor, upload);
     let ask = Ask::Create(Box::new(register), Some(content));
     let answered = call.ask(&visitor, upload, ask, check).await?;
-    let Reply::Done(receipt) = answered.reply else {
-        return Err(call.refused(answered.reply, Asked::Change));
+    let receipt = match answered.reply {
+        Reply::Done(receipt) => receipt,
+        // A client that sent it again would have two.
+        Reply::Later => {
+            let refusal = call.refused(Reply::Later, Asked::Change);
+            return Err(Refusal {
+                text: "The file is being stored: its address says when it is".into(),
+                ..refusal.found_at(location, &visitor)
+            });
+        }
+        other => return Err(call.refused(other, Asked::Change)),
     };
     let mut response = (StatusCode::CREATED, Json(self::receipt(&receipt))).into_response();
     let headers = response.headers_mut();

@@ -13,7 +13,6 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::{Map, Value};
 use upload_core::{Content, Ends, Receipt, Reply, Request as Ask, Subject};
-use upload_proto::Code;
 
 use self::{fields::Length, metadata::Metadata};
 use super::{
@@ -21,6 +20,7 @@ use super::{
         Call, Target,
         call::content,
         refusal::{Asked, Door, Refusal},
+        refused::is_there,
         visitor::Visitor,
     },
     visit::check::{Checking, Unfit},
@@ -162,17 +162,8 @@ async fn create(call: &mut Call) -> Result<Response, Refusal> {
             Ok(response)
         }
         // The upload is there, so its client receives its address.
-        reply @ (Reply::Excess(_)
-        | Reply::DoneInExcess(_)
-        | Reply::Discarded(_)
-        | Reply::TimedOut
-        | Reply::Later
-        | Reply::Superseded) => {
-            let refusal = refused(call, reply, answered.unfit);
-            Err(match location {
-                Some(location) => refusal.with(header::LOCATION, location),
-                None => refusal,
-            })
+        reply if is_there(&reply) => {
+            Err(refused(call, reply, answered.unfit).found_at(location, &visitor))
         }
         other => Err(call.refused(other, Asked::Change)),
     }
@@ -252,7 +243,7 @@ fn refused(call: &Call, reply: Reply, unfit: Option<Unfit>) -> Refusal {
             "The content does not belong where the upload ends",
         ),
         Reply::Discarded(_) if unfit == Some(Unfit::TooLong) => {
-            Refusal::of(Code::TooLarge, Door::Tus, Asked::Change)
+            Refusal::too_long_to_check(Door::Tus)
         }
         other => call.refused(other, Asked::Change),
     };

@@ -50,6 +50,8 @@ pub(crate) struct Place<'a> {
 
 /// A request on its way to its visit.
 struct Ask {
+    /// As whom it comes, and what it may do: the newest of a visit's requests decides for all of it.
+    config: ConnectionConfig,
     request: Request,
     content: Body,
     check: Checking,
@@ -124,13 +126,14 @@ impl Visits {
         let (answer, answered) = oneshot::channel();
         let (successor, handed_over) = has_content.then(oneshot::channel).unzip();
         let ask = Box::new(Ask {
+            config,
             request,
             content,
             check,
             answer,
             successor,
         });
-        let driven = self.send(shared, config, (key, place.client_id), ask)?;
+        let driven = self.send(shared, (key, place.client_id), ask)?;
         driven::until_answered(driven, handed_over, answered).await
     }
 
@@ -138,7 +141,6 @@ impl Visits {
     fn send(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
-        config: ConnectionConfig,
         (key, client_id): (Key, String),
         ask: Box<Ask>,
     ) -> Result<Option<Driven>, NoPlace> {
@@ -155,6 +157,7 @@ impl Visits {
         let place = place.map_err(|_| NoPlace)?;
         // The first request drives its visit as it is.
         ask.successor = None;
+        let config = ask.config.clone();
         let (asks, inbox) = mpsc::channel(ASKS_MAX);
         // There is room for the first.
         let _ = asks.try_send(ask);

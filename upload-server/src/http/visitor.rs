@@ -31,6 +31,9 @@ pub enum SignIn {
     Visitor(Arc<Visitor>),
     /// The request belongs to no one: it is answered with 401, a WebSocket is closed with 4401.
     Unauthenticated,
+    /// Who sent it cannot be found out at present: it is answered with 503. A `HEAD` that asks how far an
+    /// upload has come is answered with 423, after which tus clients keep the upload and come again.
+    Unavailable,
 }
 
 impl SignIn {
@@ -42,7 +45,7 @@ impl SignIn {
     pub(crate) fn visitor(parts: &Parts) -> Option<&Arc<Visitor>> {
         match Self::of(parts)? {
             Self::Visitor(visitor) => Some(visitor),
-            Self::Unauthenticated => None,
+            Self::Unauthenticated | Self::Unavailable => None,
         }
     }
 }

@@ -14,6 +14,8 @@ mod ietf;
 mod page;
 mod plain;
 mod races;
+mod sign_in;
+mod slow;
 mod splits;
 mod tus;
 mod tus_extensions;

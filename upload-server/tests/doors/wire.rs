@@ -50,6 +50,14 @@ impl Server {
     }
 
     pub(crate) async fn with(make: impl FnOnce(UploadsBuilder) -> UploadsBuilder) -> Self {
+        Self::behind(make, |router| router).await
+    }
+
+    /// Starts a server whose routes have layers of the application around them.
+    pub(crate) async fn behind(
+        make: impl FnOnce(UploadsBuilder) -> UploadsBuilder,
+        around: impl FnOnce(Router) -> Router,
+    ) -> Self {
         let dir = Arc::new(tempfile::tempdir().expect("a directory"));
         let builder = Uploads::builder()
             .data_dir(dir.path())
@@ -57,7 +65,7 @@ impl Server {
             .allow_upload("taken", files().consume_on_complete(true))
             .allow_upload("pictures", files().accept(".png"));
         let uploads = make(builder).build().expect("good options");
-        let app = Router::new().nest("/uploads", uploads.router());
+        let app = Router::new().nest("/uploads", around(uploads.router()));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         tokio::spawn(async move { axum::serve(listener, app).await });

@@ -1,13 +1,13 @@
 //! Requests that ask how far an upload has come.
 
-use upload_core::{ContentEnd, Ends, Refusal, Reply, Request, SlotRules};
+use upload_core::{ContentEnd, Ends, Refusal, Reply, Request, SlotRules, StorageFault};
 use upload_proto::Code;
 
 use super::{
-    is_done, offset,
+    is_done, is_refused, offset,
     rig::{Rig, ietf, tus},
 };
-use crate::support::Storage;
+use crate::support::{Storage, register};
 
 /// T18: every byte is durable and its server is gone before the file was stored. The next question
 /// stores it, and hears of the whole length only then.
@@ -59,10 +59,10 @@ fn a_question_of_who_ends_it_later_only_asks() {
 fn a_question_is_answered_while_storage_is_short() {
     let headless = |slot: &mut SlotRules| slot.head_bytes = 0;
     let mut rig = Rig::with(1, Storage::default(), headless);
-    rig.is_short = true;
+    rig.fault = Some(StorageFault::Throttled);
     rig.create(8, None);
     let mut next = Rig::with(2, rig.storage, headless);
-    next.is_short = true;
+    next.fault = Some(StorageFault::Throttled);
     let asked = next.ask(Request::Offset(Ends::AtLength));
     let reply = next.reply(asked);
     assert!(
@@ -75,6 +75,48 @@ fn a_question_is_answered_while_storage_is_short() {
         ),
         "{reply:?}"
     );
-    next.is_short = false;
+    next.fault = None;
     assert_eq!(offset(next.offset()), 0);
+}
+
+/// T8: what its storage refuses now is kept, so a client comes again and does not begin anew.
+#[test]
+fn t8_what_is_kept_is_not_gone_whatever_its_storage_says() {
+    for fault in [StorageFault::Denied, StorageFault::Failed] {
+        let mut rig = Rig::new(1, Storage::default());
+        rig.create(8, None);
+        assert_eq!(offset(rig.append(0, "abc")), 3);
+        rig.after(60_000);
+        assert!(rig.visit.is_over());
+        let mut next = Rig::new(2, rig.storage);
+        next.storage.parked = None;
+        next.fault = Some(fault);
+        let reply = next.offset();
+        assert!(is_refused(&reply, Code::StorageThrottled), "{reply:?}");
+        next.fault = None;
+        assert_eq!(offset(next.offset()), 3);
+        assert!(is_done(&next.append(3, "defgh")));
+    }
+}
+
+/// CTRL-4: a ref that is in use stays with its upload, whatever registration comes.
+#[test]
+fn ctrl_4_a_ref_in_use_is_not_registered_again() {
+    let again = |rig: &mut Rig, name: &str, size| {
+        let mut register = register(Some(size), "http");
+        register.client_name = name.to_owned();
+        let id = rig.ask(Request::Create(Box::new(register), None));
+        rig.reply(id)
+    };
+    let mut rig = Rig::new(1, Storage::default());
+    rig.create(4, None);
+    let name = register(Some(4), "http").client_name;
+    assert_eq!(offset(again(&mut rig, &name, 4)), 0, "the very same");
+    assert!(is_refused(&again(&mut rig, "other", 4), Code::RefInUse));
+    assert!(is_refused(&again(&mut rig, &name, 5), Code::RefInUse));
+    assert_eq!(offset(rig.append(0, "abc")), 3);
+    assert!(is_refused(&again(&mut rig, &name, 4), Code::RefInUse));
+    assert!(is_done(&rig.append(3, "d")));
+    assert!(is_refused(&again(&mut rig, "other", 4), Code::RefInUse));
+    assert_eq!(rig.storage.files, [b"abcd"]);
 }

@@ -20,8 +20,8 @@ pub(crate) struct Rig {
     /// Answers of writers that are held up.
     waiting: VecDeque<(EntryId, WriterEvent)>,
     pub(crate) holds_writers: bool,
-    /// No writer can be opened.
-    pub(crate) is_short: bool,
+    /// No writer can be opened, for this reason.
+    pub(crate) fault: Option<StorageFault>,
     opens: usize,
     pub(crate) verdict: Verdict,
     next: u64,
@@ -52,7 +52,7 @@ impl Rig {
             now: at(0),
             waiting: VecDeque::new(),
             holds_writers: false,
-            is_short: false,
+            fault: None,
             opens: 0,
             verdict: Verdict::Accept,
             next: 0,
@@ -184,10 +184,12 @@ impl Rig {
     }
 
     fn write(&mut self, entry: EntryId, order: Order) -> Option<WriterEvent> {
-        if self.is_short && matches!(order, Order::Open | Order::Reopen { .. }) {
+        if let Some(fault) = self.fault
+            && matches!(order, Order::Open | Order::Reopen { .. })
+        {
             self.opens += 1;
             assert!(self.opens < 100, "again and again");
-            return Some(WriterEvent::Failed(StorageFault::Throttled));
+            return Some(WriterEvent::Failed(fault));
         }
         self.storage.write(entry, order)
     }

@@ -183,6 +183,27 @@ async fn the_question_says_where_the_visitor_wanted_to_go() {
     assert!(!seen.contains_key("x-secret-of-a-proxy"));
 }
 
+/// The method that is meant is what the application decides about, where an override counts.
+#[tokio::test]
+async fn the_question_is_about_the_method_that_is_meant() {
+    let (backend, address) = backend().await;
+    let app = app(&Auth::forwarding(forward(address, Duration::ZERO)));
+    for (path, meant, expected) in [
+        ("/files/slot/upload", "DELETE", "DELETE"),
+        ("/files/slot/upload", "HEAD", "HEAD"),
+        ("/files/slot/upload", "CONNECT", "POST"),
+        ("/who", "DELETE", "POST"),
+    ] {
+        let headers = [
+            ("authorization", "Bearer alice"),
+            ("x-http-method-override", meant),
+        ];
+        send(&app, "POST", path, &headers).await;
+        let seen = backend.seen.lock().expect("whole").clone();
+        assert_eq!(seen.get("x-forwarded-method").expect("a method"), expected);
+    }
+}
+
 #[tokio::test]
 async fn completion_asks_again_and_waits_for_an_answer() {
     let (backend, address) = backend().await;

@@ -21,7 +21,6 @@ use super::{
 use crate::{
     connection::ConnectionConfig,
     http::{
-        identity::NoOwner,
         ietf, plain, tus,
         visit::{Answered, Place, Rest, check::Checking},
     },
@@ -88,10 +87,8 @@ impl Call {
     /// It is answered so.
     pub(crate) async fn slots(&mut self, owner: &str) -> Result<(Slot, Slots), Refusal> {
         let all = self.app.slots_of(owner, &mut self.parts).await;
-        let all = all.map_err(Refusal::of_mount)?;
-        let slot = all
-            .get(&self.slot)
-            .filter(|slot| slot.has_door(self.door.as_str()));
+        let all = all.map_err(|answer| self.without_slots(&answer))?;
+        let slot = all.get(&self.slot).filter(|slot| self.is_open(slot));
         let unknown = || Refusal::of(Code::UnknownSlot, self.door, Asked::Change);
         let slot = slot.cloned().ok_or_else(unknown)?;
         if slot.rules.direct {
@@ -101,6 +98,24 @@ impl Call {
         Ok((slot, Arc::new(one.into())))
     }
 
+    /// Returns whether a slot has the door of the request. What every client asks or does alike may name no
+    /// protocol, and passes where any door is open (T3, T4).
+    fn is_open(&self, slot: &Slot) -> bool {
+        let is_alike = self.door == Door::Plain
+            && [Method::HEAD, Method::GET, Method::OPTIONS, Method::DELETE].contains(&self.method);
+        match is_alike {
+            true => Door::ALL.iter().any(|door| slot.has_door(door.as_str())),
+            false => slot.has_door(self.door.as_str()),
+        }
+    }
+
+    pub(super) fn asked(&self) -> Asked {
+        match self.method {
+            Method::HEAD | Method::GET => Asked::Offset,
+            _ => Asked::Change,
+        }
+    }
+
     /// Identifies who creates an upload.
     ///
     /// # Errors
@@ -108,7 +123,7 @@ impl Call {
     /// The application knows the request to be without an owner.
     pub(crate) async fn creator(&mut self) -> Result<Visitor, Refusal> {
         let visitor = Visitor::creating(&self.app, &mut self.parts).await;
-        visitor.map_err(without_owner)
+        visitor.map_err(|why| self.without_owner(why))
     }
 
     /// Identifies who comes back to the upload, and returns which that is.
@@ -121,7 +136,7 @@ impl Call {
             return Err(Refusal::not_found());
         };
         let visitor = Visitor::returning(&self.app, &mut self.parts, address).await;
-        let visitor = visitor.map_err(without_owner)?;
+        let visitor = visitor.map_err(|why| self.without_owner(why))?;
         let visitor = visitor.ok_or_else(Refusal::not_found)?;
         Ok((visitor, address.upload))
     }
@@ -235,7 +250,7 @@ impl Call {
     }
 
     /// Reads what is left of the content.
-    pub(super) fn drain(&self, rest: Rest) {
+    pub(crate) fn drain(&self, rest: Rest) {
         let expect = self.headers().get(header::EXPECT);
         let awaits =
             expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
@@ -298,40 +313,6 @@ impl Call {
         }
     }
 
-    /// Returns the refusal that a reply is, where it is none that the door knows better.
-    pub(crate) fn refused(&self, reply: Reply, asked: Asked) -> Refusal {
-        let of = |code| Refusal::of(code, self.door, asked);
-        match reply {
-            Reply::Refused(refusal) => of(refusal.code).in_words(refusal.words),
-            Reply::Gone(code) => Refusal::gone(code, self.door, asked),
-            Reply::NotFound => Refusal::not_found(),
-            Reply::Superseded => of(Code::Superseded),
-            Reply::TimedOut => of(Code::IdleTimeout),
-            Reply::Later => of(Code::StorageThrottled),
-            Reply::Excess(subject) if subject.entry.length.known().is_none() => of(Code::TooLarge),
-            Reply::Excess(_) | Reply::DoneInExcess(_) => of(Code::SizeExceeded),
-            Reply::Incomplete(_) => of(Code::Incomplete),
-            Reply::BadLength(_) => Refusal::bad("The lengths of the upload do not agree"),
-            Reply::Discarded(_) => of(Code::ChecksumMismatch),
-            Reply::Kept => of(Code::Forbidden),
-            Reply::Locked
-            | Reply::Mismatch(_)
-            | Reply::PastEnd(_)
-            | Reply::Created(_)
-            | Reply::At(_)
-            | Reply::Done(_)
-            | Reply::Deleted => of(Code::Locked),
-        }
-    }
-
-    /// Writes a refusal as this door does.
-    pub(super) fn refuse(&self, refusal: Refusal) -> Response {
-        match self.door {
-            Door::Ietf => ietf::problem(refusal),
-            Door::Tus | Door::Plain => refusal.into_response(),
-        }
-    }
-
     /// Returns what the page that asks may do with the answer.
     pub(super) fn readable(&self) -> Option<cors::Readable> {
         let scheme = self.app.identity.transport.scheme(&self.parts);
@@ -369,16 +350,5 @@ pub(crate) fn content(at: u64, length: Option<u64>, ends: Ends) -> Content {
         crc32c: None,
         ends,
         broken: Broken::Keep,
-    }
-}
-
-pub(super) fn without_owner(why: NoOwner) -> Refusal {
-    match why {
-        NoOwner::Unauthenticated => Refusal::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthenticated",
-            "The request carries no identity",
-        ),
-        NoOwner::Failed(status) => Refusal::new(status, "owner_failed", "Server error"),
     }
 }

@@ -14,7 +14,6 @@ use upload_proto::{ClientMessage, Code, ServerMessage};
 
 use super::{
     Call,
-    call::without_owner,
     refusal::{Asked, Refusal},
 };
 use crate::http::{tus::add_cookie, visit::check::Checking};
@@ -28,9 +27,9 @@ pub(super) async fn slots(call: &mut Call) -> Result<Response, Refusal> {
         return Err(Refusal::of(Code::Draining, call.door, Asked::Change));
     }
     let who = call.app.identity.identify(&mut call.parts).await;
-    let who = who.map_err(without_owner)?;
+    let who = who.map_err(|why| call.without_owner(why))?;
     let slots = call.app.slots_of(&who.owner, &mut call.parts).await;
-    let slots = slots.map_err(Refusal::of_mount)?;
+    let slots = slots.map_err(|answer| call.without_slots(&answer))?;
     let open = slots
         .iter()
         .filter(|(_, slot)| slot.rules.direct || slot.has_door(call.door.as_str()));

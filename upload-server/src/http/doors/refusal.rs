@@ -11,6 +11,8 @@ use serde_json::{Map, Value};
 use upload_core::OwnWords;
 use upload_proto::{Code, Retry};
 
+use super::visitor::Visitor;
+
 /// When a client is asked to come again, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 2;
 
@@ -86,10 +88,37 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", text)
     }
 
-    /// The application did not say which slots there are.
-    #[expect(clippy::boxed_local, reason = "as it is handed over")]
-    pub(crate) fn of_mount(answer: Box<Response>) -> Self {
-        Self::new(answer.status(), "mount_failed", "Server error")
+    /// The application did not say what the door has to know, and answered with this status.
+    ///
+    /// What is no fault of the client may pass, which a tus client hears as 423 of a `HEAD` (T8).
+    pub(crate) fn of_application(
+        status: StatusCode,
+        code: &'static str,
+        door: Door,
+        asked: Asked,
+    ) -> Self {
+        let status = match is_tus_offset(door, asked) && status.is_server_error() {
+            true => StatusCode::LOCKED,
+            false => status,
+        };
+        let refusal = Self::new(status, code, "Server error");
+        match status {
+            StatusCode::LOCKED | StatusCode::SERVICE_UNAVAILABLE => refusal.later(),
+            _ => refusal,
+        }
+    }
+
+    /// The address of the client asks too much, whatever it asks: clients that resume try again after 503, and
+    /// give up after 429.
+    pub(crate) fn too_many(door: Door, asked: Asked) -> Self {
+        let refusal = Self::busy(door, asked);
+        match (door, asked) {
+            (Door::Plain, Asked::Change) => Self {
+                status: StatusCode::TOO_MANY_REQUESTS,
+                ..refusal
+            },
+            _ => refusal,
+        }
     }
 
     /// The method means nothing for this address.
@@ -158,6 +187,23 @@ impl Refusal {
         self.with(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
     }
 
+    /// A request that creates an upload is refused after that, and its client learns where the upload is.
+    pub(crate) fn found_at(mut self, location: Option<HeaderValue>, visitor: &Visitor) -> Self {
+        let cookie = visitor.set_cookie.clone();
+        let location = location.map(|location| (header::LOCATION, location));
+        let cookie = cookie.map(|cookie| (header::SET_COOKIE, cookie));
+        self.headers.extend(location.into_iter().chain(cookie));
+        self
+    }
+
+    /// Content that is held back for its checksum is longer than can be.
+    pub(crate) fn too_long_to_check(door: Door) -> Self {
+        Self {
+            text: "Content with a checksum can have 16 MiB".into(),
+            ..Self::of(Code::TooLarge, door, Asked::Change)
+        }
+    }
+
     /// Adds a header.
     pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
@@ -203,8 +249,13 @@ fn mismatch() -> StatusCode {
     StatusCode::from_u16(460).unwrap_or(StatusCode::BAD_REQUEST)
 }
 
+/// Returns whether a client asks how far its upload has come, which takes a refusal for its end.
+fn is_tus_offset(door: Door, asked: Asked) -> bool {
+    door != Door::Ietf && asked == Asked::Offset
+}
+
 fn status(code: Code, door: Door, asked: Asked) -> StatusCode {
-    let tus_offset = door != Door::Ietf && asked == Asked::Offset;
+    let tus_offset = is_tus_offset(door, asked);
     match code {
         // A tus client takes every other refusal of a HEAD for the end of the upload, and begins anew.
         Code::Locked

@@ -4,10 +4,12 @@
 //! others: the answer has one result for each.
 
 use std::{
+    pin::{Pin, pin},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -17,8 +19,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, stream::poll_fn};
 use http::{HeaderValue, StatusCode, header};
+use http_body::Body as _;
 use multer::{Field, Multipart};
 use serde_json::{Map, Value, json};
 use upload_core::{Broken, Content, Ends, Reply, Request as Ask};
@@ -36,9 +39,9 @@ use crate::{
             visitor::Visitor,
         },
         tus::add_cookie,
-        visit::check::Checking,
+        visit::{Rest, check::Checking},
     },
-    slots::slot::Slots,
+    slots::slot::{Slot, Slots},
 };
 
 /// Parts of one form.
@@ -47,6 +50,8 @@ const PARTS_MAX: usize = 1000;
 const HEAD_BYTES_MAX: u64 = 64 * 1024;
 /// Bytes that are read of a part that was refused.
 const REFUSED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of such a part that have to come in [`HEAD_TIME`].
+const SKIPPED_BYTES_MIN: u64 = 128 * 1024;
 /// How long a client may take for what is between two contents.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 
@@ -59,9 +64,17 @@ impl Allowance {
         self.0.store(bytes, Ordering::Relaxed);
     }
 
+    fn left(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn is_spent(&self) -> bool {
+        self.left() == 0
+    }
+
     /// Takes what arrived; returns false where it is too much.
     fn take(&self, bytes: usize) -> bool {
-        let left = self.0.load(Ordering::Relaxed);
+        let left = self.left();
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         // Content that is stored is bounded elsewhere.
         left == u64::MAX || {
@@ -75,7 +88,61 @@ impl Allowance {
 /// One file's result.
 enum Stored {
     Whole(Value, Option<HeaderValue>),
-    Refused(Refusal, String),
+    /// With the file's name, where it is about one file.
+    Refused(Refusal, Option<String>),
+}
+
+/// The body of a request, of which the form reads what it wants. What is left is read and dropped.
+#[derive(Clone)]
+struct Source(Arc<Mutex<Option<Body>>>);
+
+impl Source {
+    fn new(body: Body) -> Self {
+        Self(Arc::new(Mutex::new(Some(body))))
+    }
+
+    /// Returns the pieces, until one is more than is allowed.
+    fn pieces(
+        &self,
+        allowance: Allowance,
+    ) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send + use<> {
+        let source = self.clone();
+        poll_fn(move |cx| source.poll(cx, &allowance))
+    }
+
+    fn poll(
+        &self,
+        cx: &mut Context<'_>,
+        allowance: &Allowance,
+    ) -> Poll<Option<Result<Bytes, std::io::Error>>> {
+        let mut body = self.lock();
+        let Some(body) = body.as_mut() else {
+            return Poll::Ready(None);
+        };
+        loop {
+            let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(std::io::Error::other(error)))),
+                Some(Ok(frame)) => frame,
+            };
+            // Trailers say nothing about the form.
+            let Ok(piece) = frame.into_data() else {
+                continue;
+            };
+            return Poll::Ready(Some(match allowance.take(piece.len()) {
+                true => Ok(piece),
+                false => Err(std::io::ErrorKind::FileTooLarge.into()),
+            }));
+        }
+    }
+
+    fn rest(&self) -> Rest {
+        self.lock().take().map_or(Rest::Nothing, Rest::Begun)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Body>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Serves a form.
@@ -85,20 +152,45 @@ pub(super) async fn create(call: &mut Call) -> Result<Response, Refusal> {
     let boundary = media_type.and_then(|text| multer::parse_boundary(text).ok());
     let boundary = boundary.ok_or_else(|| Refusal::bad("The form has no boundary"))?;
     let visitor = call.creator().await?;
-    let (slot, slots) = call.slots(&visitor.owner).await?;
-    let files_max = usize::try_from(slot.rules.max_entries).unwrap_or(usize::MAX);
+    let slots = call.slots(&visitor.owner).await?;
+    let source = Source::new(call.body.take().unwrap_or_default());
     let allowance = Allowance::default();
-    let body = call.body.take().unwrap_or_default();
-    let mut form = Multipart::new(guarded(body, allowance.clone()), boundary);
-    let mut meta = Map::new();
+    let mut form = Multipart::new(source.pieces(allowance.clone()), boundary);
     let mut results = Vec::new();
+    let read = read(call, &visitor, slots, (&mut form, &allowance), &mut results).await;
+    drop(form);
+    call.drain(source.rest());
+    if let Err(refusal) = read {
+        if !results.iter().any(|it| matches!(it, Stored::Whole(..))) {
+            return Err(refusal);
+        }
+        // What is stored is stored: its client would send it again if it did not learn that.
+        results.push(Stored::Refused(refusal, None));
+    }
+    answer(&visitor, results, call)
+}
+
+/// Stores the files of a form, as far as it can be read.
+async fn read(
+    call: &mut Call,
+    visitor: &Visitor,
+    (slot, slots): (Slot, Slots),
+    (form, allowance): (&mut Multipart<'static>, &Allowance),
+    results: &mut Vec<Stored>,
+) -> Result<(), Refusal> {
+    let files_max = usize::try_from(slot.rules.max_entries).unwrap_or(usize::MAX);
+    let mut meta = Map::new();
     allowance.set(HEAD_BYTES_MAX);
     for _ in 0..PARTS_MAX {
-        let next = tokio::time::timeout(HEAD_TIME, form.next_field()).await;
-        let next = next.map_err(|_| Refusal::of(Code::IdleTimeout, call.door, Asked::Change))?;
-        let part = next.map_err(|_| Refusal::bad("The form is malformed, or broke off"))?;
-        let Some(part) = part else {
-            return answer(&visitor, results, call);
+        let next = next(form, allowance).await;
+        let next = next.ok_or_else(|| Refusal::of(Code::IdleTimeout, call.door, Asked::Change))?;
+        let is_refused = matches!(results.last(), Some(Stored::Refused(..)));
+        let part = match next {
+            Ok(Some(part)) => part,
+            Ok(None) => return Ok(()),
+            // More than is read of a file that was refused: what follows it is not looked at.
+            Err(_) if is_refused && allowance.is_spent() => return Ok(()),
+            Err(_) => return Err(Refusal::bad("The form is malformed, or broke off")),
         };
         let disposition = part.headers().get(header::CONTENT_DISPOSITION);
         let name = disposition.and_then(|value| names::form_file_name(value.as_bytes()));
@@ -110,11 +202,15 @@ pub(super) async fn create(call: &mut Call) -> Result<Response, Refusal> {
         };
         let result = if results.len() < files_max {
             allowance.set(u64::MAX);
-            let slots = Arc::clone(&slots);
-            store(call, &visitor, slots, part, name, meta.clone()).await?
+            let (slots, meta) = (Arc::clone(&slots), meta.clone());
+            match store(call, visitor, slots, part, name.clone(), meta).await {
+                Ok(stored) => stored,
+                Err(refusal) if results.is_empty() => return Err(refusal),
+                Err(refusal) => Stored::Refused(refusal, Some(name)),
+            }
         } else {
             let refusal = Refusal::of(Code::TooManyEntries, call.door, Asked::Change);
-            Stored::Refused(refusal, name)
+            Stored::Refused(refusal, Some(name))
         };
         let is_refused = matches!(result, Stored::Refused(..));
         results.push(result);
@@ -126,18 +222,22 @@ pub(super) async fn create(call: &mut Call) -> Result<Response, Refusal> {
     Err(Refusal::bad("The form has too many parts"))
 }
 
-/// Ends a form that sends more than is allowed for.
-fn guarded(
-    body: Body,
-    allowance: Allowance,
-) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static {
-    body.into_data_stream().map(move |piece| {
-        let piece = piece.map_err(std::io::Error::other)?;
-        match allowance.take(piece.len()) {
-            true => Ok(piece),
-            false => Err(std::io::ErrorKind::FileTooLarge.into()),
+/// Reads up to the next part; `None` where too little comes.
+async fn next(
+    form: &mut Multipart<'static>,
+    allowance: &Allowance,
+) -> Option<multer::Result<Option<Field<'static>>>> {
+    let mut next = pin!(form.next_field());
+    loop {
+        let before = allowance.left();
+        if let Ok(next) = tokio::time::timeout(HEAD_TIME, &mut next).await {
+            return Some(next);
         }
-    })
+        // The rest of a file that was refused takes its time.
+        if before.saturating_sub(allowance.left()) < SKIPPED_BYTES_MIN {
+            return None;
+        }
+    }
 }
 
 /// Adds a text field to the metadata.
@@ -189,7 +289,13 @@ async fn store(
             let location = call.location(visitor, upload);
             Stored::Whole(super::receipt(&receipt), location)
         }
-        other => Stored::Refused(call.refused(other, Asked::Change), name),
+        // It would be stored twice if it came again.
+        Reply::Later => {
+            let refusal = call.refused(Reply::Later, Asked::Change);
+            let location = call.location(visitor, upload);
+            Stored::Refused(refusal.found_at(location, visitor), Some(name))
+        }
+        other => Stored::Refused(call.refused(other, Asked::Change), Some(name)),
     })
 }
 
@@ -211,7 +317,15 @@ fn answer(visitor: &Visitor, results: Vec<Stored>, call: &Call) -> Result<Respon
             Stored::Refused(refusal, name) => {
                 statuses.push(refusal.status);
                 let mut body = refusal.body();
-                body.insert("name".into(), name.into());
+                if let Some(name) = name {
+                    body.insert("name".into(), name.into());
+                }
+                let mut headers = refusal.headers.into_iter();
+                let location = headers.find(|(name, _)| name == header::LOCATION);
+                if let Some((_, location)) = location {
+                    let location = location.to_str().unwrap_or_default();
+                    body.insert("location".into(), location.into());
+                }
                 body.insert("status".into(), "error".into());
                 uploads.push(Value::Object(body));
             }

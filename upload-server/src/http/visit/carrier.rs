@@ -37,6 +37,8 @@ const PIECES_PER_ROUND: u32 = 128;
 const BYTES_PER_ROUND: u64 = 4 * 1024 * 1024;
 /// Time after which a round reads no more, so that others get their turn.
 const ROUND_MAX: Duration = Duration::from_millis(1);
+/// Bytes a second that content which waits for its checksum has to bring, beyond one pause.
+const HELD_BACK_PER_SECOND: u32 = 8 * 1024;
 /// Bytes after which writers are asked whether that is enough for them.
 const BYTES_PER_WRITE: u64 = 64 * 1024;
 
@@ -183,7 +185,8 @@ impl Carrier {
         self.last_id = self.last_id.saturating_add(1);
         self.successor = ask.successor.take();
         let id = RequestId(self.last_id);
-        let (request, served) = ask.into_parts(id);
+        let (config, request, served) = ask.into_parts(id);
+        self.host.config = config;
         self.replaced = self.served.replace(served);
         self.host.core.request(id, request, self.host.now);
         self.drain();
@@ -246,8 +249,13 @@ impl Carrier {
             let Some(served) = &mut self.served else {
                 break false;
             };
+            let before = served.held_back().0;
             match served.poll(cx) {
-                Poll::Pending => break false,
+                Poll::Pending => {
+                    let held = served.held_back().0.saturating_sub(before);
+                    self.came_held_back(held);
+                    break false;
+                }
                 Poll::Ready(Piece::Data(data)) => {
                     let bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
                     pieces = pieces.saturating_add(1);
@@ -317,6 +325,19 @@ impl Carrier {
             self.drain();
         }
         true
+    }
+
+    /// Content that waits for its checksum goes nowhere yet, and so its pace is looked at here.
+    fn came_held_back(&mut self, bytes: u64) {
+        let Some(by) = self.content_by.filter(|_| bytes > 0) else {
+            return;
+        };
+        let earned = Duration::from_secs(1)
+            .saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX))
+            .checked_div(HELD_BACK_PER_SECOND)
+            .unwrap_or_default();
+        let later = by.checked_add(earned).unwrap_or(by);
+        self.content_by = Some(later.min(self.content_deadline()));
     }
 
     fn content_deadline(&self) -> Instant {

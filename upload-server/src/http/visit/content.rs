@@ -16,6 +16,7 @@ use super::{
     Answered, Ask, Rest,
     check::{CHECKED_BYTES_MAX, Check, Checking, Held, Unfit},
 };
+use crate::connection::ConnectionConfig;
 
 /// A request that is being served, and its content.
 pub(super) struct Served {
@@ -182,7 +183,10 @@ impl Served {
 }
 
 impl Ask {
-    pub(super) fn into_parts(self: Box<Self>, id: RequestId) -> (Request, Served) {
+    pub(super) fn into_parts(
+        self: Box<Self>,
+        id: RequestId,
+    ) -> (ConnectionConfig, Request, Served) {
         let served = Served {
             id,
             body: self.content,
@@ -196,6 +200,6 @@ impl Ask {
             unfit: None,
             answer: self.answer,
         };
-        (self.request, served)
+        (self.config, self.request, served)
     }
 }

@@ -1,0 +1,218 @@
+//! Whoever signs in with each request, and a server that cannot find out who it is.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
+
+use axum::{
+    extract::{ConnectInfo, Request},
+    middleware::{Next, from_fn},
+    response::Response,
+};
+use upload_server::{Limits, SignIn, Visitor};
+
+use crate::wire::{LAST, MORE, OFFSET_TYPE, Server};
+
+const FILES: &str = "/uploads/files/files";
+
+/// A layer that lets alice in for so many milliseconds as the request says, and does not know where it says nothing.
+async fn sign_in(mut request: Request, next: Next) -> Response {
+    let lasts = request.headers().get("x-lasts");
+    let lasts = lasts.and_then(|value| value.to_str().ok()?.parse().ok());
+    let sign_in = match lasts {
+        Some(ms) => {
+            let until = SystemTime::now() + Duration::from_millis(ms);
+            SignIn::Visitor(Arc::new(Visitor::new("alice").until(until)))
+        }
+        None => SignIn::Unavailable,
+    };
+    request.extensions_mut().insert(sign_in);
+    next.run(request).await
+}
+
+async fn server() -> Server {
+    let layer = from_fn(sign_in);
+    Server::behind(|builder| builder, |router| router.layer(layer)).await
+}
+
+/// A token lasts for minutes and an upload for hours: the newest request says until when.
+#[tokio::test]
+async fn an_upload_outlasts_the_token_that_it_began_with() {
+    let server = server().await;
+    let (short, long) = (("x-lasts", "400"), ("x-lasts", "60000"));
+    let length = ("upload-length", "6");
+    let created = server.tus("POST", FILES, &[length, short], b"").await;
+    assert_eq!(created.status, 201, "{created:?}");
+    let path = created.header("location").expect("a location");
+    let append = async |at: &str, token, data: &[u8]| {
+        let headers = [OFFSET_TYPE, ("upload-offset", at), token];
+        server.tus("PATCH", path, &headers, data).await
+    };
+    assert_eq!(append("0", short, b"abc").await.status, 204);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let last = append("3", long, b"def").await;
+    assert_eq!(last.status, 204, "{last:?}");
+    assert_eq!(server.stored(), [b"abcdef"]);
+}
+
+/// A file is not complete for somebody whose sign-in ended while it came.
+#[tokio::test]
+async fn nothing_completes_behind_the_end_of_its_sign_in() {
+    let server = server().await;
+    let mut wire = server.connect().await;
+    let headers = [("x-lasts", "200"), ("content-length", "6")];
+    wire.send("POST", FILES, &headers, b"abc").await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    wire.write(b"def").await;
+    assert_eq!(wire.answer("POST").await.status, 403);
+    assert!(server.stored().is_empty());
+}
+
+/// T8: a tus client takes every other answer for the end of its upload, and begins anew.
+#[tokio::test]
+async fn t8_head_is_423_where_nobody_knows_who_asks() {
+    let server = server().await;
+    let long = ("x-lasts", "60000");
+    let length = ("upload-length", "6");
+    let created = server.tus("POST", FILES, &[length, long], b"").await;
+    let path = created.header("location").expect("a location");
+    for answer in [
+        server.tus("HEAD", path, &[], b"").await,
+        server.ask("HEAD", path, &[], b"").await,
+    ] {
+        assert_eq!(answer.status, 423, "{answer:?}");
+        assert!(answer.header("retry-after").is_some());
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+    }
+    let draft = ("upload-draft-interop-version", "8");
+    let append = [OFFSET_TYPE, ("upload-offset", "0")];
+    for answer in [
+        server.ask("HEAD", path, &[draft], b"").await,
+        server.tus("PATCH", path, &append, b"abc").await,
+        server.tus("POST", FILES, &[length], b"").await,
+        server.ask("POST", FILES, &[LAST], b"abc").await,
+        server.ask("GET", "/uploads/slots", &[], b"").await,
+        server.ask("GET", "/uploads/session", &[], b"").await,
+    ] {
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(answer.header("retry-after").is_some(), "{answer:?}");
+    }
+    assert_eq!(server.tus("HEAD", path, &[long], b"").await.status, 200);
+    assert!(server.stored().is_empty());
+}
+
+/// T8: the same where a closure of the application does not answer.
+#[tokio::test]
+async fn t8_head_is_423_where_the_application_fails() {
+    let fails = Arc::new(Mutex::new(false));
+    let (of_owner, of_slots) = (Arc::clone(&fails), Arc::clone(&fails));
+    let server = Server::with(|builder| {
+        builder.owner(move |parts| {
+            let fails = *of_owner.lock().expect("a lock") && parts.uri.query() == Some("owner");
+            assert!(!fails, "a fault of the application");
+            Ok(Some("alice".to_owned()))
+        })
+    })
+    .await;
+    let path = server.create(3).await;
+    *of_slots.lock().expect("a lock") = true;
+    let asked = format!("{path}?owner");
+    let answer = server.tus("HEAD", &asked, &[], b"").await;
+    assert_eq!(answer.status, 423, "{answer:?}");
+    assert!(answer.header("retry-after").is_some());
+    let answer = server.tus("DELETE", &asked, &[], b"").await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.header("retry-after").is_some());
+    assert_eq!(server.offset(&path).await, 0);
+}
+
+/// T8, T40: the same where an address asks too much, which a page reads as well.
+#[tokio::test]
+async fn t8_head_is_423_where_an_address_asks_too_much() {
+    let mut limits = Limits::default();
+    limits.rates.requests_per_address = 2;
+    let far = async |mut request: Request, next: Next| {
+        if request.headers().contains_key("origin") {
+            let peer = SocketAddr::from(([203, 0, 113, 7], 1));
+            request.extensions_mut().insert(ConnectInfo(peer));
+        }
+        next.run(request).await
+    };
+    let server = Server::behind(
+        |builder| {
+            let builder = builder.limits(limits);
+            builder.allowed_origins(["https://app.example"])
+        },
+        |router| router.layer(from_fn(far)),
+    )
+    .await;
+    let path = server.create(3).await;
+    let from = [("origin", "https://app.example")];
+    let mut refused = Vec::new();
+    for (method, is_tus, status) in [
+        ("HEAD", true, 423),
+        ("PATCH", true, 503),
+        ("POST", false, 429),
+    ] {
+        let ask = async || match is_tus {
+            true => server.tus(method, &path, &from, b"").await,
+            false => server.ask(method, &path, &from, b"").await,
+        };
+        let answer = loop {
+            let answer = ask().await;
+            if answer.header("retry-after").is_some() {
+                break answer;
+            }
+        };
+        assert_eq!(answer.status, status, "{answer:?}");
+        refused.push(answer);
+    }
+    for answer in refused {
+        let allowed = answer.header("access-control-allow-origin");
+        assert_eq!(allowed, Some("https://app.example"));
+    }
+}
+
+/// The application is asked about what a request does, whatever method carries it.
+#[tokio::test]
+async fn the_application_sees_the_method_that_is_meant() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sees = Arc::clone(&seen);
+    let server = Server::with(|builder| {
+        builder.owner(move |parts| {
+            let mut seen = sees.lock().expect("a lock");
+            seen.push(parts.method.to_string());
+            Ok(Some("alice".to_owned()))
+        })
+    })
+    .await;
+    let path = server.create(3).await;
+    let meant = ("x-http-method-override", "DELETE");
+    assert_eq!(server.tus("POST", &path, &[meant], b"").await.status, 204);
+    let seen = seen.lock().expect("a lock");
+    assert_eq!(seen.last().map(String::as_str), Some("DELETE"), "{seen:?}");
+    assert!(
+        !seen.iter().skip(1).any(|method| method == "POST"),
+        "{seen:?}"
+    );
+}
+
+/// R6: only its client ends an upload, and be it empty.
+#[tokio::test]
+async fn r6_an_empty_creation_is_no_end() {
+    let server = Server::start().await;
+    let created = server
+        .ask("POST", FILES, &[MORE, ("upload-length", "0")], b"")
+        .await;
+    assert_eq!(created.status, 201, "{created:?}");
+    assert_eq!(created.header("upload-complete"), Some("?0"));
+    assert!(server.stored().is_empty());
+    let path = created.header("location").expect("a location");
+    let partial = ("content-type", "application/partial-upload");
+    let headers = [partial, LAST, ("upload-offset", "0")];
+    let ended = server.ask("PATCH", path, &headers, b"").await;
+    assert_eq!(ended.status, 200, "{ended:?}");
+    assert_eq!(server.stored(), [b""]);
+}
