@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Writers of files in a separate directory, whose removals hang if they are told to.
+/// Writers of files in a separate directory, whose removals hang on command.
 fn writers(dir: &TempDir, name: &str) -> FaultyWriterFactory {
     let config = FileWriterConfig::new(dir.path().join(name));
     let files = FileWriterFactory::new(config).expect("the directories");
