@@ -55,7 +55,7 @@ test("every code that the client or a request over HTTP gives has a row in the e
   const sourcesOf = (folder, ending) => readdirSync(new URL(folder, ROOT), { recursive: true }).filter((name) => name.endsWith(ending) && !/^test|node_modules/.test(name)).map((name) => text(folder + name)).join("\n");
   for (const [folder, ending, pattern, known] of [
     ["upload-server/client/", ".js", /\bcode(?: = |: )(?:code === "\w+" \? )?"(\w+)"/g, ["in_use", "unreachable", "file_changed"]],
-    ["upload-server/src/http/", ".rs", /Refusal::new\(\s*[^,"]+,\s*"(\w+)"|Self::new\([^,"]+,\s*"(\w+)"/g, ["bad_version", "mount_failed", "unauthenticated"]],
+    ["upload-server/src/http/", ".rs", /Refusal::(?:new|of_application)\(\s*[^,"]+,\s*"(\w+)"|Self::new\([^,"]+,\s*"(\w+)"/g, ["bad_version", "mount_failed", "unauthenticated"]],
   ]) {
     const codes = new Set([...sourcesOf(folder, ending).matchAll(pattern)].map(([, code, other]) => code ?? other));
     for (const code of known) assert.ok(codes.has(code), `${code} is not among ${[...codes]}`);
