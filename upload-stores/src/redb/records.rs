@@ -2,7 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use redb::{CompactionError, Database, Error, ReadableDatabase, ReadableTable, TableError};
+use redb::{
+    CompactionError, Database, Error, ReadTransaction, ReadableDatabase, ReadableTable, TableError,
+};
 
 use super::batch::{Batch, Bounds};
 use super::index::{self, INDEXED};
@@ -158,14 +160,8 @@ impl Records {
                 (Some(records), Op::List { owner, after, most }) => {
                     Outcome::Page(reads::page(records, owner.as_deref(), after, *most, now)?)
                 }
-                (Some(_), Op::Count { owner: None }) => Outcome::Counts(
-                    transaction
-                        .open_table(TOTAL)?
-                        .get(())?
-                        .map_or_else(Counts::default, |sums| from_sums(sums.value())),
-                ),
+                (_, Op::Count { owner: None }) => Outcome::Counts(total(&transaction)?),
                 (_, Op::List { .. }) => Outcome::Page(Page::default()),
-                (None, Op::Count { owner: None }) => Outcome::Counts(Counts::default()),
                 (_, Op::Get { .. } | Op::Put(_) | Op::Delete { .. } | Op::Sweep { .. })
                 | (_, Op::Count { owner: Some(_) }) => Outcome::Record(None),
             });
@@ -176,14 +172,7 @@ impl Records {
     /// Returns how many bytes the records take up, with what expired and was not swept yet.
     pub(super) fn bytes(&self) -> Result<u64, Error> {
         let transaction = self.database.begin_read()?;
-        let total = match transaction.open_table(TOTAL) {
-            Ok(total) => total,
-            Err(TableError::TableDoesNotExist(_)) => return Ok(0),
-            Err(error) => return Err(error.into()),
-        };
-        Ok(total
-            .get(())?
-            .map_or(0, |sums| from_sums(sums.value()).all.bytes))
+        Ok(total(&transaction)?.all.bytes)
     }
 
     /// Moves pages to the front of the file and cuts its end off.
@@ -214,6 +203,17 @@ impl Records {
         (self.next_version, self.block_end) = (start, end);
         Ok(())
     }
+}
+
+/// Returns what all owners have together, which is nothing in a file that is new.
+fn total(transaction: &ReadTransaction) -> Result<Counts, Error> {
+    let total = match transaction.open_table(TOTAL) {
+        Ok(total) => total,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(Counts::default()),
+        Err(error) => return Err(error.into()),
+    };
+    let sums = total.get(())?;
+    Ok(sums.map_or_else(Counts::default, |sums| from_sums(sums.value())))
 }
 
 /// Returns whether the operation changes nothing.

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use upload_stores::{
-    Expect, FaultyStore, PutError, REDB_OVERHEAD_BYTES, RedbDurability, RedbOptions, RedbStore,
-    StoreErrorKind, UploadKey, UploadStateStore, conformance,
+    Counts, Expect, FaultyStore, PutError, REDB_OVERHEAD_BYTES, RedbDurability, RedbOptions,
+    RedbStore, StoreErrorKind, UploadKey, UploadStateStore, conformance,
 };
 
 #[path = "../stores/owners.rs"]
@@ -76,6 +76,17 @@ async fn redb_on_disk_conforms_inside_a_fault_injector() {
 }
 
 /// Records and the order of versions survive a clean restart; what expired meanwhile is missing.
+#[tokio::test]
+async fn a_new_file_has_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path()).await;
+    for owner in [None, Some("ann")] {
+        let counts = store.count(owner).await.expect("counted");
+        assert_eq!(counts, Counts::default());
+    }
+    assert_eq!(store.sweep().await.expect("swept"), 0);
+}
+
 #[tokio::test]
 async fn records_survive_a_restart() {
     let dir = tempfile::tempdir().expect("a directory");
