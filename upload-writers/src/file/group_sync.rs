@@ -22,12 +22,15 @@ use crate::error::{WriteError, WriteErrorKind};
 /// What a sync answers to everybody who shares it.
 type Answer = Result<(), Arc<io::Error>>;
 
+/// Makes the names in a directory durable; another one in tests.
+type SyncDir = dyn Fn(&Path) -> io::Result<()> + Send + Sync;
+
 /// The directories that are being synced, and who waits for the next sync of each.
 pub(super) struct GroupSyncs {
     waiting: Mutex<BTreeMap<PathBuf, Vec<oneshot::Sender<Answer>>>>,
     /// How many directories are synced at once.
     permits: Arc<Semaphore>,
-    sync: Box<dyn Fn(&Path) -> io::Result<()> + Send + Sync>,
+    sync: Box<SyncDir>,
 }
 
 impl fmt::Debug for GroupSyncs {

@@ -1,9 +1,10 @@
 //! Resumes that wait for each other, and those that do not.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::{
     FileWriterConfig, FileWriterFactory, Reopened,
@@ -69,6 +70,8 @@ async fn a_resume_waits_for_no_file_that_is_compared() {
         doubtful.reopen(&factory).await,
         "a small one is read at once"
     );
+    let compares = timeout(Duration::from_millis(300), &mut comparing).await;
+    assert!(compares.is_err(), "it waits for the other large one");
     drop(compared);
     assert!(comparing.await);
 }
