@@ -32,6 +32,7 @@ mod postgres;
 pub(crate) mod process;
 pub(crate) mod programs;
 mod receive;
+mod redis;
 mod report;
 mod restart;
 mod resume;

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! The headers of a request say which protocol it speaks. Each door reads its own headers, asks the visit
-//! of the upload ([`visit`](super::visit)) and writes the answer. What is the same for all is here and in
-//! the rooms next to this one: `call` (one request), `cors`, `page` (pages without a socket), `refusal` (codes
+//! of the upload ([`visit`](super::visit)) and writes the answer. What is the same for all is here.
+//! The rooms next to this one: `call` (one request), `cors`, `page` (pages without a socket), `refusal` (codes
 //! and statuses), `refused` (which of them it is), `visitor` (who a request belongs to).
 
 pub(crate) mod call;

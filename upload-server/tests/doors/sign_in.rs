@@ -1,4 +1,4 @@
-//! Whoever signs in with each request, and a server that cannot find out who it is.
+//! Requests that each sign in, and a server that cannot find out who sends them.
 
 use std::{
     net::SocketAddr,

@@ -61,7 +61,7 @@ async fn t44_checked_content_may_take_its_time() {
     assert_eq!(server.offset(&path).await, 0, "nothing of it was checked");
 }
 
-/// T44: a file in one request that stops is nobody's wish to cancel it: it may be sent once more.
+/// T44: a file in one request that stops is not cancelled by its client, and may be sent once more.
 #[tokio::test]
 async fn t44_a_plain_body_that_stops_may_come_again() {
     let server = impatient(200).await;

@@ -5,13 +5,12 @@ use std::{
     fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
-    process::Command,
     sync::Arc,
     thread,
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 pub(crate) use super::load::{Load, Spoken};
 use super::{
@@ -19,13 +18,11 @@ use super::{
     driving::Generator,
     postgres,
     process::{Server, crowded, free_address},
+    redis,
     rounds::Common,
     spent::Spent,
 };
-use crate::{
-    run::{cargo, metadata, must_succeed, server_binary},
-    services::redis,
-};
+use crate::run::{cargo, metadata, must_succeed, server_binary};
 
 /// Seconds between pings: what a connection does about its buffers it does then.
 pub(crate) const PING_SECONDS: u64 = 5;
@@ -129,7 +126,7 @@ pub(crate) struct Bed {
     redis: Option<Server>,
     postgres: Option<Server>,
     spent: Arc<Spent>,
-    /// What of the configuration an earlier build does not know.
+    /// What an earlier build does not know.
     left_out: Vec<&'static str>,
 }
 
@@ -158,7 +155,7 @@ impl Bed {
         Ok(Self {
             server,
             redis: if subjects.contains(&Subject::Redis) {
-                Some(start_redis(&unbuilt.folder)?)
+                Some(redis::start(&unbuilt.folder)?)
             } else {
                 None
             },
@@ -345,11 +342,7 @@ impl Bed {
             }
             _ => {
                 let config = self.folder.join("server.toml");
-                let shared = match subject {
-                    Subject::Postgres => self.postgres.as_ref(),
-                    _ => self.redis.as_ref(),
-                };
-                let shared = shared.map(|server| &*server.address);
+                let shared = self.shared(subject);
                 let text = server_config(subject, &address, data, load, shared);
                 fs::write(&config, config::without(&text, &self.left_out))?;
                 let mut command = crowded(&self.server);
@@ -365,6 +358,15 @@ impl Bed {
             address,
             &self.folder.join(format!("{subject}.log")),
         )
+    }
+
+    /// Returns where the shared store is.
+    fn shared(&self, subject: Subject) -> Option<&str> {
+        let server = match subject {
+            Subject::Postgres => &self.postgres,
+            _ => &self.redis,
+        };
+        server.as_ref().map(|server| &*server.address)
     }
 
     fn measure(&self, server: &Server, sink: Sink, load: Load) -> Result<Measured> {
@@ -387,16 +389,4 @@ impl Bed {
             receipt_ms: report.receipt_ms,
         })
     }
-}
-
-fn start_redis(folder: &Path) -> Result<Server> {
-    let address = free_address()?;
-    let port = address.rsplit_once(':').context("an address has a port")?.1;
-    let mut command = Command::new(redis()?);
-    command.args(["--port", port, "--bind", "127.0.0.1", "--save", ""]);
-    Server::start(
-        command.current_dir(folder),
-        address.clone(),
-        &folder.join("redis.log"),
-    )
 }
