@@ -139,7 +139,7 @@ impl Job {
                 wrote(unless(self.interrupt.as_deref(), call).await)
             }
             (Task::Flush, Some(writer)) => {
-                let call = Box::pin(guarded(writer.flush()));
+                let call = guarded(writer.flush());
                 wrote(unless(self.interrupt.as_deref(), call).await)
             }
             (Task::Close, Some(writer)) => {
