@@ -215,7 +215,7 @@ impl InMemory {
             && let Some(output) = connection.session.poll_output()
         {
             match output {
-                Output::Send(message) => connection.sent.push_back(*message),
+                Output::Send(message) => connection.sent.push_back(message),
                 Output::Writer(entry, order) => self.order(id, entry, order, now),
                 Output::Store(entry, query) => {
                     let event = self.records.answer(query);

@@ -28,7 +28,7 @@
 //! fn carry_out(session: &mut Session, hands: &mut impl Hands) {
 //!     while let Some(output) = session.poll_output() {
 //!         match output {
-//!             Output::Send(message) => hands.send(*message),
+//!             Output::Send(message) => hands.send(message),
 //!             Output::Writer(entry, order) => hands.queue(entry, order),
 //!             Output::Store(entry, query) => hands.ask_store(entry, query),
 //!             Output::Neighbour(entry, notice) => hands.registry(entry, notice),

@@ -41,8 +41,8 @@ pub enum RecordExpect {
 /// for it.
 #[derive(Debug)]
 pub enum Output {
-    /// To the client: send this message. It is in a box, since most outputs are smaller.
-    Send(Box<ServerMessage>),
+    /// To the client: send this message.
+    Send(ServerMessage),
     /// To the entry's writer; what is answered is a [`crate::WriterEvent`].
     Writer(EntryId, Order),
     /// To the store; what is answered is a [`crate::StoreEvent`].

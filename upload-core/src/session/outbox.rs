@@ -26,7 +26,7 @@ impl Outbox {
     /// Adds a message, unless no client is there to read it.
     pub(super) fn send(&mut self, message: ServerMessage) {
         if !self.is_gone {
-            self.push(Output::Send(Box::new(message)));
+            self.push(Output::Send(message));
         }
     }
 

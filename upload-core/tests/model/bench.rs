@@ -324,7 +324,7 @@ impl Bench {
             *found.expect("an entry that was attached").0
         };
         match output {
-            Output::Send(message) => self.sent.push(*message),
+            Output::Send(message) => self.sent.push(message),
             Output::Neighbour(entry, Notice::Reserve(_)) => {
                 let now = self.now();
                 self.session.handle_reserved(entry, true, now);

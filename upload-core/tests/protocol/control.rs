@@ -341,9 +341,7 @@ fn the_application_cancels() {
     rig.pass(0);
     let mut sent = Vec::new();
     while let Some(output) = rig.session.poll_output() {
-        if let upload_core::Output::Send(message) = output
-            && let ServerMessage::Progress(it) = *message
-        {
+        if let upload_core::Output::Send(ServerMessage::Progress(it)) = output {
             sent.push(it.status);
         }
     }

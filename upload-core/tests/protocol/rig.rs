@@ -412,7 +412,7 @@ impl Rig {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Send(message) => self.sent.push(*message),
+            Output::Send(message) => self.sent.push(message),
             Output::Writer(entry, order) => self.do_writer(entry, order),
             Output::Store(entry, query) => self.do_store(entry, query),
             Output::Neighbour(entry, notice) => self.notice(entry, notice),

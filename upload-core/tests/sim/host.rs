@@ -325,7 +325,7 @@ impl World {
                     self.fail("a message is sent although no client is there".into());
                 }
                 self.check_told(conn, host, &message);
-                self.send_down(conn, *message);
+                self.send_down(conn, message);
             }
             Output::Writer(entry, order) => self.command(conn, host, entry, order),
             Output::Store(entry, query) => match query {

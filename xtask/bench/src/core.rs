@@ -163,7 +163,7 @@ fn register(session: &mut Session) -> Result<()> {
         if let Output::Neighbour(entry, Notice::Reserve(_)) = output {
             session.handle_reserved(entry, true, now());
         }
-        is_registered |= matches!(&output, Output::Send(message) if matches!(**message, ServerMessage::Registered(_)));
+        is_registered |= matches!(output, Output::Send(ServerMessage::Registered(_)));
     }
     if !is_registered {
         bail!("the core refused the registration");
@@ -175,7 +175,7 @@ fn register(session: &mut Session) -> Result<()> {
 fn drain(session: &mut Session, received: &mut u64, messages: &mut Vec<ServerMessage>) {
     while let Some(output) = session.poll_output() {
         match output {
-            Output::Send(message) => messages.push(*message),
+            Output::Send(message) => messages.push(message),
             Output::App(Question::Inspect { entry, .. }) => {
                 session.handle_verdict(entry, Verdict::Accept, now());
             }
