@@ -137,7 +137,7 @@ pub enum Query {
         /// What it counts as among the records of its owner.
         charge: Charge,
         /// The most of that kind the owner may have, with this one; checked in the same step.
-        quota: Option<Box<OwnerQuota>>,
+        quota: Option<OwnerQuota>,
     },
     /// Delete the record if it is still this version; answer with
     /// [`crate::StoreEvent::Deleted`], [`crate::StoreEvent::Conflict`] or

@@ -163,17 +163,17 @@ impl Upload {
         let is_waiting = target.phase == RecordPhase::Waiting;
         let stored_bytes = limits.max_stored_bytes_per_owner.unwrap_or(u64::MAX);
         let quota = if !self.has_begun() {
-            Some(Box::new(OwnerQuota {
+            Some(OwnerQuota {
                 uploads: limits.max_uploads_per_owner.into(),
                 bytes: limits.max_bytes_per_owner.unwrap_or(u64::MAX),
                 stored_bytes,
-            }))
+            })
         } else if is_waiting {
-            Some(Box::new(OwnerQuota {
+            Some(OwnerQuota {
                 uploads: limits.max_waiting_per_owner.into(),
                 bytes: u64::MAX,
                 stored_bytes,
-            }))
+            })
         } else {
             None
         };

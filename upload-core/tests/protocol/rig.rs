@@ -486,7 +486,7 @@ impl Rig {
                 ..
             } => {
                 room.ttls.push(ttl);
-                room.put(upload, record, expect, quota.map(|quota| *quota))
+                room.put(upload, record, expect, quota)
             }
             Query::Delete { upload, expect, .. } => room.delete(upload, expect),
         };

@@ -346,7 +346,7 @@ impl World {
                         expect,
                         ttl: ttl.as_millis() as u64,
                         charge,
-                        quota: quota.map(|quota| *quota),
+                        quota,
                     };
                     self.call_store(conn, StoreCall::Put(entry, upload, put));
                 }

@@ -41,7 +41,7 @@ impl<R: Door> Host<R> {
                     expect,
                     ttl,
                     charge,
-                    quota: quota.map(|quota| *quota),
+                    quota,
                 };
                 place.map(|(key, store)| record_stores::save(entry, store, key, save))
             }
