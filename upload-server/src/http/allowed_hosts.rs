@@ -16,6 +16,11 @@ use http::{HeaderMap, StatusCode, Uri, uri::Authority};
 use thiserror::Error;
 
 use super::origin::{host_of, split};
+#[cfg(feature = "doors")]
+use super::{
+    doors::call::awaits_asking,
+    visit::{Rest, rest::Drains},
+};
 use crate::server::log_limit::LogLimit;
 
 /// A list of hosts holds something that is not one.
@@ -53,12 +58,26 @@ impl AllowedHosts {
 
     /// Has a router answer 421 to requests for other hosts, on every route and for what is no route.
     pub(crate) fn guard(&self, router: Router) -> Router {
-        router.layer(middleware::from_fn_with_state(self.clone(), check))
+        let guard = Guard {
+            hosts: self.clone(),
+            #[cfg(feature = "doors")]
+            drains: Arc::default(),
+        };
+        router.layer(middleware::from_fn_with_state(guard, check))
     }
 }
 
-async fn check(State(hosts): State<AllowedHosts>, request: Request, next: Next) -> Response {
-    if hosts.allows(request.headers(), request.uri()) {
+/// What a guarded router needs.
+#[derive(Clone)]
+struct Guard {
+    hosts: AllowedHosts,
+    /// Reads what is left of refused requests.
+    #[cfg(feature = "doors")]
+    drains: Arc<Drains>,
+}
+
+async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    if guard.hosts.allows(request.headers(), request.uri()) {
         return next.run(request).await;
     }
     static LOG_LIMIT: LogLimit = LogLimit::new();
@@ -69,6 +88,12 @@ async fn check(State(hosts): State<AllowedHosts>, request: Request, next: Next) 
             left_out,
             "a request for another host is refused; allowed_hosts names those that are welcome"
         );
+    }
+    #[cfg(feature = "doors")]
+    {
+        let (parts, body) = request.into_parts();
+        let awaits = awaits_asking(&parts.headers);
+        guard.drains.drain(Rest::Unread(body), awaits);
     }
     let text =
         "This server does not answer to this host name; allowed_hosts lists those it answers to.\n";

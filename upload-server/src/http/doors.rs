@@ -10,9 +10,11 @@
 //!
 //! The headers of a request say which protocol it speaks. Each door reads its own headers, asks the visit
 //! of the upload ([`visit`](super::visit)) and writes the answer. What is the same for all is here.
-//! The rooms next to this one: `call` (one request), `cors`, `page` (pages without a socket), `refusal` (codes
-//! and statuses), `refused` (which of them it is), `visitor` (who a request belongs to).
+//! The rooms next to this one: `ask` (what a visit serves), `call` (one request), `cors`,
+//! `page` (pages without a socket), `refusal` (codes and statuses), `refused` (which of them it is), `visitor`
+//! (who a request belongs to).
 
+mod ask;
 pub(crate) mod call;
 mod cors;
 mod page;
@@ -180,19 +182,23 @@ async fn serve(app: Arc<App>, slot: String, target: Target, request: Request) ->
         Err(refusal) => Err(refusal),
     };
     let mut response = served.unwrap_or_else(|refusal| call.refuse(refusal));
-    // Whatever was not read of the content is read now, so that the answer arrives.
-    if let Some(body) = call.body.take() {
-        call.drain(Rest::Unread(body));
-    }
-    call.finish(&mut response);
+    end(&mut call, &mut response);
     if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
         let address = call.app.identity.transport.address(&call.parts);
         let slots = &call.app.shared.slots;
         let slot = slots.contains_key(&call.slot).then_some(&*call.slot);
         call.app.shared.log_limits.too_large(slot, address);
     }
-    metrics::http_request(call.door.as_str(), response.status());
     response
+}
+
+/// Reads whatever was not read of the content, so that the answer arrives, and adds what every answer has.
+fn end(call: &mut Call, response: &mut Response) {
+    if let Some(body) = call.body.take() {
+        call.drain(Rest::Unread(body));
+    }
+    call.finish(response);
+    metrics::http_request(call.door.as_str(), response.status());
 }
 
 /// Returns the method that is meant.
@@ -201,20 +207,19 @@ fn overridden(parts: &Parts) -> Result<Method, Refusal> {
 }
 
 /// Answers an address that asks too much, in the words of its door.
-pub(crate) fn too_many(app: Arc<App>, parts: Parts) -> Response {
-    let door = door_of(&parts.headers);
-    let call = Call {
-        door,
+pub(crate) fn too_many(app: Arc<App>, parts: Parts, body: Body) -> Response {
+    let mut call = Call {
+        door: door_of(&parts.headers),
         method: method::meant(&parts).unwrap_or_default(),
         slot: String::new(),
         target: Target::Nothing,
-        body: None,
+        body: Some(body),
         parts,
         app,
     };
-    let mut response = call.refuse(Refusal::too_many(door, call.asked()));
-    call.finish(&mut response);
-    metrics::http_request(door.as_str(), response.status());
+    let refusal = Refusal::too_many(call.door, call.asked());
+    let mut response = call.refuse(refusal);
+    end(&mut call, &mut response);
     response
 }
 

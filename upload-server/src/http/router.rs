@@ -38,7 +38,7 @@ pub(crate) async fn bound(State(app): State<Arc<App>>, request: Request, next: N
     if !app.shared.rates.may_ask(address, Instant::now()) {
         #[cfg(feature = "doors")]
         if parts.uri.path().starts_with("/files") {
-            return super::doors::too_many(app, parts);
+            return super::doors::too_many(app, parts, body);
         }
         let retry_after = [(header::RETRY_AFTER, "1")];
         return (StatusCode::TOO_MANY_REQUESTS, retry_after).into_response();

@@ -79,9 +79,9 @@ pub(crate) enum Rest {
     Begun(Body),
 }
 
-/// There is no place for another visit.
+/// The visit met a panic, and answers nothing.
 #[derive(Debug)]
-pub(crate) struct NoPlace;
+struct NoPlace;
 
 /// Every visit of a server.
 pub(crate) struct Visits {
@@ -104,7 +104,7 @@ impl Visits {
     ///
     /// # Errors
     ///
-    /// There are as many visits as there may be, or too many requests about this upload.
+    /// There are as many visits as there may be, or too many requests about this upload; this is left of the content.
     pub(crate) async fn ask(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
@@ -112,7 +112,7 @@ impl Visits {
         place: Place<'_>,
         request: Request,
         (content, check): (Body, Checking),
-    ) -> Result<Answered, NoPlace> {
+    ) -> Result<Answered, Rest> {
         let key = Key {
             owner: config.owner.clone(),
             slot: place.slot.to_owned(),
@@ -133,28 +133,35 @@ impl Visits {
             answer,
             successor,
         });
-        let driven = self.send(shared, (key, place.client_id), ask)?;
-        driven::until_answered(driven, handed_over, answered).await
+        let driven = self.send(shared, (key, place.client_id), ask);
+        let driven = driven.map_err(|ask| Rest::Unread(ask.content))?;
+        let answered = driven::until_answered(driven, handed_over, answered).await;
+        answered.map_err(|NoPlace| Rest::Nothing)
     }
 
     /// Sends a request to its visit; returns the visit if it begins with this request.
+    ///
+    /// # Errors
+    ///
+    /// There is no place for this request.
     fn send(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         (key, client_id): (Key, String),
         ask: Box<Ask>,
-    ) -> Result<Option<Driven>, NoPlace> {
+    ) -> Result<Option<Driven>, Box<Ask>> {
         let mut open = self.lock();
         let mut ask = match open.get(&key) {
             Some(visit) => match visit.try_send(ask) {
                 Ok(()) => return Ok(None),
-                Err(mpsc::error::TrySendError::Full(_)) => return Err(NoPlace),
+                Err(mpsc::error::TrySendError::Full(ask)) => return Err(ask),
                 Err(mpsc::error::TrySendError::Closed(ask)) => ask,
             },
             None => ask,
         };
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = place.map_err(|_| NoPlace)?;
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            return Err(ask);
+        };
         // The first request drives its visit as it is.
         ask.successor = None;
         let config = ask.config.clone();

@@ -19,4 +19,5 @@ mod slow;
 mod splits;
 mod tus;
 mod tus_extensions;
+mod unread;
 mod wire;

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use axum::{
-    body::Body,
     extract::OriginalUri,
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use tokio::time::Instant;
 use upload_core::{Broken, Content, Ends, Reply, Request as Ask};
 use upload_proto::{Code, Register, UploadRef};
 use uuid::Uuid;
@@ -19,10 +17,9 @@ use super::{
     visitor::Visitor,
 };
 use crate::{
-    connection::ConnectionConfig,
     http::{
         ietf, plain, tus,
-        visit::{Answered, Place, Rest, check::Checking},
+        visit::{Rest, check::Checking},
     },
     slots::slot::{Slot, Slots},
 };
@@ -157,82 +154,8 @@ impl Call {
         }
     }
 
-    /// Has a request served by the visit of its upload.
-    ///
-    /// # Errors
-    ///
-    /// The slot is unknown, or there is no place.
-    pub(crate) async fn ask(
-        &mut self,
-        visitor: &Visitor,
-        upload: UploadRef,
-        ask: Ask,
-        check: Checking,
-    ) -> Result<Answered, Refusal> {
-        let takes_content = match &ask {
-            Ask::Create(_, content) => content.is_some(),
-            Ask::Append(_) => true,
-            Ask::Offset(_) | Ask::Delete => false,
-        };
-        let (_, slots) = self.slots(&visitor.owner).await?;
-        let body = match takes_content {
-            true => self.body.take().unwrap_or_default(),
-            false => Body::empty(),
-        };
-        let content = (body, check);
-        let answered = self.ask_with(visitor, (upload, slots), ask, content).await;
-        let mut answered = answered?;
-        let rest = std::mem::replace(&mut answered.rest, Rest::Nothing);
-        self.drain(rest);
-        Ok(answered)
-    }
-
-    /// As [`Call::ask`], with separate content, of which the rest is left.
-    ///
-    /// # Errors
-    ///
-    /// There is no place.
-    pub(crate) async fn ask_with(
-        &mut self,
-        visitor: &Visitor,
-        (upload, slots): (UploadRef, Slots),
-        ask: Ask,
-        content: (Body, Checking),
-    ) -> Result<Answered, Refusal> {
-        let asked = match ask {
-            Ask::Offset(_) => Asked::Offset,
-            Ask::Create(..) | Ask::Append(_) | Ask::Delete => Asked::Change,
-        };
-        let shared = &self.app.shared;
-        if shared.draining.is_cancelled() {
-            return Err(Refusal::of(Code::Draining, self.door, asked));
-        }
-        let owner = visitor.owner.clone();
-        let config = ConnectionConfig {
-            door: self.door.as_str(),
-            ..self.app.connection_of(owner, slots, &self.parts)
-        };
-        let now = Instant::now();
-        let is_new = matches!(ask, Ask::Create(..));
-        if !config.rates.may_ask(now) || (is_new && !config.rates.may_register(now)) {
-            return Err(Refusal::busy(self.door, asked));
-        }
-        let visits = &self.app.visits;
-        let named = match &ask {
-            Ask::Create(register, _) => register.client_id.clone(),
-            Ask::Append(_) | Ask::Offset(_) | Ask::Delete => None,
-        };
-        let place = Place {
-            slot: &self.slot,
-            upload,
-            client_id: named.unwrap_or_else(|| self.client_id()),
-        };
-        let answered = visits.ask(shared, config, place, ask, content).await;
-        answered.map_err(|_| Refusal::busy(self.door, asked))
-    }
-
     /// Returns as which client of the sockets the request comes.
-    fn client_id(&self) -> String {
+    pub(super) fn client_id(&self) -> String {
         let value = self.headers().get(UPLOAD_CLIENT_ID);
         let text = value.and_then(|value| value.to_str().ok());
         let named = text.filter(|text| text.len() <= CLIENT_ID_BYTES_MAX);
@@ -251,9 +174,7 @@ impl Call {
 
     /// Reads what is left of the content.
     pub(crate) fn drain(&self, rest: Rest) {
-        let expect = self.headers().get(header::EXPECT);
-        let awaits =
-            expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let awaits = awaits_asking(self.headers());
         self.app.doors.drains.drain(rest, awaits);
     }
 
@@ -339,6 +260,12 @@ impl Call {
             }
         }
     }
+}
+
+/// Returns whether a client waits to be asked for its content.
+pub(crate) fn awaits_asking(headers: &HeaderMap) -> bool {
+    let expect = headers.get(header::EXPECT);
+    expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// Content that comes along with a request.
