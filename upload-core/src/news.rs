@@ -49,6 +49,8 @@ pub struct Subject {
     pub slot: Arc<SlotRules>,
     /// How far it has come.
     pub at: Position,
+    /// When it was registered, in milliseconds since the Unix epoch.
+    pub created_unix_ms: u64,
 }
 
 /// What became of an entry.

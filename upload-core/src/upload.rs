@@ -267,6 +267,7 @@ impl Upload {
             entry: self.entry.clone(),
             slot: Arc::clone(&self.slot),
             at: self.position(),
+            created_unix_ms: self.lineage.created_unix_ms,
         })
     }
 

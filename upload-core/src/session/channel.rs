@@ -80,7 +80,9 @@ impl Channel {
 
     /// Begins with an upload that the client did not hear of yet.
     pub(super) fn of(subject: &Subject, sizes: WindowSizes, now: Now) -> Self {
-        let Subject { entry, slot, at } = subject;
+        let Subject {
+            entry, slot, at, ..
+        } = subject;
         let slot = Arc::clone(slot);
         Self::new(entry.upload, slot, entry.length, *at, sizes, now)
     }

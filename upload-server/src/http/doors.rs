@@ -10,13 +10,14 @@
 //!
 //! The headers of a request say which protocol it speaks. Each door reads its own headers, asks the visit
 //! of the upload ([`visit`](super::visit)) and writes the answer. What is the same for all is here.
-//! The rooms next to this one: `ask` (what a visit serves), `call` (one request), `cors`,
+//! The rooms next to this one: `ask` (what a visit serves), `call` (one request), `cors`, `kept` (until when),
 //! `page` (pages without a socket), `refusal` (codes and statuses), `refused` (which of them it is), `visitor`
 //! (who a request belongs to).
 
 mod ask;
 pub(crate) mod call;
 mod cors;
+pub(crate) mod kept;
 mod page;
 pub(crate) mod refusal;
 pub(crate) mod refused;

@@ -4,13 +4,15 @@
 //! tus, an upload is complete only by the word of its client, `Upload-Complete: ?1`.
 
 pub(crate) mod fields;
+pub(crate) mod limits;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::{Map, Value, json};
-use upload_core::{Content, Ends, Receipt, Reply, Request as Ask, SlotRules, Subject};
-use upload_proto::{Code, limits::SIZE_MAX};
+use upload_core::{Content, Ends, Receipt, Reply, Request as Ask, Subject};
+use upload_proto::{Code, Register, limits::SIZE_MAX};
 
+use self::limits::Age;
 use super::{
     doors::{
         Call, Target,
@@ -24,6 +26,7 @@ use super::{
     tus::{LENGTH, OFFSET, add_cookie},
     visit::check::{Checking, Unfit},
 };
+use crate::slots::slot::Slot;
 
 /// The type of content that is appended.
 pub(crate) const PARTIAL_TYPE: &str = "application/partial-upload";
@@ -31,7 +34,6 @@ pub(crate) const PARTIAL_TYPE: &str = "application/partial-upload";
 const COMPLETE: HeaderName = HeaderName::from_static("upload-complete");
 const INCOMPLETE: HeaderName = HeaderName::from_static("upload-incomplete");
 const VERSION: HeaderName = HeaderName::from_static("upload-draft-interop-version");
-const LIMIT: HeaderName = HeaderName::from_static("upload-limit");
 
 /// The first version whose appended content has a separate type.
 const TYPED: u64 = 6;
@@ -70,6 +72,41 @@ pub(crate) async fn serve(call: &mut Call) -> Result<Response, Refusal> {
 }
 
 async fn create(call: &mut Call, is_last: bool) -> Result<Response, Refusal> {
+    let visitor = call.creator().await?;
+    let (slot, _) = call.slots(&visitor.owner).await?;
+    let (register, content) = creation(call, &slot, is_last)?;
+    let upload = register.upload;
+    let check = checking(call.headers(), is_last);
+    let location = call.location(&visitor, upload);
+    // Without content as well: only its client ends an upload, and be it an empty one.
+    let ask = Ask::Create(Box::new(register), Some(content));
+    let answered = call.ask(&visitor, upload, ask, check).await?;
+    let (mut response, subject) = match answered.reply {
+        Reply::Created(subject) => {
+            let mut response = StatusCode::CREATED.into_response();
+            add_subject(response.headers_mut(), &subject);
+            (response, Some(subject))
+        }
+        Reply::Done(receipt) => (done(&receipt), None),
+        reply => {
+            let is_there = is_there(&reply);
+            let refusal = refused(call, reply, 0, answered.unfit);
+            let refusal = limits::told(refusal, &slot.rules, call);
+            return Err(match is_there {
+                true => refusal.found_at(location, &visitor),
+                false => refusal,
+            });
+        }
+    };
+    let age = Age::of(call, subject.as_deref());
+    let headers = response.headers_mut();
+    limits::add(headers, &slot.rules, Some(age));
+    add_visitor(headers, &visitor, location);
+    Ok(response)
+}
+
+/// Reads what a creation says of its upload, and of the content that comes along.
+fn creation(call: &Call, slot: &Slot, is_last: bool) -> Result<(Register, Content), Refusal> {
     let announced = call.content_length()?;
     let declared = fields::bytes(call.headers(), LENGTH.as_str());
     let by_content = announced.filter(|_| is_last);
@@ -78,43 +115,12 @@ async fn create(call: &mut Call, is_last: bool) -> Result<Response, Refusal> {
         (declared, by_content) => declared.or(by_content),
     };
     if size.is_some_and(|size| size > SIZE_MAX) {
-        return Err(Refusal::of(Code::TooLarge, Door::Ietf, Asked::Change));
+        let refusal = Refusal::of(Code::TooLarge, Door::Ietf, Asked::Change);
+        return Err(limits::told(refusal, &slot.rules, call));
     }
     let mut register = call.register(plain::name_of(call), size);
     register.client_type = plain::type_of(call.headers());
-    let upload = register.upload;
-    // Without content as well: only its client ends an upload, and be it an empty one.
-    let content = Some(content(0, announced, ends(is_last)));
-    let check = checking(call.headers(), is_last);
-    let visitor = call.creator().await?;
-    let (slot, _) = call.slots(&visitor.owner).await?;
-    let location = call.location(&visitor, upload);
-    let ask = Ask::Create(Box::new(register), content);
-    let answered = call.ask(&visitor, upload, ask, check).await?;
-    let mut response = match answered.reply {
-        Reply::Created(subject) => {
-            let mut response = StatusCode::CREATED.into_response();
-            add_subject(response.headers_mut(), &subject);
-            response
-        }
-        Reply::Done(receipt) => done(&receipt),
-        reply => {
-            let is_there = is_there(&reply);
-            let refusal = refused(call, reply, 0, answered.unfit);
-            let refusal = match (refusal.status, limits(&slot.rules, Some(call))) {
-                (StatusCode::PAYLOAD_TOO_LARGE, Some(limits)) => refusal.with(LIMIT, limits),
-                _ => refusal,
-            };
-            return Err(match is_there {
-                true => refusal.found_at(location, &visitor),
-                false => refusal,
-            });
-        }
-    };
-    let headers = response.headers_mut();
-    add_limits(headers, &slot.rules, Some(call));
-    add_visitor(headers, &visitor, location);
-    Ok(response)
+    Ok((register, content(0, announced, ends(is_last))))
 }
 
 async fn offset(call: &mut Call) -> Result<Response, Refusal> {
@@ -133,13 +139,19 @@ async fn offset(call: &mut Call) -> Result<Response, Refusal> {
         .await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
-    match answered.reply {
-        Reply::At(subject) => add_subject(headers, &subject),
-        Reply::Done(receipt) => add_receipt(headers, &receipt),
+    let age = match answered.reply {
+        Reply::At(subject) => {
+            add_subject(headers, &subject);
+            Age::of(call, Some(&*subject))
+        }
+        Reply::Done(receipt) => {
+            add_receipt(headers, &receipt);
+            Age::of(call, None)
+        }
         other => return Err(call.refused(other, Asked::Offset)),
-    }
+    };
     let (slot, _) = call.slots(&visitor.owner).await?;
-    add_limits(response.headers_mut(), &slot.rules, Some(call));
+    limits::add(response.headers_mut(), &slot.rules, Some(age));
     Ok(response)
 }
 
@@ -174,7 +186,15 @@ async fn append(call: &mut Call) -> Result<Response, Refusal> {
             Ok(response)
         }
         Reply::Done(receipt) => Ok(done(&receipt)),
-        other => Err(refused(call, other, at, answered.unfit)),
+        other => {
+            let refusal = refused(call, other, at, answered.unfit);
+            if refusal.status == StatusCode::PAYLOAD_TOO_LARGE
+                && let Ok((slot, _)) = call.slots(&visitor.owner).await
+            {
+                return Err(limits::told(refusal, &slot.rules, call));
+            }
+            Err(refusal)
+        }
     }
 }
 
@@ -228,27 +248,6 @@ fn add_visitor(headers: &mut HeaderMap, visitor: &Visitor, location: Option<Head
         headers.insert(header::LOCATION, location);
     }
     add_cookie(headers, visitor);
-}
-
-/// Tells what a slot takes.
-pub(crate) fn add_limits(headers: &mut HeaderMap, rules: &SlotRules, call: Option<&Call>) {
-    if let Some(value) = limits(rules, call) {
-        headers.insert(LIMIT, value);
-    }
-}
-
-/// Versions before 7 have another word for how long an upload is kept.
-fn limits(rules: &SlotRules, call: Option<&Call>) -> Option<HeaderValue> {
-    let mut limits = format!("max-size={}, min-size=0", rules.max_file_size);
-    if let Some(call) = call {
-        let word = match version(call.headers()) {
-            Some(..=6) => "expires",
-            _ => "max-age",
-        };
-        let seconds = call.app.shared.limits.session.record_ttl.as_secs();
-        limits.push_str(&format!(", {word}={seconds}"));
-    }
-    HeaderValue::try_from(limits).ok()
 }
 
 /// Returns the refusal of content.

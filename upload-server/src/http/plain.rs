@@ -17,7 +17,10 @@ use super::{
         Call, Target, media_type,
         refusal::{Asked, Door, Refusal},
     },
-    ietf::fields::digest,
+    ietf::{
+        fields::digest,
+        limits::{self, Age},
+    },
     tus::{self, add_cookie},
     visit::check::Checking,
 };
@@ -119,15 +122,15 @@ async fn offset(call: &mut Call) -> Result<Response, Refusal> {
         .await?;
     let mut response = StatusCode::OK.into_response();
     let headers = response.headers_mut();
-    let complete = match answered.reply {
+    let (complete, age) = match answered.reply {
         Reply::At(subject) => {
             tus::add_subject(headers, &subject);
             tus::add_expiry(headers, call, &subject);
-            "?0"
+            ("?0", Age::of(call, Some(&*subject)))
         }
         Reply::Done(receipt) => {
             tus::add_receipt(headers, &receipt);
-            "?1"
+            ("?1", Age::of(call, None))
         }
         other => return Err(call.refused(other, Asked::Offset)),
     };
@@ -135,7 +138,7 @@ async fn offset(call: &mut Call) -> Result<Response, Refusal> {
     let resumable = HeaderValue::from_static(tus::VERSION);
     headers.insert(tus::RESUMABLE, resumable);
     if let Ok((slot, _)) = call.slots(&visitor.owner).await {
-        super::ietf::add_limits(headers, &slot.rules, Some(call));
+        limits::add(headers, &slot.rules, Some(age));
     }
     Ok(response)
 }

@@ -7,7 +7,7 @@
 pub(crate) mod fields;
 pub(crate) mod metadata;
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -19,6 +19,7 @@ use super::{
     doors::{
         Call, Target,
         call::content,
+        kept,
         refusal::{Asked, Door, Refusal},
         refused::is_there,
         visitor::Visitor,
@@ -95,7 +96,7 @@ pub(crate) async fn options(call: &mut Call) -> Response {
     let owner = who.ok().flatten().map(|who| who.owner);
     if let Ok((slot, _)) = call.slots(&owner.unwrap_or_default()).await {
         headers.insert(TUS_MAX_SIZE, slot.rules.max_file_size.into());
-        super::ietf::add_limits(headers, &slot.rules, None);
+        super::ietf::limits::add(headers, &slot.rules, None);
     }
     response
 }
@@ -281,12 +282,7 @@ fn add_metadata(headers: &mut HeaderMap, meta: &Map<String, Value>) {
 /// Tells until when an upload is kept if nothing comes.
 pub(crate) fn add_expiry(headers: &mut HeaderMap, call: &Call, subject: &Subject) {
     let limits = &call.app.shared.limits.session;
-    let kept: Duration = match (subject.entry.resumable, subject.at.received) {
-        (true, 0) => limits.reserved_ttl.min(limits.record_ttl),
-        (true, _) => limits.record_ttl,
-        (false, _) => limits.idle_upload,
-    };
-    if let Some(at) = SystemTime::now().checked_add(kept)
+    if let Some(at) = kept::until(subject, limits, SystemTime::now())
         && let Ok(value) = HeaderValue::try_from(httpdate::fmt_http_date(at))
     {
         headers.insert(EXPIRES, value);

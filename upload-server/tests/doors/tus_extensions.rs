@@ -1,9 +1,12 @@
 //! The rules of the extensions of tus 1.0.0 (PROTOCOL section 12).
 
+use std::time::{Duration, SystemTime};
+
 use base64_simd::STANDARD;
 use sha1::{Digest, Sha1};
+use upload_server::Limits;
 
-use crate::wire::{OFFSET_TYPE, Server};
+use crate::wire::{Answer, OFFSET_TYPE, Server};
 
 const FILES: &str = "/uploads/files/files";
 
@@ -113,6 +116,31 @@ async fn t30_an_unfinished_upload_tells_when_it_expires() {
     assert!(answer.header("upload-expires").is_some());
     let head = server.tus("HEAD", path, &[], b"").await;
     assert!(head.header("upload-expires").is_some());
+}
+
+/// T30: however an upload progresses, it is not kept for longer than one may be unfinished.
+#[tokio::test]
+async fn t30_no_upload_outlives_the_longest() {
+    const LONGEST: Duration = Duration::from_secs(100);
+
+    let mut limits = Limits::default();
+    limits.session.unfinished_max = Some(LONGEST);
+    let server = Server::with(|builder| builder.limits(limits)).await;
+    let expires = |answer: &Answer| {
+        let date = answer.header("upload-expires").expect("a date");
+        httpdate::parse_http_date(date).expect("a date")
+    };
+    let created = server
+        .tus("POST", FILES, &[("upload-length", "3")], b"")
+        .await;
+    let first = expires(&created);
+    assert!(first <= SystemTime::now() + LONGEST, "{created:?}");
+    let path = created.header("location").expect("a location");
+    let appended = server.append(path, 0, b"a").await;
+    let head = server.tus("HEAD", path, &[], b"").await;
+    for answer in [appended, head] {
+        assert_eq!(expires(&answer), first, "{answer:?}");
+    }
 }
 
 #[tokio::test]
