@@ -14,6 +14,35 @@ fn limit(answer: &Answer) -> &str {
     limit.unwrap_or_else(|| panic!("Upload-Limit in {answer:?}"))
 }
 
+/// R10: tus-js-client speaks versions 5 and 6, and takes an offset that is the length for a file that is stored.
+#[tokio::test]
+async fn r10_every_byte_without_the_last_word_is_not_the_end() {
+    let server = Server::start().await;
+    for (version, is_told) in [("5", false), ("6", false), ("8", true)] {
+        let version = ("upload-draft-interop-version", version);
+        let length = ("upload-length", "6");
+        let created = server
+            .ask("POST", FILES, &[version, MORE, length], b"abc")
+            .await;
+        let path = created.header("location").expect("a location");
+        let head = server.ask("HEAD", path, &[version], b"").await;
+        assert_eq!(head.number("upload-length"), 6, "{head:?}");
+        let headers = [version, PARTIAL, MORE, ("upload-offset", "3")];
+        let appended = server.ask("PATCH", path, &headers, b"def").await;
+        assert_eq!(appended.status, 204, "{appended:?}");
+        let head = server.ask("HEAD", path, &[version], b"").await;
+        assert_eq!(head.header("upload-complete"), Some("?0"), "{head:?}");
+        assert_eq!(head.number("upload-offset"), 6);
+        let told = head.header("upload-length");
+        assert_eq!(told, is_told.then_some("6"), "{head:?}");
+        let headers = [version, PARTIAL, LAST, ("upload-offset", "6")];
+        let ended = server.ask("PATCH", path, &headers, b"").await;
+        assert_eq!(ended.status, 200, "{ended:?}");
+        let head = server.ask("HEAD", path, &[version], b"").await;
+        assert_eq!(head.number("upload-length"), 6, "it is complete");
+    }
+}
+
 /// R18: whatever is too large, its refusal tells how large a file may be.
 #[tokio::test]
 async fn r18_every_413_tells_the_limits() {
