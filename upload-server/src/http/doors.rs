@@ -160,7 +160,7 @@ async fn serve(app: Arc<App>, slot: String, target: Target, request: Request) ->
         // Their uploads continue in the words of the draft.
         Target::Registration | Target::Slots => Door::Ietf,
         Target::Slot | Target::Named(_) | Target::Upload(_) | Target::Nothing => {
-            door_of(&parts.headers)
+            door_of(&parts.method, &parts.headers)
         }
     };
     let mut call = Call {
@@ -209,9 +209,10 @@ fn overridden(parts: &Parts) -> Result<Method, Refusal> {
 
 /// Answers an address that asks too much, in the words of its door.
 pub(crate) fn too_many(app: Arc<App>, parts: Parts, body: Body) -> Response {
+    let method = method::meant(&parts).unwrap_or_default();
     let mut call = Call {
-        door: door_of(&parts.headers),
-        method: method::meant(&parts).unwrap_or_default(),
+        door: door_of(&method, &parts.headers),
+        method,
         slot: String::new(),
         target: Target::Nothing,
         body: Some(body),
@@ -225,11 +226,11 @@ pub(crate) fn too_many(app: Arc<App>, parts: Parts, body: Body) -> Response {
 }
 
 /// Returns which protocol a request speaks.
-pub(crate) fn door_of(headers: &HeaderMap) -> Door {
+pub(crate) fn door_of(method: &Method, headers: &HeaderMap) -> Door {
     let is_type = |essence: &str| media_type(headers).eq_ignore_ascii_case(essence);
     if headers.contains_key(tus::RESUMABLE) || is_type(tus::OFFSET_TYPE) {
         Door::Tus
-    } else if ietf::is_spoken(headers) || is_type(ietf::PARTIAL_TYPE) {
+    } else if ietf::is_spoken(method, headers) || is_type(ietf::PARTIAL_TYPE) {
         Door::Ietf
     } else {
         Door::Plain

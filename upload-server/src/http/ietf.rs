@@ -42,10 +42,24 @@ const TYPED: u64 = 6;
 const PROBLEMS: &str = "https://iana.org/assignments/http-problem-types#";
 
 /// Returns whether a request speaks the draft.
-pub(crate) fn is_spoken(headers: &HeaderMap) -> bool {
-    [COMPLETE, INCOMPLETE, VERSION]
+///
+/// Apple's upload tasks say of all they send that it is whole, without being asked. Of a form, or in the words of
+/// version 3, that asks for nothing that only the draft has.
+pub(crate) fn is_spoken(method: &Method, headers: &HeaderMap) -> bool {
+    let is_named = [COMPLETE, INCOMPLETE, VERSION]
         .iter()
-        .any(|name| headers.contains_key(name))
+        .any(|name| headers.contains_key(name));
+    let is_plain = match fields::boolean(headers, COMPLETE.as_str()) {
+        Some(is_last) => is_last && plain::is_form(headers),
+        None => fields::boolean(headers, INCOMPLETE.as_str()) == Some(false),
+    };
+    is_named && !(is_plain && [Method::POST, Method::PUT].contains(method))
+}
+
+/// Returns whether a creation says nothing but that its file is whole, if anything.
+pub(crate) fn is_whole(headers: &HeaderMap) -> bool {
+    let is_last = fields::boolean(headers, COMPLETE.as_str());
+    is_last.unwrap_or(!headers.contains_key(INCOMPLETE))
 }
 
 /// Serves a request of a client that speaks the draft.
@@ -53,16 +67,7 @@ pub(crate) async fn serve(call: &mut Call) -> Result<Response, Refusal> {
     let method = call.method.clone();
     match (&call.target, method) {
         (_, Method::OPTIONS) => Ok(super::tus::options(call).await),
-        (Target::Slot | Target::Named(_), Method::POST | Method::PUT) => {
-            match fields::boolean(call.headers(), COMPLETE.as_str()) {
-                Some(is_last) => create(call, is_last).await,
-                None if call.headers().contains_key(INCOMPLETE) => {
-                    Err(Refusal::bad("This version of the draft is not supported"))
-                }
-                // It asks for nothing that only the draft has.
-                None => plain::create(call).await,
-            }
-        }
+        (Target::Slot | Target::Named(_), Method::POST | Method::PUT) => begin(call).await,
         (Target::Upload(_), Method::HEAD | Method::GET) => offset(call).await,
         (Target::Upload(_), Method::PATCH) => append(call).await,
         (Target::Upload(_), Method::DELETE) => call.delete().await,
@@ -71,9 +76,31 @@ pub(crate) async fn serve(call: &mut Call) -> Result<Response, Refusal> {
     }
 }
 
+/// Serves a request that creates an upload.
+async fn begin(call: &mut Call) -> Result<Response, Refusal> {
+    match fields::boolean(call.headers(), COMPLETE.as_str()) {
+        // Its files are in its parts, and nothing can be appended to them.
+        Some(false) if plain::is_form(call.headers()) => Err(Refusal::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "bad_content_type",
+            "A form has to be sent whole",
+        )),
+        Some(is_last) => create(call, is_last).await,
+        None if call.headers().contains_key(INCOMPLETE) => {
+            Err(Refusal::bad("This version of the draft is not supported"))
+        }
+        // It asks for nothing that only the draft has.
+        None => plain::create(call).await,
+    }
+}
+
 async fn create(call: &mut Call, is_last: bool) -> Result<Response, Refusal> {
     let visitor = call.creator().await?;
     let (slot, _) = call.slots(&visitor.owner).await?;
+    if call.door == Door::Plain {
+        // The slot takes whole files and nothing of the draft.
+        return plain::create(call).await;
+    }
     let (register, content) = creation(call, &slot, is_last)?;
     let upload = register.upload;
     let check = checking(call.headers(), is_last);

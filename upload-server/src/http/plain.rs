@@ -50,7 +50,7 @@ pub(crate) async fn serve(call: &mut Call) -> Result<Response, Refusal> {
 
 /// Stores the content of a request.
 pub(crate) async fn create(call: &mut Call) -> Result<Response, Refusal> {
-    if media_type(call.headers()).eq_ignore_ascii_case("multipart/form-data") {
+    if is_form(call.headers()) {
         return form::create(call).await;
     }
     if let Some(coding) = call.headers().get(header::CONTENT_ENCODING)
@@ -141,6 +141,11 @@ async fn offset(call: &mut Call) -> Result<Response, Refusal> {
         limits::add(headers, &slot.rules, Some(age));
     }
     Ok(response)
+}
+
+/// Returns whether the content is a form.
+pub(crate) fn is_form(headers: &HeaderMap) -> bool {
+    media_type(headers).eq_ignore_ascii_case("multipart/form-data")
 }
 
 /// Returns the name of the file that a request brings.

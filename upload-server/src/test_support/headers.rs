@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use serde_json::Value;
 use upload_proto::UploadRef;
 
@@ -141,9 +141,9 @@ pub fn upload_address(text: &str) -> Option<UploadRef> {
     Address::parse(text).map(|address| address.upload)
 }
 
-/// Returns the protocol that a request speaks.
+/// Returns the protocol that a request speaks which creates an upload.
 pub fn protocol(headers: &HeaderMap) -> &'static str {
-    doors::door_of(headers).as_str()
+    doors::door_of(&Method::POST, headers).as_str()
 }
 
 /// Returns the visitor of a request that came from `peer`, and whether it came by HTTPS where that is known.

@@ -347,6 +347,8 @@ async fn a_slot_without_a_door_is_not_found() {
         404
     );
     assert_eq!(server.ask("POST", SLOT, &[], b"abc").await.status, 201);
+    let more = [("upload-complete", "?0")];
+    assert_eq!(server.ask("POST", SLOT, &more, b"abc").await.status, 404);
 }
 
 /// MSG-4: what a check of the application says is in the answer of every door.

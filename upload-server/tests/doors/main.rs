@@ -21,4 +21,5 @@ mod splits;
 mod tus;
 mod tus_extensions;
 mod unread;
+mod whole;
 mod wire;

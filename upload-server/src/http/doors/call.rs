@@ -77,7 +77,8 @@ impl Call {
         })
     }
 
-    /// Returns the slot, if this owner has it and its doors are open.
+    /// Returns the slot, if this owner has it and its doors are open. A whole file in words of the draft is a plain
+    /// one from here on where the slot has no other door for it.
     ///
     /// # Errors
     ///
@@ -85,14 +86,28 @@ impl Call {
     pub(crate) async fn slots(&mut self, owner: &str) -> Result<(Slot, Slots), Refusal> {
         let all = self.app.slots_of(owner, &mut self.parts).await;
         let all = all.map_err(|answer| self.without_slots(&answer))?;
-        let slot = all.get(&self.slot).filter(|slot| self.is_open(slot));
+        let slot = all.get(&self.slot).cloned();
+        if slot.as_ref().is_some_and(|slot| self.is_plain_in(slot)) {
+            self.door = Door::Plain;
+        }
+        let slot = slot.filter(|slot| self.is_open(slot));
         let unknown = || Refusal::of(Code::UnknownSlot, self.door, Asked::Change);
-        let slot = slot.cloned().ok_or_else(unknown)?;
+        let slot = slot.ok_or_else(unknown)?;
         if slot.rules.direct {
             return Err(Refusal::of(Code::Forbidden, self.door, Asked::Change));
         }
         let one = [(self.slot.clone(), slot.clone())];
         Ok((slot, Arc::new(one.into())))
+    }
+
+    /// Returns whether a whole file in words of the draft is a plain one in this slot: a server that cannot resume
+    /// ignores them, and some clients say them to every server.
+    fn is_plain_in(&self, slot: &Slot) -> bool {
+        let is_new = matches!(self.target, Target::Slot | Target::Named(_))
+            && [Method::POST, Method::PUT].contains(&self.method);
+        let is_whole = self.door == Door::Ietf && ietf::is_whole(self.headers());
+        let has = |door: Door| slot.has_door(door.as_str());
+        is_new && is_whole && !has(Door::Ietf) && has(Door::Plain)
     }
 
     /// Returns whether a slot has the door of the request. What every client asks or does alike may name no
