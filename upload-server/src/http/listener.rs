@@ -56,13 +56,20 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 const NO_PLACE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     connection: close\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n";
 
+/// The answer to a client that asks how far its upload has come: after any other, tus clients forget the upload (T8).
+const NO_PLACE_FOR_HEAD: &[u8] = b"HTTP/1.1 423 Locked\r\n\
+    connection: close\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n";
+
+/// What the requests of such clients begin with.
+const HEAD: &[u8; 5] = b"HEAD ";
+
 /// Serves `app` on a TCP socket, a Unix socket or any other of axum's [`Listener`]s until `stop` is cancelled; requests under way are then finished.
 ///
 /// Unlike `axum::serve`, it limits what a client may keep:
 ///
 /// - A client has [`Limits::handshake`] to send its request, and 10 seconds to take something of the answer.
 /// - At most [`Limits::max_connections`] are connected without a WebSocket, a quarter of them from one address of
-///   another machine; further ones are answered 503.
+///   another machine; further ones are answered 503, and a `HEAD` 423, after which tus clients keep their upload.
 ///
 /// Requests carry axum's `ConnectInfo<L::Addr>`, which is `ConnectInfo<SocketAddr>` for TCP.
 /// Upgraded connections are not waited for: that is [`Uploads::shutdown`](crate::Uploads::shutdown).
@@ -145,6 +152,15 @@ impl Speech {
         self
     }
 
+    /// Returns whether a client understands what is written without a handshake; another one is only closed.
+    fn has_words(&self) -> bool {
+        #[cfg(feature = "cli")]
+        if self.tls.is_some() {
+            return false;
+        }
+        true
+    }
+
     /// Returns the address whose share a connection takes, if there is one.
     fn address(&self, peer: &dyn Any) -> Option<IpAddr> {
         let address = peer.downcast_ref::<SocketAddr>()?.ip();
@@ -175,7 +191,9 @@ pub(crate) async fn serve_as<L>(
         let place = Arc::clone(&places).try_acquire_owned();
         let share = shares.take(speech.address(&peer));
         let (Ok(place), Ok(share)) = (place, share) else {
-            if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
+            if speech.has_words()
+                && let Ok(permit) = Arc::clone(&refusals).try_acquire_owned()
+            {
                 tokio::spawn(async move {
                     let _ = timeout(REFUSAL_TIMEOUT, refuse(socket)).await;
                     drop(permit);
@@ -265,7 +283,12 @@ where
 
 /// Tells a client that there is no place for it.
 async fn refuse(mut socket: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
-    socket.write_all(NO_PLACE).await?;
+    let mut first = [0; HEAD.len()];
+    let answer = match socket.read_exact(&mut first).await {
+        Ok(_) if first == *HEAD => NO_PLACE_FOR_HEAD,
+        _ => NO_PLACE,
+    };
+    socket.write_all(answer).await?;
     socket.shutdown().await?;
     // Closed over unread bytes, the connection would be reset before the client read why.
     let mut scrap = [0; 1024];

@@ -102,6 +102,11 @@ async fn who_finds_no_place_is_answered() {
     let mut other = TcpStream::connect(address).await.expect("connected");
     other.write_all(request).await.expect("sent");
     assert!(answer(&mut other).await.starts_with("HTTP/1.1 503 "));
+    // One that says less than a request hears it as well, once it has ended.
+    let mut other = TcpStream::connect(address).await.expect("connected");
+    other.write_all(b"GE").await.expect("sent");
+    other.shutdown().await.expect("ended");
+    assert!(answer(&mut other).await.starts_with("HTTP/1.1 503 "));
     drop(silent);
     let served = async {
         loop {
@@ -114,6 +119,37 @@ async fn who_finds_no_place_is_answered() {
     };
     let served = timeout(Duration::from_secs(10), served).await;
     served.expect("the place comes back");
+    stop.cancel();
+    serving.await.expect("no panic").expect("no error");
+}
+
+/// T8: a client that finds no place and asks how far its upload has come keeps the upload, also if it asks in pieces.
+#[tokio::test]
+async fn t8_head_is_423_where_no_connection_is_left() {
+    let limits = Limits {
+        max_connections: 1,
+        drain: Duration::from_millis(20),
+        ..Limits::default()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let stop = CancellationToken::new();
+    let serving = {
+        let stop = stop.clone();
+        let app = Router::new().route("/", get(async || "here"));
+        tokio::spawn(async move { serve(listener, app, &limits, stop).await })
+    };
+    let silent = TcpStream::connect(address).await.expect("connected");
+    let mut client = TcpStream::connect(address).await.expect("connected");
+    client.write_all(b"HE").await.expect("sent");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let rest = b"AD / HTTP/1.1\r\nhost: here\r\n\r\n";
+    client.write_all(rest).await.expect("sent");
+    client.shutdown().await.expect("ended");
+    let answered = answer(&mut client).await;
+    assert!(answered.starts_with("HTTP/1.1 423 "), "{answered}");
+    assert!(answered.contains("retry-after: 5"), "{answered}");
+    drop(silent);
     stop.cancel();
     serving.await.expect("no panic").expect("no error");
 }
