@@ -2,7 +2,8 @@
 //!
 //! A layer around the routes finds out who sent a request before any of them sees it, and leaves the answer in
 //! the request's extensions ([`SignIn`](crate::SignIn)). Routes decide what comes of a request that belongs to no one,
-//! or of which nothing can be found out at present. One whose sender may not is answered here, with 403.
+//! or of which nothing can be found out at present. One whose sender may not is answered 403: here, or by the door that
+//! it is for.
 
 mod claims;
 mod crypto;

@@ -13,12 +13,19 @@ use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 
 use super::{Auth, Refusal, tickets::LIFE};
-use crate::http::{identity::NoOwner, visitor::SignIn};
+use crate::http::{
+    identity::NoOwner,
+    visitor::{NotAllowed, SignIn},
+};
 
 /// The files of the browser client, which anyone may read.
 const OPEN: &str = "/client/";
 /// The route of sockets.
 const SOCKET: &str = "/ws";
+/// What pages without a socket ask first.
+const SLOTS: &str = "/slots";
+/// Uploads by HTTP requests.
+const FILES: &str = "/files";
 
 impl Auth {
     /// Puts the layer around the routes below `/uploads`, and adds the one that gives tickets.
@@ -38,7 +45,7 @@ async fn gate(State(auth): State<Arc<Auth>>, mut request: Request, next: Next) -
     if path.starts_with(OPEN) || request.method() == Method::OPTIONS {
         return next.run(request).await;
     }
-    let is_socket = path == SOCKET;
+    let (is_socket, is_door) = (path == SOCKET, is_door(path));
     let (parts, body) = request.into_parts();
     let admitted = match is_socket {
         true => auth.admit_socket(&parts).await,
@@ -48,12 +55,23 @@ async fn gate(State(auth): State<Arc<Auth>>, mut request: Request, next: Next) -
     let sign_in = match admitted {
         Ok(visitor) => SignIn::Visitor(visitor),
         Err(Refusal::Unauthenticated) => SignIn::Unauthenticated,
+        // Without the words of the door, its clients would take the answer for that of a firewall.
+        Err(Refusal::Forbidden) if is_door => {
+            request.extensions_mut().insert(NotAllowed);
+            return next.run(request).await;
+        }
         Err(Refusal::Forbidden) => return StatusCode::FORBIDDEN.into_response(),
         // The route that is asked knows how its clients take that.
         Err(Refusal::Unavailable) => SignIn::Unavailable,
     };
     request.extensions_mut().insert(sign_in);
     next.run(request).await
+}
+
+/// Returns whether a path is one of the doors, which answer in the words of a protocol.
+fn is_door(path: &str) -> bool {
+    let below = path.strip_prefix(FILES);
+    path == SLOTS || below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
 }
 
 /// Gives a ticket to the visitor who signed in with the request.

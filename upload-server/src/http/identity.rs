@@ -10,6 +10,8 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header, request::Parts};
 use upload_stores::OWNER_BYTES_MAX;
 
+#[cfg(feature = "cli")]
+use super::visitor::NotAllowed;
 use super::{
     forwarded::Transport,
     session_cookie::{CookieKeys, Session},
@@ -124,6 +126,10 @@ impl OwnerResolver {
         #[cfg(feature = "testing")]
         if let Some(TestOwner(owner)) = parts.extensions.get() {
             return Ok(Some(owner.clone()));
+        }
+        #[cfg(feature = "cli")]
+        if parts.extensions.get::<NotAllowed>().is_some() {
+            return Err(NoOwner::Failed(StatusCode::FORBIDDEN));
         }
         match SignIn::of(parts) {
             Some(SignIn::Visitor(visitor)) => return checked(visitor.owner().to_owned()).map(Some),

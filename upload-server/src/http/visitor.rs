@@ -36,6 +36,11 @@ pub enum SignIn {
     Unavailable,
 }
 
+/// The sender of a request is known and may not upload, as the sign-in of the ready server found out.
+#[cfg(feature = "cli")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NotAllowed;
+
 impl SignIn {
     pub(crate) fn of(parts: &Parts) -> Option<&Self> {
         parts.extensions.get()

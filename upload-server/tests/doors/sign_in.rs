@@ -216,3 +216,92 @@ async fn r6_an_empty_creation_is_no_end() {
     assert_eq!(ended.status, 200, "{ended:?}");
     assert_eq!(server.stored(), [b""]);
 }
+
+/// A ready server that asks another one about visitors, which lets alice in and no one else.
+#[cfg(feature = "cli")]
+async fn asking() -> Server {
+    use axum::{
+        Json, Router,
+        http::{HeaderMap, StatusCode},
+        response::IntoResponse,
+        routing::get,
+    };
+    use tokio::net::TcpListener;
+    use upload_server::config::Config;
+
+    let who = async |headers: HeaderMap| match headers.get("authorization") {
+        Some(value) if value == "Bearer alice" => {
+            Json(serde_json::json!({ "owner": "alice" })).into_response()
+        }
+        _ => StatusCode::FORBIDDEN.into_response(),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let asked = listener.local_addr().expect("an address");
+    let backend = Router::new().route("/who", get(who));
+    tokio::spawn(async move { axum::serve(listener, backend).await });
+    let dir = Arc::new(tempfile::tempdir().expect("a directory"));
+    let file = dir.path().join(".uploads.toml");
+    let text = format!(
+        "data_dir = {:?}\nallowed_origins = [\"https://app.example\"]\n\
+         [state]\nstore = \"memory\"\n\
+         [slots.files]\nresumable = true\nmax_entries = 100\n\
+         [auth.forward]\nurl = \"http://{asked}/who\"\n",
+        dir.path(),
+    );
+    std::fs::write(&file, text).expect("written");
+    let config = Config::load(Some(&file)).expect("a good configuration");
+    let server = config.open().await.expect("a server");
+    let app = Router::new().nest("/uploads", server.router());
+    let uploads = server.uploads.clone();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Server {
+        address,
+        uploads,
+        dir,
+    }
+}
+
+/// T40, T43, T46, R22: a visitor who may not upload hears it in the words of the door, and never as from a firewall.
+#[cfg(feature = "cli")]
+#[tokio::test]
+async fn t43_a_sign_in_that_refuses_does_so_in_the_words_of_the_door() {
+    let server = asking().await;
+    let alice = ("authorization", "Bearer alice");
+    let length = ("upload-length", "8000000");
+    let created = server.tus("POST", FILES, &[length, alice], b"").await;
+    assert_eq!(created.status, 201, "{created:?}");
+    let path = created.header("location").expect("a location");
+    let mallory = ("authorization", "Bearer mallory");
+    let page = ("origin", "https://app.example");
+    let tus = ("tus-resumable", "1.0.0");
+    let draft = ("upload-draft-interop-version", "8");
+    let partial = ("content-type", "application/partial-upload");
+    let at = ("upload-offset", "0");
+    let body = crate::wire::pattern(8_000_000);
+    for (method, path, headers, body, problem) in [
+        ("PATCH", path, &[tus, OFFSET_TYPE, at][..], &*body, false),
+        ("PATCH", path, &[draft, partial, MORE, at], &*body, true),
+        ("POST", FILES, &[], &*body, false),
+        ("HEAD", path, &[tus], b"", false),
+        ("GET", "/uploads/slots", &[], b"", true),
+    ] {
+        let headers = [headers, &[mallory, page]].concat();
+        let answer = server.ask(method, path, &headers, body).await;
+        assert_eq!(answer.status, 403, "{answer:?}");
+        assert_eq!(answer.header("upload-code"), Some("forbidden"));
+        let allowed = answer.header("access-control-allow-origin");
+        assert_eq!(allowed, Some("https://app.example"), "{answer:?}");
+        let is_tus = headers.contains(&tus);
+        assert_eq!(answer.header("tus-resumable").is_some(), is_tus);
+        let kind = answer.header("content-type");
+        let is_problem = kind == Some("application/problem+json");
+        assert_eq!(is_problem, problem, "{answer:?}");
+    }
+    let head = server.tus("HEAD", path, &[alice], b"").await;
+    assert_eq!(head.number("upload-offset"), 0, "nothing changed");
+    let headers = [mallory, page];
+    let answer = server.ask("GET", "/uploads/session", &headers, b"").await;
+    assert_eq!((answer.status, answer.header("upload-code")), (403, None));
+}

@@ -20,6 +20,9 @@ impl Call {
                 "unauthenticated",
                 "The request carries no identity",
             ),
+            NoOwner::Failed(StatusCode::FORBIDDEN) => {
+                Refusal::of(Code::Forbidden, self.door, self.asked())
+            }
             NoOwner::Failed(status) => {
                 Refusal::of_application(status, "owner_failed", self.door, self.asked())
             }
