@@ -9,6 +9,9 @@ use upload_proto::limits::{
 /// Where the header is kept as it was sent, if the pairs alone do not tell it.
 const RAW: &str = "upload-metadata";
 
+/// Most bytes of it: pairs that fit take less in base64.
+const RAW_BYTES_MAX: usize = 6 * 1024;
+
 /// What an upload's metadata says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Metadata {
@@ -58,19 +61,21 @@ impl Metadata {
                 .or_else(|| text(&meta, &["mtime"]).and_then(|text| moment(&text, 1000))),
             meta,
         };
-        if echo(&metadata.meta).as_deref().unwrap_or_default() != header {
-            let raw = Value::String(header.to_owned());
-            metadata.meta.insert(RAW.to_owned(), raw);
-        }
         let is_too_long = |text: &Option<String>, most: usize| {
             text.as_ref().is_some_and(|text| text.len() > most)
         };
+        // Only what the pairs say is measured: that it is kept twice is not the client's doing.
         let json = serde_json::to_string(&metadata.meta).map_or(usize::MAX, |json| json.len());
         if is_too_long(&metadata.name, CLIENT_NAME_BYTES_MAX)
             || is_too_long(&metadata.relative_path, CLIENT_NAME_BYTES_MAX)
             || json > META_BYTES_MAX
+            || header.len() > RAW_BYTES_MAX
         {
             return Err(Bad::Length);
+        }
+        if echo(&metadata.meta).as_deref().unwrap_or_default() != header {
+            let raw = Value::String(header.to_owned());
+            metadata.meta.insert(RAW.to_owned(), raw);
         }
         // A type that no type is as long as says nothing.
         if is_too_long(&metadata.media_type, CLIENT_TYPE_BYTES_MAX) {
@@ -181,6 +186,24 @@ mod tests {
         }
         assert_eq!(echo(&Metadata::default().meta), None);
         assert_eq!(echo(&Metadata::parse("").expect("good").meta), None);
+    }
+
+    /// T23: a header that is kept as it was counts once, and 4 KiB of pairs are taken in any order.
+    #[test]
+    fn t23_pairs_are_measured_alone() {
+        let text = |bytes: usize| STANDARD.encode_to_string("v".repeat(bytes));
+        // As JSON, both pairs have 15 bytes more than their values.
+        let values = META_BYTES_MAX - 15;
+        let header = |more: usize| format!("b {},a {}", text(96), text(values - 96 + more));
+        let meta = Metadata::parse(&header(0)).expect("just enough").meta;
+        assert!(meta.contains_key(RAW), "they are not sorted");
+        assert_eq!(echo(&meta), Some(header(0)));
+        assert_eq!(pairs(&header(0)).map(|pairs| pairs.len()), Ok(2));
+        assert_eq!(Metadata::parse(&header(1)), Err(Bad::Length));
+        // Nor is the header kept at any length.
+        let spaces = " ".repeat(RAW_BYTES_MAX);
+        let padded = format!("b Yg==,{spaces}a YQ==");
+        assert_eq!(Metadata::parse(&padded), Err(Bad::Length));
     }
 
     #[test]
