@@ -70,6 +70,15 @@ impl Rules {
         self
     }
 
+    /// Returns whether nothing is looked for: every type may enter, all that a browser would run as well, and the
+    /// application checks nothing.
+    ///
+    /// Other rules cannot judge a file that is coded for its way, as with gzip.
+    pub fn take_anything(&self) -> bool {
+        let is_open = self.accept.is_any() && self.active_content == ActiveContent::All;
+        is_open && self.validators.is_empty()
+    }
+
     /// Judges a file by its raw name and declared type, before any byte came.
     ///
     /// # Errors
@@ -296,6 +305,16 @@ mod tests {
             PASS
         );
         assert_eq!(inspect(&rules(""), "a", "", b"<p align=center>"), ACTIVE);
+    }
+
+    #[test]
+    fn only_rules_without_any_check_take_anything() {
+        let open = rules("").allow_active_content(true);
+        assert!(open.take_anything());
+        assert!(!rules("").take_anything());
+        assert!(!rules(".txt").allow_active_content(true).take_anything());
+        let check = |_: &FileFacts<'_>, _: &Head<'_>| PASS;
+        assert!(!open.with_validator(Arc::new(check)).take_anything());
     }
 
     #[test]

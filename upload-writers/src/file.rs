@@ -3,6 +3,7 @@
 //! An upload is written to `<temp_dir>/<uuid>.<generation>.<kind>.part`, locked by its holder, and
 //! ends as `<data_dir>/<slot>/<uuid>-<safe name>`, below a folder that the application may choose
 //! ([`UploadFacts::folder`]). The generation is the epoch of its holder.
+//! A file that is in a coding ([`UploadFacts::coding`]) ends as `<uuid>~<coding>~<safe name>`.
 //! The uuid is made here, so no client chooses or guesses a path.
 //!
 //! - `place`: where a finished file goes; `temp`: files under way and their locks; `group_sync`: names made
@@ -179,7 +180,8 @@ pub enum FileSetupError {
 /// Makes writers that keep each upload in a file of its own.
 ///
 /// Their result is `{"path": "<slot>/<uuid>-<safe name>", "size": n}`, relative to the data
-/// directory. Files have mode 0600: they are for the user the program runs as.
+/// directory; of a file in a [coding](UploadFacts::coding) it is `<slot>/<uuid>~<coding>~<safe name>`.
+/// Files have mode 0600: they are for the user the program runs as.
 /// Cloning is cheap; clones share the limits on syncs and openings.
 /// It needs a tokio runtime with time enabled.
 #[derive(Clone, Debug)]

@@ -68,5 +68,5 @@ pub use s3::{S3Checksums, S3ConfigError, S3Provider, S3WriterConfig, S3WriterFac
 pub use unfinished::{Unfinished, remove_unfinished};
 pub use writer::{
     BoxWriter, Buffered, CHECKPOINT_BYTES_MAX, Checkpoint, NamedUploads, Orphan, Reopened,
-    SweepPolicy, UploadFacts, UploadWriter, WriterFactory, WriterTraits, Written,
+    SweepPolicy, UploadFacts, UploadWriter, WriterFactory, WriterTraits, Written, is_coding,
 };

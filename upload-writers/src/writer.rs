@@ -21,6 +21,9 @@ use crate::error::{AbortReason, WriteError};
 /// It is stored in the upload's record, which has at most 16 KiB (PROTOCOL RESUME-1).
 pub const CHECKPOINT_BYTES_MAX: usize = 8 * 1024;
 
+/// The longest name of a coding, in bytes.
+const CODING_BYTES_MAX: usize = 64;
+
 /// A writer behind its trait.
 pub type BoxWriter = Box<dyn UploadWriter>;
 
@@ -191,6 +194,31 @@ impl UploadFacts {
             folder: None,
         }
     }
+
+    /// The key of [`meta`](Self::meta) below which a client's `Content-Encoding` is kept.
+    pub const CODING_KEY: &str = "content-encoding";
+
+    /// Returns the coding that the file is in, such as `gzip`, where the client named one.
+    ///
+    /// Names, types and sizes are those of the coded file. Whatever gives it out says so with `Content-Encoding`.
+    pub fn coding(&self) -> Option<&str> {
+        let coding = self.meta.get(Self::CODING_KEY)?.as_str()?;
+        is_coding(coding).then_some(coding)
+    }
+}
+
+/// Returns whether this can be the coding of a file ([`UploadFacts::coding`]): letters, digits, `-`, `_` and `.`, at
+/// most 64 bytes.
+///
+/// ```
+/// use upload_writers::is_coding;
+///
+/// assert!(is_coding("gzip") && is_coding("x-gzip"));
+/// assert!(!is_coding("gzip, br") && !is_coding("") && !is_coding("a/b"));
+/// ```
+pub fn is_coding(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    !text.is_empty() && text.len() <= CODING_BYTES_MAX && text.bytes().all(plain)
 }
 
 /// Makes, reopens and sweeps writers of one kind of storage.

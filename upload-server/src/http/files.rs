@@ -1,5 +1,6 @@
 //! Finished files, given out so that no browser runs what is in them.
 
+mod names;
 pub(crate) mod range;
 
 use std::{
@@ -28,9 +29,12 @@ use tokio::{
 };
 use tokio_util::io::ReaderStream;
 use upload_validate::{extension, is_active, media_type_for_extension};
-use uuid::Uuid;
+use upload_writers::is_coding;
 
-use self::range::{Ranged, ranged};
+use self::{
+    names::{is_name, name_of},
+    range::{Ranged, ranged},
+};
 use super::state::App;
 
 /// What a file may do in a browser that shows it: nothing.
@@ -73,6 +77,7 @@ pub struct StoredFile {
     bytes: u64,
     modified: SystemTime,
     name: String,
+    coding: Option<HeaderValue>,
     inline: bool,
 }
 
@@ -104,6 +109,7 @@ impl StoredFile {
             bytes: metadata.len(),
             modified: metadata.modified().unwrap_or(UNIX_EPOCH),
             name: name.into_owned(),
+            coding: None,
             inline: false,
             file,
         })
@@ -113,6 +119,17 @@ impl StoredFile {
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
+        self
+    }
+
+    /// Says in which coding the file is, such as `gzip`: the answer then has a `Content-Encoding`. What
+    /// [can be no coding](crate::writers::is_coding) changes nothing.
+    ///
+    /// The [`meta`](crate::UploadedEntry::meta) of a file that was uploaded so has its coding below `content-encoding`.
+    #[must_use]
+    pub fn coding(mut self, coding: &str) -> Self {
+        let coding = Some(coding).filter(|coding| is_coding(coding));
+        self.coding = coding.and_then(|coding| HeaderValue::from_str(coding).ok());
         self
     }
 
@@ -154,8 +171,12 @@ impl StoredFile {
         }
         let length = [(header::CONTENT_LENGTH, bytes)];
         let range = range.map(|range| [(header::CONTENT_RANGE, range)]);
+        let coding = self
+            .coding
+            .map(|coding| [(header::CONTENT_ENCODING, coding)]);
         let body = ReaderStream::with_capacity(self.file.take(bytes), READ_BYTES);
-        (status, headers, length, range, Body::from_stream(body)).into_response()
+        let body = Body::from_stream(body);
+        (status, headers, length, range, coding, body).into_response()
     }
 
     /// Returns an entity tag that is another one when the file is another one.
@@ -308,50 +329,27 @@ async fn file(
         path.push(folder);
     }
     // Only what the writer of files has put there, under the name that it gives.
-    let Some(shown) = is_name(&name).then(|| name_of(&name)).flatten() else {
+    let Some((coding, shown)) = is_name(&name).then(|| name_of(&name)).flatten() else {
         return NOTHING.into_response();
     };
     path.push(&slot);
     path.push(&name);
-    match StoredFile::open(&path).await {
-        Ok(file) => file.name(shown).inline().answer(&parts.headers).await,
-        Err(_) => NOTHING.into_response(),
-    }
-}
-
-/// Says whether a text names one thing in a directory, and no hidden one.
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && !text.starts_with('.') && !text.contains(['/', '\\', '\0'])
-}
-
-/// Takes the safe name out of `<uuid>-<safe name>`.
-fn name_of(file: &str) -> Option<&str> {
-    let (uuid, rest) = file.split_at_checked(uuid::fmt::Hyphenated::LENGTH)?;
-    Uuid::parse_str(uuid).ok()?;
-    rest.strip_prefix('-')
+    let Ok(file) = StoredFile::open(&path).await else {
+        return NOTHING.into_response();
+    };
+    // Other slots judged the bytes as they are, so these are no others in a browser.
+    let takes_coded = files.app.shared.slots.get(&slot);
+    let takes_coded = takes_coded.is_some_and(|slot| slot.checks.take_anything());
+    let file = match coding.filter(|_| takes_coded) {
+        Some(coding) => file.coding(coding),
+        None => file,
+    };
+    file.name(shown).inline().answer(&parts.headers).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_files_of_the_writer_have_a_name() {
-        let uuid = Uuid::nil();
-        assert_eq!(name_of(&format!("{uuid}-a.txt")), Some("a.txt"));
-        for file in [
-            "a.txt",
-            ".secret",
-            "",
-            &uuid.to_string(),
-            &format!("{uuid}.txt"),
-        ] {
-            assert_eq!(name_of(file), None, "{file}");
-        }
-        for name in ["", ".", "..", ".tmp", "a/b", "a\\b", "a\0b"] {
-            assert!(!is_name(name), "{name:?}");
-        }
-    }
 
     #[test]
     fn what_a_browser_would_run_is_never_shown() {

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::{Map, Value, json};
 use upload_core::{Content, Ends, Receipt, Reply, Request as Ask, Subject};
 use upload_proto::{Code, Register, limits::SIZE_MAX};
+use upload_writers::UploadFacts;
 
 use self::limits::Age;
 use super::{
@@ -147,7 +148,26 @@ fn creation(call: &Call, slot: &Slot, is_last: bool) -> Result<(Register, Conten
     }
     let mut register = call.register(plain::name_of(call), size);
     register.client_type = plain::type_of(call.headers());
+    register.meta = coding(call.headers(), slot)?;
     Ok((register, content(0, announced, ends(is_last))))
+}
+
+/// Returns what is kept of the coding that a file is in.
+///
+/// Coded bytes cannot be judged, so a slot that looks for anything takes none, and there is nothing to resume.
+fn coding(headers: &HeaderMap, slot: &Slot) -> Result<Option<Map<String, Value>>, Refusal> {
+    let coding = match fields::coding(headers) {
+        Ok(None) => return Ok(None),
+        Ok(Some(coding)) if slot.checks.take_anything() => coding,
+        Ok(Some(_)) | Err(()) => {
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            let text = "Coded content is not supported here";
+            let refusal = Refusal::new(status, "bad_content_type", text);
+            return Err(refusal.with(COMPLETE, HeaderValue::from_static("?1")));
+        }
+    };
+    let key = UploadFacts::CODING_KEY.to_owned();
+    Ok(Some(Map::from_iter([(key, coding.into())])))
 }
 
 async fn offset(call: &mut Call) -> Result<Response, Refusal> {

@@ -1,10 +1,12 @@
 //! What answers of the IETF's draft tell: limits, lengths and codings (PROTOCOL section 12).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use serde_json::Value;
+use tokio::net::TcpListener;
 use upload_server::Limits;
 
-use crate::wire::{Answer, LAST, MORE, Server};
+use crate::wire::{Answer, LAST, MORE, OFFSET_TYPE, Server, files};
 
 const FILES: &str = "/uploads/files/files";
 const PARTIAL: (&str, &str) = ("content-type", "application/partial-upload");
@@ -80,4 +82,102 @@ async fn r18_no_upload_outlives_the_longest() {
         let age: u64 = age.parse().expect("a number");
         assert!(age <= 100, "{answer:?}");
     }
+}
+
+/// A server with a slot `open`, which looks for nothing in what it takes.
+async fn with_open_slot() -> Server {
+    Server::with(|builder| {
+        let open = files().allow_active_content(true);
+        builder.allow_upload("open", open)
+    })
+    .await
+}
+
+/// Gives out the finished files of these slots.
+async fn given_out(server: &Server) -> Server {
+    let slots = ["open", "files"];
+    let app = server.uploads.public_files(slots).expect("slots of files");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Server {
+        address,
+        uploads: server.uploads.clone(),
+        dir: Arc::clone(&server.dir),
+    }
+}
+
+fn path_in(result: &Value) -> String {
+    let path = result["path"].as_str().expect("a path");
+    format!("/{path}")
+}
+
+/// R9: a file keeps its coding, with which it is given out.
+#[tokio::test]
+async fn r9_the_coding_is_kept() {
+    let server = with_open_slot().await;
+    let headers = [
+        LAST,
+        ("content-encoding", "gzip"),
+        ("content-disposition", "attachment; filename=\"a.txt\""),
+    ];
+    let created = server
+        .ask("POST", "/uploads/files/open", &headers, b"coded")
+        .await;
+    assert_eq!(created.status, 200, "{created:?}");
+    let json = created.json();
+    assert_eq!((&json["name"], &json["size"]), (&"a.txt".into(), &5.into()));
+    let upload = created.header("location").expect("a location");
+    let head = server.tus("HEAD", upload, &[], b"").await;
+    assert_eq!(head.header("upload-metadata"), None, "the client sent none");
+    let path = path_in(&json["result"]);
+    let answer = given_out(&server).await.ask("GET", &path, &[], b"").await;
+    assert_eq!((answer.status, &*answer.body), (200, "coded"));
+    assert_eq!(answer.header("content-encoding"), Some("gzip"));
+    assert_eq!(answer.header("content-type"), Some("text/plain"));
+    let disposition = answer.header("content-disposition").expect("a name");
+    assert!(disposition.contains("\"a.txt\""), "{disposition}");
+}
+
+/// R9, R19: what a slot looks for cannot be found in coded bytes.
+#[tokio::test]
+async fn r9_coded_content_is_refused_where_it_cannot_be_judged() {
+    let server = with_open_slot().await;
+    for (slot, coding, status) in [
+        ("files", "gzip", 415),
+        ("pictures", "gzip", 415),
+        ("open", "gzip, br", 415),
+        ("files", "identity", 200),
+    ] {
+        let path = format!("/uploads/files/{slot}");
+        let headers = [LAST, ("content-encoding", coding)];
+        let answer = server.ask("POST", &path, &headers, b"abc").await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert_eq!(answer.header("upload-complete"), Some("?1"));
+    }
+    assert_eq!(server.stored(), [b"abc"]);
+}
+
+/// R9: of a slot that judges content, no file is given out as if it were coded, whatever its client says elsewhere.
+#[tokio::test]
+async fn r9_judged_content_is_given_out_as_it_was_judged() {
+    let server = with_open_slot().await;
+    // content-encoding: gzip, filename: a.txt
+    let metadata = "content-encoding Z3ppcA==,filename YS50eHQ=";
+    let headers = [
+        OFFSET_TYPE,
+        ("upload-length", "3"),
+        ("upload-metadata", metadata),
+    ];
+    let created = server.tus("POST", FILES, &headers, b"abc").await;
+    assert_eq!(created.status, 201, "{created:?}");
+    let result = created.header("upload-result").expect("a result");
+    let result = serde_json::from_str(result).expect("JSON");
+    let path = path_in(&result);
+    let answer = given_out(&server).await.ask("GET", &path, &[], b"").await;
+    assert_eq!((answer.status, &*answer.body), (200, "abc"));
+    assert_eq!(answer.header("content-encoding"), None);
+    let upload = created.header("location").expect("a location");
+    let head = server.tus("HEAD", upload, &[], b"").await;
+    assert_eq!(head.header("upload-metadata"), Some(metadata));
 }

@@ -11,10 +11,17 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::fresh_dirs::FreshDirs;
-use crate::name::{self, NAME_BYTES_MAX, is_folder, is_usable};
+use crate::{
+    name::{self, NAME_BYTES_MAX, is_folder, is_usable},
+    writer::is_coding,
+};
+
+/// What is on both sides of a coding in a name.
+const CODED: char = '~';
 
 /// The place of a finished file, relative to the data directory: `<slot>/<uuid>-<safe name>`, below the
-/// folder that the application chose, if it did.
+/// folder that the application chose, if it did. A file in a coding is `<uuid>~<coding>~<safe name>`, so that whatever
+/// gives it out knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     /// `<slot>` or `<folder>/<slot>`.
@@ -30,14 +37,26 @@ impl Place {
         uuid: Uuid,
         safe_name: &str,
     ) -> Option<Self> {
+        Self::coded(folder, slot, uuid, None, safe_name)
+    }
+
+    /// Chooses the place of a file that is in this coding; as [`Place::new`].
+    pub(super) fn coded(
+        folder: Option<&str>,
+        slot: &str,
+        uuid: Uuid,
+        coding: Option<&str>,
+        safe_name: &str,
+    ) -> Option<Self> {
+        let coding_is_usable = coding.is_none_or(is_coding);
         let folder_is_usable = folder.is_none_or(is_folder);
         let dir = match folder {
             Some(folder) => format!("{folder}/{slot}"),
             None => slot.to_owned(),
         };
-        (folder_is_usable && is_usable(slot)).then(|| Self {
+        (coding_is_usable && folder_is_usable && is_usable(slot)).then(|| Self {
             dir,
-            file: file_name(uuid, safe_name),
+            file: file_name(uuid, coding, safe_name),
         })
     }
 
@@ -48,8 +67,14 @@ impl Place {
             Some((folder, of_slot)) => (Some(folder), of_slot),
             None => (None, dir),
         };
-        let rest = file.strip_prefix(&format!("{uuid}-"))?;
-        let place = Self::new(folder, slot, uuid, rest)?;
+        let rest = file.strip_prefix(&uuid.to_string())?;
+        let (coding, name) = match rest.strip_prefix(CODED) {
+            Some(rest) => rest
+                .split_once(CODED)
+                .map(|(coding, name)| (Some(coding), name))?,
+            None => (None, rest.strip_prefix('-')?),
+        };
+        let place = Self::coded(folder, slot, uuid, coding, name)?;
         (of_slot == slot && file == place.file).then_some(place)
     }
 
@@ -203,8 +228,11 @@ fn same_file(one: &Path, other: &Path) -> io::Result<bool> {
 }
 
 /// Puts the uuid before the name, and cuts the name to fit.
-fn file_name(uuid: Uuid, safe_name: &str) -> String {
-    let mut file = format!("{uuid}-");
+fn file_name(uuid: Uuid, coding: Option<&str>, safe_name: &str) -> String {
+    let mut file = match coding {
+        Some(coding) => format!("{uuid}{CODED}{coding}{CODED}"),
+        None => format!("{uuid}-"),
+    };
     let room = NAME_BYTES_MAX - file.len();
     file.push_str(&name::fitting(safe_name, room));
     file
@@ -275,6 +303,21 @@ mod tests {
     }
 
     #[test]
+    fn a_coding_comes_before_the_name() {
+        let uuid = Uuid::nil();
+        let coded = |coding: &str| Place::coded(None, "docs", uuid, Some(coding), "a~b.txt");
+        let place = coded("x-gzip").expect("a coding");
+        assert_eq!(place.relative(), format!("docs/{uuid}~x-gzip~a~b.txt"));
+        assert_eq!(Place::parse(&place.relative(), "docs", uuid), Some(place));
+        let long = "z".repeat(65);
+        for coding in ["", "gzip, br", "a/b", "a~b", "é", &long] {
+            assert_eq!(coded(coding), None, "{coding}");
+        }
+        let name = file_name(uuid, Some(&long[1..]), &"x".repeat(300));
+        assert_eq!(name.len(), NAME_BYTES_MAX);
+    }
+
+    #[test]
     fn folders_are_made_with_all_above_them() {
         let dir = tempfile::tempdir().expect("a directory");
         let temp = dir.path().join(".tmp");
@@ -305,6 +348,9 @@ mod tests {
             format!("other/{uuid}-x"),
             format!("docs/{other}-x"),
             format!("docs/{uuid}-"),
+            format!("docs/{uuid}~gzip"),
+            format!("docs/{uuid}~~x"),
+            format!("docs/{uuid}~gzip~../../etc"),
             format!("docs/{uuid}-../../etc"),
             format!("docs/{uuid}"),
             format!("/docs/{uuid}-x"),

@@ -119,7 +119,8 @@ impl FileWriter {
             resumable: facts.resumable,
         };
         let folder = facts.folder.as_deref();
-        let place = Place::new(folder, &facts.slot, uuid, &facts.safe_client_name);
+        let (coding, name) = (facts.coding(), &facts.safe_client_name);
+        let place = Place::coded(folder, &facts.slot, uuid, coding, name);
         let place = place.ok_or_else(|| {
             let text = "the folder or the slot cannot name a directory";
             WriteError::new(WriteErrorKind::Failed, text)

@@ -1,7 +1,8 @@
 //! The header fields of the draft: structured fields, of which a malformed one counts as absent.
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, header};
 use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
+use upload_writers::is_coding;
 
 use crate::http::visit::check::{Algorithm, Check};
 
@@ -18,6 +19,24 @@ pub(crate) fn bytes(headers: &HeaderMap, name: &str) -> Option<u64> {
     match item(headers, name)? {
         BareItem::Integer(value) => u64::try_from(i64::from(value)).ok(),
         _ => None,
+    }
+}
+
+/// Reads the coding that content is in; `None` where it is in none.
+///
+/// # Errors
+///
+/// It is in several, or in one whose name is none.
+pub(crate) fn coding(headers: &HeaderMap) -> Result<Option<&str>, ()> {
+    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let coding = value.to_str().map_err(|_| ())?.trim();
+    match values.next() {
+        None if coding.eq_ignore_ascii_case("identity") => Ok(None),
+        None if is_coding(coding) => Ok(Some(coding)),
+        _ => Err(()),
     }
 }
 
@@ -93,6 +112,28 @@ mod tests {
         assert_eq!(read("999999999999999"), Some(999_999_999_999_999));
         for bad in ["", "-1", "1.0", "1e3", "9999999999999999", "?1", "a"] {
             assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn r9_one_coding_is_read() {
+        let read = |lines: &[&str]| {
+            let lines = lines.iter().map(|line| ("content-encoding", *line));
+            let lines: Vec<_> = lines.collect();
+            coding(&headers(&lines)).map(|coding| coding.map(str::to_owned))
+        };
+        assert_eq!(read(&[]), Ok(None));
+        assert_eq!(read(&["Identity"]), Ok(None));
+        assert_eq!(read(&["gzip"]), Ok(Some("gzip".to_owned())));
+        let long = "z".repeat(65);
+        for bad in [
+            &["gzip, br"][..],
+            &["gzip", "br"],
+            &[""],
+            &["a/b"],
+            &[&*long],
+        ] {
+            assert_eq!(read(bad), Err(()), "{bad:?}");
         }
     }
 

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use upload_proto::limits::{
     CLIENT_NAME_BYTES_MAX, CLIENT_TYPE_BYTES_MAX, DATE_MS_MAX, META_BYTES_MAX,
 };
+use upload_writers::UploadFacts;
 
 /// Where the header is kept as it was sent, if the pairs alone do not tell it.
 const RAW: &str = "upload-metadata";
@@ -93,7 +94,8 @@ pub(crate) fn echo(meta: &Map<String, Value>) -> Option<String> {
     let pairs = meta.iter().filter_map(|(key, value)| {
         let value = value.as_str()?;
         let is_key = |byte: u8| byte.is_ascii_graphic() && byte != b',';
-        if key.is_empty() || !key.bytes().all(is_key) {
+        // What another door keeps there is no pair of its client.
+        if key == UploadFacts::CODING_KEY || key.is_empty() || !key.bytes().all(is_key) {
             return None;
         }
         Some(match value {
@@ -180,6 +182,7 @@ mod tests {
             "empty ,a YQ==",
             "name /w==",
             "filename YS50eHQ",
+            "content-encoding Z3ppcA==",
         ] {
             let meta = Metadata::parse(header).expect("good").meta;
             assert_eq!(echo(&meta).as_deref(), Some(header));
