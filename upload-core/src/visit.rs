@@ -191,7 +191,7 @@ impl Visit {
         }
         let at = self.uploads.position(entry).unwrap_or_default().received;
         if self.uploads.append(entry, at, data, now) == Append::Full {
-            self.answer(Reply::Refused(Code::TooManyEntries.into()), now);
+            self.has_no_room(entry, now);
         }
         if is_excess {
             self.settle(Over::Excess);

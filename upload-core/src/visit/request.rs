@@ -20,6 +20,18 @@ pub enum Request {
     Delete,
 }
 
+impl Request {
+    /// Returns whether nothing is kept unless all of its content comes: its client cannot name the upload.
+    pub(super) fn is_all_or_nothing(&self) -> bool {
+        let content = match self {
+            Self::Create(_, content) => content.as_ref(),
+            Self::Append(content) => Some(content),
+            Self::Offset(_) | Self::Delete => None,
+        };
+        content.is_some_and(|content| content.broken == Broken::Cancel)
+    }
+}
+
 /// The content of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Content {

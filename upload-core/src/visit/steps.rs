@@ -216,6 +216,16 @@ impl Visit {
         }
     }
 
+    /// Its owner has no room for what came.
+    pub(super) fn has_no_room(&mut self, entry: EntryId, now: Now) {
+        let pending = self.pending.as_ref();
+        let is_all_or_nothing = pending.is_some_and(|it| it.request.is_all_or_nothing());
+        self.answer(Reply::Refused(Code::TooManyEntries.into()), now);
+        if is_all_or_nothing {
+            self.uploads.cancel(entry, now);
+        }
+    }
+
     /// A file that is longer than declared is not the one that was declared.
     fn invalidate(&mut self, entry: EntryId, now: Now) {
         let Some(length) = self.uploads.entry(entry).map(|entry| entry.length) else {

@@ -22,6 +22,8 @@ pub(crate) struct Rig {
     pub(crate) holds_writers: bool,
     /// No writer can be opened, for this reason.
     pub(crate) fault: Option<StorageFault>,
+    /// No writer takes bytes, for this reason.
+    pub(crate) write_fault: Option<StorageFault>,
     opens: usize,
     pub(crate) verdict: Verdict,
     next: u64,
@@ -53,6 +55,7 @@ impl Rig {
             waiting: VecDeque::new(),
             holds_writers: false,
             fault: None,
+            write_fault: None,
             opens: 0,
             verdict: Verdict::Accept,
             next: 0,
@@ -189,6 +192,11 @@ impl Rig {
         {
             self.opens += 1;
             assert!(self.opens < 100, "again and again");
+            return Some(WriterEvent::Failed(fault));
+        }
+        if let Some(fault) = self.write_fault
+            && matches!(order, Order::Write(_))
+        {
             return Some(WriterEvent::Failed(fault));
         }
         self.storage.write(entry, order)
