@@ -29,6 +29,8 @@ use crate::{
     Uploads, Why, door::OverUploads, news::Effect, pace::Pace,
 };
 
+use self::request::Registered;
+
 pub use self::{
     reply::{Receipt, Reply},
     request::{Broken, Content, ContentEnd, Ends, Request, RequestId, Taken},
@@ -129,6 +131,8 @@ pub struct Visit {
     upload: UploadRef,
     stage: Stage,
     pending: Option<Pending>,
+    /// What it was registered by, where that was here: the application may have given it another name.
+    registered: Option<Registered>,
     outputs: VecDeque<VisitOutput>,
     /// Until when the upload is held without a request.
     linger_until: Option<Instant>,
@@ -147,6 +151,7 @@ impl Visit {
             upload,
             stage: Stage::Free,
             pending: None,
+            registered: None,
             outputs: VecDeque::new(),
             linger_until: None,
             client_id: CLIENT_ID.to_owned(),

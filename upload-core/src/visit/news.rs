@@ -33,6 +33,7 @@ impl Visit {
             News::Moved(_) | News::Delayed(..) | News::Repeated => {}
             News::Refused(refusal) => {
                 self.stage = Stage::Free;
+                self.registered = None;
                 self.answer(Reply::Refused(refusal), now);
             }
             News::Answered(answer) => self.answered(entry, answer, now),

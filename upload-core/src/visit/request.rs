@@ -92,3 +92,31 @@ pub enum Taken {
     /// Nothing more of this request is wanted.
     Enough,
 }
+
+/// A registration as its client sent it, by what tells it from another one of its ref (CTRL-4).
+#[derive(Debug)]
+pub(super) struct Registered {
+    slot: String,
+    client_name: String,
+    client_type: String,
+    client_size: Option<u64>,
+}
+
+impl Registered {
+    pub(super) fn by(register: &Register) -> Self {
+        Self {
+            slot: register.upload_name.clone(),
+            client_name: register.client_name.clone(),
+            client_type: register.client_type.clone(),
+            client_size: register.client_size,
+        }
+    }
+
+    /// Returns whether a registration asks for the very same.
+    pub(super) fn is_same(&self, register: &Register) -> bool {
+        self.slot == register.upload_name
+            && self.client_name == register.client_name
+            && self.client_type == register.client_type
+            && self.client_size == register.client_size
+    }
+}

@@ -1,12 +1,12 @@
 //! What a request needs next.
 
-use upload_proto::Code;
+use upload_proto::{Code, Register};
 
 use crate::{AbortReason, Asks, Declare, EntryId, Finish, Length, Now};
 
 use super::{
     Broken, Content, ContentEnd, ENDING_MAX, Ends, LINGER, Over, Progress, Remembered, Reply,
-    Request, RequestId, Stage, Visit, VisitOutput,
+    Request, RequestId, Stage, Visit, VisitOutput, request::Registered,
 };
 
 impl Visit {
@@ -110,6 +110,7 @@ impl Visit {
         };
         self.stage = match &pending.request {
             Request::Create(register, _) => {
+                self.registered = Some(Registered::by(register));
                 self.uploads.begin((**register).clone(), now);
                 Stage::Beginning
             }
@@ -134,8 +135,7 @@ impl Visit {
         };
         match &pending.request {
             Request::Create(register, _)
-                if pending.progress == Progress::Waiting
-                    && !self.uploads.is_same_registration(entry, register) =>
+                if pending.progress == Progress::Waiting && !self.is_repeated(entry, register) =>
             {
                 // CTRL-4: an upload of this ref is here, and is another one.
                 self.answer(Reply::Refused(Code::RefInUse.into()), now);
@@ -189,6 +189,14 @@ impl Visit {
                 }
                 true
             }
+        }
+    }
+
+    /// CTRL-4: returns whether a registration is the one that the upload began with, and nothing came since.
+    fn is_repeated(&self, entry: EntryId, register: &Register) -> bool {
+        match &self.registered {
+            Some(first) => self.uploads.is_untouched(entry) && first.is_same(register),
+            None => self.uploads.is_same_registration(entry, register),
         }
     }
 
@@ -322,8 +330,12 @@ impl Visit {
             return self.begin(now);
         }
         let receipt = receipt.clone();
+        let is_same = |register: &Register| match &self.registered {
+            Some(first) => first.is_same(register),
+            None => receipt.is_of(register),
+        };
         let reply = match &pending.request {
-            Request::Create(register, _) if !receipt.is_of(register) => {
+            Request::Create(register, _) if !is_same(register) => {
                 Reply::Refused(Code::RefInUse.into())
             }
             Request::Offset(_) | Request::Create(..) => Reply::Done(receipt),

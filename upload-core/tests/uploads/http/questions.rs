@@ -111,3 +111,25 @@ fn ctrl_4_a_ref_in_use_is_not_registered_again() {
     assert!(is_refused(&again(&mut rig, "other", 4), Code::RefInUse));
     assert_eq!(rig.storage.files, [b"abcd"]);
 }
+
+/// CTRL-4: a registration whose answer was lost is answered again, though the application renamed its upload.
+#[test]
+fn ctrl_4_a_repeated_registration_is_compared_as_it_came() {
+    let mut rig = Rig::with(1, Storage::default(), |slot| slot.authorize = true);
+    rig.amendment.client_name = Some("renamed".to_owned());
+    let first = rig.create(4, None);
+    let Reply::Created(subject) = rig.reply(first) else {
+        panic!("it is registered");
+    };
+    assert_eq!(subject.entry.client_name, "renamed");
+    let again = rig.create(4, None);
+    assert_eq!(offset(rig.reply(again)), 0);
+    let mut other = register(Some(4), "http");
+    other.client_name = "renamed".to_owned();
+    let other = rig.ask(Request::Create(Box::new(other), None));
+    assert!(is_refused(&rig.reply(other), Code::RefInUse));
+    assert!(is_done(&rig.append(0, "abcd")));
+    let again = rig.create(4, None);
+    assert!(is_done(&rig.reply(again)));
+    assert_eq!(rig.storage.files, [b"abcd"]);
+}

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use upload_core::{
-    Broken, Content, ContentEnd, Door, Ends, EntryId, Notice, Now, Order, Output, Question,
-    Removed, Reply, Request, RequestId, SlotRules, StorageFault, StoreEvent, Taken, Verdict, Visit,
-    VisitOutput, WriterEvent,
+    Amendment, Broken, Content, ContentEnd, Door, Ends, EntryId, Notice, Now, Order, Output,
+    Question, Removed, Reply, Request, RequestId, SlotRules, StorageFault, StoreEvent, Taken,
+    Verdict, Visit, VisitOutput, WriterEvent,
 };
 
 use upload_proto::Code;
@@ -26,6 +26,8 @@ pub(crate) struct Rig {
     pub(crate) write_fault: Option<StorageFault>,
     opens: usize,
     pub(crate) verdict: Verdict,
+    /// As what the application takes uploads, where it is asked.
+    pub(crate) amendment: Amendment,
     next: u64,
     pub(crate) receives: Vec<RequestId>,
     pub(crate) replies: Vec<(RequestId, Reply)>,
@@ -58,6 +60,7 @@ impl Rig {
             write_fault: None,
             opens: 0,
             verdict: Verdict::Accept,
+            amendment: Amendment::default(),
             next: 0,
             receives: Vec::new(),
             replies: Vec::new(),
@@ -161,6 +164,11 @@ impl Rig {
             }
             Output::App(Question::Inspect { entry, .. }) => {
                 self.visit.handle_verdict(entry, self.verdict.clone(), now);
+            }
+            Output::App(Question::Authorize { entry, .. }) => {
+                let amendment = self.amendment.clone();
+                self.visit.handle_amended(entry, amendment, now);
+                self.visit.handle_authorized(entry, Ok(()), now);
             }
             Output::Store(entry, query) => {
                 let event = self.storage.records.answer(query);
