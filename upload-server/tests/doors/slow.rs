@@ -61,6 +61,42 @@ async fn t44_checked_content_may_take_its_time() {
     assert_eq!(server.offset(&path).await, 0, "nothing of it was checked");
 }
 
+/// T44, CONN-3: content that waits for its checksum is not slower for that, though another owner is refused.
+#[tokio::test]
+async fn t44_checked_content_is_as_quick_as_it_came() {
+    let mut limits = Limits {
+        max_uploads: 1,
+        ..Limits::default()
+    };
+    limits.session.idle_upload = Duration::from_millis(600);
+    limits.session.bytes_per_second_min = 1 << 20;
+    let server = Server::with(|builder| builder.limits(limits)).await;
+    let file = pattern(80_000);
+    let (first, rest) = file.split_at(8_000);
+    let path = server.create(file.len()).await;
+    assert_eq!(server.append(&path, 0, first).await.status, 204);
+    let sum = checksum(rest);
+    let headers = [
+        ("tus-resumable", "1.0.0"),
+        OFFSET_TYPE,
+        ("upload-offset", "8000"),
+        ("upload-checksum", &*sum),
+        ("content-length", "72000"),
+    ];
+    let mut wire = server.connect().await;
+    wire.send("PATCH", &path, &headers, b"").await;
+    let length = ("upload-length", "1");
+    for piece in rest.chunks(8_000) {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        let other = server.tus("POST", FILES, &[length], b"").await;
+        assert_eq!(other.status, 503, "{other:?}");
+        wire.write(piece).await;
+    }
+    let answer = wire.answer("PATCH").await;
+    assert_eq!(answer.status, 204, "{answer:?}");
+    assert_eq!(server.stored(), [file]);
+}
+
 /// T44: a file in one request that stops is not cancelled by its client, and may be sent once more.
 #[tokio::test]
 async fn t44_a_plain_body_that_stops_may_come_again() {
