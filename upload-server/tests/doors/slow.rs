@@ -179,6 +179,32 @@ async fn a_large_file_of_a_form_is_refused_by_what_it_is() {
     assert!(server.stored().is_empty());
 }
 
+/// D3: files of a form that are not looked at do not vanish without a result.
+#[tokio::test]
+async fn what_follows_a_large_file_of_a_form_has_a_result() {
+    let server =
+        Server::with(|builder| builder.allow_upload("small", files().max_file_size(1_000_000)))
+            .await;
+    let parts = [
+        part("a.txt", b"abc"),
+        part("b.bin", &pattern(70 << 20)),
+        part("c.txt", b"def"),
+    ];
+    let form = [&parts.concat()[..], b"--b--\r\n"].concat();
+    let answer = server
+        .ask("POST", "/uploads/files/small", &[FORM], &form)
+        .await;
+    assert_eq!(answer.status, 207, "{answer:?}");
+    let uploads = &answer.json()["uploads"];
+    assert_eq!(uploads[0]["status"], "complete");
+    assert_eq!(uploads[1]["name"], "b.bin");
+    let rest = &uploads[2];
+    assert!(rest["name"].is_null(), "{uploads}");
+    assert_eq!(rest["status"], "error");
+    assert_eq!(rest["error"], "What follows was not looked at");
+    assert_eq!(server.stored(), [b"abc"]);
+}
+
 /// T3: clients that leave their protocol out of a question are served where any door is open.
 #[tokio::test]
 async fn t3_questions_without_a_protocol_pass_any_door() {
