@@ -1,6 +1,6 @@
 //! Content that comes slowly, stops, or is more than is wanted.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64_simd::STANDARD;
 use sha2::{Digest, Sha256};
@@ -94,6 +94,24 @@ async fn t44_checked_content_is_as_quick_as_it_came() {
     }
     let answer = wire.answer("PATCH").await;
     assert_eq!(answer.status, 204, "{answer:?}");
+    assert_eq!(server.stored(), [file]);
+}
+
+/// CONN-4: what a connection may send in a second bounds an upload however many requests bring it.
+#[tokio::test]
+async fn conn_4_many_small_requests_send_no_faster_than_one() {
+    let mut limits = Limits::default();
+    limits.rates.bytes_per_connection = Some(128 * 1024);
+    let server = Server::with(|builder| builder.limits(limits)).await;
+    let file = pattern(640 * 1024);
+    let path = server.create(file.len()).await;
+    let begun = Instant::now();
+    for (number, piece) in file.chunks(16 * 1024).enumerate() {
+        let answer = server.append(&path, number * 16 * 1024, piece).await;
+        assert_eq!(answer.status, 204, "{answer:?}");
+    }
+    let took = begun.elapsed();
+    assert!(took > Duration::from_secs(2), "{took:?}");
     assert_eq!(server.stored(), [file]);
 }
 

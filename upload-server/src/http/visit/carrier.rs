@@ -185,7 +185,9 @@ impl Carrier {
         self.last_id = self.last_id.saturating_add(1);
         self.successor = ask.successor.take();
         let id = RequestId(self.last_id);
-        let (config, request, served) = ask.into_parts(id);
+        let (mut config, request, served) = ask.into_parts(id);
+        // Many small requests about an upload send no faster than one.
+        config.rates = config.rates.continuing(&self.host.config.rates);
         self.host.config = config;
         self.replaced = self.served.replace(served);
         self.host.core.request(id, request, self.host.now);
