@@ -113,7 +113,8 @@ async fn the_status_of_an_upload_waits_for_who_asks() {
     assert_eq!(answer.status, 503, "{answer:?}");
     assert!(answer.header("retry-after").is_some());
     assert_eq!(answer.header("cache-control"), Some("no-store"));
-    let answer = server.ask("GET", STATUS, &[("x-lasts", "60000")], b"").await;
+    let long = ("x-lasts", "60000");
+    let answer = server.ask("GET", STATUS, &[long], b"").await;
     assert_eq!(answer.status, 404, "{answer:?}");
     // The application does not say which slots there are, so their stores are not known.
     let server = Server::with(|builder| {

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use upload_core::{
-    Door, Ends, OwnerTally, RequestId, SessionConfig, SlotRules, StorageFault, Visit,
-};
+use upload_core::{Door, Ends, OwnerTally, RequestId, SessionConfig, SlotRules, StorageFault};
 use upload_proto::Code;
 
 use super::{
@@ -12,7 +10,7 @@ use super::{
     rig::{Rig, ietf, plain, tus},
 };
 use crate::{
-    Visit as Room,
+    Visit,
     support::{Storage, config, up},
 };
 
@@ -101,7 +99,7 @@ fn a_plain_request_without_room_leaves_nothing() {
         config.tally = Arc::clone(&tally);
         config.limits.max_bytes_per_owner = Some(8);
     };
-    let mut other = Room::new(2, Storage::default());
+    let mut other = Visit::new(2, Storage::default());
     other.configure(share);
     other.begin(8);
     let slot = SlotRules {
@@ -111,7 +109,7 @@ fn a_plain_request_without_room_leaves_nothing() {
     let mut config = config(1, slot);
     share(&mut config);
     let mut rig = Rig::new(1, Storage::default());
-    rig.visit = Visit::new(up(), config);
+    rig.visit = upload_core::Visit::new(up(), config);
     let id = rig.create(None, Some(plain()));
     rig.send(id, "abc");
     assert!(is_refused(&rig.reply(id), Code::TooManyEntries));
