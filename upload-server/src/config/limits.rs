@@ -21,7 +21,7 @@ pub struct LimitsConfig {
     pub max_visits: usize,
     /// Uploads of all owners at a time, beyond which registrations are refused for now; by default three quarters of the files that the process may have open.
     pub max_uploads: Option<u32>,
-    /// Payload bytes a second of one connection; no limit by default.
+    /// Payload bytes a second of one connection, or by HTTP of one upload; no limit by default.
     pub bandwidth_per_connection: Option<Size>,
     /// Payload bytes a second of one owner, over all connections of this server; no limit by default.
     pub bandwidth_per_owner: Option<Size>,

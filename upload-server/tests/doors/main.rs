@@ -11,6 +11,7 @@ mod clients;
 #[allow(unreachable_pub, reason = "shared with the tests of the binary")]
 mod dice;
 mod ietf;
+mod leaving;
 mod page;
 mod plain;
 mod races;
