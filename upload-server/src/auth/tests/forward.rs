@@ -183,6 +183,20 @@ async fn the_question_says_where_the_visitor_wanted_to_go() {
     assert!(!seen.contains_key("x-secret-of-a-proxy"));
 }
 
+/// Requests of HTTP/2 name their host in the address.
+#[tokio::test]
+async fn the_question_has_the_host_of_a_request_without_the_header() {
+    let (backend, address) = backend().await;
+    let app = app(&Auth::forwarding(forward(address, Duration::ZERO)));
+    let alice = [("authorization", "Bearer alice")];
+    let url = "http://uploads.example:8443/who";
+    assert_eq!(send(&app, "GET", url, &alice).await.0, 200);
+    let seen = backend.seen.lock().expect("whole").clone();
+    let host = seen.get("x-forwarded-host").expect("a host");
+    assert_eq!(host, "uploads.example:8443");
+    assert_eq!(seen.get("x-forwarded-uri").expect("a path"), "/who");
+}
+
 /// The method that is meant is what the application decides about, where an override counts.
 #[tokio::test]
 async fn the_question_is_about_the_method_that_is_meant() {
