@@ -17,7 +17,7 @@ const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 pub struct LimitsConfig {
     /// WebSocket connections at a time.
     pub max_connections: usize,
-    /// Uploads by HTTP requests that are held between requests, at a time.
+    /// Uploads by HTTP requests that are held between requests, at a time; one address other than this machine's may have a quarter of them.
     pub max_visits: usize,
     /// Uploads of all owners at a time, beyond which registrations are refused for now; by default three quarters of the files that the process may have open.
     pub max_uploads: Option<u32>,
