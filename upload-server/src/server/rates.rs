@@ -46,9 +46,10 @@ pub struct RateLimits {
     pub registrations_per_owner: u32,
     /// Registrations from one address; ten times as many at once.
     pub registrations_per_address: u32,
-    /// HTTP requests and new sockets of one owner, beyond which 429 is answered; ten times as many at once.
+    /// HTTP requests and new sockets of one owner; ten times as many at once. Beyond it, HTTP uploads are answered
+    /// 503, a `HEAD` of tus 423, and all else 429.
     pub requests_per_owner: u32,
-    /// The same from one address.
+    /// The same from one address; plain bodies and forms are answered 429, too.
     pub requests_per_address: u32,
 }
 
