@@ -1,5 +1,7 @@
 //! The binary's commands, as an operator runs them.
 
+mod variables;
+
 use std::{
     fs,
     io::{Read, Write},
