@@ -1,5 +1,6 @@
 //! The binary's commands, as an operator runs them.
 
+mod admin;
 mod variables;
 
 use std::{

@@ -175,7 +175,8 @@ async fn refused_preflights_and_sizes_are_told_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_names_the_hook_that_fails() {
     let config = format!(
-        "{}\n[[hooks]]\nname = \"marker-hook\"\nurl = \"http://127.0.0.1:{}/\"\nsecret = \"{HOOK_SECRET}\"\n",
+        "{}\n[[hooks]]\nname = \"marker-hook\"\nurl = \"http://127.0.0.1:{}/\"\n\
+         secret = \"{HOOK_SECRET}\"\n",
         slots(EMBEDDED),
         free_port()
     );
