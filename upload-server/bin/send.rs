@@ -127,7 +127,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         report.ended(path, &Err(anyhow!("{trouble}")), Duration::ZERO);
     }
     let queue = Queue::new(found.sources, args.jobs.map(usize::from));
-    let workers = queue.workers();
     let run = Run {
         args: &args,
         server: &server,
@@ -137,8 +136,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         sending: Cell::new(0),
         all_stored: Cell::new(found.troubles.is_empty()),
     };
-    let workers = workers.into_iter().enumerate();
-    join_all(workers.map(|(number, takes)| worker::work(&run, number, takes))).await;
+    // Files for which there was no place wait for the others to end. The last worker of a round sends alone, so
+    // each round is the end of one file at least.
+    while !run.queue.borrow().is_empty() {
+        let workers = run.queue.borrow().workers();
+        let workers = workers.into_iter().enumerate();
+        join_all(workers.map(|(number, takes)| worker::work(&run, number, takes))).await;
+    }
     report.finish();
     Ok(if run.all_stored.get() {
         ExitCode::SUCCESS
