@@ -1,5 +1,7 @@
 //! `upload-server send`, as people and scripts use it.
 
+mod again;
+
 use std::{
     collections::BTreeSet,
     fs,
