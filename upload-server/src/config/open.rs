@@ -34,11 +34,10 @@ pub struct Server {
 impl Server {
     /// Returns the routes below `/uploads`, behind the configured sign-in.
     pub fn router(&self) -> Router {
-        let routes = self.uploads.router();
         match &self.auth {
-            // The server that is asked about visitors is not asked about hosts that are none of ours.
-            Some(auth) => self.uploads.guard_hosts(auth.protect(routes)),
-            None => routes,
+            // No one is asked about visitors of other hosts, or of an address that asks too much.
+            Some(auth) => self.uploads.router_behind(|routes| auth.protect(routes)),
+            None => self.uploads.router(),
         }
     }
 

@@ -49,9 +49,9 @@ pub struct RateLimits {
     pub registrations_per_owner: u32,
     /// Registrations from one address; ten times as many at once.
     pub registrations_per_address: u32,
-    /// HTTP requests and new sockets of one owner, beyond which 429 is answered; ten times as many at once.
+    /// HTTP requests and new sockets of one owner; ten times as many at once. Beyond it, 503, 423 or 429 is answered.
     pub requests_per_owner: u32,
-    /// The same from one address.
+    /// The same from one address; plain bodies and forms are answered 429, too.
     pub requests_per_address: u32,
 }
 

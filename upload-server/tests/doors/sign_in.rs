@@ -199,6 +199,33 @@ async fn t8_head_is_423_where_an_address_asks_too_much() {
     }
 }
 
+/// T8: the same where an owner asks too much, by whatever door.
+#[tokio::test]
+async fn t8_head_is_423_where_an_owner_asks_too_much() {
+    let mut limits = Limits::default();
+    limits.rates.requests_per_owner = 2;
+    let server = Server::with(|builder| {
+        let builder = builder.limits(limits);
+        builder.owner(|_| Ok(Some("alice".to_owned())))
+    })
+    .await;
+    let path = server.create(3).await;
+    let ask = async |method: &str| match method {
+        "HEAD" => server.tus("HEAD", &path, &[], b"").await,
+        "PATCH" => server.append(&path, 0, b"").await,
+        _ => server.ask("POST", FILES, &[], b"abc").await,
+    };
+    for (method, status) in [("HEAD", 423), ("PATCH", 503), ("POST", 503)] {
+        let answer = loop {
+            let answer = ask(method).await;
+            if answer.header("retry-after").is_some() {
+                break answer;
+            }
+        };
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+}
+
 /// The application is asked about what a request does, whatever method carries it.
 #[tokio::test]
 async fn the_application_sees_the_method_that_is_meant() {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     time::Instant,
 };
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -19,7 +19,7 @@ use tracing::Span;
 use upload_core::{ContentEnd, Door, RequestId, Taken, Visit, VisitOutput};
 
 use super::{
-    Ask, Key, Visits,
+    Ask, Held, Key, Visits,
     content::{Piece, Served},
     driven::Driven,
 };
@@ -74,7 +74,7 @@ pub(super) struct Carrier {
     span: Span,
     /// The process ends after it.
     _running: TaskTrackerToken,
-    _place: OwnedSemaphorePermit,
+    _held: Held,
     _open: OpenVisit,
 }
 
@@ -83,7 +83,7 @@ impl Carrier {
         shared: &Arc<Shared>,
         config: ConnectionConfig,
         (key, client_id): (Key, String),
-        (inbox, visits, place): (mpsc::Receiver<Box<Ask>>, Arc<Visits>, OwnedSemaphorePermit),
+        (inbox, visits, held): (mpsc::Receiver<Box<Ask>>, Arc<Visits>, Held),
     ) -> Self {
         let number = shared.next_session();
         let address = config.address.map(tracing::field::display);
@@ -109,7 +109,7 @@ impl Carrier {
             timer: Timer::new(),
             span,
             _running: shared.tracker.token(),
-            _place: place,
+            _held: held,
             _open: visit_opened(),
         }
     }
