@@ -3,6 +3,7 @@
 mod hosts;
 mod openness;
 mod secrets;
+mod sweeps;
 mod times;
 
 use std::time::Duration;
