@@ -123,15 +123,6 @@ fn every_key_is_understood() {
     assert!(!config.has_demo());
 }
 
-/// A record that lives for a second is leased for no longer.
-#[test]
-fn a_short_life_of_records_shortens_their_leases() {
-    let config = read("[state]\nttl_seconds = 1").expect("all good");
-    let limits = config.limits();
-    assert_eq!(limits.session.lease_ttl, Duration::from_secs(1));
-    assert_eq!(limits.contradiction(), None);
-}
-
 /// Servers that share files may each have hooks, each with a separate directory.
 #[tokio::test]
 async fn servers_that_share_files_have_state_of_their_own() {
