@@ -59,7 +59,7 @@ pub(crate) struct Unclaimed {
     /// Slots that are not those of all.
     pub(super) mounted: MountedSlots,
     /// Handlers that may run because an earlier run did not finish.
-    pub(super) reruns: Arc<Reruns>,
+    pub(super) reruns: Arc<Reruns<UploadKey>>,
     /// Loans come to an end before the process does.
     tracker: TaskTracker,
 }
@@ -267,7 +267,7 @@ impl Unclaimed {
     }
 
     /// Reads the record of an upload.
-    async fn find(
+    pub(super) async fn find(
         &self,
         owner: &str,
         upload: UploadRef,
