@@ -10,7 +10,7 @@ use upload_stores::{Cursor, Expect, Listed, PAGE_RECORDS_MAX, UploadKey, UploadS
 
 use super::{
     expired::Held,
-    removals::{Removal, Removed, Slowness},
+    removals::{Last, Removal, Removed, Slowness},
     reruns::{Candidates, Rerun},
     slot::{CompletedEntry, Slot, Slots},
     timeouts,
@@ -43,7 +43,8 @@ impl Unclaimed {
     /// Looks through all records once.
     pub(crate) async fn do_what_is_due(self: &Arc<Self>) -> Done {
         let (mut done, mut held) = (Done::default(), Held::default());
-        let (mut slowness, mut to_run) = (Slowness::default(), Candidates::default());
+        let (mut slowness, mut last) = (Slowness::default(), Last::new());
+        let mut to_run = Candidates::default();
         self.begin_look();
         let mut is_whole = true;
         for store in self.stores_of(self.slots(), None) {
@@ -72,6 +73,7 @@ impl Unclaimed {
                         }
                     }
                 }
+                let removals = self.put_off(removals, &mut last);
                 done.add(self.remove_all(removals, &mut slowness).await);
                 after = page.next;
                 if after.is_none() {
@@ -85,6 +87,8 @@ impl Unclaimed {
         self.reruns.renew(to_run);
         self.run_again();
         done.add(self.remove_held(held, &mut slowness).await);
+        let last = last.into_values().collect();
+        done.add(self.remove_all(last, &mut slowness).await);
         done
     }
 

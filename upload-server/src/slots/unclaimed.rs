@@ -30,6 +30,7 @@ use super::{
     places::Places,
     reruns::Reruns,
     slot::{Slot, Slots},
+    stuck::Stuck,
     timeouts,
     waiting::{TakeError, WaitingUpload},
 };
@@ -60,6 +61,8 @@ pub(crate) struct Unclaimed {
     pub(super) mounted: MountedSlots,
     /// Handlers that may run because an earlier run did not finish.
     pub(super) reruns: Arc<Reruns<UploadKey>>,
+    /// What was not removed in time.
+    pub(super) stuck: Stuck,
     /// Loans come to an end before the process does.
     tracker: TaskTracker,
 }
@@ -93,6 +96,7 @@ impl Unclaimed {
             places: Mutex::default(),
             mounted: MountedSlots::default(),
             reruns: Arc::default(),
+            stuck: Stuck::default(),
             tracker,
         })
     }
