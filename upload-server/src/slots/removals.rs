@@ -1,7 +1,8 @@
 //! The removals of one look: those of one storage one after another, and those of several side by side.
 //!
 //! Storage that does not answer takes half a minute for each call. It holds up its own removals only, and after a few
-//! calls none of them is tried again before the next look. What an earlier look could not remove comes after all others.
+//! calls none of them is tried again before the next look. What an earlier look could not remove comes after all
+//! others.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
