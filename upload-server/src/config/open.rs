@@ -227,6 +227,15 @@ impl Stores {
         self.open.insert(kind, Arc::clone(&store));
         Ok(store)
     }
+
+    /// Closes the embedded store where it is open, so that another process can have it.
+    pub(super) async fn close_embedded(&mut self) -> Result<(), ConfigError> {
+        self.open.remove(&StoreKind::Embedded);
+        if let Some(store) = self.embedded.take() {
+            store.close().await?;
+        }
+        Ok(())
+    }
 }
 
 fn memory(config: &Config) -> Arc<dyn UploadStateStore> {

@@ -23,6 +23,7 @@ use upload_core::Entry;
 use super::{
     delivery,
     due::{CALLS_MAX, Due, Party, Place},
+    in_doubt::InDoubt,
     journal::Journal,
     queue::Call,
     signature::Signer,
@@ -126,6 +127,8 @@ pub(crate) struct Hooks {
     pub(super) journal: Journal,
     /// When it was last said that uploads wait for the journal, in milliseconds since 1970.
     pub(super) failed_ms: AtomicU64,
+    /// The keys of calls that may be in the journal, and are not made.
+    pub(super) in_doubt: InDoubt,
 }
 
 /// The body of a call; fields that are not known are null.
@@ -199,6 +202,7 @@ impl Hooks {
             hooks: hooks.into_iter().map(Arc::new).collect(),
             journal,
             failed_ms: AtomicU64::new(0),
+            in_doubt: InDoubt::default(),
         }
     }
 
