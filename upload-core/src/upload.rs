@@ -301,12 +301,15 @@ impl Upload {
         head_bytes(&self.slot, self.entry.length)
     }
 
+    /// Returns whether nothing was received yet, so that its registration can be answered again (CTRL-4).
+    pub(crate) fn is_untouched(&self) -> bool {
+        !self.stay.is_gone() && self.stay.leaves().is_none() && self.received() == 0
+    }
+
     /// Returns whether nothing was received yet and `other` asks for the very
     /// same (CTRL-4).
     pub(crate) fn is_same_registration(&self, other: &Register) -> bool {
-        !self.stay.is_gone()
-            && self.stay.leaves().is_none()
-            && self.received() == 0
+        self.is_untouched()
             && *self.entry.slot == *other.upload_name
             && self.entry.client_name == other.client_name
             && self.entry.client_type == other.client_type

@@ -29,6 +29,8 @@ use crate::{
     Uploads, Why, door::OverUploads, news::Effect, pace::Pace,
 };
 
+use self::request::Registered;
+
 pub use self::{
     reply::{Receipt, Reply},
     request::{Broken, Content, ContentEnd, Ends, Request, RequestId, Taken},
@@ -129,6 +131,8 @@ pub struct Visit {
     upload: UploadRef,
     stage: Stage,
     pending: Option<Pending>,
+    /// What it was registered by, where that was here: the application may have given it another name.
+    registered: Option<Registered>,
     outputs: VecDeque<VisitOutput>,
     /// Until when the upload is held without a request.
     linger_until: Option<Instant>,
@@ -147,6 +151,7 @@ impl Visit {
             upload,
             stage: Stage::Free,
             pending: None,
+            registered: None,
             outputs: VecDeque::new(),
             linger_until: None,
             client_id: CLIENT_ID.to_owned(),
@@ -191,7 +196,7 @@ impl Visit {
         }
         let at = self.uploads.position(entry).unwrap_or_default().received;
         if self.uploads.append(entry, at, data, now) == Append::Full {
-            self.answer(Reply::Refused(Code::TooManyEntries.into()), now);
+            self.has_no_room(entry, now);
         }
         if is_excess {
             self.settle(Over::Excess);

@@ -9,6 +9,9 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde::Deserialize;
 use upload_server::config::Config;
 
+/// Where uploads are listed; each is below it, by its ref.
+const LIST: &str = "/admin/uploads";
+
 /// Largest answer, in bytes.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -42,18 +45,17 @@ struct Upload {
 /// Asks, and prints a line for each upload.
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn run(file: Option<&Path>, ask: Ask) -> anyhow::Result<ExitCode> {
-    let config = Config::load(file)?;
-    let address = match config.admin_listen {
-        Some(address) => address,
-        None if config.tls.is_some() => bail!("a server with [tls] needs admin_listen for this"),
-        None => config.listen,
-    };
+    let address = address_of(&Config::load(file)?)?;
     let (method, path) = match &ask {
-        Ask::List => (Method::GET, "/admin/uploads".to_owned()),
-        Ask::Show(upload) => (Method::GET, format!("/admin/uploads/{upload}")),
-        Ask::Cancel(upload) => (Method::DELETE, format!("/admin/uploads/{upload}")),
+        Ask::List => (Method::GET, LIST.to_owned()),
+        Ask::Show(upload) => (Method::GET, format!("{LIST}/{upload}")),
+        Ask::Cancel(upload) => (Method::DELETE, format!("{LIST}/{upload}")),
     };
     let Some(answer) = call(address, method, &path).await? else {
+        // Who is not shown the list learns nothing of an upload either.
+        if matches!(ask, Ask::List) || call(address, Method::GET, LIST).await?.is_none() {
+            bail!("the server at {address} has no {LIST} for us; is it another one?");
+        }
         eprintln!("there is no such upload in flight");
         return Ok(ExitCode::FAILURE);
     };
@@ -75,6 +77,22 @@ pub(crate) async fn run(file: Option<&Path>, ask: Ask) -> anyhow::Result<ExitCod
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns where the server of a configuration answers this machine.
+fn address_of(config: &Config) -> anyhow::Result<SocketAddr> {
+    if let Some(address) = config.admin_listen {
+        return Ok(address);
+    }
+    if config.tls.is_some() {
+        bail!("a server with [tls] needs admin_listen for this");
+    }
+    // Who connects to another address of this machine has that address, and is not known to be on it.
+    let ip = config.listen.ip().to_canonical();
+    if !(ip.is_unspecified() || ip.is_loopback()) {
+        bail!("a server that listens at {ip} needs admin_listen for this");
+    }
+    Ok(config.listen)
 }
 
 /// Sends a request; none where there is nothing of this name.

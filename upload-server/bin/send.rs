@@ -28,6 +28,7 @@ use uuid::Uuid;
 
 use address::Address;
 use link::Server;
+use memory::Stored;
 use owner::Owner;
 use queue::Queue;
 use report::{Report, Style};
@@ -85,7 +86,7 @@ pub(crate) struct Args {
     #[arg(long)]
     client_id: Option<String>,
 
-    /// Forget what an earlier run of the same file left off
+    /// Forget what an earlier run left off, and send again what it stored
     #[arg(long)]
     restart: bool,
 }
@@ -113,7 +114,7 @@ impl Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let filter = Filter::new(&args.include, &args.exclude)?;
     let server = args.server()?;
-    memory::forget_old();
+    let stored = Stored::find();
     let found = sources::find(&args.files, &filter, &args.stdin_name);
     let style = Style::new(args.quiet, args.json);
     let report = Report::new(style, &args.slot, &found.sources);
@@ -127,7 +128,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         report.ended(path, &Err(anyhow!("{trouble}")), Duration::ZERO);
     }
     let queue = Queue::new(found.sources, args.jobs.map(usize::from));
-    let workers = queue.workers();
     let run = Run {
         args: &args,
         server: &server,
@@ -136,15 +136,21 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         owner: Owner::new(),
         sending: Cell::new(0),
         all_stored: Cell::new(found.troubles.is_empty()),
+        stored,
     };
-    let workers = workers.into_iter().enumerate();
-    join_all(workers.map(|(number, takes)| worker::work(&run, number, takes))).await;
+    // Files for which there was no place wait for the others to end. The last worker of a round sends alone, so
+    // each round is the end of one file at least.
+    while !run.queue.borrow().is_empty() {
+        let workers = run.queue.borrow().workers();
+        let workers = workers.into_iter().enumerate();
+        join_all(workers.map(|(number, takes)| worker::work(&run, number, takes))).await;
+    }
     report.finish();
-    Ok(if run.all_stored.get() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    if !run.all_stored.get() {
+        return Ok(ExitCode::FAILURE);
+    }
+    run.stored.forget();
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Returns a new ref or client id.

@@ -21,6 +21,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod time;
+mod variables;
 
 use std::{
     collections::BTreeMap,
@@ -30,7 +31,7 @@ use std::{
 
 use figment::{
     Figment,
-    providers::{Env, Format, Toml},
+    providers::{Format, Toml},
 };
 use serde::Deserialize;
 use upload_core::SessionLimits;
@@ -54,16 +55,6 @@ use crate::{
     http::{allowed_hosts::AllowedHosts, demo::DemoSlot, forwarded::Proxies, origin::Origins},
     server::limits::Limits,
 };
-
-/// Beginning of the variables that override the file.
-const ENV_PREFIX: &str = "UPLOAD_";
-
-/// The variable of the command line that is no key.
-const ENV_CONFIG: &str = "config";
-
-/// Beginnings of variables that are not ours: Kubernetes sets such ones in every container beside a
-/// service named `upload` or `upload-server`.
-const ENV_FOREIGN: &[&str] = &["service_", "port", "server_"];
 
 /// What is left free by default, for files that have begun: 16 MiB.
 const MIN_FREE: u64 = 16 * 1024 * 1024;
@@ -184,8 +175,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or a key is unknown or has a value that cannot be; the error names
-    /// the key.
+    /// The file cannot be read, a key is unknown or has a value that cannot be, or a variable is about a slot
+    /// that a file with slots does not have; the error names the key.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         let mut figment = Figment::new();
         if let Some(file) = file {
@@ -195,9 +186,7 @@ impl Config {
             figment = figment.merge(Toml::file_exact(file));
         }
         let file_warning = file.and_then(|file| secret::exposed(file, &figment));
-        let env = Env::prefixed(ENV_PREFIX)
-            .filter(|name| is_key(name.as_str()))
-            .split("__");
+        let env = variables::read(&figment)?;
         let config = Self::read(&secret::with_text_of(figment.merge(&env), &env))?;
         Ok(Self {
             file_warning,
@@ -356,13 +345,6 @@ impl Config {
             ..defaults
         }
     }
-}
-
-/// Returns whether the rest of a variable's name is meant as a key.
-fn is_key(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let is_foreign = ENV_FOREIGN.iter().any(|begin| name.starts_with(begin));
-    name != ENV_CONFIG && !is_foreign
 }
 
 /// What it takes until bytes count as durable.

@@ -46,7 +46,7 @@ use tokio::{
     time::Instant,
 };
 use tracing::Instrument;
-use upload_core::{Fact, Output, Session, SessionLimits};
+use upload_core::{Door, Fact, Output, Session, SessionLimits};
 use upload_proto::limits::message_bytes_max;
 
 use self::{
@@ -169,6 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Step::Answer(answer) => self.host.take(answer),
             }
             self.drain();
+            self.host.share.open(self.host.core.opening());
         }
         let mut has_more = round.has_more;
         has_more |= self.account();

@@ -5,6 +5,7 @@ pub(crate) mod deciding;
 pub(crate) mod delivery;
 pub(crate) mod due;
 pub(crate) mod hooks;
+pub(crate) mod in_doubt;
 pub(crate) mod journal;
 pub(crate) mod queue;
 pub(crate) mod s3_events;

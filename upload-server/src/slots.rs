@@ -16,6 +16,7 @@ mod places;
 mod removals;
 mod reruns;
 pub(crate) mod slot;
+mod stuck;
 #[cfg(feature = "postgres")]
 mod take_in;
 pub(crate) mod timeouts;

@@ -145,8 +145,12 @@ impl Session {
         // COMPLETE-7: perhaps it was not taken yet.
         let may_wait = ending.is_some_and(|it| it.status == Status::Complete);
         let is_final = is_final && !(may_wait && self.uploads.has_waiting());
-        if let Some(entry) = held.or_else(|| self.uploads.find_reach(upload)) {
+        if let Some(entry) = held {
             self.uploads.cancel(entry, now);
+        } else if let Some(entry) = self.uploads.find_reach(upload) {
+            self.uploads.cancel(entry, now);
+            // It takes the place of a resume: what is found complete is to be removed, too.
+            self.requests.insert(entry, Request::Cancel(upload));
         } else if is_final || !keeps_records(self.uploads.config()) || upload.is_nil() {
             if !self.repeat_ending(upload) {
                 self.refuse(Code::UnknownRef, Some(upload));

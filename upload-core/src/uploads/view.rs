@@ -45,6 +45,11 @@ impl Uploads {
             .is_some_and(|upload| upload.is_same_registration(register))
     }
 
+    /// Returns whether nothing of an upload was received, and its registration can be answered again (CTRL-4).
+    pub(crate) fn is_untouched(&self, entry: EntryId) -> bool {
+        self.upload(entry).is_some_and(Upload::is_untouched)
+    }
+
     /// Returns how far an upload has come.
     pub fn position(&self, entry: EntryId) -> Option<Position> {
         self.upload(entry).map(Upload::position)

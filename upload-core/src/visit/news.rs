@@ -3,7 +3,7 @@
 use upload_proto::Code;
 
 use crate::{
-    Answer, EntryId, EntryStatus, News, Now, Output, Question, Refusal, Removed, Subject, Why,
+    Answer, Asks, EntryId, EntryStatus, News, Now, Output, Question, Refusal, Removed, Subject, Why,
 };
 
 use super::{
@@ -33,6 +33,7 @@ impl Visit {
             News::Moved(_) | News::Delayed(..) | News::Repeated => {}
             News::Refused(refusal) => {
                 self.stage = Stage::Free;
+                self.registered = None;
                 self.answer(Reply::Refused(refusal), now);
             }
             News::Answered(answer) => self.answered(entry, answer, now),
@@ -99,14 +100,25 @@ impl Visit {
     fn detached(&mut self, why: Why, now: Now) {
         self.stage = Stage::Free;
         self.linger_until = None;
-        let is_waiting = |pending: &Pending| pending.progress == Progress::Waiting;
-        if !self.pending.as_ref().is_some_and(is_waiting) {
-            let code = match why.code().unwrap_or(Code::Draining) {
-                // What left is kept, so whatever is the matter with its storage, a client comes again.
-                Code::StorageFailed | Code::StorageDenied => Code::StorageThrottled,
-                code => code,
-            };
-            self.answer(Reply::Refused(code.into()), now);
+        let has_reached = |pending: &&Pending| pending.progress != Progress::Waiting;
+        let Some(pending) = self.pending.as_ref().filter(has_reached) else {
+            return;
+        };
+        let is_all_or_nothing = pending.request.is_all_or_nothing();
+        let code = match why.code().unwrap_or(Code::Draining) {
+            // What left is kept, so whatever is the matter with its storage, a client comes again.
+            Code::StorageFailed | Code::StorageDenied => Code::StorageThrottled,
+            code => code,
+        };
+        if !is_all_or_nothing {
+            self.answer(Reply::Left(code.into()), now);
+            return;
+        }
+        self.answer(Reply::Refused(code.into()), now);
+        // No client can name what is kept of it, unless that is another holder's.
+        if code != Code::Superseded {
+            self.stage = Stage::Reaching;
+            self.uploads.reach(self.upload, Asks::Cancel, now);
         }
     }
 

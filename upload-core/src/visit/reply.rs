@@ -36,6 +36,9 @@ pub enum Reply {
     Kept,
     /// This request ended the upload, or could not be served, for this reason.
     Refused(Refusal),
+    /// The upload left for this reason before the request was served. What came is kept, and the client may
+    /// come again.
+    Left(Refusal),
     /// The upload ended earlier, for this reason.
     Gone(Code),
     /// There is no such upload: unknown, foreign and expired look alike.

@@ -20,6 +20,18 @@ pub enum Request {
     Delete,
 }
 
+impl Request {
+    /// Returns whether nothing is kept unless all of its content comes: its client cannot name the upload.
+    pub(super) fn is_all_or_nothing(&self) -> bool {
+        let content = match self {
+            Self::Create(_, content) => content.as_ref(),
+            Self::Append(content) => Some(content),
+            Self::Offset(_) | Self::Delete => None,
+        };
+        content.is_some_and(|content| content.broken == Broken::Cancel)
+    }
+}
+
 /// The content of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Content {
@@ -79,4 +91,32 @@ pub enum Taken {
     More,
     /// Nothing more of this request is wanted.
     Enough,
+}
+
+/// A registration as its client sent it, by what tells it from another one of its ref (CTRL-4).
+#[derive(Debug)]
+pub(super) struct Registered {
+    slot: String,
+    client_name: String,
+    client_type: String,
+    client_size: Option<u64>,
+}
+
+impl Registered {
+    pub(super) fn by(register: &Register) -> Self {
+        Self {
+            slot: register.upload_name.clone(),
+            client_name: register.client_name.clone(),
+            client_type: register.client_type.clone(),
+            client_size: register.client_size,
+        }
+    }
+
+    /// Returns whether a registration asks for the very same.
+    pub(super) fn is_same(&self, register: &Register) -> bool {
+        self.slot == register.upload_name
+            && self.client_name == register.client_name
+            && self.client_type == register.client_type
+            && self.client_size == register.client_size
+    }
 }

@@ -1,12 +1,12 @@
 //! What a request needs next.
 
-use upload_proto::Code;
+use upload_proto::{Code, Register};
 
 use crate::{AbortReason, Asks, Declare, EntryId, Finish, Length, Now};
 
 use super::{
     Broken, Content, ContentEnd, ENDING_MAX, Ends, LINGER, Over, Progress, Remembered, Reply,
-    Request, RequestId, Stage, Visit, VisitOutput,
+    Request, RequestId, Stage, Visit, VisitOutput, request::Registered,
 };
 
 impl Visit {
@@ -110,6 +110,7 @@ impl Visit {
         };
         self.stage = match &pending.request {
             Request::Create(register, _) => {
+                self.registered = Some(Registered::by(register));
                 self.uploads.begin((**register).clone(), now);
                 Stage::Beginning
             }
@@ -134,8 +135,7 @@ impl Visit {
         };
         match &pending.request {
             Request::Create(register, _)
-                if pending.progress == Progress::Waiting
-                    && !self.uploads.is_same_registration(entry, register) =>
+                if pending.progress == Progress::Waiting && !self.is_repeated(entry, register) =>
             {
                 // CTRL-4: an upload of this ref is here, and is another one.
                 self.answer(Reply::Refused(Code::RefInUse.into()), now);
@@ -192,6 +192,14 @@ impl Visit {
         }
     }
 
+    /// CTRL-4: returns whether a registration is the one that the upload began with, and nothing came since.
+    fn is_repeated(&self, entry: EntryId, register: &Register) -> bool {
+        match &self.registered {
+            Some(first) => self.uploads.is_untouched(entry) && first.is_same(register),
+            None => self.uploads.is_same_registration(entry, register),
+        }
+    }
+
     /// Has the upload learn its length, where the request tells it; answers the request and returns
     /// false where that can not be.
     fn declare(&mut self, entry: EntryId, bytes: Option<u64>, now: Now) -> bool {
@@ -213,6 +221,16 @@ impl Visit {
         match content.ends {
             Ends::AtLength => self.answer_at(entry, Reply::Excess, now),
             Ends::Here | Ends::Later => self.invalidate(entry, now),
+        }
+    }
+
+    /// Its owner has no room for what came.
+    pub(super) fn has_no_room(&mut self, entry: EntryId, now: Now) {
+        let pending = self.pending.as_ref();
+        let is_all_or_nothing = pending.is_some_and(|it| it.request.is_all_or_nothing());
+        self.answer(Reply::Refused(Code::TooManyEntries.into()), now);
+        if is_all_or_nothing {
+            self.uploads.cancel(entry, now);
         }
     }
 
@@ -312,8 +330,12 @@ impl Visit {
             return self.begin(now);
         }
         let receipt = receipt.clone();
+        let is_same = |register: &Register| match &self.registered {
+            Some(first) => first.is_same(register),
+            None => receipt.is_of(register),
+        };
         let reply = match &pending.request {
-            Request::Create(register, _) if !receipt.is_of(register) => {
+            Request::Create(register, _) if !is_same(register) => {
                 Reply::Refused(Code::RefInUse.into())
             }
             Request::Offset(_) | Request::Create(..) => Reply::Done(receipt),

@@ -1,10 +1,12 @@
 //! COMPLETE-7: a cancel ends an upload, wherever it is held.
 
-use upload_core::{DisconnectReason, Notice, Output, StoreEvent};
+use upload_core::{DisconnectReason, Notice, Output, Removed, StoreEvent};
+use upload_proto::Code;
 
 use crate::{
     resume::{finish, half_way},
-    rig::{Mood, Rig},
+    rig::{Mood, Rig, up},
+    waiting::waits,
 };
 
 /// COMPLETE-7: cancelling an upload that is detached removes its record and its bytes.
@@ -117,5 +119,52 @@ fn complete_7_a_registration_behind_a_cancel_waits() {
             "{sent:?}"
         );
         assert_eq!(sent.len(), 2);
+    }
+}
+
+/// COMPLETE-7: a cancel takes the place of a resume, or of a complete, whose record is looked up: what is complete and
+/// was not taken is removed, and what is not to be had is refused.
+#[test]
+fn complete_7_a_cancel_takes_the_place_of_a_resume() {
+    let asks: [fn(&mut Rig); 2] = [
+        |rig| {
+            rig.resume(1, Some("tab"));
+        },
+        |rig| {
+            rig.complete(1);
+        },
+    ];
+    for (number, ask) in asks.into_iter().enumerate() {
+        for (record, expected) in [
+            ("waits", "1:cancelled cancelled 0@0"),
+            ("is missing", "error unknown_ref 1"),
+            ("is foreign", "error locked 1"),
+        ] {
+            let mut rig = Rig::with(waits);
+            rig.register(1, "keep", 4).chunk(1, 0, "abcd").complete(1);
+            assert_eq!(rig.sent().last().expect("an ending"), "1:complete 4@1");
+            rig.disconnect(DisconnectReason::Lost);
+            let mut rig = rig.next_connection(2, waits);
+            {
+                let mut room = rig.room.borrow_mut();
+                match record {
+                    "is missing" => room.store.clear(),
+                    "is foreign" => {
+                        let foreign = br#"{"layout":9,"what":["other","fields"]}"#;
+                        room.store.insert(up(1), (foreign.to_vec(), 9));
+                    }
+                    _ => {}
+                }
+                room.store_mood = Mood::Silent;
+            }
+            ask(&mut rig);
+            assert!(rig.cancel(1).sent().is_empty());
+            rig.answer();
+            if record == "waits" {
+                rig.removed(Removed::Ended(Code::Cancelled));
+            }
+            assert_eq!(rig.sent(), [expected], "{number}: the record {record}");
+            assert!(rig.unanswered.is_empty());
+        }
     }
 }

@@ -340,7 +340,7 @@ fn an_ending_falls_with_its_claim() {
     is_taken(&mut rig);
     rig.room.borrow_mut().store_mood = Mood::Works;
     rig.answer();
-    assert_eq!(rig.sent(), ["1:locked 4@0"]);
+    assert_eq!(rig.sent(), ["error locked 1"], "COMPLETE-7");
     assert!(rig.told().is_empty() && rig.unanswered.is_empty());
     let room = rig.room.borrow();
     assert!(!room.files[0].aborted);

@@ -12,7 +12,7 @@ use upload_proto::{Code, UploadRef};
 use crate::rig::{Mood, Rig, up};
 
 /// Slots whose uploads wait, resumable (`keep`) and not (`file`, `one`).
-fn waits(config: &mut SessionConfig) {
+pub(crate) fn waits(config: &mut SessionConfig) {
     for slot in config.slots.values_mut() {
         Arc::make_mut(slot).waits = true;
     }

@@ -1,6 +1,7 @@
 //! One upload on behalf of HTTP requests.
 
 mod endings;
+mod leaving;
 mod questions;
 mod rig;
 
@@ -23,6 +24,10 @@ fn is_done(reply: &Reply) -> bool {
 
 fn is_refused(reply: &Reply, code: Code) -> bool {
     matches!(reply, Reply::Refused(refusal) if refusal.code == code)
+}
+
+fn has_left(reply: &Reply, code: Code) -> bool {
+    matches!(reply, Reply::Left(refusal) if refusal.code == code)
 }
 
 #[test]
@@ -318,7 +323,7 @@ fn a_server_that_restarts_lets_uploads_go() {
     rig.send(id, "abcd");
     rig.visit.drain(rig.now);
     rig.drain();
-    assert!(is_refused(&rig.reply(id), Code::Draining));
+    assert!(has_left(&rig.reply(id), Code::Draining));
     assert!(rig.visit.is_over());
     assert!(is_refused(&rig.offset(), Code::Draining));
     let mut next = Rig::new(2, rig.storage);

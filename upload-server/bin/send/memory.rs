@@ -2,8 +2,11 @@
 //!
 //! One small private file per upload, in the user's state directory.
 //! Without such a directory nothing is remembered, and everything else works.
+//! That of a stored file gets another ending, until a run has stored all that it names.
 
 use std::{
+    cell::RefCell,
+    collections::HashSet,
     fs, io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -18,6 +21,10 @@ use super::fresh;
 /// Below the user's state directory.
 const FOLDER: &str = "upload-server/send";
 
+/// Endings of notes: about an upload that may continue, and about one that is stored.
+const BEGUN: &str = "json";
+const STORED: &str = "stored";
+
 /// Files older than this are about uploads that no server keeps any more.
 const AGE_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -26,6 +33,8 @@ const NOTE_BYTES_MAX: u64 = 16 * 1024;
 
 /// The memory of one upload.
 pub(super) struct Memory {
+    /// What the file is called by, without its ending.
+    key: Option<u128>,
     file: Option<PathBuf>,
     pub(super) note: Note,
 }
@@ -57,23 +66,22 @@ impl Memory {
             hash.update(part);
         }
         hash.update(format!("{url} {slot}"));
-        let name: String = hash
-            .finalize()
-            .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        Self::at(folder().map(|folder| folder.join(name + ".json")))
+        let hash = hash.finalize();
+        let key = u128::from_be_bytes(hash.first_chunk().copied().unwrap_or_default());
+        Self::at(folder(), Some(key))
     }
 
     /// Remembers nothing.
     pub(super) fn none() -> Self {
-        Self::at(None)
+        Self::at(None, None)
     }
 
-    fn at(file: Option<PathBuf>) -> Self {
+    fn at(folder: Option<PathBuf>, key: Option<u128>) -> Self {
+        let file = folder
+            .zip(key)
+            .map(|(folder, key)| folder.join(name(key, BEGUN)));
         let note = file.as_deref().and_then(recall).unwrap_or_else(Note::new);
-        Self { file, note }
+        Self { key, file, note }
     }
 
     /// Keeps the note for a later run.
@@ -87,13 +95,69 @@ impl Memory {
 
     /// Begins anew: a later run knows nothing.
     pub(super) fn forget(&mut self) {
-        if let Some(file) = &self.file
-            && let Err(error) = fs::remove_file(file)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::debug!(%error, "could not forget an upload");
+        if let Some(file) = &self.file {
+            remove(file);
+            remove(&file.with_extension(STORED));
         }
         self.note.upload = None;
+    }
+
+    /// The upload is stored, which costs a change of a name and no more: small files are many.
+    fn store(&mut self) {
+        if let Some(file) = &self.file
+            && let Err(error) = fs::rename(file, file.with_extension(STORED))
+        {
+            tracing::debug!(%error, "a later run will send this file again");
+        }
+        self.note.upload = None;
+    }
+}
+
+/// Files that are stored of a command that is not through: a run that is cut off need not send them again.
+pub(super) struct Stored {
+    folder: Option<PathBuf>,
+    /// Which earlier runs stored.
+    earlier: HashSet<u128>,
+    /// Which of those this run named, and which it stored.
+    noted: RefCell<Vec<u128>>,
+}
+
+impl Stored {
+    /// Finds what earlier runs stored, and removes notes about uploads that are long gone.
+    pub(super) fn find() -> Self {
+        Self::below(folder())
+    }
+
+    fn below(folder: Option<PathBuf>) -> Self {
+        let earlier = folder.as_deref().map(tidy).unwrap_or_default();
+        Self {
+            folder,
+            earlier,
+            noted: RefCell::default(),
+        }
+    }
+
+    /// Returns whether an earlier run stored the file, which is noted then.
+    pub(super) fn names(&self, memory: &Memory) -> bool {
+        let key = memory.key.filter(|key| self.earlier.contains(key));
+        self.noted.borrow_mut().extend(key);
+        key.is_some()
+    }
+
+    /// Notes that the file is stored.
+    pub(super) fn add(&self, memory: &mut Memory) {
+        memory.store();
+        self.noted.borrow_mut().extend(memory.key);
+    }
+
+    /// The command is through: given once more, it sends everything anew.
+    pub(super) fn forget(&self) {
+        let Some(folder) = &self.folder else {
+            return;
+        };
+        for key in self.noted.take() {
+            remove(&folder.join(name(key, STORED)));
+        }
     }
 }
 
@@ -107,20 +171,41 @@ impl Note {
     }
 }
 
-/// Removes notes about uploads that are long gone.
-pub(super) fn forget_old() {
-    let Some(entries) = folder().and_then(|folder| fs::read_dir(folder).ok()) else {
-        return;
+/// Removes notes about uploads that are long gone, and returns which of the others are about stored files.
+fn tidy(folder: &Path) -> HashSet<u128> {
+    let mut stored = HashSet::new();
+    let Ok(entries) = fs::read_dir(folder) else {
+        return stored;
     };
     let now = SystemTime::now();
     for entry in entries.flatten() {
         let changed = entry.metadata().and_then(|metadata| metadata.modified());
         let age = changed.ok().and_then(|time| now.duration_since(time).ok());
-        if age.is_some_and(|age| age > AGE_MAX)
-            && let Err(error) = fs::remove_file(entry.path())
-        {
-            tracing::debug!(%error, "could not remove an old note");
+        if age.is_some_and(|age| age > AGE_MAX) {
+            remove(&entry.path());
+        } else {
+            stored.extend(stored_key(&entry.path()));
         }
+    }
+    stored
+}
+
+/// Returns what the note of a stored file is called by.
+fn stored_key(note: &Path) -> Option<u128> {
+    let is_stored = note.extension().is_some_and(|ending| ending == STORED);
+    let key = note.file_stem().filter(|_| is_stored)?.to_str()?;
+    u128::from_str_radix(key, 16).ok()
+}
+
+fn name(key: u128, ending: &str) -> String {
+    format!("{key:032x}.{ending}")
+}
+
+fn remove(note: &Path) {
+    if let Err(error) = fs::remove_file(note)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::debug!(%error, "could not remove a note");
     }
 }
 
@@ -161,16 +246,17 @@ mod tests {
     #[test]
     fn a_note_is_recalled_until_it_is_forgotten() {
         let dir = tempfile::tempdir().expect("a directory");
-        let file = dir.path().join("below").join("a.json");
-        let mut memory = Memory::at(Some(file.clone()));
+        let below = dir.path().join("below");
+        let recalled = || Memory::at(Some(below.clone()), Some(7));
+        let mut memory = recalled();
         assert_eq!(memory.note.upload, None);
         memory.note.upload = Some(fresh().into());
         memory.note.cookie = Some("a=b".to_owned());
         memory.keep();
-        let mut again = Memory::at(Some(file.clone()));
+        let mut again = recalled();
         assert_eq!(again.note, memory.note);
         again.forget();
-        let after = Memory::at(Some(file));
+        let after = recalled();
         assert_eq!(after.note.upload, None);
         assert_ne!(after.note.client_id, memory.note.client_id);
     }
@@ -178,8 +264,30 @@ mod tests {
     #[test]
     fn a_damaged_note_is_as_good_as_none() {
         let dir = tempfile::tempdir().expect("a directory");
-        let file = dir.path().join("a.json");
+        let file = dir.path().join(name(7, BEGUN));
         fs::write(&file, b"{\"upload\": 5").expect("written");
-        assert_eq!(Memory::at(Some(file)).note.upload, None);
+        let memory = Memory::at(Some(dir.path().to_owned()), Some(7));
+        assert_eq!(memory.note.upload, None);
+    }
+
+    #[test]
+    fn what_is_stored_is_known_until_the_command_is_through() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let folder = Some(dir.path().to_owned());
+        let files = || fs::read_dir(dir.path()).expect("a folder").count();
+        let mut memory = Memory::at(folder.clone(), Some(7));
+        memory.note.upload = Some(fresh().into());
+        memory.keep();
+        assert!(!Stored::below(folder.clone()).names(&memory), "it is begun");
+        let ours = Stored::below(folder.clone());
+        ours.add(&mut memory);
+        assert!(!ours.names(&memory), "no earlier run stored it");
+        let later = Stored::below(folder.clone());
+        assert!(later.names(&memory) && !later.names(&Memory::none()));
+        assert_eq!(Memory::at(folder.clone(), Some(7)).note.upload, None);
+        assert_eq!(files(), 1);
+        later.forget();
+        assert_eq!(files(), 0);
+        assert!(!Stored::below(folder).names(&memory));
     }
 }

@@ -56,6 +56,10 @@ impl Queue {
         workers
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.small.is_empty() && self.others.is_empty()
+    }
+
     /// Takes the next file; the large ones first, so that none of them is sent alone at the end.
     pub(super) fn next(&mut self, takes: Takes) -> Option<Source> {
         let other = match takes {
@@ -131,6 +135,6 @@ mod tests {
         queue.put_back(first);
         let left: Vec<_> = queue.take_all().map(|source| source.size).collect();
         assert_eq!(left, [large, 1, 2, 3]);
-        assert!(queue.next(Takes::Any).is_none());
+        assert!(queue.next(Takes::Any).is_none() && queue.is_empty());
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Report {
     begun: Instant,
     files: usize,
     stored: Cell<u64>,
+    /// Those of the stored files that an earlier run sent.
+    earlier: Cell<u64>,
     stored_bytes: Cell<u64>,
     failed: Cell<u64>,
     /// Whether files that are stored wait until an application takes them.
@@ -77,6 +79,7 @@ impl Report {
             begun: Instant::now(),
             files: sources.len(),
             stored: Cell::new(0),
+            earlier: Cell::new(0),
             stored_bytes: Cell::new(0),
             failed: Cell::new(0),
             waits: Cell::new(false),
@@ -127,10 +130,7 @@ impl Report {
             }
             _ => self.failed.set(self.failed.get().saturating_add(1)),
         }
-        if self.files > 1 {
-            let done = self.stored.get().saturating_add(self.failed.get());
-            self.bar.set_message(message(done, self.files));
-        }
+        self.count();
         if self.style.has_json() {
             let mut line = line(path, &self.slot, sent, trouble.as_deref(), took);
             if trouble.is_none() {
@@ -142,6 +142,34 @@ impl Report {
                 "{}: {trouble}",
                 printable(&path.to_string_lossy())
             ));
+        }
+    }
+
+    /// Tells that an earlier run stored a file, so that it is not sent.
+    pub(super) fn left_out(&self, path: &Path, size: u64) {
+        self.notice("what an earlier run stored is left out; --restart sends it again");
+        self.stored.set(self.stored.get().saturating_add(1));
+        self.earlier.set(self.earlier.get().saturating_add(1));
+        self.bar.inc(size);
+        self.count();
+        if self.style.has_json() {
+            let line = json!({
+                "file": path.to_string_lossy(),
+                "slot": self.slot,
+                "ok": true,
+                "earlier": true,
+                "size": size,
+                "seconds": 0.0,
+            });
+            self.bar.suspend(|| println!("{line}"));
+        }
+    }
+
+    /// Shows how many files ended.
+    fn count(&self) {
+        if self.files > 1 {
+            let done = self.stored.get().saturating_add(self.failed.get());
+            self.bar.set_message(message(done, self.files));
         }
     }
 
@@ -167,8 +195,12 @@ impl Report {
         } else {
             "files"
         };
+        let earlier = match self.earlier.get() {
+            0 => String::new(),
+            earlier => format!(" ({} by an earlier run)", HumanCount(earlier)),
+        };
         eprintln!(
-            "{} {files} stored{failed}: {} in {:.1} s ({}/s)",
+            "{} {files} stored{earlier}{failed}: {} in {:.1} s ({}/s)",
             HumanCount(self.stored.get()),
             HumanBytes(bytes),
             took.as_secs_f64(),

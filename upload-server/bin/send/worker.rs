@@ -13,7 +13,7 @@ use upload_proto::Code;
 use super::{
     Args,
     link::{Link, Server},
-    memory::Memory,
+    memory::{Memory, Stored},
     open::{Opened, open},
     owner::Owner,
     queue::{Queue, Takes},
@@ -33,6 +33,8 @@ pub(super) struct Run<'a> {
     /// How many workers send a file.
     pub(super) sending: Cell<usize>,
     pub(super) all_stored: Cell<bool>,
+    /// What a later run of the same command need not send.
+    pub(super) stored: Stored,
 }
 
 /// Sends files until there are no more, or the server takes no more at a time. All but the first wait until it is
@@ -48,12 +50,13 @@ pub(super) async fn work(run: &Run<'_>, number: usize, takes: Takes) {
         let sent = run.send(&source, &mut link).await;
         run.sending.set(run.sending.get().saturating_sub(1));
         let sent = match sent {
+            Ok(None) => continue,
             // Others have the places; one worker alone hears what the server means.
-            Ok(sent) if is_full(&sent.outcome) && run.sending.get() > 0 => {
+            Ok(Some(sent)) if is_full(&sent.outcome) && run.sending.get() > 0 => {
                 run.queue.borrow_mut().put_back(source);
                 break;
             }
-            Ok(sent) => Ok(sent),
+            Ok(Some(sent)) => Ok(sent),
             Err(Failure::File(error)) => Err(error),
             Err(Failure::Server(error)) => {
                 run.stop();
@@ -101,7 +104,12 @@ impl Run<'_> {
         self.report.ended(&source.path, sent, begun.elapsed());
     }
 
-    async fn send(&self, source: &Source, link: &mut Option<Link>) -> Result<Sent, Failure> {
+    /// Sends a file, unless an earlier run stored it.
+    async fn send(
+        &self,
+        source: &Source,
+        link: &mut Option<Link>,
+    ) -> Result<Option<Sent>, Failure> {
         let (path, kind) = (source.path.clone(), source.kind);
         let opening = move || {
             let Opened { file, is_lasting } = open(&path, kind)?;
@@ -128,6 +136,9 @@ impl Run<'_> {
         };
         if self.args.restart {
             memory.forget();
+        } else if self.stored.names(&memory) {
+            self.report.left_out(&source.path, stamp.size);
+            return Ok(None);
         }
         if let Some(client_id) = &self.args.client_id {
             memory.note.client_id.clone_from(client_id);
@@ -167,10 +178,15 @@ impl Run<'_> {
             *link = None;
             memory.note.upload = None;
         };
-        // What was only cut off is kept for the next run.
-        if !matches!(sent.outcome, Outcome::Unreachable { .. }) {
-            memory.forget();
+        match sent.outcome {
+            Outcome::Complete { .. } => self.stored.add(&mut memory),
+            // What was only cut off is kept for the next run.
+            Outcome::Unreachable { .. } => {}
+            Outcome::Refused { .. }
+            | Outcome::Cancelled
+            | Outcome::FileChanged
+            | Outcome::ProtocolViolation(_) => memory.forget(),
         }
-        Ok(sent)
+        Ok(Some(sent))
     }
 }

@@ -60,6 +60,14 @@ impl Uploads {
         router::routes(&self.app)
     }
 
+    /// Returns the routes of [`router`](Self::router) behind a layer, which no request reaches that names another
+    /// host, or whose address asks too much.
+    #[cfg(feature = "cli")]
+    pub(crate) fn router_behind(&self, layer: impl FnOnce(Router) -> Router) -> Router {
+        self.app.start_tasks();
+        router::behind(&self.app, layer)
+    }
+
     /// Has a router answer 421 to hosts that are not allowed, as the routers of this server do; all
     /// are where [`allowed_hosts`](crate::UploadsBuilder::allowed_hosts) was not called.
     pub fn guard_hosts(&self, router: Router) -> Router {

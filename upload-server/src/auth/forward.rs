@@ -11,7 +11,7 @@ use std::{
 
 use axum::extract::OriginalUri;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, request::Parts};
 use http_body_util::Full;
 use lru::LruCache;
 use serde_json::{Map, Value};
@@ -22,11 +22,12 @@ use tokio::{
 };
 use upload_core::AuthorizeStage;
 
-use super::{ClaimNames, Refusal, lines_of};
+use super::{ClaimNames, Refusal};
 use crate::{
     http::{
         forwarded::{Scheme, Transport},
         method,
+        origin::host_of,
         visitor::Visitor,
     },
     outgoing::{self, HttpClient},
@@ -218,8 +219,9 @@ impl Forward {
         let original = parts.extensions.get::<OriginalUri>();
         let path = original.map_or(parts.uri.path(), |uri| uri.0.path());
         question.set("x-forwarded-uri", path);
-        if let Some(host) = lines_of(parts, &header::HOST).next() {
-            question.set_bytes("x-forwarded-host", host);
+        // Over HTTP/2 it is a part of the address, not a header.
+        if let Some(host) = host_of(&parts.headers, &parts.uri) {
+            question.set("x-forwarded-host", host.as_str());
         }
         if let Some(address) = transport.address(parts) {
             question.set("x-forwarded-for", &address.to_string());
@@ -231,11 +233,7 @@ impl Forward {
 
 impl Question {
     fn set(&mut self, name: &'static str, value: &str) {
-        self.set_bytes(name, value.as_bytes());
-    }
-
-    fn set_bytes(&mut self, name: &'static str, value: &[u8]) {
-        if let Ok(value) = HeaderValue::from_bytes(value) {
+        if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
             self.headers.insert(HeaderName::from_static(name), value);
         }
     }

@@ -28,7 +28,8 @@ const SLOTS: &str = "/slots";
 const FILES: &str = "/files";
 
 impl Auth {
-    /// Puts the layer around the routes below `/uploads`, and adds the one that gives tickets.
+    /// Puts the layer around the routes below `/uploads`, and adds the one that gives tickets. What bounds the
+    /// requests of an address belongs around it.
     pub(crate) fn protect(self: &Arc<Self>, routes: Router) -> Router {
         let tickets = Router::new()
             .route("/ticket", post(ticket))

@@ -17,11 +17,11 @@ const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 pub struct LimitsConfig {
     /// WebSocket connections at a time.
     pub max_connections: usize,
-    /// Uploads by HTTP requests that are held between requests, at a time.
+    /// Uploads by HTTP requests that are held between requests, at a time; one address other than this machine's may have a quarter of them.
     pub max_visits: usize,
     /// Uploads of all owners at a time, beyond which registrations are refused for now; by default three quarters of the files that the process may have open.
     pub max_uploads: Option<u32>,
-    /// Payload bytes a second of one connection; no limit by default.
+    /// Payload bytes a second of one connection, or by HTTP of one upload; no limit by default.
     pub bandwidth_per_connection: Option<Size>,
     /// Payload bytes a second of one owner, over all connections of this server; no limit by default.
     pub bandwidth_per_owner: Option<Size>,
@@ -29,13 +29,13 @@ pub struct LimitsConfig {
     pub bandwidth_per_address: Option<Size>,
     /// Payload bytes a second of all clients together; no limit by default.
     pub bandwidth: Option<Size>,
-    /// Registrations a second of one owner, and ten times as many at once; beyond it, sockets are read later and requests are answered 429.
+    /// Registrations a second of one owner, and ten times as many at once; beyond it, sockets are read later, HTTP uploads are answered 503, and presigned ones 429.
     pub registrations_per_owner: u32,
     /// The same of one address other than this machine's.
     pub registrations_per_address: u32,
-    /// HTTP requests and new sockets a second of one owner, and ten times as many at once; beyond it, they are answered 429.
+    /// HTTP requests and new sockets a second of one owner, and ten times as many at once; beyond it, HTTP uploads are answered 503, a `HEAD` of tus 423, and all else 429.
     pub requests_per_owner: u32,
-    /// The same of one address other than this machine's.
+    /// The same of one address other than this machine's; plain bodies and forms are answered 429, too.
     pub requests_per_address: u32,
     /// Unfinished uploads of one owner, over all connections and, in a shared store, all servers.
     pub max_uploads_per_owner: u32,

@@ -34,11 +34,10 @@ pub struct Server {
 impl Server {
     /// Returns the routes below `/uploads`, behind the configured sign-in.
     pub fn router(&self) -> Router {
-        let routes = self.uploads.router();
         match &self.auth {
-            // The server that is asked about visitors is not asked about hosts that are none of ours.
-            Some(auth) => self.uploads.guard_hosts(auth.protect(routes)),
-            None => routes,
+            // No one is asked about visitors of other hosts, or of an address that asks too much.
+            Some(auth) => self.uploads.router_behind(|routes| auth.protect(routes)),
+            None => self.uploads.router(),
         }
     }
 
@@ -227,6 +226,15 @@ impl Stores {
         };
         self.open.insert(kind, Arc::clone(&store));
         Ok(store)
+    }
+
+    /// Closes the embedded store where it is open, so that another process can have it.
+    pub(super) async fn close_embedded(&mut self) -> Result<(), ConfigError> {
+        self.open.remove(&StoreKind::Embedded);
+        if let Some(store) = self.embedded.take() {
+            store.close().await?;
+        }
+        Ok(())
     }
 }
 

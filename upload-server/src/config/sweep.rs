@@ -1,8 +1,8 @@
 //! Removing what expired, without a server.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
-use upload_writers::{FileWriterConfig, FileWriterFactory, NamedUploads};
+use upload_writers::{FileWriterConfig, FileWriterFactory, NamedUploads, WriterFactory};
 
 use super::{Config, ConfigError, SlotConfig, StoreKind, WriterKind, open::Stores};
 use crate::{
@@ -16,19 +16,30 @@ impl Config {
     ///
     /// It may run next to a server: unfinished files are locked, and multipart uploads that a record names
     /// stay. Where the records are out of reach, in the memory or the embedded store of a running server,
-    /// multipart uploads and that store are left to the server.
+    /// multipart uploads and that store are left to the server. A server can start meanwhile: the embedded store is
+    /// not kept open while writers are swept.
     ///
     /// # Errors
     ///
     /// The directories do not serve.
     pub async fn sweep(&self, dry_run: bool) -> Result<SweepReport, ConfigError> {
-        let mut sweepers = Sweepers::default();
-        let mut has_remote = false;
+        let mut remote: Vec<Arc<dyn WriterFactory>> = Vec::new();
         for (name, slot) in &self.slots {
-            if let Some(writers) = slot.remote_writer(name).await? {
-                sweepers.add_writers(writers);
-                has_remote = true;
-            }
+            remote.extend(slot.remote_writer(name).await?);
+        }
+        self.sweep_with(remote, dry_run).await
+    }
+
+    /// Sweeps with these writers into buckets.
+    pub(super) async fn sweep_with(
+        &self,
+        remote: Vec<Arc<dyn WriterFactory>>,
+        dry_run: bool,
+    ) -> Result<SweepReport, ConfigError> {
+        let mut sweepers = Sweepers::default();
+        let has_remote = !remote.is_empty();
+        for writers in remote {
+            sweepers.add_writers(writers);
         }
         let is_file = |slot: &SlotConfig| slot.writer == WriterKind::File && !slot.direct;
         if self.slots.values().any(is_file) {
@@ -37,7 +48,7 @@ impl Config {
                 files.temp_dir.clone_from(dir);
             }
             let files = FileWriterFactory::new(files).map_err(BuildError::Files)?;
-            sweepers.add_writers(std::sync::Arc::new(files));
+            sweepers.add_writers(Arc::new(files));
         }
         let mut stores = Stores::default();
         let mut opened = SweepReport::default();
@@ -46,20 +57,19 @@ impl Config {
             // Files are locked by their holders.
             false => NamedUploads::default(),
         };
+        let was_open = stores.embedded.is_some();
+        // A sweep takes as long as a bucket is large, and a server may be about to start.
+        stores.close_embedded().await?;
         let policy = reaper::policy(&self.limits(), named, dry_run);
         let mut swept = sweepers.sweep_writers(&policy).await;
         swept.failures = swept.failures.saturating_add(opened.failures);
         swept.is_served = opened.is_served;
         // Memory has nothing without its server, Redis forgets by itself, and Postgres is swept by every server.
-        let is_open = stores.embedded.is_some();
-        if !dry_run && (is_open || !has_remote) && self.kinds().contains(&StoreKind::Embedded) {
+        if !dry_run && (was_open || !has_remote) && self.kinds().contains(&StoreKind::Embedded) {
             match self.sweep_embedded(&mut stores).await {
                 Ok(records) => swept.records = swept.records.saturating_add(records),
                 Err(error) => swept.not_opened(&error),
             }
-        }
-        if let Some(store) = &stores.embedded {
-            store.close().await?;
         }
         Ok(swept)
     }
@@ -95,7 +105,9 @@ impl Config {
 
     async fn sweep_embedded(&self, stores: &mut Stores) -> Result<u64, ConfigError> {
         let store = stores.open(StoreKind::Embedded, self).await?;
-        Ok(store.sweep().await?)
+        let swept = store.sweep().await;
+        stores.close_embedded().await?;
+        Ok(swept?)
     }
 }
 

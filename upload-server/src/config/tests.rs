@@ -3,6 +3,7 @@
 mod hosts;
 mod openness;
 mod secrets;
+mod sweeps;
 mod times;
 
 use std::time::Duration;
@@ -120,15 +121,6 @@ fn every_key_is_understood() {
     assert_eq!(video.store, Some(StoreKind::Embedded));
     assert_eq!(config.slots.len(), 1);
     assert!(!config.has_demo());
-}
-
-/// A record that lives for a second is leased for no longer.
-#[test]
-fn a_short_life_of_records_shortens_their_leases() {
-    let config = read("[state]\nttl_seconds = 1").expect("all good");
-    let limits = config.limits();
-    assert_eq!(limits.session.lease_ttl, Duration::from_secs(1));
-    assert_eq!(limits.contradiction(), None);
 }
 
 /// Servers that share files may each have hooks, each with a separate directory.

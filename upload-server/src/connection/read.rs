@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use upload_core::{DisconnectReason, Door, Session};
+use upload_core::{DisconnectReason, Session};
 use upload_proto::{ClientMessage, close};
 
 use super::{
@@ -160,8 +160,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.phase.end(reason, after(CLOSE_TIMEOUT));
             }
         }
-        self.drain();
-        self.host.share.open(self.host.core.opening());
     }
 
     /// Returns whether the socket may be read; it is woken for or looked at again when not.

@@ -18,7 +18,15 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Headers with which proxies tell that they stand in between.
 #[cfg(any(test, feature = "cli"))]
-const FORWARDED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
+const FORWARDED: [&str; 7] = [
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
 
 /// How a request was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -369,10 +377,18 @@ mod tests {
         assert!(is_local(&request("127.0.0.1:1", &[])));
         assert!(is_local(&request("[::ffff:127.0.0.1]:1", &[])));
         assert!(!is_local(&request("192.0.2.1:1", &[])));
-        assert!(!is_local(&request(
-            "127.0.0.1:1",
-            &[("x-forwarded-for", "192.0.2.1")]
-        )));
+        for passed_on in [
+            ("forwarded", "for=192.0.2.1"),
+            ("via", "1.1 proxy"),
+            ("x-forwarded-for", "192.0.2.1"),
+            ("x-forwarded-host", "example.org"),
+            ("x-forwarded-port", "443"),
+            ("x-forwarded-proto", "https"),
+            ("x-real-ip", "192.0.2.1"),
+        ] {
+            let request = request("127.0.0.1:1", &[passed_on]);
+            assert!(!is_local(&request), "{passed_on:?}");
+        }
         let unknown = Request::new(()).into_parts().0;
         assert!(!is_local(&unknown));
     }

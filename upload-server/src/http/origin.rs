@@ -104,7 +104,7 @@ impl Origins {
 }
 
 /// Returns where the request was sent to, as the client named it.
-pub(super) fn host_of(headers: &HeaderMap, uri: &Uri) -> Option<Authority> {
+pub(crate) fn host_of(headers: &HeaderMap, uri: &Uri) -> Option<Authority> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let authority = match hosts.next() {
         Some(host) => host.to_str().ok()?.parse().ok()?,

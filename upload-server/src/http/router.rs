@@ -16,6 +16,11 @@ use super::{assets, handshake, state::App, status};
 
 /// Returns the routes below `/uploads`.
 pub(crate) fn routes(app: &Arc<App>) -> Router {
+    behind(app, |routes| routes)
+}
+
+/// Returns the same routes behind a layer, which no request reaches whose address asks too much.
+pub(crate) fn behind(app: &Arc<App>, layer: impl FnOnce(Router) -> Router) -> Router {
     let router = Router::new();
     #[cfg(feature = "presign")]
     let router = router.route("/presign", axum::routing::post(super::presign::presign));
@@ -26,9 +31,9 @@ pub(crate) fn routes(app: &Arc<App>) -> Router {
         .route("/client/{*file}", get(client))
         .route("/session", get(session))
         .route("/{ref}/status", get(status::status))
-        .layer(middleware::from_fn_with_state(Arc::clone(app), bound))
         .with_state(Arc::clone(app));
-    app.guard(router)
+    let bound = middleware::from_fn_with_state(Arc::clone(app), bound);
+    app.guard(layer(router).layer(bound))
 }
 
 /// Answers an address that asks too much with 429, before anything is found out about the request.

@@ -4,10 +4,17 @@
 //! Handlers run after the answer, so one that fails or takes long makes S3 repeat nothing; a process
 //! that dies in between has not run them.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     fmt,
     num::NonZeroUsize,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use axum::{
@@ -19,7 +26,10 @@ use axum::{
 };
 use lru::LruCache;
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
 use tokio_util::task::TaskTracker;
 
 use super::{bodies::Bodies, state::App};
@@ -27,6 +37,7 @@ use crate::{
     outbox::{
         due::{Party, Place},
         hooks::{Hooks, Notice, event_id},
+        in_doubt::InDoubt,
         journal::{Journal, JournalError},
         queue,
         s3_events::{
@@ -42,6 +53,10 @@ use crate::{
 const BODY_BYTES_MAX: usize = 256 * 1024;
 /// Requests whose handlers run at a time; further ones wait for their answer.
 const HANDLERS_MAX: usize = 64;
+/// How often events are written down before their sender has to say them again.
+const ROUNDS_MAX: u32 = 3;
+/// The pause after the first time that failed; it doubles.
+const PAUSE_MIN: Duration = Duration::from_millis(250);
 /// Uploads with a handler of their own; beyond it the oldest are forgotten.
 const WATCHED_MAX: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
@@ -106,6 +121,8 @@ pub(crate) struct S3Events {
     pub(crate) hooks: Arc<Hooks>,
     /// Handlers of single uploads; each runs once, and beyond the limit the oldest are forgotten.
     watched: Mutex<LruCache<String, OnObject>>,
+    /// Events that may be in the journal, and had no effect.
+    in_doubt: InDoubt,
     bodies: Bodies,
     running: Arc<Semaphore>,
 }
@@ -123,6 +140,7 @@ impl S3Events {
             journal,
             hooks,
             watched: Mutex::new(LruCache::new(WATCHED_MAX)),
+            in_doubt: InDoubt::default(),
             bodies: Bodies::new(BODY_BYTES_MAX),
             running: Arc::new(Semaphore::new(HANDLERS_MAX)),
         })
@@ -215,7 +233,7 @@ async fn take(tracker: &TaskTracker, events: &Arc<S3Events>, created: Vec<Create
     let noting = note(tracker.clone(), Arc::clone(events), wanted, place);
     match tracker.spawn(noting).await {
         Ok(Ok(count)) => fired(count),
-        // Nothing was noted: the sender may say it again.
+        // Said again, it is news still.
         Ok(Err(_)) | Err(_) => refusal(StatusCode::SERVICE_UNAVAILABLE),
     }
 }
@@ -224,25 +242,26 @@ async fn take(tracker: &TaskTracker, events: &Arc<S3Events>, created: Vec<Create
 async fn note(
     tracker: TaskTracker,
     events: Arc<S3Events>,
-    wanted: Vec<Wanted>,
+    mut wanted: Vec<Wanted>,
     place: OwnedSemaphorePermit,
 ) -> Result<usize, JournalError> {
-    let noted = events.journal.write(move |transaction| {
-        let mut news = Vec::new();
-        for wanted in wanted {
-            if dedup::take(transaction, &wanted.created)? {
-                let added = queue::add(transaction, &wanted.calls)?;
-                news.push((wanted, added));
-            }
-        }
-        Ok(news)
-    });
-    let news = noted.await?;
-    let count = news.len();
+    let places = wanted.iter_mut().map(|it| std::mem::take(&mut it.places));
+    let places: Vec<_> = places.collect();
+    let wanted: Arc<[Wanted]> = wanted.into();
+    let noted = events.write(&wanted).await?;
+    let mut count = 0_usize;
     let mut runs = Vec::new();
-    for (wanted, added) in news {
-        Hooks::announce(&wanted.calls, wanted.places, &added);
-        let object = wanted.object;
+    for ((wanted, places), added) in wanted.iter().zip(places).zip(noted) {
+        // A commit that failed may have taken effect: what is there then is news still.
+        let was_in_doubt = events.in_doubt.take(wanted.key);
+        let added = match added {
+            Some(added) => added,
+            None if was_in_doubt => vec![true; wanted.calls.len()],
+            None => continue,
+        };
+        count = count.saturating_add(1);
+        Hooks::announce(&wanted.calls, places, &added);
+        let object = &wanted.object;
         let watcher = events.watched().pop(&object.upload_id);
         runs.extend(watcher.map(|handler| (handler, object.clone())));
         let handlers = events.handlers.iter().cloned();
@@ -252,6 +271,50 @@ async fn note(
     Ok(count)
 }
 
+/// Of each event that is news which of its calls were added.
+type Noted = Vec<Option<Vec<bool>>>;
+
+impl S3Events {
+    /// Notes events, and the calls of those that are news; tries it again where the journal fails.
+    async fn write(&self, wanted: &Arc<[Wanted]>) -> Result<Noted, JournalError> {
+        let mut pause = PAUSE_MIN;
+        for _ in 1..ROUNDS_MAX {
+            match self.write_once(wanted).await {
+                Err(JournalError::Failed) => sleep(pause).await,
+                noted @ (Ok(_) | Err(JournalError::Closed)) => return noted,
+            }
+            pause = pause.saturating_mul(2);
+        }
+        self.write_once(wanted).await
+    }
+
+    async fn write_once(&self, wanted: &Arc<[Wanted]>) -> Result<Noted, JournalError> {
+        let events = Arc::clone(wanted);
+        let noted = self.journal.write(move |transaction| {
+            let mut noted = Noted::with_capacity(events.len());
+            for wanted in &*events {
+                let is_news = dedup::take(transaction, &wanted.created)?;
+                noted.push(match is_news {
+                    true => {
+                        wanted.was_news.store(true, Ordering::Relaxed);
+                        Some(queue::add(transaction, &wanted.calls)?)
+                    }
+                    false => None,
+                });
+            }
+            Ok(noted)
+        });
+        let noted = noted.await;
+        if noted.is_err() {
+            let news = |wanted: &&Wanted| wanted.was_news.load(Ordering::Relaxed);
+            for wanted in wanted.iter().filter(news) {
+                self.in_doubt.add(wanted.key);
+            }
+        }
+        noted
+    }
+}
+
 fn fired(count: usize) -> Response {
     Json(json!({ "ok": true, "fired": count })).into_response()
 }
@@ -259,6 +322,10 @@ fn fired(count: usize) -> Response {
 /// An event, and what is to come of it if it is news.
 struct Wanted {
     created: Created,
+    /// What it is known by while it is in doubt.
+    key: u128,
+    /// Whether a write found that it is news, whatever became of that write.
+    was_news: AtomicBool,
     object: ObjectCreated,
     calls: Vec<queue::Call>,
     places: Vec<Place>,
@@ -291,6 +358,8 @@ impl Wanted {
             places: events.hooks.try_places(&party)?,
             is_for_anybody: !events.handlers.is_empty() || events.hooks.are_there() || is_watched(),
             calls: events.hooks.calls(&notice, &party),
+            key: dedup::key(&created),
+            was_news: AtomicBool::new(false),
             created,
             object,
         })
@@ -306,61 +375,4 @@ async fn run(runs: Vec<(OnObject, ObjectCreated)>, place: OwnedSemaphorePermit) 
         }
     }
     drop(place);
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        sync::atomic::{AtomicU32, Ordering},
-        time::Duration,
-    };
-
-    use tokio::time::sleep;
-
-    use super::*;
-
-    /// A sender may go between the commit and what follows it: said again, it would be no news.
-    #[tokio::test]
-    async fn a_handler_runs_though_the_sender_is_gone() {
-        let runs = Arc::new(AtomicU32::new(0));
-        let counted = Arc::clone(&runs);
-        let counting = handler(move |_| {
-            counted.fetch_add(1, Ordering::SeqCst);
-            async {}
-        });
-        let journal = Journal::open(None).expect("opened");
-        let hooks = Arc::new(Hooks::new(Vec::new(), journal.clone()));
-        let events = S3Events::new(None, vec![counting], journal, hooks);
-        let created = Created {
-            bucket: "bucket".to_owned(),
-            key: "key".to_owned(),
-            size: 1,
-            etag: None,
-            version: None,
-            sequencer: Some("0A".to_owned()),
-            time: None,
-        };
-        let (release, released) = std::sync::mpsc::channel::<()>();
-        let journal = events.journal.clone();
-        let hold = move |_: &_| Ok(released.recv().is_ok());
-        let held = tokio::spawn(async move { journal.write(hold).await });
-        tokio::task::yield_now().await;
-        let tracker = TaskTracker::new();
-        let mut taking = Box::pin(take(&tracker, &events, vec![created]));
-        tokio::select! {
-            biased;
-            _ = &mut taking => panic!("the journal is held"),
-            () = sleep(Duration::from_millis(20)) => {}
-        }
-        drop(taking);
-        release.send(()).expect("it is held");
-        assert_eq!(held.await.expect("released"), Ok(true));
-        for _ in 0..1_000 {
-            if runs.load(Ordering::SeqCst) == 1 {
-                return;
-            }
-            sleep(Duration::from_millis(1)).await;
-        }
-        panic!("it was noted and had no effect");
-    }
 }

@@ -14,7 +14,7 @@ use upload_core::{EntryStatus, Record, RecordPhase, received_ranges};
 use upload_proto::UploadRef;
 use upload_stores::{UploadKey, UploadStateStore};
 
-use super::state::App;
+use super::{identity::NoOwner, state::App};
 use crate::{
     server::{registry::Key, shared::Shared},
     slots::{events::Command, slot::Slots, timeouts},
@@ -35,7 +35,8 @@ struct Status {
     expected_size: Option<u64>,
 }
 
-/// Answers the owner; everybody and everything else gets the same 404.
+/// Answers the owner; everybody and everything else gets the same 404, unless the application cannot say who asks,
+/// or which slots there are.
 pub(crate) async fn status(
     State(app): State<Arc<App>>,
     upload: Result<Path<String>, PathRejection>,
@@ -44,43 +45,66 @@ pub(crate) async fn status(
     let (mut parts, _) = request.into_parts();
     // A path that is no text names no upload either.
     let upload = upload.ok().and_then(|Path(text)| text.parse().ok());
-    let found = match (app.identity.recognise(&mut parts).await, upload) {
+    let who = match app.identity.recognise(&mut parts).await {
+        Ok(who) => Ok(who),
+        Err(NoOwner::Unauthenticated) => Ok(None),
+        Err(failed @ NoOwner::Failed(_)) => Err(Box::new(failed.into_response())),
+    };
+    let found = match (who, upload) {
         (Ok(Some(who)), Some(upload)) => {
             // The application's decision for a connection with the same request.
-            let slots = async { app.slots_of(&who.owner, &mut parts).await.ok() };
+            let slots = app.slots_of(&who.owner, &mut parts);
             find(&app.shared, &who.owner, upload, slots).await
         }
-        _ => None,
+        (Ok(_), _) => Ok(None),
+        (Err(answer), _) => Err(answer),
     };
     let no_store = [(header::CACHE_CONTROL, "no-store")];
     match found {
-        Some(status) => (no_store, Json(status)).into_response(),
-        None => {
+        Ok(Some(status)) => (no_store, Json(status)).into_response(),
+        Ok(None) => {
             let body = Json(serde_json::json!({ "status": "not_found" }));
             (StatusCode::NOT_FOUND, no_store, body).into_response()
         }
+        Err(answer) => (no_store, *answer).into_response(),
     }
 }
 
 /// Finds an upload at the connection that holds it, or else in the stores of the owner's `slots`.
+///
+/// # Errors
+///
+/// The application did not say which slots those are; this is its answer.
 async fn find(
     shared: &Shared,
     owner: &str,
     upload: UploadRef,
-    slots: impl Future<Output = Option<Slots>>,
-) -> Option<Status> {
+    slots: impl Future<Output = Result<Slots, Box<Response>>>,
+) -> Result<Option<Status>, Box<Response>> {
     if let Some(status) = ask_holder(shared, owner, upload).await {
-        return Some(status);
+        return Ok(Some(status));
     }
-    let key = UploadKey::new(owner, *upload.as_bytes()).ok()?;
-    let slots = slots.await.unwrap_or_else(|| Arc::clone(&shared.slots));
-    for store in shared.stores(&slots) {
-        let Some(record) = look(&*store, &key).await else {
+    let slots = slots.await?;
+    Ok(match UploadKey::new(owner, *upload.as_bytes()) {
+        Ok(key) => find_stored(shared, &key, upload, &slots).await,
+        Err(_) => None,
+    })
+}
+
+/// Finds an upload in the stores of these slots.
+async fn find_stored(
+    shared: &Shared,
+    key: &UploadKey,
+    upload: UploadRef,
+    slots: &Slots,
+) -> Option<Status> {
+    for store in shared.stores(slots) {
+        let Some(record) = look(&*store, key).await else {
             continue;
         };
         // What another slot left under this ref says nothing of the upload. A slot that is mounted for other
         // requests only is not known here, so its record is taken from wherever it is.
-        if shared.keeps(&slots, &record.slot, &store) != Some(false) {
+        if shared.keeps(slots, &record.slot, &store) != Some(false) {
             return of_record(upload, record);
         }
     }
@@ -217,8 +241,14 @@ mod tests {
         put.await.expect("a working store");
     }
 
+    async fn found(shared: &Shared, slots: &Slots) -> Option<Status> {
+        let slots = Arc::clone(slots);
+        let found = find(shared, "alice", upload(), async { Ok(slots) }).await;
+        found.expect("slots")
+    }
+
     async fn name(shared: &Shared) -> Option<String> {
-        let found = find(shared, "alice", upload(), async { None }).await;
+        let found = found(shared, &shared.slots).await;
         found.map(|status| status.filename)
     }
 
@@ -238,9 +268,7 @@ mod tests {
         let store: Store = Arc::new(MemoryStore::new());
         let shared = shared(Arc::clone(&store), Arc::new(MemoryStore::new()));
         put(&store, "mounted", "mine").await;
-        let status = find(&shared, "alice", upload(), async { None })
-            .await
-            .expect("found");
+        let status = found(&shared, &shared.slots).await.expect("found");
         assert_eq!((status.bytes_received, status.expected_size), (6, Some(9)));
         assert_eq!(status.chunks_received, [[0, 1]]);
     }
@@ -258,7 +286,7 @@ mod tests {
             .into_slot("mounted", &defaults);
         let mut slots = Arc::clone(&shared.slots);
         Arc::make_mut(&mut slots).insert("mounted".to_owned(), slot.expect("good options"));
-        let found = find(&shared, "alice", upload(), async { Some(slots) }).await;
+        let found = found(&shared, &slots).await;
         assert_eq!(found.expect("found").filename, "mine");
     }
 

@@ -15,11 +15,12 @@ pub(crate) mod rest;
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use axum::body::Body;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use upload_core::{Reply, Request};
 use upload_proto::UploadRef;
 
@@ -28,7 +29,13 @@ use self::{
     check::{Checking, Unfit},
     driven::Driven,
 };
-use crate::{connection::ConnectionConfig, server::shared::Shared};
+use crate::{
+    connection::ConnectionConfig,
+    server::{
+        shared::Shared,
+        shares::{self, Shares},
+    },
+};
 
 /// Requests about one upload that wait for its visit; the newest is served, so there are few.
 const ASKS_MAX: usize = 8;
@@ -79,13 +86,18 @@ pub(crate) enum Rest {
     Begun(Body),
 }
 
-/// The visit met a panic, and answers nothing.
+/// There is no place for another visit, or it met a panic.
 #[derive(Debug)]
 struct NoPlace;
+
+/// A visit's place among all, and among those of its address.
+type Held = (OwnedSemaphorePermit, Option<shares::Place>);
 
 /// Every visit of a server.
 pub(crate) struct Visits {
     places: Arc<Semaphore>,
+    /// What each address has of them.
+    shares: Arc<Shares>,
     open: Mutex<HashMap<Key, mpsc::Sender<Box<Ask>>>>,
 }
 
@@ -94,6 +106,7 @@ impl Visits {
     pub(crate) fn new(places: usize) -> Self {
         Self {
             places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
+            shares: Shares::of(places),
             open: Mutex::default(),
         }
     }
@@ -104,7 +117,8 @@ impl Visits {
     ///
     /// # Errors
     ///
-    /// There are as many visits as there may be, or too many requests about this upload; this is left of the content.
+    /// There are as many visits as there may be, or as one address may have, or too many requests about this
+    /// upload; this is left of the content.
     pub(crate) async fn ask(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
@@ -159,7 +173,7 @@ impl Visits {
             },
             None => ask,
         };
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+        let Ok(held) = self.place(shared, ask.config.address) else {
             return Err(ask);
         };
         // The first request drives its visit as it is.
@@ -171,8 +185,19 @@ impl Visits {
         open.insert(key.clone(), asks);
         drop(open);
         let visits = Arc::clone(self);
-        let carrier = Carrier::new(shared, config, (key, client_id), (inbox, visits, place));
+        let carrier = Carrier::new(shared, config, (key, client_id), (inbox, visits, held));
         Ok(Some(Driven::new(carrier)))
+    }
+
+    /// Takes a place for a visit from this address. Where there is none for anyone, slow uploads leave.
+    fn place(&self, shared: &Shared, address: Option<IpAddr>) -> Result<Held, NoPlace> {
+        let share = self.shares.take(address).map_err(|_| NoPlace)?;
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let place = place.map_err(|_| {
+            shared.owner_counts.refuse();
+            NoPlace
+        })?;
+        Ok((place, share))
     }
 
     /// Takes a visit out, unless a request has come meanwhile, which is returned.

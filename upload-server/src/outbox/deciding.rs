@@ -207,7 +207,6 @@ impl Decider {
         let answer = answer.map_err(|error| error.to_string())?;
         match answer.status {
             StatusCode::NO_CONTENT => Ok(Answer::default()),
-            StatusCode::OK if answer.body.is_empty() => Ok(Answer::default()),
             StatusCode::OK => {
                 serde_json::from_slice(&answer.body).map_err(|error| error.to_string())
             }

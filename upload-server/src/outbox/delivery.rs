@@ -154,14 +154,16 @@ impl Worker<'_> {
         };
         let journal = &self.hooks.journal;
         let is_over = now_ms().saturating_sub(call.since_ms) >= millis(CALL_LIFE);
+        let hook = &*self.hook.name;
         match failure {
             None => {
                 metrics::hook_called("delivered");
-                tracing::debug!(event_id = call.event_id, "a hook was called");
+                tracing::debug!(hook, event_id = call.event_id, "a hook was called");
             }
             Some(failure) if is_over => {
                 metrics::hooks_lost(1);
-                tracing::error!(event_id = call.event_id, failure, "a hook is given up");
+                let event_id = &*call.event_id;
+                tracing::error!(hook, event_id, failure, "a hook is given up");
             }
             Some(failure) => {
                 metrics::hook_called("failed");
@@ -169,6 +171,7 @@ impl Worker<'_> {
                 call.due_ms = after(backoff(call.tries));
                 let (event_id, tries) = (&*call.event_id, call.tries);
                 tracing::warn!(
+                    hook,
                     event_id,
                     tries,
                     failure,

@@ -23,6 +23,7 @@ use upload_core::Entry;
 use super::{
     delivery,
     due::{CALLS_MAX, Due, Party, Place},
+    in_doubt::InDoubt,
     journal::Journal,
     queue::Call,
     signature::Signer,
@@ -37,9 +38,9 @@ pub(crate) const HOOKS_MAX: usize = 16;
 #[cfg(any(test, feature = "cli"))]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HookError {
-    /// It is not an address.
-    #[error("{0:?} is not an address such as \"http://127.0.0.1:7000/uploaded\"")]
-    Url(String),
+    /// It is not an address, and is not shown: it may hold a password.
+    #[error("is not an address such as \"http://127.0.0.1:7000/uploaded\"")]
+    Url,
     /// It needs TLS, which this build does not have.
     #[error("\"https\" needs a build with the feature \"hooks-tls\"")]
     Tls,
@@ -66,15 +67,13 @@ impl Hook {
     /// It cannot be called.
     #[cfg(any(test, feature = "cli"))]
     pub(crate) fn new(name: Option<&str>, url: &str, secret: &[u8]) -> Result<Self, HookError> {
-        let uri: Uri = url.parse().map_err(|_| HookError::Url(url.to_owned()))?;
+        let uri: Uri = url.parse().map_err(|_| HookError::Url)?;
         match uri.scheme_str() {
-            _ if uri.host().is_none_or(str::is_empty) => {
-                return Err(HookError::Url(url.to_owned()));
-            }
+            _ if uri.host().is_none_or(str::is_empty) => return Err(HookError::Url),
             Some("http") => {}
             Some("https") if cfg!(feature = "hooks-tls") => {}
             Some("https") => return Err(HookError::Tls),
-            _ => return Err(HookError::Url(url.to_owned())),
+            _ => return Err(HookError::Url),
         }
         let name = match name {
             Some(name) => name.to_owned(),
@@ -128,6 +127,8 @@ pub(crate) struct Hooks {
     pub(super) journal: Journal,
     /// When it was last said that uploads wait for the journal, in milliseconds since 1970.
     pub(super) failed_ms: AtomicU64,
+    /// The keys of calls that may be in the journal, and are not made.
+    pub(super) in_doubt: InDoubt,
 }
 
 /// The body of a call; fields that are not known are null.
@@ -201,6 +202,7 @@ impl Hooks {
             hooks: hooks.into_iter().map(Arc::new).collect(),
             journal,
             failed_ms: AtomicU64::new(0),
+            in_doubt: InDoubt::default(),
         }
     }
 
@@ -277,7 +279,7 @@ mod tests {
         let hook = |url| Hook::new(None, url, b"s").map(|_| ());
         assert_eq!(hook("http://127.0.0.1:7000/uploaded?x=1"), Ok(()));
         for bad in ["", "here", "/uploaded", "ftp://a/b", "http:///x", "http://"] {
-            assert!(matches!(hook(bad), Err(HookError::Url(_))), "{bad}");
+            assert_eq!(hook(bad), Err(HookError::Url), "{bad}");
         }
         let tls = cfg!(feature = "hooks-tls");
         assert_eq!(hook("https://example.org/x").is_ok(), tls);

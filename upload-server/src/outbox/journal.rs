@@ -113,7 +113,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// The disk failed, or the journal is closed; nothing was changed.
+    /// The disk failed: what was asked for may be there all the same, once the file can be opened again. Or the journal
+    /// is closed, and nothing was changed.
     pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, JournalError>
     where
         T: Send + 'static,

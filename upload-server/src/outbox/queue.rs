@@ -131,6 +131,26 @@ fn decode(bytes: &[u8]) -> Option<Call> {
         .ok()
 }
 
+/// Has calls be refused, by a table of their name that takes none, or has them be taken again.
+#[cfg(test)]
+pub(crate) async fn spoil(journal: &super::journal::Journal, is_spoilt: bool) {
+    const SPOILT: TableDefinition<'_, u64, u64> = TableDefinition::new("calls");
+
+    let change = move |transaction: &WriteTransaction| {
+        if is_spoilt {
+            transaction.open_table(SPOILT).map_err(failed)?;
+            return Ok(true);
+        }
+        transaction.delete_table(SPOILT).map_err(failed)
+    };
+    // It fails with what shares its transaction.
+    let mut rounds = 0;
+    while journal.write(change).await != Ok(true) {
+        rounds += 1;
+        assert!(rounds < 1_000, "it cannot be changed");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,8 @@
 //! Puts a notice into the outbox: until it is there, its upload is not complete.
 //!
 //! A disk that is full for a while costs no notice: the upload waits, as it does where too many calls wait. An
-//! upload whose connection ends meanwhile has no receipt, so its resume finds the finished file and tells again.
+//! upload whose connection ends meanwhile has no receipt, so its resume finds the finished file and tells again. What a
+//! write that failed left in the outbox all the same is called then, too.
 
 use std::{
     future::pending,
@@ -16,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     due::{Party, Place},
     hooks::{Hooks, Notice, now_ms},
-    journal::{Journal, JournalError},
+    journal::JournalError,
     queue::{self, Call},
 };
 
@@ -33,7 +34,12 @@ impl Hooks {
     /// It waits where too many calls wait, and where the outbox fails. Where the server ends and has closed
     /// the outbox, it never returns: without a receipt the record stays as it is; the next server finds the
     /// finished file and calls the hooks.
-    pub(crate) async fn tell(&self, notice: &Notice, party: &Party, tracker: &TaskTracker) {
+    pub(crate) async fn tell(
+        self: &Arc<Self>,
+        notice: &Notice,
+        party: &Party,
+        tracker: &TaskTracker,
+    ) {
         let mut places = Vec::with_capacity(self.hooks.len());
         for hook in &self.hooks {
             places.push(hook.place(party).await);
@@ -47,7 +53,7 @@ impl Hooks {
         let mut pauses = pauses.build();
         let mut is_first = true;
         loop {
-            let note = note(self.journal.clone(), Arc::clone(&calls), places, is_first);
+            let note = note(Arc::clone(self), Arc::clone(&calls), places, is_first);
             // A separate task: what is in the journal is announced, even if this future is dropped.
             match tracker.spawn(note).await {
                 Ok(Ok(())) => return,
@@ -78,36 +84,41 @@ impl Hooks {
 
 /// Writes calls into the journal and has them made; gives their places back where that failed.
 async fn note(
-    journal: Journal,
+    hooks: Arc<Hooks>,
     calls: Arc<[Call]>,
     places: Vec<Place>,
     is_first: bool,
 ) -> Result<(), (JournalError, Vec<Place>)> {
     let added = {
         let calls = Arc::clone(&calls);
+        let journal = &hooks.journal;
         journal.write(move |transaction| queue::add(transaction, &calls))
     };
     match added.await {
         Ok(added) => {
             // A commit that failed may have taken effect: calls that are there are not announced yet.
-            let added = added.into_iter().map(|is_new| is_new || !is_first);
+            let added = calls.iter().zip(added).map(|(call, is_new)| {
+                let was_in_doubt = hooks.in_doubt.take(call.key());
+                is_new || was_in_doubt || !is_first
+            });
             Hooks::announce(&calls, places, &added.collect::<Vec<_>>());
             Ok(())
         }
-        Err(error) => Err((error, places)),
+        Err(error) => {
+            for call in &*calls {
+                hooks.in_doubt.add(call.key());
+            }
+            Err((error, places))
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use redb::{TableDefinition, WriteTransaction};
     use serde_json::Value;
 
     use super::*;
-    use crate::outbox::{due::Next, hooks::Hook, journal::failed};
-
-    /// A table of the name of that of the calls, to which no call can be added.
-    const SPOILT: TableDefinition<'_, u64, u64> = TableDefinition::new("calls");
+    use crate::outbox::{due::Next, hooks::Hook, journal::Journal, queue::spoil};
 
     struct Outbox {
         hooks: Arc<Hooks>,
@@ -126,33 +137,13 @@ mod tests {
             }
         }
 
-        async fn spoil(&self, is_spoilt: bool) {
-            let change = move |transaction: &WriteTransaction| {
-                if is_spoilt {
-                    transaction.open_table(SPOILT).map_err(failed)?;
-                    return Ok(true);
-                }
-                transaction.delete_table(SPOILT).map_err(failed)
-            };
-            // It fails with what shares its transaction.
-            let mut rounds = 0;
-            while self.journal.write(change).await != Ok(true) {
-                rounds += 1;
-                assert!(rounds < 1_000, "it cannot be changed");
-            }
-        }
-
         fn tell(&self) -> impl Future<Output = ()> + Send + use<> {
             let (hooks, tracker) = (Arc::clone(&self.hooks), self.tracker.clone());
-            async move {
-                let notice = Notice {
-                    event_id: "event".to_owned(),
-                    event: "upload_complete",
-                    result: Value::Null,
-                    ..Notice::default()
-                };
-                hooks.tell(&notice, &"party".into(), &tracker).await;
-            }
+            async move { hooks.tell(&notice(), &"party".into(), &tracker).await }
+        }
+
+        fn calls(&self) -> Arc<[Call]> {
+            self.hooks.calls(&notice(), &"party".into()).into()
         }
 
         /// Returns the call that is to be made next.
@@ -169,41 +160,75 @@ mod tests {
         }
     }
 
+    fn notice() -> Notice {
+        Notice {
+            event_id: "event".to_owned(),
+            event: "upload_complete",
+            result: Value::Null,
+            ..Notice::default()
+        }
+    }
+
     /// COMPLETE-3: a disk that is full for a while costs no notice, and no upload is complete meanwhile.
     #[tokio::test(start_paused = true)]
     async fn a_notice_waits_until_the_outbox_takes_it() {
         let outbox = Outbox::new();
-        outbox.spoil(true).await;
+        spoil(&outbox.journal, true).await;
         let telling = tokio::spawn(outbox.tell());
         sleep(Duration::from_secs(600)).await;
         assert!(!telling.is_finished(), "it is complete without its notice");
-        outbox.spoil(false).await;
+        spoil(&outbox.journal, false).await;
         telling.await.expect("told");
         let waiting = outbox.waiting().await;
         assert_eq!(waiting.len(), 1);
         assert_eq!(outbox.next(), Some(waiting[0]), "it is called");
     }
 
-    /// What an attempt that failed may have written is announced by the next one.
+    /// What an attempt that failed may have written is announced by the next one of the same upload.
     #[tokio::test]
     async fn a_call_of_a_failed_attempt_is_made() {
         let outbox = Outbox::new();
         outbox.tell().await;
         assert!(outbox.next().is_some());
         let hook = &outbox.hooks.hooks[0];
-        let notice = Notice {
-            event_id: "event".to_owned(),
-            event: "upload_complete",
-            ..Notice::default()
-        };
-        let party: Party = "party".into();
-        let calls: Arc<[Call]> = outbox.hooks.calls(&notice, &party).into();
         for (is_first, is_called) in [(true, false), (false, true)] {
-            let places = vec![hook.place(&party).await];
-            let noted = note(outbox.journal.clone(), Arc::clone(&calls), places, is_first);
+            let places = vec![hook.place(&"party".into()).await];
+            let hooks = Arc::clone(&outbox.hooks);
+            let noted = note(hooks, outbox.calls(), places, is_first);
             assert!(noted.await.is_ok());
             assert_eq!(outbox.next().is_some(), is_called, "{is_first}");
         }
+    }
+
+    /// And by the next upload that tells of it, where the one whose attempt failed left.
+    #[tokio::test]
+    async fn a_call_of_a_failed_attempt_is_made_for_the_resume() {
+        let outbox = Outbox::new();
+        let (calls, in_doubt) = (outbox.calls(), &outbox.hooks.in_doubt);
+        spoil(&outbox.journal, true).await;
+        let mut telling = Box::pin(outbox.tell());
+        let failed = async {
+            while !in_doubt.has(calls[0].key()) {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = &mut telling => panic!("the outbox fails"),
+            () = failed => {}
+        }
+        drop(telling);
+        spoil(&outbox.journal, false).await;
+        // Its commit took effect all the same.
+        let theirs = Arc::clone(&calls);
+        let commit = move |transaction: &_| queue::add(transaction, &theirs);
+        assert_eq!(outbox.journal.write(commit).await, Ok(vec![true]));
+        assert_eq!(outbox.next(), None);
+        outbox.tell().await;
+        assert!(outbox.next().is_some(), "the call is not made");
+        assert!(!in_doubt.has(calls[0].key()));
+        outbox.tell().await;
+        assert_eq!(outbox.next(), None, "it is made once");
     }
 
     /// A connection may end between the commit and what follows it; the call is made all the same.

@@ -21,7 +21,8 @@ pub struct Limits {
     /// Uploads of all owners at a time; beyond it, registrations are told to come later. By default
     /// three quarters of the files that the process may have open.
     pub max_uploads: u32,
-    /// Uploads that HTTP requests are about at a time, and those of the last few seconds; beyond it, 503.
+    /// Uploads that HTTP requests are about at a time, and those of the last few seconds; beyond it, 503. One
+    /// address may have a quarter of them.
     pub max_visits: usize,
     /// Uploads at a time of all who are known by the address of their upload only (see
     /// [`capability_urls`](crate::UploadsBuilder::capability_urls)); beyond it, creations are

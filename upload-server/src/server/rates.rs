@@ -5,6 +5,9 @@
 //! nothing. Buckets outlive connections, so that coming back buys nothing; those used longest ago are forgotten
 //! first.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     fmt,
     hash::Hash,
@@ -34,7 +37,7 @@ const BYTES_BURST: u64 = 256 * 1024;
 /// How much may be sent in a second, once the burst is used up; see [`Limits::rates`](super::limits::Limits::rates).
 #[derive(Clone, Debug)]
 pub struct RateLimits {
-    /// Payload bytes of one connection; no limit by default.
+    /// Payload bytes of one connection, or by HTTP of one upload; no limit by default.
     pub bytes_per_connection: Option<u64>,
     /// Payload bytes of one owner, over all connections of this server; no limit by default.
     pub bytes_per_owner: Option<u64>,
@@ -46,9 +49,9 @@ pub struct RateLimits {
     pub registrations_per_owner: u32,
     /// Registrations from one address; ten times as many at once.
     pub registrations_per_address: u32,
-    /// HTTP requests and new sockets of one owner, beyond which 429 is answered; ten times as many at once.
+    /// HTTP requests and new sockets of one owner; ten times as many at once. Beyond it, 503, 423 or 429 is answered.
     pub requests_per_owner: u32,
-    /// The same from one address.
+    /// The same from one address; plain bodies and forms are answered 429, too.
     pub requests_per_address: u32,
 }
 
@@ -91,6 +94,9 @@ struct Kept<K>(Mutex<LruCache<K, Arc<Party>>>);
 #[derive(Clone, Debug)]
 pub(crate) struct Rates {
     parties: Vec<Arc<Party>>,
+    /// The connection's, which no other has.
+    own: Option<Arc<Bucket>>,
+    /// Those that it shares.
     bytes: Vec<Arc<Bucket>>,
 }
 
@@ -122,11 +128,10 @@ impl AllRates {
             .flatten()
             .collect();
         let own = limits.bytes_per_connection;
-        let own = own.map(|bytes| Bucket::of_bytes(bytes, begun));
         let bytes = parties.iter().filter_map(|party| party.bytes.clone());
-        let bytes = own.into_iter().chain(bytes).chain(self.all.clone());
         Rates {
-            bytes: bytes.collect(),
+            own: own.map(|bytes| Bucket::of_bytes(bytes, begun)),
+            bytes: bytes.chain(self.all.clone()).collect(),
             parties,
         }
     }
@@ -172,8 +177,18 @@ impl<K> fmt::Debug for Kept<K> {
 impl Rates {
     /// Charges payload; returns when more may be read, or `None` for at once.
     pub(crate) fn bytes(&self, bytes: u64, now: Instant) -> Option<Instant> {
-        let charged = self.bytes.iter().map(|bucket| bucket.charge(bytes, now));
+        let buckets = self.own.iter().chain(&self.bytes);
+        let charged = buckets.map(|bucket| bucket.charge(bytes, now));
         charged.max().flatten()
+    }
+
+    /// Charges what was its own before: a request continues what another one began.
+    #[cfg(feature = "doors")]
+    pub(crate) fn continuing(self, before: &Self) -> Self {
+        Self {
+            own: before.own.clone(),
+            ..self
+        }
     }
 
     /// Charges a registration; returns when more may be read, or `None` for at once.
@@ -272,129 +287,4 @@ fn cost(tokens: u64, per_second: u64) -> u64 {
     let nanos = u128::from(tokens).saturating_mul(1_000_000_000);
     let nanos = nanos.checked_div(per_second.into());
     nanos.map_or(u64::MAX, |nanos| u64::try_from(nanos).unwrap_or(u64::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MIB: u64 = 1 << 20;
-
-    fn limits() -> RateLimits {
-        RateLimits {
-            registrations_per_owner: 10,
-            registrations_per_address: 20,
-            requests_per_owner: 10,
-            requests_per_address: 10,
-            ..RateLimits::default()
-        }
-    }
-
-    fn address(text: &str) -> Option<IpAddr> {
-        Some(text.parse().expect("an address"))
-    }
-
-    /// Sends `bytes` in chunks of 64 KiB as a connection does; returns how long it took.
-    fn send(rates: &Rates, bytes: u64, start: Instant) -> Duration {
-        let (mut now, mut sent) = (start, 0);
-        while sent < bytes {
-            sent += 64 * 1024;
-            now = rates.bytes(64 * 1024, now).unwrap_or(now);
-        }
-        now - start
-    }
-
-    /// CONN-4: each bound on bytes holds by itself, and delays instead of dropping.
-    #[test]
-    fn bytes_are_bounded_per_connection_owner_address_and_in_all() {
-        let bound = |set: fn(&mut RateLimits)| {
-            let mut limits = limits();
-            set(&mut limits);
-            AllRates::new(limits)
-        };
-        let here = address("192.0.2.1");
-        for (rates, is_shared) in [
-            (
-                bound(|limits| limits.bytes_per_connection = Some(MIB)),
-                [false, false, false],
-            ),
-            (
-                bound(|limits| limits.bytes_per_owner = Some(MIB)),
-                [true, false, false],
-            ),
-            (
-                bound(|limits| limits.bytes_per_address = Some(MIB)),
-                [true, true, false],
-            ),
-            (bound(|limits| limits.bytes = Some(MIB)), [true, true, true]),
-        ] {
-            let start = Instant::now();
-            let took = send(&rates.of("alice", here), 10 * MIB, start);
-            let range = Duration::from_millis(9_600)..=Duration::from_millis(10_000);
-            assert!(range.contains(&took), "{took:?} {rates:?}");
-            let others = [
-                rates.of("alice", here),
-                rates.of("bob", here),
-                rates.of("bob", address("192.0.2.2")),
-            ];
-            for (other, is_shared) in others.iter().zip(is_shared) {
-                let waits = other.bytes(64 * 1024, start).is_some();
-                assert_eq!(waits, is_shared, "{rates:?}");
-            }
-        }
-        let free = AllRates::new(limits());
-        let took = send(&free.of("alice", here), 10 * MIB, Instant::now());
-        assert_eq!(took, Duration::ZERO);
-    }
-
-    /// CONN-4: coming back on another connection, or as another owner from there, buys nothing.
-    #[test]
-    fn registrations_are_bounded_per_owner_and_address() {
-        let rates = AllRates::new(limits());
-        let (here, now) = (address("192.0.2.1"), Instant::now());
-        for _ in 0..100 {
-            assert_eq!(rates.of("alice", here).registration(now), None);
-        }
-        assert!(rates.of("alice", None).registration(now).is_some());
-        for owner in 0..100 {
-            let rates = rates.of(&owner.to_string(), here);
-            assert_eq!(rates.registration(now), None, "{owner}");
-        }
-        let other = rates.of("one more", here);
-        assert!(other.registration(now).is_some());
-        assert!(rates.of("elsewhere", None).registration(now).is_none());
-        assert!(
-            rates
-                .of("elsewhere", address("192.0.2.2"))
-                .registration(now)
-                .is_none()
-        );
-    }
-
-    #[test]
-    fn requests_are_bounded_per_network_and_recover() {
-        let rates = AllRates::new(limits());
-        let now = Instant::now();
-        let ask = |text: &str, now| rates.may_ask(address(text), now);
-        assert!((0..100).all(|host| ask(&format!("2001:db8::{host}"), now)));
-        assert!(!ask("2001:db8::ffff", now));
-        assert!(ask("2001:db8:0:1::1", now), "another network");
-        let later = now + Duration::from_secs(1);
-        assert!((0..10).all(|_| ask("2001:db8::1", later)));
-        assert!(!ask("2001:db8::1", later));
-        assert!((0..1_000).all(|_| ask("127.0.0.1", now) && rates.may_ask(None, now)));
-        let alice = || rates.of("alice", None).may_ask(now);
-        assert!((0..100).all(|_| alice()) && !alice());
-        assert!(rates.of("bob", None).may_ask(now));
-    }
-
-    #[test]
-    fn parties_that_came_long_ago_are_forgotten() {
-        let rates = AllRates::new(limits());
-        for owner in 0..2 * KEPT_MAX.get() {
-            let _ = rates.of(&owner.to_string(), None);
-        }
-        let kept = rates.owners.0.lock().expect("whole").len();
-        assert_eq!(kept, KEPT_MAX.get());
-    }
 }

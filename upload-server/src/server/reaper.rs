@@ -151,6 +151,7 @@ pub(crate) async fn run(shared: Arc<Shared>, sweepers: Sweepers) {
         _ = work => {}
         () = shared.draining.cancelled() => {}
     }
+    shared.unclaimed.forget_reruns();
 }
 
 async fn release_at_times(shared: &Shared) {

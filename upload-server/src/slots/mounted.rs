@@ -149,6 +149,7 @@ impl Unclaimed {
     /// A look through all records begins.
     pub(super) fn begin_look(&self) {
         self.mounted.begin_look();
+        self.stuck.begin_look();
     }
 
     /// Its slot is needed for as long as there is a record.
@@ -159,6 +160,7 @@ impl Unclaimed {
     /// Every record was looked at.
     pub(super) fn end_look(&self) {
         self.mounted.end_look();
+        self.stuck.end_look();
     }
 }
 

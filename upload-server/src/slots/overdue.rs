@@ -6,12 +6,12 @@ use std::{sync::Arc, time::Duration};
 
 use upload_core::{Lending, Record, RecordPhase};
 use upload_proto::UploadRef;
-use upload_stores::{Cursor, Expect, Listed, PAGE_RECORDS_MAX, UploadStateStore};
+use upload_stores::{Cursor, Expect, Listed, PAGE_RECORDS_MAX, UploadKey, UploadStateStore};
 
 use super::{
     expired::Held,
-    removals::{Removal, Removed, Slowness},
-    reruns::Candidates,
+    removals::{Last, Removal, Removed, Slowness},
+    reruns::{Candidates, Rerun},
     slot::{CompletedEntry, Slot, Slots},
     timeouts,
     unclaimed::{Found, Unclaimed, failed, unix_ms},
@@ -43,7 +43,8 @@ impl Unclaimed {
     /// Looks through all records once.
     pub(crate) async fn do_what_is_due(self: &Arc<Self>) -> Done {
         let (mut done, mut held) = (Done::default(), Held::default());
-        let (mut slowness, mut to_run) = (Slowness::default(), Candidates::default());
+        let (mut slowness, mut last) = (Slowness::default(), Last::new());
+        let mut to_run = Candidates::default();
         self.begin_look();
         let mut is_whole = true;
         for store in self.stores_of(self.slots(), None) {
@@ -65,14 +66,14 @@ impl Unclaimed {
                         removals.extend(held.keep(overdue).map(Removal::Overdue));
                     } else if let Some(found) = self.finished(listed, record, &store) {
                         if self.is_due_to_run(&found) {
-                            let (slot, at) =
-                                (found.record.slot.clone(), found.record.updated_unix_ms);
-                            to_run.add(&slot, at, found);
+                            let ran = found.record.updated_unix_ms;
+                            to_run.add(&found.record.slot, ran, found.key.clone());
                         } else {
                             removals.push(Removal::Finished(found));
                         }
                     }
                 }
+                let removals = self.put_off(removals, &mut last);
                 done.add(self.remove_all(removals, &mut slowness).await);
                 after = page.next;
                 if after.is_none() {
@@ -83,30 +84,45 @@ impl Unclaimed {
         if is_whole {
             self.end_look();
         }
-        for found in to_run.in_turn() {
-            self.run_again(found);
-        }
+        self.reruns.renew(to_run);
+        self.run_again();
         done.add(self.remove_held(held, &mut slowness).await);
+        let last = last.into_values().collect();
+        done.add(self.remove_all(last, &mut slowness).await);
         done
     }
 
-    /// Runs the handler of a stored file without waiting for it, unless many of them run.
-    fn run_again(self: &Arc<Self>, found: Found) {
-        let Some(slot) = found.slot else {
-            return;
-        };
-        let Some(place) = self.reruns.begin(&slot.rules.name) else {
-            return;
-        };
-        let unclaimed = Arc::clone(self);
-        self.spawn(async move {
-            let upload = UploadRef::from_bytes(*found.key.upload());
-            let slots = unclaimed.slots();
-            unclaimed
-                .handle(found.key.owner(), upload, &slot, slots)
-                .await;
-            drop(place);
-        });
+    /// Runs handlers of stored files again without waiting for them: as many as have places, and whenever one ends, the
+    /// next.
+    fn run_again(self: &Arc<Self>) {
+        while let Some((key, place)) = self.reruns.begin() {
+            let unclaimed = Arc::clone(self);
+            self.spawn(async move {
+                unclaimed.handle_again(&key, &place).await;
+                drop(place);
+                unclaimed.run_again();
+            });
+        }
+    }
+
+    /// Has no handler run again that does not run by now: the server ends.
+    pub(crate) fn forget_reruns(&self) {
+        self.reruns.renew(Candidates::default());
+    }
+
+    /// Has a stored file handled again, unless something became of it since it was seen.
+    async fn handle_again(self: &Arc<Self>, key: &UploadKey, place: &Rerun<UploadKey>) {
+        let (upload, slots) = (UploadRef::from_bytes(*key.upload()), self.slots());
+        match self.find(key.owner(), upload, slots).await {
+            Ok(Some(found)) if self.is_due_to_run(&found) => {
+                if let Some(slot) = &found.slot {
+                    self.handle(key.owner(), upload, slot, slots).await;
+                }
+            }
+            Ok(Some(_) | None) => {}
+            // The others need the same store.
+            Err(_) => place.forget_others(),
+        }
     }
 
     /// Has the handler of its slot take a stored file. What it does not finish is handed to it again later,

@@ -1,12 +1,14 @@
 //! The removals of one look: those of one storage one after another, and those of several side by side.
 //!
 //! Storage that does not answer takes half a minute for each call. It holds up its own removals only, and after a few
-//! calls none of them is tried again before the next look.
+//! calls none of them is tried again before the next look. What an earlier look could not remove comes after all
+//! others.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::time::Instant;
+use upload_stores::UploadKey;
 use upload_writers::WriterFactory;
 
 use super::{
@@ -17,7 +19,8 @@ use super::{
 
 /// How long a removal takes at least whose failure says that storage is stuck, and not that one upload is bad.
 const SLOW: Duration = Duration::from_secs(5);
-/// So many of them in a row, and the storage is left alone until the next look; one bad upload alone stops no other.
+/// So many of them in a row, and the storage is left alone until the next look; one bad upload alone stops no other,
+/// and several do so once, since the next look tries them last.
 const SLOW_MAX: u32 = 2;
 /// Storages that are at work at the same time.
 const LANES_MAX: usize = 16;
@@ -50,13 +53,23 @@ struct Lane {
     removals: Vec<Removal>,
 }
 
+/// Removals that come after all others of their look, in their turns.
+pub(super) type Last = BTreeMap<u64, Removal>;
+
 impl Removal {
-    fn storage(&self) -> Option<&Arc<dyn WriterFactory>> {
-        let found = match self {
+    fn found(&self) -> &Found {
+        match self {
             Self::Overdue(overdue) => &overdue.found,
             Self::Finished(found) => found,
-        };
-        found.slot.as_ref().map(|slot| &slot.writers)
+        }
+    }
+
+    fn key(&self) -> &UploadKey {
+        &self.found().key
+    }
+
+    fn storage(&self) -> Option<&Arc<dyn WriterFactory>> {
+        self.found().slot.as_ref().map(|slot| &slot.writers)
     }
 }
 
@@ -99,6 +112,18 @@ impl Slowness {
 }
 
 impl Unclaimed {
+    /// Takes out what an earlier look could not remove in time.
+    pub(super) fn put_off(&self, removals: Vec<Removal>, last: &mut Last) -> Vec<Removal> {
+        let mut others = Vec::with_capacity(removals.len());
+        for removal in removals {
+            match self.stuck.turn_of(removal.key()) {
+                Some(turn) => drop(last.insert(turn, removal)),
+                None => others.push(removal),
+            }
+        }
+        others
+    }
+
     /// Removes what is due of these. Returns how many are gone.
     pub(super) async fn remove_all(&self, removals: Vec<Removal>, slowness: &mut Slowness) -> Done {
         let mut done = Done::default();
@@ -125,7 +150,7 @@ impl Unclaimed {
             if lane.slow >= SLOW_MAX {
                 break;
             }
-            let begun = Instant::now();
+            let (key, begun) = (removal.key().clone(), Instant::now());
             let (removed, count) = match removal {
                 Removal::Overdue(overdue) => {
                     (self.remove_claimed(overdue).await, &mut done.expired)
@@ -134,16 +159,18 @@ impl Unclaimed {
             };
             match removed {
                 Removed::Gone => {
+                    self.stuck.passed(&key);
                     lane.slow = 0;
                     *count = count.saturating_add(1);
                 }
                 Removed::Failed if begun.elapsed() >= SLOW => {
+                    self.stuck.failed(&key);
                     lane.slow = lane.slow.saturating_add(1);
                     if lane.slow == SLOW_MAX {
                         tracing::warn!("storage does not answer: what is due there waits");
                     }
                 }
-                Removed::Failed | Removed::Left => {}
+                Removed::Failed | Removed::Left => self.stuck.passed(&key),
             }
         }
         (lane, done)

@@ -1,60 +1,90 @@
 //! Handlers of stored files that run again because an earlier run did not finish: which, and how many at a time.
 //!
 //! Places are few, and a handler that hangs keeps one for as long as a handler may take. So a slot has a share of
-//! them, and those run that waited longest: a run notes its time in the record, and so puts it behind the others.
+//! them, and a place that is free goes to the slot that has the fewest. Of a slot those run first that waited
+//! longest: a run notes its time in the record, and so puts it behind the others.
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Handlers that run again at a time, over all slots. The others' turn comes with a later look, so that those that
-/// hang hold up neither it nor what time makes due.
+/// Handlers that run again at a time, over all slots, so that those that hang hold up neither a look nor what time
+/// makes due.
 const RERUNS_MAX: usize = 64;
 /// Those of one slot, so that other slots have places when its handler hangs.
 const RERUNS_OF_SLOT_MAX: usize = 16;
 /// Uploads that one look keeps in mind for them, over all slots.
-const CANDIDATES_MAX: usize = 1024;
+const CANDIDATES_MAX: usize = 16_384;
+/// Those of one slot; the others' turn comes with a later look.
+const CANDIDATES_OF_SLOT_MAX: usize = 4096;
 
-/// How many handlers run again, by the names of their slots.
-#[derive(Default)]
-pub(super) struct Reruns(Mutex<HashMap<Box<str>, usize>>);
+/// The handlers that run again, and the uploads that wait for one of their places.
+pub(super) struct Reruns<T>(Mutex<Queue<T>>);
+
+struct Queue<T> {
+    /// How many run, by the names of their slots.
+    running: HashMap<Box<str>, usize>,
+    /// Those of the last look whose turn has not come.
+    waiting: Candidates<T>,
+}
 
 /// A place for a handler that runs again; free when dropped.
-pub(super) struct Rerun {
-    of: Arc<Reruns>,
+pub(super) struct Rerun<T> {
+    of: Arc<Reruns<T>>,
     slot: Box<str>,
 }
 
-impl Reruns {
-    /// Takes a place for a handler of this slot, if there is one.
-    pub(super) fn begin(self: &Arc<Self>, slot: &str) -> Option<Rerun> {
-        let mut running = self.lock();
-        let all = running.values().copied().fold(0, usize::saturating_add);
-        let own = running.get(slot).copied().unwrap_or_default();
-        if all >= RERUNS_MAX || own >= RERUNS_OF_SLOT_MAX {
-            return None;
-        }
-        running.insert(slot.into(), own.saturating_add(1));
-        Some(Rerun {
-            of: Arc::clone(self),
-            slot: slot.into(),
-        })
+impl<T> Default for Reruns<T> {
+    fn default() -> Self {
+        Self(Mutex::new(Queue {
+            running: HashMap::new(),
+            waiting: Candidates::default(),
+        }))
+    }
+}
+
+impl<T> Reruns<T> {
+    /// Has the uploads of a look wait, in place of those that are left of the one before.
+    pub(super) fn renew(&self, due: Candidates<T>) {
+        self.lock().waiting = due;
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, usize>> {
+    /// Takes the upload whose turn it is, with a place for its handler, if there are both.
+    pub(super) fn begin(self: &Arc<Self>) -> Option<(T, Rerun<T>)> {
+        let mut queue = self.lock();
+        let Queue { running, waiting } = &mut *queue;
+        let all = running.values().copied().fold(0, usize::saturating_add);
+        if all >= RERUNS_MAX {
+            return None;
+        }
+        let (slot, upload) = waiting.take_next(running)?;
+        let own = running.entry(slot.clone()).or_default();
+        *own = own.saturating_add(1);
+        let of = Arc::clone(self);
+        Some((upload, Rerun { of, slot }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue<T>> {
         // Whole after every step, so a panic elsewhere does not spoil it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Rerun {
+impl<T> Rerun<T> {
+    /// Forgets the uploads of its slot that wait: their turn comes with a later look.
+    pub(super) fn forget_others(&self) {
+        self.of.lock().waiting.forget(&self.slot);
+    }
+}
+
+impl<T> Drop for Rerun<T> {
     fn drop(&mut self) {
-        let mut running = self.of.lock();
-        if let Some(own) = running.get_mut(&self.slot) {
+        let mut queue = self.of.lock();
+        if let Some(own) = queue.running.get_mut(&self.slot) {
             *own = own.saturating_sub(1);
             if *own == 0 {
-                running.remove(&self.slot);
+                queue.running.remove(&self.slot);
             }
         }
     }
@@ -85,7 +115,7 @@ impl<T> Candidates<T> {
         let own = self.of_slots.entry(slot.into()).or_default();
         own.insert((ran_unix_ms, self.added), upload);
         self.count = self.count.saturating_add(1);
-        if own.len() > RERUNS_OF_SLOT_MAX {
+        if own.len() > CANDIDATES_OF_SLOT_MAX {
             own.pop_last();
             self.count = self.count.saturating_sub(1);
         }
@@ -112,10 +142,30 @@ impl<T> Candidates<T> {
         }
     }
 
-    /// Returns them, the one that waited longest first.
-    pub(super) fn in_turn(self) -> impl Iterator<Item = T> {
-        let all = self.of_slots.into_values().flatten();
-        all.collect::<BTreeMap<_, _>>().into_values()
+    /// Takes the one whose turn it is: of the slots that may run another one, that with the fewest, and of those the
+    /// one that waited longest.
+    fn take_next(&mut self, running: &HashMap<Box<str>, usize>) -> Option<(Box<str>, T)> {
+        let turns = self.of_slots.iter().filter_map(|(slot, own)| {
+            let runs = running.get(slot).copied().unwrap_or_default();
+            let (since, _) = own.first_key_value()?;
+            (runs < RERUNS_OF_SLOT_MAX).then_some((runs, *since, slot))
+        });
+        let (_, _, slot) = turns.min()?;
+        let slot = slot.clone();
+        let own = self.of_slots.get_mut(&slot)?;
+        let (_, upload) = own.pop_first()?;
+        if own.is_empty() {
+            self.of_slots.remove(&slot);
+        }
+        self.count = self.count.saturating_sub(1);
+        Some((slot, upload))
+    }
+
+    /// Forgets those of a slot.
+    fn forget(&mut self, slot: &str) {
+        let own = self.of_slots.remove(slot);
+        let count = own.as_ref().map_or(0, BTreeMap::len);
+        self.count = self.count.saturating_sub(count);
     }
 }
 
@@ -123,23 +173,51 @@ impl<T> Candidates<T> {
 mod tests {
     use super::*;
 
+    /// Has so many uploads of each slot wait.
+    fn waiting(slots: &[&str], of_each: u64) -> Arc<Reruns<u64>> {
+        let mut due = Candidates::default();
+        for slot in slots {
+            for number in 0..of_each {
+                due.add(slot, number, number);
+            }
+        }
+        let reruns = Arc::new(Reruns::default());
+        reruns.renew(due);
+        reruns
+    }
+
+    fn begin_all(reruns: &Arc<Reruns<u64>>) -> Vec<(u64, Rerun<u64>)> {
+        std::iter::from_fn(|| reruns.begin()).collect()
+    }
+
     #[test]
     fn a_slot_has_a_share_of_the_places() {
-        let reruns = Arc::new(Reruns::default());
-        let hangs: Vec<_> = (0..100).map_while(|_| reruns.begin("hangs")).collect();
-        assert_eq!(hangs.len(), RERUNS_OF_SLOT_MAX);
-        let other = reruns.begin("other").expect("it has its own share");
-        drop(other);
-        let mut all = hangs;
-        for slot in ["a", "b", "c", "d", "e"] {
-            all.extend((0..100).map_while(|_| reruns.begin(slot)));
+        let reruns = waiting(&["hangs"], 100);
+        let mut all = begin_all(&reruns);
+        assert_eq!(all.len(), RERUNS_OF_SLOT_MAX);
+        for slots in [&["other"][..], &["a", "b", "c", "d", "e"]] {
+            let others = waiting(slots, 100);
+            let due = std::mem::take(&mut others.lock().waiting);
+            reruns.renew(due);
+            all.extend(begin_all(&reruns));
         }
         assert_eq!(all.len(), RERUNS_MAX);
-        assert!(reruns.begin("other").is_none());
-        all.truncate(1);
-        assert!(reruns.begin("other").is_some());
         drop(all);
-        assert!(reruns.lock().is_empty());
+        assert!(reruns.lock().running.is_empty());
+    }
+
+    #[test]
+    fn a_place_that_is_free_goes_to_the_slot_that_has_the_fewest() {
+        // Those that hang take every place, and waited longest.
+        let reruns = waiting(&["a", "b", "c", "d"], 100);
+        let mut all = begin_all(&reruns);
+        assert_eq!(all.len(), RERUNS_MAX);
+        reruns.lock().waiting.add("good", 1_000, 1_000);
+        assert!(reruns.begin().is_none());
+        drop(all.pop());
+        let (upload, place) = reruns.begin().expect("there is a place");
+        assert_eq!((upload, &*place.slot), (1_000, "good"));
+        assert!(reruns.begin().is_none());
     }
 
     #[test]
@@ -151,23 +229,54 @@ mod tests {
         }
         due.add("hangs", 7, 500);
         due.add("good", 900, 501);
-        let turns: Vec<_> = due.in_turn().collect();
-        assert_eq!(turns.len(), RERUNS_OF_SLOT_MAX + 1);
+        let reruns = Arc::new(Reruns::default());
+        reruns.renew(due);
+        let mut all = begin_all(&reruns);
+        assert_eq!(all.len(), RERUNS_OF_SLOT_MAX + 1);
+        let turns: Vec<_> = all.iter().map(|(upload, _)| *upload).collect();
         assert_eq!(turns[..4], [500, 501, 0, 1]);
+        // Whenever one ends, the next one of the same look begins.
+        drop(all.remove(1));
+        for next in 15..500 {
+            drop(all.remove(0));
+            let (upload, place) = reruns.begin().expect("it waits");
+            assert_eq!(upload, next);
+            all.push((upload, place));
+        }
+        all.clear();
+        assert!(reruns.begin().is_none());
+    }
+
+    #[test]
+    fn a_slot_whose_store_fails_waits_for_the_next_look() {
+        let reruns = waiting(&["fails", "works"], 100);
+        let all = begin_all(&reruns);
+        assert_eq!(all.len(), 2 * RERUNS_OF_SLOT_MAX);
+        let failing = all.iter().find(|(_, place)| &*place.slot == "fails");
+        let (_, place) = failing.expect("it began");
+        place.forget_others();
+        drop(all);
+        let all = begin_all(&reruns);
+        assert_eq!(all.len(), RERUNS_OF_SLOT_MAX);
+        assert!(all.iter().all(|(_, place)| &*place.slot == "works"));
+        let left = 100 - 2 * RERUNS_OF_SLOT_MAX;
+        assert_eq!(reruns.lock().waiting.count, left);
     }
 
     #[test]
     fn candidates_are_bounded_over_all_slots() {
         let mut due = Candidates::default();
         for number in (0..3 * CANDIDATES_MAX as u64).rev() {
-            due.add(&number.to_string(), number, number);
+            due.add(&(number % 8).to_string(), number, number);
         }
-        assert_eq!(
-            (due.count, due.of_slots.len()),
-            (CANDIDATES_MAX, CANDIDATES_MAX)
-        );
-        let turns: Vec<_> = due.in_turn().collect();
-        let oldest: Vec<_> = (0..CANDIDATES_MAX as u64).collect();
-        assert_eq!(turns, oldest);
+        assert_eq!((due.count, due.of_slots.len()), (CANDIDATES_MAX, 8));
+        let kept = due.of_slots.values().flat_map(BTreeMap::values);
+        let newest = kept.copied().max();
+        assert_eq!(newest, Some(CANDIDATES_MAX as u64 - 1));
+        let mut of_one = Candidates::default();
+        for number in 0..2 * CANDIDATES_OF_SLOT_MAX as u64 {
+            of_one.add("one", number, number);
+        }
+        assert_eq!(of_one.count, CANDIDATES_OF_SLOT_MAX);
     }
 }

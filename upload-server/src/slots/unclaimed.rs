@@ -30,6 +30,7 @@ use super::{
     places::Places,
     reruns::Reruns,
     slot::{Slot, Slots},
+    stuck::Stuck,
     timeouts,
     waiting::{TakeError, WaitingUpload},
 };
@@ -59,7 +60,9 @@ pub(crate) struct Unclaimed {
     /// Slots that are not those of all.
     pub(super) mounted: MountedSlots,
     /// Handlers that may run because an earlier run did not finish.
-    pub(super) reruns: Arc<Reruns>,
+    pub(super) reruns: Arc<Reruns<UploadKey>>,
+    /// What was not removed in time.
+    pub(super) stuck: Stuck,
     /// Loans come to an end before the process does.
     tracker: TaskTracker,
 }
@@ -93,6 +96,7 @@ impl Unclaimed {
             places: Mutex::default(),
             mounted: MountedSlots::default(),
             reruns: Arc::default(),
+            stuck: Stuck::default(),
             tracker,
         })
     }
@@ -267,7 +271,7 @@ impl Unclaimed {
     }
 
     /// Reads the record of an upload.
-    async fn find(
+    pub(super) async fn find(
         &self,
         owner: &str,
         upload: UploadRef,

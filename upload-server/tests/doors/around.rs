@@ -296,6 +296,25 @@ async fn visits_are_bounded() {
     {}
 }
 
+/// One address has a part of these places, eight at least; others find one.
+#[tokio::test]
+async fn visits_of_one_address_leave_places_to_others() {
+    let limits = Limits {
+        max_visits: 9,
+        ..Limits::default()
+    };
+    let server = Server::with(|builder| builder.limits(limits).trust_proxy(true)).await;
+    let create = async |address: &str| {
+        let headers = [("upload-length", "3"), ("x-forwarded-for", address)];
+        server.tus("POST", FILES, &headers, b"").await.status
+    };
+    for _ in 0..8 {
+        assert_eq!(create("203.0.113.7").await, 201);
+    }
+    assert_eq!(create("203.0.113.7").await, 503);
+    assert_eq!(create("198.51.100.9").await, 201);
+}
+
 /// CTRL-3: who has nothing but the address of an upload is an owner with each, which costs nothing; so they
 /// share what there is for them, and owners of a cookie have theirs.
 #[tokio::test]
@@ -347,8 +366,6 @@ async fn a_slot_without_a_door_is_not_found() {
         404
     );
     assert_eq!(server.ask("POST", SLOT, &[], b"abc").await.status, 201);
-    let more = [("upload-complete", "?0")];
-    assert_eq!(server.ask("POST", SLOT, &more, b"abc").await.status, 404);
 }
 
 /// MSG-4: what a check of the application says is in the answer of every door.

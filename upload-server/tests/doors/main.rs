@@ -12,6 +12,7 @@ mod clients;
 mod dice;
 mod ietf;
 mod ietf_answers;
+mod leaving;
 mod page;
 mod plain;
 mod races;

@@ -281,7 +281,8 @@ async fn settle(server: &Server, speech: Speech, path: &str, file: &[u8], fate: 
     }
 }
 
-fn count(folder: &Path) -> usize {
+/// Returns how many files there are below a folder.
+pub(crate) fn count(folder: &Path) -> usize {
     std::fs::read_dir(folder).map_or(0, |entries| {
         let paths = entries.map(|entry| entry.expect("an entry").path());
         paths

@@ -13,7 +13,7 @@ use axum::{
 };
 use upload_server::{Limits, SignIn, Visitor};
 
-use crate::wire::{LAST, MORE, OFFSET_TYPE, Server};
+use crate::wire::{LAST, MORE, OFFSET_TYPE, Server, files};
 
 const FILES: &str = "/uploads/files/files";
 
@@ -103,6 +103,30 @@ async fn t8_head_is_423_where_nobody_knows_who_asks() {
     assert!(server.stored().is_empty());
 }
 
+/// A page that asks for the status of its upload does not hear that there is none where that is not known.
+#[tokio::test]
+async fn the_status_of_an_upload_waits_for_who_asks() {
+    const STATUS: &str = "/uploads/11111111-2222-3333-4444-555555555555/status";
+
+    let server = server().await;
+    let answer = server.ask("GET", STATUS, &[], b"").await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.header("retry-after").is_some());
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let long = ("x-lasts", "60000");
+    let answer = server.ask("GET", STATUS, &[long], b"").await;
+    assert_eq!(answer.status, 404, "{answer:?}");
+    // The application does not say which slots there are, so their stores are not known.
+    let server = Server::with(|builder| {
+        let builder = builder.owner(|_| Ok(Some("alice".to_owned())));
+        builder.mount(|cx| cx.allow_upload("no/slot", files()))
+    })
+    .await;
+    let answer = server.ask("GET", STATUS, &[], b"").await;
+    assert_eq!(answer.status, 500, "{answer:?}");
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+}
+
 /// T8: the same where a closure of the application does not answer.
 #[tokio::test]
 async fn t8_head_is_423_where_the_application_fails() {
@@ -172,6 +196,33 @@ async fn t8_head_is_423_where_an_address_asks_too_much() {
     for answer in refused {
         let allowed = answer.header("access-control-allow-origin");
         assert_eq!(allowed, Some("https://app.example"));
+    }
+}
+
+/// T8: the same where an owner asks too much, by whatever door.
+#[tokio::test]
+async fn t8_head_is_423_where_an_owner_asks_too_much() {
+    let mut limits = Limits::default();
+    limits.rates.requests_per_owner = 2;
+    let server = Server::with(|builder| {
+        let builder = builder.limits(limits);
+        builder.owner(|_| Ok(Some("alice".to_owned())))
+    })
+    .await;
+    let path = server.create(3).await;
+    let ask = async |method: &str| match method {
+        "HEAD" => server.tus("HEAD", &path, &[], b"").await,
+        "PATCH" => server.append(&path, 0, b"").await,
+        _ => server.ask("POST", FILES, &[], b"abc").await,
+    };
+    for (method, status) in [("HEAD", 423), ("PATCH", 503), ("POST", 503)] {
+        let answer = loop {
+            let answer = ask(method).await;
+            if answer.header("retry-after").is_some() {
+                break answer;
+            }
+        };
+        assert_eq!(answer.status, status, "{answer:?}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Content that comes slowly, stops, or is more than is wanted.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64_simd::STANDARD;
 use sha2::{Digest, Sha256};
@@ -59,6 +59,60 @@ async fn t44_checked_content_may_take_its_time() {
     }
     assert_eq!(wire.answer("PATCH").await.status, 503);
     assert_eq!(server.offset(&path).await, 0, "nothing of it was checked");
+}
+
+/// T44, CONN-3: content that waits for its checksum is not slower for that, though another owner is refused.
+#[tokio::test]
+async fn t44_checked_content_is_as_quick_as_it_came() {
+    let mut limits = Limits {
+        max_uploads: 1,
+        ..Limits::default()
+    };
+    limits.session.idle_upload = Duration::from_millis(600);
+    limits.session.bytes_per_second_min = 1 << 20;
+    let server = Server::with(|builder| builder.limits(limits)).await;
+    let file = pattern(80_000);
+    let (first, rest) = file.split_at(8_000);
+    let path = server.create(file.len()).await;
+    assert_eq!(server.append(&path, 0, first).await.status, 204);
+    let sum = checksum(rest);
+    let headers = [
+        ("tus-resumable", "1.0.0"),
+        OFFSET_TYPE,
+        ("upload-offset", "8000"),
+        ("upload-checksum", &*sum),
+        ("content-length", "72000"),
+    ];
+    let mut wire = server.connect().await;
+    wire.send("PATCH", &path, &headers, b"").await;
+    let length = ("upload-length", "1");
+    for piece in rest.chunks(8_000) {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        let other = server.tus("POST", FILES, &[length], b"").await;
+        assert_eq!(other.status, 503, "{other:?}");
+        wire.write(piece).await;
+    }
+    let answer = wire.answer("PATCH").await;
+    assert_eq!(answer.status, 204, "{answer:?}");
+    assert_eq!(server.stored(), [file]);
+}
+
+/// CONN-4: what a connection may send in a second bounds an upload however many requests bring it.
+#[tokio::test]
+async fn conn_4_many_small_requests_send_no_faster_than_one() {
+    let mut limits = Limits::default();
+    limits.rates.bytes_per_connection = Some(128 * 1024);
+    let server = Server::with(|builder| builder.limits(limits)).await;
+    let file = pattern(640 * 1024);
+    let path = server.create(file.len()).await;
+    let begun = Instant::now();
+    for (number, piece) in file.chunks(16 * 1024).enumerate() {
+        let answer = server.append(&path, number * 16 * 1024, piece).await;
+        assert_eq!(answer.status, 204, "{answer:?}");
+    }
+    let took = begun.elapsed();
+    assert!(took > Duration::from_secs(2), "{took:?}");
+    assert_eq!(server.stored(), [file]);
 }
 
 /// T44: a file in one request that stops is not cancelled by its client, and may be sent once more.
@@ -141,6 +195,32 @@ async fn a_large_file_of_a_form_is_refused_by_what_it_is() {
     assert_eq!(answer.status, 413, "{answer:?}");
     assert_eq!(answer.json()["uploads"][0]["name"], "a.bin");
     assert!(server.stored().is_empty());
+}
+
+/// D3: files of a form that are not looked at do not vanish without a result.
+#[tokio::test]
+async fn what_follows_a_large_file_of_a_form_has_a_result() {
+    let server =
+        Server::with(|builder| builder.allow_upload("small", files().max_file_size(1_000_000)))
+            .await;
+    let parts = [
+        part("a.txt", b"abc"),
+        part("b.bin", &pattern(70 << 20)),
+        part("c.txt", b"def"),
+    ];
+    let form = [&parts.concat()[..], b"--b--\r\n"].concat();
+    let answer = server
+        .ask("POST", "/uploads/files/small", &[FORM], &form)
+        .await;
+    assert_eq!(answer.status, 207, "{answer:?}");
+    let uploads = &answer.json()["uploads"];
+    assert_eq!(uploads[0]["status"], "complete");
+    assert_eq!(uploads[1]["name"], "b.bin");
+    let rest = &uploads[2];
+    assert!(rest["name"].is_null(), "{uploads}");
+    assert_eq!(rest["status"], "error");
+    assert_eq!(rest["error"], "What follows was not looked at");
+    assert_eq!(server.stored(), [b"abc"]);
 }
 
 /// T3: clients that leave their protocol out of a question are served where any door is open.

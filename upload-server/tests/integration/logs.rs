@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
@@ -10,7 +11,7 @@ use uuid::Uuid;
 
 use crate::support::{
     client::{Client, registration},
-    server::{EMBEDDED, Server, slots},
+    server::{EMBEDDED, Server, free_port, slots},
 };
 
 /// What a client can write into names, types, events and headers, to be found again in the log.
@@ -18,6 +19,9 @@ const NAME: &str = "marker-name\u{1b}[31m\r\n\u{7f}\u{9b}2Jforged ERROR line.bin
 const EVENT: &str = "marker-event\u{1b}]0;title\u{7}\nforged";
 const SECRET: &str = "marker-secret-0123456789abcdef0123456789abcdef";
 const HOOK_SECRET: &str = "marker-hook-secret-0123456789abcdef";
+
+/// Longest time until a call that fails is in the log.
+const LOGGED_WITHIN: Duration = Duration::from_secs(20);
 
 /// MSG-4: an error that a client saw stands in the log under its ref and an incident; names, cookies and
 /// secrets do not, and no control character of a peer gets there as it is.
@@ -165,6 +169,32 @@ async fn refused_preflights_and_sizes_are_told_once() {
             "{lines:?} in\n{log}"
         );
     }
+}
+
+/// Of several hooks, the log names the one that fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_names_the_hook_that_fails() {
+    let config = format!(
+        "{}\n[[hooks]]\nname = \"marker-hook\"\nurl = \"http://127.0.0.1:{}/\"\n\
+         secret = \"{HOOK_SECRET}\"\n",
+        slots(EMBEDDED),
+        free_port()
+    );
+    let server = Server::start_logging(&config, "info");
+    let mut client = Client::connect(&server.ws()).await;
+    let upload = Uuid::new_v4();
+    client.register(upload, "any", "a.bin", 3).await;
+    client.send_file(upload, b"abc", 65_536).await;
+    let began = Instant::now();
+    let line = loop {
+        let log = server.log();
+        if let Some(line) = log.lines().find(|line| line.contains("a hook failed")) {
+            break line.to_owned();
+        }
+        assert!(began.elapsed() < LOGGED_WITHIN, "{log}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(line.contains("hook=\"marker-hook\""), "{line}");
 }
 
 fn ask(request: &str, port: u16) -> String {

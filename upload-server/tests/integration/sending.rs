@@ -1,5 +1,7 @@
 //! `upload-server send`, as people and scripts use it.
 
+mod again;
+
 use std::{
     collections::BTreeSet,
     fs,
@@ -12,8 +14,10 @@ use std::{
 };
 
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::support::{
+    client::Client,
     pattern,
     relay::{Valve, tls_before},
     server::{EMBEDDED, Server, binary, slots},
@@ -273,6 +277,34 @@ fn more_small_files_at_a_time_than_an_owner_may_have() {
             stored(&server, &line) == pattern::file(number, 500),
             "{line}"
         );
+    }
+}
+
+/// Large files for which another upload of the owner leaves no place are refused one by one, behind the small ones:
+/// none of them is left out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_files_without_a_place_are_told_of() {
+    let limit = "max_uploads_per_owner = 4096\nmax_bytes_per_owner = 1_000_000";
+    let few = slots(EMBEDDED).replace("max_uploads_per_owner = 4096", limit);
+    let server = Server::start(&few);
+    let mut other = Client::connect(&server.ws()).await;
+    let held = other.register(Uuid::new_v4(), "any", "held.bin", 800_000);
+    assert_eq!(held.await["type"], "upload_registered");
+    fs::create_dir_all(server.dir().join("tree")).expect("made");
+    for number in 0..205 {
+        let size = if number < 5 { 300_000 } else { 500 };
+        let name = format!("tree/{number}.bin");
+        fs::write(server.dir().join(name), pattern::file(number, size)).expect("written");
+    }
+    let cookie = format!("Cookie: {}", other.cookie);
+    let words = ["--json", "--header", &*cookie, "tree"];
+    let sent = output(send(server.dir(), &server.ws(), &words));
+    assert!(!sent.status.success());
+    let lines = lines(&sent);
+    let (ok, refused): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line["ok"] == true);
+    assert_eq!((ok.len(), refused.len()), (200, 5), "{refused:?}");
+    for line in refused {
+        assert_eq!(line["code"], "too_many_entries", "{line}");
     }
 }
 

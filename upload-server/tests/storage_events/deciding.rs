@@ -46,6 +46,7 @@ async fn decider() -> (Arc<Mutex<Vec<Value>>>, SocketAddr) {
             "page.txt" => answer(json!({ "name": "page.html" })),
             "broken.txt" => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
             "odd.txt" => "yes".into_response(),
+            "none.txt" => StatusCode::OK.into_response(),
             "slow.txt" => {
                 tokio::time::sleep(Duration::from_secs(60)).await;
                 StatusCode::NO_CONTENT.into_response()
@@ -122,6 +123,7 @@ async fn an_address_decides_about_uploads() {
         ("page.txt", "active_content"),
         ("broken.txt", "forbidden"),
         ("odd.txt", "forbidden"),
+        ("none.txt", "forbidden"),
         ("slow.txt", "forbidden"),
     ] {
         let (is_stored, said) = send(dir.path(), &server, name).await;
@@ -183,7 +185,7 @@ async fn without_an_answer_it_is_as_configured() {
     let (asked, address) = decider().await;
     let more = "without_answer = \"accept\"\nmoments = \"begin\"\n";
     let server = start(dir.path(), address, more);
-    for name in ["broken.txt", "odd.txt", "slow.txt", "late.txt"] {
+    for name in ["broken.txt", "odd.txt", "none.txt", "slow.txt", "late.txt"] {
         let (is_stored, said) = send(dir.path(), &server, name).await;
         assert!(is_stored, "{name}: {said}");
     }

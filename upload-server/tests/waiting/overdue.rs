@@ -11,7 +11,7 @@ use std::{
 use tempfile::TempDir;
 use upload_server::{
     Limits, SessionLimits, SlotOptions, TakeError,
-    stores::{RedbDurability, RedbStore, UploadStateStore},
+    stores::{MemoryStore, RedbDurability, RedbStore, UploadStateStore},
 };
 
 use crate::world::{ALICE, World, as_ref, until, upload};
@@ -206,4 +206,51 @@ async fn the_handler_of_all_slots_runs_again_where_completion_consumes() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("they are taken in ten seconds");
+}
+
+/// An outage of handlers is made up for by one look, although few of them run at a time.
+#[tokio::test]
+async fn one_look_runs_every_handler_that_is_due() {
+    const UPLOADS: u32 = 40;
+
+    let dir = Arc::new(TempDir::new().expect("a directory"));
+    let store = Arc::new(MemoryStore::new());
+    let runs = Arc::new(AtomicU32::new(0));
+    let node = async |works: bool| {
+        let (runs, store) = (Arc::clone(&runs), Arc::clone(&store));
+        // Each node looks once, when it starts.
+        let limits = Limits {
+            sweep_interval: Duration::from_secs(600),
+            ..short(Duration::from_secs(600))
+        };
+        World::on(Arc::clone(&dir), move |builder| {
+            let slot = SlotOptions::new().max_entries(64).on_complete(move |_| {
+                let runs = Arc::clone(&runs);
+                async move {
+                    assert!(works, "it is out of order");
+                    runs.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+            let builder = builder.limits(limits).store(store);
+            builder.allow_upload("handled", slot)
+        })
+        .await
+    };
+    let before = node(false).await;
+    let mut client = before.client(ALICE).await;
+    for number in 0..UPLOADS {
+        upload(&mut client, "handled", &format!("{number}.txt"), b"text").await;
+    }
+    // They were tried once, and may be tried again by then.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let after = node(true).await;
+    until("all run", || runs.load(Ordering::SeqCst) == UPLOADS).await;
+    for _ in 0..100 {
+        let waiting = after.uploads.list("alice").await.expect("listed");
+        if waiting.is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("they are taken in five seconds");
 }

@@ -1,6 +1,6 @@
 //! One upload's file.
 
-use std::{collections::VecDeque, fs::File, io, mem, path::PathBuf, sync::Arc, time::Instant};
+use std::{collections::VecDeque, fs::File, io, mem, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -242,12 +242,9 @@ impl FileWriter {
             permitted(&self.shared.looks, grow).await?;
         }
         let mut bytes = 0;
-        let begun = Instant::now();
-        let pace = &self.shared.pace;
-        if let Some(turn) = pace.inline(begun) {
+        if let Some(turn) = self.shared.pace.turn().await {
             room.reserve(&file)?;
-            bytes = write_front(&file, chunks, Some((begun, turn.time_max())))?;
-            pace.took(begun, Instant::now());
+            bytes = write_front(&file, chunks, Some(turn.time_max()))?;
         }
         if !chunks.is_empty() {
             let mut batch = mem::take(chunks);

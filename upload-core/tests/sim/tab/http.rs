@@ -293,9 +293,11 @@ impl World {
             // What is refused or deleted leaves nothing to be found.
             Some(Reply::NotFound) if is_excused => Http::Done,
             Some(Reply::NotFound) => Http::Create,
-            Some(Reply::Refused(Refusal { code, .. }) | Reply::Gone(code)) => {
-                self.http_refused(asker, code, again)
-            }
+            Some(
+                Reply::Refused(Refusal { code, .. })
+                | Reply::Left(Refusal { code, .. })
+                | Reply::Gone(code),
+            ) => self.http_refused(asker, code, again),
         };
         self.tabs[tab].members[member].http = next;
         let delay = self.rng.pick(&[1, 1, 20, 700]);

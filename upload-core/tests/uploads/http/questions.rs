@@ -1,10 +1,10 @@
 //! Requests that ask how far an upload has come.
 
-use upload_core::{ContentEnd, Ends, Refusal, Reply, Request, SlotRules, StorageFault};
+use upload_core::{ContentEnd, Ends, Reply, Request, SlotRules, StorageFault};
 use upload_proto::Code;
 
 use super::{
-    is_done, is_refused, offset,
+    has_left, is_done, is_refused, offset,
     rig::{Rig, ietf, tus},
 };
 use crate::support::{Storage, register};
@@ -65,16 +65,7 @@ fn a_question_is_answered_while_storage_is_short() {
     next.fault = Some(StorageFault::Throttled);
     let asked = next.ask(Request::Offset(Ends::AtLength));
     let reply = next.reply(asked);
-    assert!(
-        matches!(
-            reply,
-            Reply::Refused(Refusal {
-                code: Code::StorageThrottled,
-                ..
-            })
-        ),
-        "{reply:?}"
-    );
+    assert!(has_left(&reply, Code::StorageThrottled), "{reply:?}");
     next.fault = None;
     assert_eq!(offset(next.offset()), 0);
 }
@@ -92,7 +83,7 @@ fn t8_what_is_kept_is_not_gone_whatever_its_storage_says() {
         next.storage.parked = None;
         next.fault = Some(fault);
         let reply = next.offset();
-        assert!(is_refused(&reply, Code::StorageThrottled), "{reply:?}");
+        assert!(has_left(&reply, Code::StorageThrottled), "{reply:?}");
         next.fault = None;
         assert_eq!(offset(next.offset()), 3);
         assert!(is_done(&next.append(3, "defgh")));
@@ -118,5 +109,27 @@ fn ctrl_4_a_ref_in_use_is_not_registered_again() {
     assert!(is_refused(&again(&mut rig, &name, 4), Code::RefInUse));
     assert!(is_done(&rig.append(3, "d")));
     assert!(is_refused(&again(&mut rig, "other", 4), Code::RefInUse));
+    assert_eq!(rig.storage.files, [b"abcd"]);
+}
+
+/// CTRL-4: a registration whose answer was lost is answered again, though the application renamed its upload.
+#[test]
+fn ctrl_4_a_repeated_registration_is_compared_as_it_came() {
+    let mut rig = Rig::with(1, Storage::default(), |slot| slot.authorize = true);
+    rig.amendment.client_name = Some("renamed".to_owned());
+    let first = rig.create(4, None);
+    let Reply::Created(subject) = rig.reply(first) else {
+        panic!("it is registered");
+    };
+    assert_eq!(subject.entry.client_name, "renamed");
+    let again = rig.create(4, None);
+    assert_eq!(offset(rig.reply(again)), 0);
+    let mut other = register(Some(4), "http");
+    other.client_name = "renamed".to_owned();
+    let other = rig.ask(Request::Create(Box::new(other), None));
+    assert!(is_refused(&rig.reply(other), Code::RefInUse));
+    assert!(is_done(&rig.append(0, "abcd")));
+    let again = rig.create(4, None);
+    assert!(is_done(&rig.reply(again)));
     assert_eq!(rig.storage.files, [b"abcd"]);
 }

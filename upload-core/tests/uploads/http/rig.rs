@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use upload_core::{
-    Broken, Content, ContentEnd, Door, Ends, EntryId, Notice, Now, Order, Output, Question,
-    Removed, Reply, Request, RequestId, SlotRules, StorageFault, StoreEvent, Taken, Verdict, Visit,
-    VisitOutput, WriterEvent,
+    Amendment, Broken, Content, ContentEnd, Door, Ends, EntryId, Notice, Now, Order, Output,
+    Question, Removed, Reply, Request, RequestId, SlotRules, StorageFault, StoreEvent, Taken,
+    Verdict, Visit, VisitOutput, WriterEvent,
 };
 
 use upload_proto::Code;
@@ -22,8 +22,12 @@ pub(crate) struct Rig {
     pub(crate) holds_writers: bool,
     /// No writer can be opened, for this reason.
     pub(crate) fault: Option<StorageFault>,
+    /// No writer takes bytes, for this reason.
+    pub(crate) write_fault: Option<StorageFault>,
     opens: usize,
     pub(crate) verdict: Verdict,
+    /// As what the application takes uploads, where it is asked.
+    pub(crate) amendment: Amendment,
     next: u64,
     pub(crate) receives: Vec<RequestId>,
     pub(crate) replies: Vec<(RequestId, Reply)>,
@@ -53,8 +57,10 @@ impl Rig {
             waiting: VecDeque::new(),
             holds_writers: false,
             fault: None,
+            write_fault: None,
             opens: 0,
             verdict: Verdict::Accept,
+            amendment: Amendment::default(),
             next: 0,
             receives: Vec::new(),
             replies: Vec::new(),
@@ -159,6 +165,11 @@ impl Rig {
             Output::App(Question::Inspect { entry, .. }) => {
                 self.visit.handle_verdict(entry, self.verdict.clone(), now);
             }
+            Output::App(Question::Authorize { entry, .. }) => {
+                let amendment = self.amendment.clone();
+                self.visit.handle_amended(entry, amendment, now);
+                self.visit.handle_authorized(entry, Ok(()), now);
+            }
             Output::Store(entry, query) => {
                 let event = self.storage.records.answer(query);
                 self.visit.handle_store(entry, event, now);
@@ -189,6 +200,11 @@ impl Rig {
         {
             self.opens += 1;
             assert!(self.opens < 100, "again and again");
+            return Some(WriterEvent::Failed(fault));
+        }
+        if let Some(fault) = self.write_fault
+            && matches!(order, Order::Write(_))
+        {
             return Some(WriterEvent::Failed(fault));
         }
         self.storage.write(entry, order)

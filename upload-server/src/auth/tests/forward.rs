@@ -183,6 +183,47 @@ async fn the_question_says_where_the_visitor_wanted_to_go() {
     assert!(!seen.contains_key("x-secret-of-a-proxy"));
 }
 
+/// Requests of HTTP/2 name their host in the address.
+#[tokio::test]
+async fn the_question_has_the_host_of_a_request_without_the_header() {
+    let (backend, address) = backend().await;
+    let app = app(&Auth::forwarding(forward(address, Duration::ZERO)));
+    let alice = [("authorization", "Bearer alice")];
+    let url = "http://uploads.example:8443/who";
+    assert_eq!(send(&app, "GET", url, &alice).await.0, 200);
+    let seen = backend.seen.lock().expect("whole").clone();
+    let host = seen.get("x-forwarded-host").expect("a host");
+    assert_eq!(host, "uploads.example:8443");
+    assert_eq!(seen.get("x-forwarded-uri").expect("a path"), "/who");
+}
+
+/// An address that asks too much is answered before anyone is asked about it, tickets included.
+#[tokio::test]
+async fn an_address_that_asks_too_much_is_asked_about_no_more() {
+    let (backend, address) = backend().await;
+    let auth = Auth::forwarding(forward(address, Duration::ZERO));
+    let mut limits = crate::Limits::default();
+    limits.rates.requests_per_address = 1;
+    let dir = tempfile::tempdir().expect("a directory");
+    let builder = crate::Uploads::builder().data_dir(dir.path());
+    let uploads = builder.limits(limits).build().expect("good options");
+    let app = uploads.router_behind(|routes| auth.protect(routes));
+    let alice = [("authorization", "Bearer alice")];
+    let mut admitted = 0;
+    for (method, path) in [("GET", "/session"), ("POST", "/ticket")] {
+        let mut refused = 0;
+        for _ in 0..20 {
+            match send(&app, method, path, &alice).await.0 {
+                429 => refused += 1,
+                200..300 => admitted += 1,
+                other => panic!("{other} for {path}"),
+            }
+        }
+        assert!(refused > 0, "{path}");
+    }
+    assert_eq!(backend.asked.load(Ordering::Relaxed), admitted);
+}
+
 /// The method that is meant is what the application decides about, where an override counts.
 #[tokio::test]
 async fn the_question_is_about_the_method_that_is_meant() {

@@ -28,6 +28,27 @@ fn secrets_are_text_and_stay_out_of_errors() {
     }
 }
 
+/// An address may hold a password, also one that cannot be called.
+#[test]
+fn the_address_of_a_hook_stays_out_of_errors() {
+    let secret = "s".repeat(32);
+    for url in [
+        "htp://user:1234@a.example/uploaded",
+        "http://user:1234@/uploaded",
+        "user:1234@a.example",
+        "http://a.example/ 1234",
+    ] {
+        for (table, key) in [
+            ("[[hooks]]", "hooks.0.url: "),
+            ("[deciding_hook]", "deciding_hook.url: "),
+        ] {
+            let text = trouble(&format!("{table}\nurl = {url:?}\nsecret = {secret:?}"));
+            assert!(text.starts_with(key), "{text}");
+            assert!(!text.contains("1234"), "{text}");
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_file_with_secrets_that_every_user_can_read_is_warned_of() {

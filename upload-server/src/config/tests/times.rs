@@ -1,5 +1,7 @@
 //! Times and sizes, as numbers and as text.
 
+use std::time::Duration;
+
 use super::{read, trouble};
 
 /// Each key of a time takes numbers and text, and says so where it finds neither.
@@ -31,4 +33,13 @@ fn times_may_be_text_wherever_there_are_some() {
         text.contains("min_free") && text.contains("\"64KiB\""),
         "{text}"
     );
+}
+
+/// A record that lives for a second is leased for no longer.
+#[test]
+fn a_short_life_of_records_shortens_their_leases() {
+    let config = read("[state]\nttl_seconds = 1").expect("all good");
+    let limits = config.limits();
+    assert_eq!(limits.session.lease_ttl, Duration::from_secs(1));
+    assert_eq!(limits.contradiction(), None);
 }

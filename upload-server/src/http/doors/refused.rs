@@ -39,7 +39,9 @@ impl Call {
     pub(crate) fn refused(&self, reply: Reply, asked: Asked) -> Refusal {
         let of = |code| Refusal::of(code, self.door, asked);
         match reply {
-            Reply::Refused(refusal) => of(refusal.code).in_words(refusal.words),
+            Reply::Refused(refusal) | Reply::Left(refusal) => {
+                of(refusal.code).in_words(refusal.words)
+            }
             Reply::Gone(code) => Refusal::gone(code, self.door, asked),
             Reply::NotFound => Refusal::not_found(),
             Reply::Superseded => of(Code::Superseded),
@@ -78,6 +80,7 @@ pub(crate) fn is_there(reply: &Reply) -> bool {
         | Reply::Discarded(_)
         | Reply::Incomplete(_)
         | Reply::TimedOut
+        | Reply::Left(_)
         | Reply::Later
         | Reply::Superseded => true,
         Reply::Created(_)

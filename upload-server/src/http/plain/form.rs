@@ -188,8 +188,11 @@ async fn read(
         let part = match next {
             Ok(Some(part)) => part,
             Ok(None) => return Ok(()),
-            // More than is read of a file that was refused: what follows it is not looked at.
-            Err(_) if is_refused && allowance.is_spent() => return Ok(()),
+            // More than is read of a file that was refused: its client learns that there may be more.
+            Err(_) if is_refused && allowance.is_spent() => {
+                results.push(Stored::Refused(not_looked_at(call), None));
+                return Ok(());
+            }
             Err(_) => return Err(Refusal::bad("The form is malformed, or broke off")),
         };
         let disposition = part.headers().get(header::CONTENT_DISPOSITION);
@@ -220,6 +223,14 @@ async fn read(
         });
     }
     Err(Refusal::bad("The form has too many parts"))
+}
+
+/// The refusal of what follows a file that was refused and is too long to be read.
+fn not_looked_at(call: &Call) -> Refusal {
+    Refusal {
+        text: "What follows was not looked at".into(),
+        ..Refusal::of(Code::TooLarge, call.door, Asked::Change)
+    }
 }
 
 /// Reads up to the next part; `None` where too little comes.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     time::Instant,
 };
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -19,7 +19,7 @@ use tracing::Span;
 use upload_core::{ContentEnd, Door, RequestId, Taken, Visit, VisitOutput};
 
 use super::{
-    Ask, Key, Visits,
+    Ask, Held, Key, Visits,
     content::{Piece, Served},
     driven::Driven,
 };
@@ -74,7 +74,7 @@ pub(super) struct Carrier {
     span: Span,
     /// The process ends after it.
     _running: TaskTrackerToken,
-    _place: OwnedSemaphorePermit,
+    _held: Held,
     _open: OpenVisit,
 }
 
@@ -83,7 +83,7 @@ impl Carrier {
         shared: &Arc<Shared>,
         config: ConnectionConfig,
         (key, client_id): (Key, String),
-        (inbox, visits, place): (mpsc::Receiver<Box<Ask>>, Arc<Visits>, OwnedSemaphorePermit),
+        (inbox, visits, held): (mpsc::Receiver<Box<Ask>>, Arc<Visits>, Held),
     ) -> Self {
         let number = shared.next_session();
         let address = config.address.map(tracing::field::display);
@@ -109,7 +109,7 @@ impl Carrier {
             timer: Timer::new(),
             span,
             _running: shared.tracker.token(),
-            _place: place,
+            _held: held,
             _open: visit_opened(),
         }
     }
@@ -185,7 +185,9 @@ impl Carrier {
         self.last_id = self.last_id.saturating_add(1);
         self.successor = ask.successor.take();
         let id = RequestId(self.last_id);
-        let (config, request, served) = ask.into_parts(id);
+        let (mut config, request, served) = ask.into_parts(id);
+        // Many small requests about an upload send no faster than one.
+        config.rates = config.rates.continuing(&self.host.config.rates);
         self.host.config = config;
         self.replaced = self.served.replace(served);
         self.host.core.request(id, request, self.host.now);
@@ -257,6 +259,10 @@ impl Carrier {
                     break false;
                 }
                 Poll::Ready(Piece::Data(data)) => {
+                    if before > 0 {
+                        // It has its checksum by now, and none of it counted before.
+                        self.host.core.content_begins(self.host.now);
+                    }
                     let bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
                     pieces = pieces.saturating_add(1);
                     total = total.saturating_add(bytes);
@@ -327,11 +333,13 @@ impl Carrier {
         true
     }
 
-    /// Content that waits for its checksum goes nowhere yet, and so its pace is looked at here.
+    /// Content that waits for its checksum goes nowhere yet, and so its pace is looked at here, and not by the
+    /// core.
     fn came_held_back(&mut self, bytes: u64) {
         let Some(by) = self.content_by.filter(|_| bytes > 0) else {
             return;
         };
+        self.host.core.content_begins(self.host.now);
         let earned = Duration::from_secs(1)
             .saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX))
             .checked_div(HELD_BACK_PER_SECOND)

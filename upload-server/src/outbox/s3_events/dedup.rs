@@ -89,6 +89,15 @@ pub(crate) fn identity(created: &Created) -> String {
     format!("plain {} {etag} {time}", created.size)
 }
 
+/// Returns what an event is known by among those that may have been noted.
+pub(crate) fn key(created: &Created) -> u128 {
+    let hash = Sha256::new()
+        .chain_update(object(created).to_be_bytes())
+        .chain_update(identity(created).as_bytes())
+        .finalize();
+    u128::from_be_bytes(hash.first_chunk().copied().unwrap_or_default())
+}
+
 /// Sequencers of one object grow as texts, the shorter one filled up with zeros on its right.
 fn is_newer(this: &str, newest: &str) -> bool {
     let length = this.len().max(newest.len());

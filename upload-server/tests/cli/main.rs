@@ -1,5 +1,8 @@
 //! The binary's commands, as an operator runs them.
 
+mod admin;
+mod variables;
+
 use std::{
     fs,
     io::{Read, Write},
