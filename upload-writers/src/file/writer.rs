@@ -290,7 +290,14 @@ impl FileWriter {
         let is_crowded = syncs.available_permits() <= config.syncs_max / 2;
         match group_close.join(ticket, ending, is_crowded) {
             Ok(closed) => closed.await,
-            Err(alone) => permitted(syncs, move || alone.run()).await,
+            Err(alone) => {
+                // Dropped with this call, which tells that no one waits for the file any more.
+                let caller = Arc::new(());
+                let waits = Arc::downgrade(&caller);
+                let ended = permitted(syncs, move || alone.run(&waits)).await;
+                drop(caller);
+                ended
+            }
         }
     }
 

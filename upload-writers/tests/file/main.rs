@@ -301,12 +301,19 @@ fn aborting_a_close_given_up_half_way_removes_the_file_it_published() {
     let (runtime, stick) = stuck_runtime();
     let mut writer = runtime.block_on(place.opened(&facts(3, true)));
     runtime.block_on(write(&mut writer, "abc"));
-    let stuck = stick(&runtime);
     runtime.block_on(async {
-        let gave_up = timeout(Duration::ZERO, writer.close()).await;
-        gave_up.expect_err("waits for the blocking thread");
+        let mut close = writer.close();
+        let begun = timeout(Duration::ZERO, &mut close).await;
+        begun.expect_err("waits for the blocking thread");
+        // That one does this behind the rename, and then nothing for a while.
+        let behind = tokio::task::spawn_blocking(|| ());
+        behind.await.expect("ends");
+        let stuck = stick(&runtime);
+        let gave_up = timeout(Duration::ZERO, &mut close).await;
+        gave_up.expect_err("waits for a sync of the directories");
+        drop(close);
+        assert_eq!(place.names("docs").len(), 1, "it has its name");
         drop(stuck);
-        // The close is before the abort in the queue of the one thread, so it does publish.
         writer.abort(&AbortReason::Cancelled).await;
     });
     assert_eq!(place.names(".tmp"), [""; 0]);
