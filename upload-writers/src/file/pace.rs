@@ -8,6 +8,7 @@
 //! A file server or a volume that hangs would take one with each file, until nothing runs any more, disk or not.
 //! So one thread of the runtime is always left without such a
 //! call, a watchdog keeps that one awake, and while one is slow no other begins.
+//! That holds for every call on the file system, not for writes alone.
 //!
 //! For calls that do return there is one rule: a call that takes longer than `inline_write_max` sends all writers
 //! of the factory to blocking threads for a second. Then they try again.
@@ -94,7 +95,7 @@ impl Pace {
         }
     }
 
-    /// Lets a batch be written inline; `None`: not now.
+    /// Lets a call be made inline; `None`: not now.
     pub(super) fn inline(&self, now: Instant) -> Option<Turn<'_>> {
         let calls_max = *self.calls_max.get_or_init(calls_max);
         let mut seen = self.seen();
@@ -115,12 +116,7 @@ impl Pace {
         })
     }
 
-    /// Says whether writes are inline, so that a call on the file system may be, too.
-    pub(super) fn is_quick(&self) -> bool {
-        !self.seen().is_slow(Instant::now())
-    }
-
-    /// Notes a batch that held up its task from `begun` to `ended`.
+    /// Notes a call that held up its task from `begun` to `ended`.
     pub(super) fn took(&self, begun: Instant, ended: Instant) {
         if ended.saturating_duration_since(begun) > self.inline_max {
             self.seen().slow_until = Some(later(ended, SLOW_FOR));

@@ -33,6 +33,8 @@ impl Place {
         let dir = tempfile::tempdir().expect("temp dir");
         let mut config = FileWriterConfig::new(dir.path());
         config.lock_wait = Duration::ZERO;
+        // A machine that is loaded is no disk that is slow, which would keep locks and what is reserved.
+        config.inline_write_max = Duration::from_secs(60);
         change(&mut config);
         let factory = FileWriterFactory::new(config).expect("sets up");
         Self { dir, factory }
@@ -192,11 +194,7 @@ async fn room_is_reserved_ahead_and_given_back() {
 #[tokio::test]
 async fn reserved_room_is_given_back_when_nobody_writes() {
     for is_dropped in [false, true] {
-        let place = Place::new(|config| {
-            config.preallocate = true;
-            // A disk that is slow keeps what is reserved, and a loaded machine's would be.
-            config.inline_write_max = Duration::from_secs(60);
-        });
+        let place = Place::new(|config| config.preallocate = true);
         let mut writer = place.opened(&facts(64 << 20, true)).await;
         let disk = || fs::metadata(place.temp()).expect("metadata").blocks() * 512;
         let mut large = VecDeque::from([Bytes::from(vec![7; 4 << 20])]);
