@@ -75,7 +75,7 @@ impl Ending {
                     "another file was put in the place of the one under way",
                 ));
             }
-            Ok(()) => {}
+            Ok(()) => shared.usage.shrink(*size),
             // An earlier close, or the connection that took the upload over, was here first.
             Err(error)
                 if error.kind() == io::ErrorKind::NotFound

@@ -182,8 +182,8 @@ impl FileWriter {
             size: self.client_size,
         };
         if !self.shared.usage.try_grow(room.coming) {
-            let (shared, coming) = (Arc::clone(&self.shared), room.coming);
-            let grow = move || shared.usage.grow(coming, &shared.config.temp_dir);
+            let (shared, coming, asked) = (Arc::clone(&self.shared), room.coming, Instant::now());
+            let grow = move || shared.usage.grow(coming, asked, &shared.config.temp_dir);
             permitted(&self.shared.looks, grow).await?;
         }
         let mut bytes = 0;
@@ -331,6 +331,7 @@ impl UploadWriter for FileWriter {
             return;
         };
         let (shared, path) = (Arc::clone(&self.shared), self.temp_path());
+        let size = self.written.received;
         let place = self.closing.then(|| self.place.clone());
         drop(self);
         let openings = Arc::clone(&shared.openings);
@@ -338,8 +339,8 @@ impl UploadWriter for FileWriter {
         let _ = permitted(&openings, move || {
             // Only our own file may go, and a call abandoned half way may have moved it.
             let naming = shared.naming();
-            if temp::is_at(&file, &path)? {
-                temp::remove(&path)?;
+            if temp::is_at(&file, &path)? && temp::remove(&path)? {
+                shared.usage.shrink(size);
             }
             drop(naming);
             if let Some(place) = place {
