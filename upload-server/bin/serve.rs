@@ -18,7 +18,7 @@ use upload_server::{
 };
 
 /// Threads for calls of the file system that block. The file writer bounds how many it takes of them, by what
-/// they do, to 36 and a sweep: so a disk that hangs leaves some to everything else.
+/// they do, to 44 and a sweep: so a disk that hangs leaves some to everything else.
 const BLOCKING_THREADS_MAX: usize = 56;
 
 /// What is served.

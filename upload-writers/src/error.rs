@@ -12,9 +12,9 @@ pub enum WriteErrorKind {
     Denied,
     /// No room: the disk is full or a quota is used up.
     Full,
-    /// Out of reach for now: a rate limit, no file descriptor left, or storage that does not answer
-    /// for longer than the writer waits. What is stored is kept, and the upload can be gone on with
-    /// once that is over (PROTOCOL RESUME-10).
+    /// Out of reach for now: a rate limit, no file descriptor or memory left, a file server that cannot be
+    /// reached, or storage that does not answer for longer than the writer waits. What is stored is kept, and
+    /// the upload can be resumed once that is over (PROTOCOL RESUME-10).
     Throttled,
     /// Anything else, a broken contract included.
     Failed,
@@ -112,7 +112,17 @@ impl WriteErrorKind {
     pub(crate) fn of_io(error: &io::Error) -> Self {
         match Errno::from_io_error(error) {
             Some(Errno::NOSPC | Errno::DQUOT) => Self::Full,
-            Some(Errno::MFILE | Errno::NFILE) => Self::Throttled,
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN) => Self::Throttled,
+            // A file server that does not answer, or was started anew.
+            Some(
+                Errno::TIMEDOUT
+                | Errno::STALE
+                | Errno::NOLCK
+                | Errno::HOSTDOWN
+                | Errno::HOSTUNREACH
+                | Errno::NETUNREACH
+                | Errno::NOTCONN,
+            ) => Self::Throttled,
             Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => Self::Denied,
             Some(_) => Self::Failed,
             None => match error.kind() {
@@ -175,6 +185,15 @@ mod tests {
             (Errno::DQUOT, WriteErrorKind::Full),
             (Errno::MFILE, WriteErrorKind::Throttled),
             (Errno::NFILE, WriteErrorKind::Throttled),
+            (Errno::NOMEM, WriteErrorKind::Throttled),
+            (Errno::AGAIN, WriteErrorKind::Throttled),
+            (Errno::TIMEDOUT, WriteErrorKind::Throttled),
+            (Errno::STALE, WriteErrorKind::Throttled),
+            (Errno::NOLCK, WriteErrorKind::Throttled),
+            (Errno::HOSTDOWN, WriteErrorKind::Throttled),
+            (Errno::HOSTUNREACH, WriteErrorKind::Throttled),
+            (Errno::NETUNREACH, WriteErrorKind::Throttled),
+            (Errno::NOTCONN, WriteErrorKind::Throttled),
             (Errno::ACCESS, WriteErrorKind::Denied),
             (Errno::PERM, WriteErrorKind::Denied),
             (Errno::ROFS, WriteErrorKind::Denied),

@@ -7,12 +7,13 @@
 //! The uuid is made here, so no client chooses or guesses a path.
 //!
 //! - `place`: where a finished file goes; `temp`: files under way and their locks; `group_sync`: names made
-//!   durable together; `group_close`: the same for small files.
+//!   durable together; `group_close`: the same for small files; `dir_names`: those of the directories themselves.
 //! - `pace`: inline or blocking writes; `write_back`: an early start on the disk; `writer`: the writer itself;
 //!   `ending`: a file on its way to its final name; `fresh_dirs`: the directory of that name.
 //! - `reopen`: going on after a restart or on another node; `sweep`: what nobody holds any more.
 
 mod checkpoint;
+mod dir_names;
 mod ending;
 mod fresh_dirs;
 mod group_close;
@@ -40,7 +41,7 @@ use async_trait::async_trait;
 use rustix::io::Errno;
 use serde_json::Value;
 use thiserror::Error;
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{runtime::Handle, sync::Semaphore, task::spawn_blocking};
 use uuid::Uuid;
 
 use self::{
@@ -61,6 +62,9 @@ const DIRS_SEEN_MAX: usize = 1024;
 /// Writes of a factory that wait for a slow disk on blocking threads at once; a disk takes no more by being
 /// asked more often.
 const SLOW_WRITES_MAX: usize = 4;
+
+/// Files of a factory that are closed at once where no thread of the runtime may wait for it.
+const CLOSINGS_MAX: usize = 2;
 
 /// Files of a factory that the system is asked at once to begin to write.
 const EARLY_STARTS_MAX: usize = 4;
@@ -137,8 +141,8 @@ impl FileWriterConfig {
 /// Why the directories of a [`FileWriterConfig`] do not serve.
 #[derive(Debug, Error)]
 pub enum FileSetupError {
-    /// A directory cannot be made, or found.
-    #[error("cannot make the directory {path}")]
+    /// A directory cannot be made or found, or its names cannot be made durable.
+    #[error("cannot make or sync the directory {path}")]
     Directory {
         /// Which one.
         path: PathBuf,
@@ -197,6 +201,8 @@ struct Shared {
     early_starts: Arc<Semaphore>,
     /// Writes that wait for a slow disk take so many threads and no more: other disks need some as well.
     slow_writes: Arc<Semaphore>,
+    /// What writers leave to other threads, and wait for no more.
+    closings: Arc<Semaphore>,
     dir_syncs: Arc<GroupSyncs>,
     group_close: Arc<GroupClose>,
     pace: Pace,
@@ -223,11 +229,12 @@ impl FileWriterFactory {
     ///
     /// # Errors
     ///
-    /// When a directory cannot be made or written, does not lock files, or the two are on different
+    /// When a directory cannot be made, synced or written, does not lock files, or the two are on different
     /// file systems.
     pub fn new(mut config: FileWriterConfig) -> Result<Self, FileSetupError> {
         config.data_dir = make_dir(&config.data_dir, 0o777)?;
         config.temp_dir = make_dir(&config.temp_dir, 0o700)?;
+        dir_names::sync(&config, dir_names::sync_dir)?;
         guard(&config.temp_dir)?;
         probe(&config)?;
         let permits = |max: usize| Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)));
@@ -239,6 +246,7 @@ impl FileWriterFactory {
                 syncs: permits(config.syncs_max),
                 early_starts: permits(EARLY_STARTS_MAX),
                 slow_writes: permits(SLOW_WRITES_MAX),
+                closings: permits(CLOSINGS_MAX),
                 dir_syncs: Arc::new(GroupSyncs::new(permits(DIR_SYNCS_MAX))),
                 group_close: Arc::new(GroupClose::new(&config.temp_dir)),
                 openings: permits(config.openings_max),
@@ -372,6 +380,29 @@ async fn blocking<T: Send + 'static>(
     match spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => Err(WriteError::new(WriteErrorKind::Failed, error)),
+    }
+}
+
+/// Has work done on a blocking thread that no call waits for; at once outside of a runtime, where this thread
+/// holds up no other task.
+fn in_background(permits: &Arc<Semaphore>, work: impl FnOnce() + Send + 'static) {
+    if Handle::try_current().is_err() {
+        return work();
+    }
+    let permits = Arc::clone(permits);
+    match Arc::clone(&permits).try_acquire_owned() {
+        Ok(permit) => drop(spawn_blocking(move || {
+            work();
+            drop(permit);
+        })),
+        // What waits for a permit takes no thread.
+        Err(_) => drop(tokio::spawn(async move {
+            let work = || {
+                work();
+                Ok(())
+            };
+            permitted(&permits, work).await
+        })),
     }
 }
 

@@ -103,7 +103,8 @@ pub trait UploadWriter: Send {
     fn buffered(&self) -> Buffered;
 
     /// No call follows for now, maybe never: a writer that keeps others away from what it stored, with
-    /// a lock for example, gives that up, and returns what it had reserved.
+    /// a lock for example, gives that up, and returns what it had reserved. It holds up no thread for that: while
+    /// its storage does not answer, it may keep both.
     ///
     /// The caller has another fence against two holders. The next call finds out whether the upload was
     /// resumed by another holder meanwhile, and fails if so.

@@ -1,6 +1,11 @@
 //! A file on its way to its final name.
 
-use std::{fs::File, io, path::PathBuf, sync::Arc};
+use std::{
+    fs::File,
+    io,
+    path::PathBuf,
+    sync::{Arc, Weak},
+};
 
 use super::{
     Shared,
@@ -22,9 +27,15 @@ pub(super) struct Ending {
 
 impl Ending {
     /// Makes the bytes durable, then gives them their final name; a sync of both directories has to follow.
-    pub(super) fn run(self) -> Result<(), WriteError> {
+    ///
+    /// No application would hear of a file whose `caller` is gone, so that one keeps its temporary name.
+    pub(super) fn run(self, caller: &Weak<()>) -> Result<(), WriteError> {
         self.prepare()?;
         self.file.sync_all().map_err(place::lost)?;
+        if caller.strong_count() == 0 {
+            let why = "no one waits for the file any more";
+            return Err(WriteError::new(WriteErrorKind::Failed, why));
+        }
         self.publish()
     }
 
@@ -64,7 +75,7 @@ impl Ending {
                     "another file was put in the place of the one under way",
                 ));
             }
-            Ok(()) => {}
+            Ok(()) => shared.usage.shrink(*size),
             // An earlier close, or the connection that took the upload over, was here first.
             Err(error)
                 if error.kind() == io::ErrorKind::NotFound

@@ -200,7 +200,7 @@ pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
 }
 
 /// Says whether a file system does not know the call, as some over FUSE or SMB for directories.
-fn is_unknown(error: &io::Error) -> bool {
+pub(super) fn is_unknown(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP)
@@ -365,7 +365,8 @@ mod tests {
     /// COMPLETE-3: no sync that failed is followed by one that says that all is well.
     #[test]
     fn a_failed_sync_is_for_good() {
-        for errno in [Errno::NOSPC, Errno::DQUOT, Errno::MFILE, Errno::IO] {
+        use Errno as E;
+        for errno in [E::NOSPC, E::DQUOT, E::MFILE, E::TIMEDOUT, E::STALE, E::IO] {
             let error = WriteError::from(lost(errno.into()));
             assert_eq!(error.kind, WriteErrorKind::Failed);
             let source = std::error::Error::source(&error).expect("the log has it");

@@ -1,6 +1,10 @@
 //! One upload's file.
 
-use std::{collections::VecDeque, fs::File, io, mem, path::PathBuf, sync::Arc};
+mod hold;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::VecDeque, fs::File, io, mem, path::PathBuf, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -8,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use self::hold::Room;
 use super::{
     Durability, Shared,
     checkpoint::{FileCheckpoint, Kept},
@@ -33,33 +38,6 @@ struct Sync {
     /// Offset up to which it makes bytes durable.
     end: u64,
     done: JoinHandle<Result<(), WriteError>>,
-}
-
-/// Room on the disk ahead of a file's bytes.
-struct Room {
-    is_wanted: bool,
-    reserved: u64,
-    received: u64,
-    /// Bytes of the batch that is written.
-    coming: u64,
-    size: u64,
-}
-
-impl Room {
-    /// Reserves the next step before the bytes come to the end of the last one.
-    fn reserve(&mut self, file: &File) -> Result<(), WriteError> {
-        if self.is_wanted {
-            let Self {
-                reserved,
-                received,
-                coming,
-                size,
-                ..
-            } = *self;
-            self.reserved = temp::reserve(file, reserved, received, coming, size)?;
-        }
-        Ok(())
-    }
 }
 
 /// A new file, which is removed if nobody comes to take it.
@@ -91,7 +69,8 @@ pub(super) struct FileWriter {
     temp: TempName,
     place: Place,
     client_size: u64,
-    file: Arc<File>,
+    /// Taken out where it is closed, and nowhere else.
+    file: Option<Arc<File>>,
     written: Written,
     /// A sync that nobody waited for to its end.
     sync: Option<Sync>,
@@ -175,7 +154,7 @@ impl FileWriter {
             temp,
             place,
             client_size: facts.client_size,
-            file: Arc::new(file),
+            file: Some(Arc::new(file)),
             written: Written {
                 received: offset,
                 durable: offset,
@@ -193,42 +172,9 @@ impl FileWriter {
         self.shared.temp_path(self.temp)
     }
 
-    /// Gives back what was reserved and not used, as long as the file is ours.
-    ///
-    /// A disk that is slow just now keeps it, rather than hold up the task.
-    fn release_reserved(&mut self) {
-        let received = self.written.received;
-        if self.reserved > received
-            && !self.suspended
-            && !self.closing
-            && self.shared.pace.is_quick()
-        {
-            // What it fails to free is freed with the file.
-            let _ = self.file.set_len(received);
-            self.reserved = received;
-        }
-    }
-
-    /// Takes the lock again after a suspension. A later holder would have given the file its own name.
-    fn resume_lock(&mut self) -> Result<(), WriteError> {
-        if !self.suspended {
-            return Ok(());
-        }
-        let file = &self.file;
-        let is_ours = temp::try_lock(file)?
-            && temp::is_at(file, &self.temp_path())?
-            && file.metadata()?.len() == self.written.received;
-        if !is_ours {
-            let why = "another holder resumed the file";
-            return Err(WriteError::new(WriteErrorKind::Failed, why));
-        }
-        self.suspended = false;
-        Ok(())
-    }
-
     /// Writes a batch, with room for it reserved; answers how many bytes it was.
     async fn write(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<u64, WriteError> {
-        let file = Arc::clone(&self.file);
+        let file = Arc::clone(self.file()?);
         let mut room = Room {
             is_wanted: self.shared.config.preallocate,
             reserved: self.reserved,
@@ -237,8 +183,8 @@ impl FileWriter {
             size: self.client_size,
         };
         if !self.shared.usage.try_grow(room.coming) {
-            let (shared, coming) = (Arc::clone(&self.shared), room.coming);
-            let grow = move || shared.usage.grow(coming, &shared.config.temp_dir);
+            let (shared, coming, asked) = (Arc::clone(&self.shared), room.coming, Instant::now());
+            let grow = move || shared.usage.grow(coming, asked, &shared.config.temp_dir);
             permitted(&self.shared.looks, grow).await?;
         }
         let mut bytes = 0;
@@ -265,7 +211,7 @@ impl FileWriter {
     /// Begins a sync of what was written so far, unless one is under way.
     fn begin_sync(&mut self) -> Result<(), WriteError> {
         if self.sync.is_none() {
-            let file = Arc::clone(&self.file);
+            let file = Arc::clone(self.file()?);
             let work = move || Ok(file.sync_data().map_err(place::lost)?);
             let syncs = Arc::clone(&self.shared.syncs);
             self.sync = Some(Sync {
@@ -288,7 +234,14 @@ impl FileWriter {
         let is_crowded = syncs.available_permits() <= config.syncs_max / 2;
         match group_close.join(ticket, ending, is_crowded) {
             Ok(closed) => closed.await,
-            Err(alone) => permitted(syncs, move || alone.run()).await,
+            Err(alone) => {
+                // Dropped with this call, which tells that no one waits for the file any more.
+                let caller = Arc::new(());
+                let waits = Arc::downgrade(&caller);
+                let ended = permitted(syncs, move || alone.run(&waits)).await;
+                drop(caller);
+                ended
+            }
         }
     }
 
@@ -319,19 +272,21 @@ impl UploadWriter for FileWriter {
         {
             self.end_sync().await?;
         }
-        self.resume_lock()?;
+        self.resume_lock().await?;
         self.written.received += self.write(chunks).await?;
         if self.shared.config.durability == Durability::Process {
             self.written.durable = self.written.received;
-            let received = self.written.received;
-            self.write_back
-                .grow(&self.file, received, &self.shared.early_starts);
+            if let Some(file) = &self.file {
+                let received = self.written.received;
+                self.write_back
+                    .grow(file, received, &self.shared.early_starts);
+            }
         }
         Ok(self.written)
     }
 
     async fn flush(&mut self) -> Result<Written, WriteError> {
-        self.resume_lock()?;
+        self.resume_lock().await?;
         while self.written.durable < self.written.received {
             self.begin_sync()?;
             self.end_sync().await?;
@@ -342,11 +297,11 @@ impl UploadWriter for FileWriter {
     async fn close(&mut self) -> Result<Value, WriteError> {
         // A file tells of a failed sync once; the next sync would be told that all is well.
         self.end_sync().await?;
-        self.resume_lock()?;
+        self.resume_lock().await?;
         self.closing = true;
         let ending = Ending {
             shared: Arc::clone(&self.shared),
-            file: Arc::clone(&self.file),
+            file: Arc::clone(self.file()?),
             path: self.temp_path(),
             place: self.place.clone(),
             size: self.written.received,
@@ -366,25 +321,24 @@ impl UploadWriter for FileWriter {
     }
 
     async fn abort(mut self: Box<Self>, _reason: &AbortReason) {
-        if self.resume_lock().is_err() {
+        if self.resume_lock().await.is_err() {
             return;
         }
-        let (shared, path, file) = (
-            Arc::clone(&self.shared),
-            self.temp_path(),
-            Arc::clone(&self.file),
-        );
+        // Closed below, and nothing of it is to be given back in part.
+        let Some(file) = self.file.take() else {
+            return;
+        };
+        let (shared, path) = (Arc::clone(&self.shared), self.temp_path());
+        let size = self.written.received;
         let place = self.closing.then(|| self.place.clone());
-        // Nothing of it is to be given back in part.
-        self.reserved = 0;
         drop(self);
         let openings = Arc::clone(&shared.openings);
         // It cannot fail: what stays is found by a sweep.
         let _ = permitted(&openings, move || {
             // Only our own file may go, and a call abandoned half way may have moved it.
             let naming = shared.naming();
-            if temp::is_at(&file, &path)? {
-                temp::remove(&path)?;
+            if temp::is_at(&file, &path)? && temp::remove(&path)? {
+                shared.usage.shrink(size);
             }
             drop(naming);
             if let Some(place) = place {
@@ -418,16 +372,7 @@ impl UploadWriter for FileWriter {
     }
 
     fn suspend(&mut self) {
-        // Before the lock is given back: then the file may be another holder's.
-        self.release_reserved();
-        // Without the lock given back, others wait for it and then continue with a copy.
-        self.suspended |= self.file.unlock().is_ok();
-    }
-}
-
-impl Drop for FileWriter {
-    fn drop(&mut self) {
-        self.release_reserved();
+        self.give_back();
     }
 }
 

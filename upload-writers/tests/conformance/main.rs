@@ -38,6 +38,8 @@ impl Files {
         let mut config = FileWriterConfig::new(dir.path());
         // A test need not wait long for a holder that will never let go.
         config.lock_wait = Duration::from_millis(60);
+        // A machine that is loaded is no disk that is slow, whose files are closed a moment later.
+        config.inline_write_max = Duration::from_secs(60);
         change(&mut config);
         let factory = Arc::new(FileWriterFactory::new(config).expect("sets up"));
         Self { dir, factory }

@@ -4,7 +4,6 @@ use std::{
     collections::VecDeque,
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -186,12 +185,12 @@ async fn unfinished_files_have_so_much_room_together() {
     assert!(full.is_temporary(), "it passes");
     let full = place.factory.create(&facts(3)).await.map(|_| ());
     assert_eq!(full.expect_err("no room").kind, WriteErrorKind::Full);
-    // What was left by a server that was killed counts; what is complete does not any more.
+    // What was left by a server that was killed counts; what was thrown away does not any more.
     let temp_dir = place.factory.config().temp_dir.clone();
     let orphan = "00000000-0000-4000-8000-000000000009.1.once.part";
     fs::write(temp_dir.join(orphan), vec![7; 7 * MIB]).expect("written");
+    mib(&mut two).await.expect_err("no room is left");
     one.abort(&AbortReason::Cancelled).await;
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
     mib(&mut two).await.expect_err("the leftover has the room");
     place.opened(&facts(4)).await;
     assert!(!temp_dir.join(orphan).exists(), "it gave way");

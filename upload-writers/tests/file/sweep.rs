@@ -74,6 +74,36 @@ async fn a_resumable_upload_is_stray_when_it_rested_long_enough() {
     assert_eq!(place.names(".tmp"), [""; 0]);
 }
 
+/// Its record was renewed when it was resumed, whether or not a byte came then.
+#[tokio::test]
+async fn a_writer_that_is_parked_again_is_young() {
+    let place = Place::new(|_| {});
+    let mut writer = place.opened(&facts(5, true)).await;
+    write(&mut writer, "hello").await;
+    for _ in 0..2 {
+        age(&place, 2 * HOUR);
+        writer.suspend();
+        assert_eq!(sweep(&place, false).await, [], "it may come back");
+    }
+    let result = writer.close().await.expect("its file is there");
+    assert_eq!(place.read(&result), b"hello");
+}
+
+/// A file that another holder has resumed is not made young by the one before.
+#[tokio::test]
+async fn a_writer_that_was_replaced_keeps_no_file_from_a_sweep() {
+    let place = Place::new(|_| {});
+    let mut facts = facts(5, true);
+    let mut old = place.opened(&facts).await;
+    write(&mut old, "hel").await;
+    let checkpoint = old.checkpoint().expect("can be reopened");
+    old.suspend();
+    drop(place.reopened(&mut facts, &checkpoint, 3).await);
+    age(&place, 2 * HOUR);
+    old.suspend();
+    assert_eq!(sweep(&place, false).await.len(), 1);
+}
+
 #[tokio::test]
 async fn foreign_and_finished_files_stay() {
     let place = Place::new(|_| {});

@@ -87,9 +87,9 @@ async fn a_resting_file_is_taken_at_once() {
         match turn {
             0 => {
                 let mut chunks = VecDeque::from(["Y".into()]);
-                old.write_chunks(&mut chunks)
-                    .await
-                    .expect_err("is not its own");
+                let error = old.write_chunks(&mut chunks).await;
+                let error = error.expect_err("is not its own");
+                assert!(error.is_temporary(), "the upload continues elsewhere");
             }
             1 => drop(old.close().await.expect_err("is not its own")),
             _ => old.abort(&AbortReason::Cancelled).await,

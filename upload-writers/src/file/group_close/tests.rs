@@ -3,6 +3,7 @@
 use std::{cell::RefCell, fs, io};
 
 use tempfile::TempDir;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{
@@ -13,6 +14,7 @@ use super::{
     },
     *,
 };
+use crate::writer::{UploadFacts, WriterFactory};
 
 type Answered = oneshot::Receiver<Result<(), WriteError>>;
 
@@ -197,6 +199,26 @@ fn who_gave_up_is_not_published() {
     leader.expect("it leads").run(|_| Ok(()));
     assert!(other.try_recv().expect("is answered").is_ok());
     assert_eq!(ground.published(), 1);
+}
+
+/// So it is with a file that is closed by itself: what its caller began publishes nothing behind it.
+#[test]
+fn who_gave_up_alone_is_not_published() {
+    let ground = Ground::new();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().max_blocking_threads(1).build();
+    runtime.expect("a runtime").block_on(async {
+        let facts = UploadFacts::new("upload", "slot", 0);
+        let mut writer = ground.factory.create(&facts).await.expect("creates");
+        // The one thread that could sync the file is kept until no one waits for it.
+        let (keep, kept) = std::sync::mpsc::channel::<()>();
+        drop(spawn_blocking(move || kept.recv()));
+        let gave_up = timeout(Duration::ZERO, writer.close()).await;
+        gave_up.expect_err("it waits for its sync");
+        drop(keep);
+        spawn_blocking(|| ()).await.expect("runs behind it");
+        assert_eq!(ground.published(), 0);
+    });
 }
 
 /// The leader may be dropped with its runtime; the others do not wait for ever.

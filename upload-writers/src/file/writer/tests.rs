@@ -1,0 +1,149 @@
+//! What a writer does while a call to its volume does not return.
+
+use std::{
+    collections::VecDeque,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tempfile::TempDir;
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::spawn_blocking,
+    time::timeout,
+};
+
+use super::super::{FileWriterConfig, FileWriterFactory, temp};
+use crate::writer::{BoxWriter, UploadFacts, WriterFactory};
+
+const MIB: u64 = 1 << 20;
+
+/// A factory whose calls are never slow, in a directory with one file.
+struct Ground {
+    factory: FileWriterFactory,
+    _dir: TempDir,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut config = FileWriterConfig::new(dir.path());
+        config.inline_write_max = Duration::from_secs(600);
+        let factory = FileWriterFactory::new(config).expect("the directories");
+        Self { factory, _dir: dir }
+    }
+
+    /// A writer of a large file that has written `bytes`, and reserved as much again from 1 MiB on.
+    async fn written(&self, bytes: u64) -> BoxWriter {
+        let mut facts = UploadFacts::new("upload", "slot", 64 * MIB);
+        facts.resumable = true;
+        let mut writer = self.factory.create(&facts).await.expect("creates");
+        write(&mut writer, bytes).await;
+        writer
+    }
+
+    fn path(&self) -> PathBuf {
+        let mut names = fs::read_dir(&self.factory.config().temp_dir).expect("lists");
+        names.next().expect("one file").expect("lists").path()
+    }
+
+    /// How much of the disk the file takes.
+    fn taken(&self) -> u64 {
+        fs::metadata(self.path()).expect("is there").blocks() * 512
+    }
+
+    fn is_locked(&self) -> bool {
+        let file = temp::open(&self.path()).expect("opens");
+        !temp::try_lock(&file.expect("is there")).expect("tries")
+    }
+}
+
+async fn write(writer: &mut BoxWriter, bytes: u64) {
+    let bytes = usize::try_from(bytes).expect("few");
+    let mut chunks = VecDeque::from([Bytes::from(vec![7; bytes])]);
+    writer.write_chunks(&mut chunks).await.expect("writes");
+}
+
+/// A runtime with one thread for blocking calls.
+fn runtime() -> Runtime {
+    let mut builder = Builder::new_current_thread();
+    let builder = builder.enable_time().max_blocking_threads(1);
+    builder.build().expect("a runtime")
+}
+
+/// Keeps that thread until the sender is dropped.
+fn stick() -> mpsc::Sender<()> {
+    let (sender, receiver) = mpsc::channel::<()>();
+    drop(spawn_blocking(move || receiver.recv()));
+    sender
+}
+
+/// A volume that hangs would take a thread of the runtime with each writer whose client is quiet.
+#[tokio::test]
+async fn no_suspension_begins_next_to_a_call_that_does_not_return() {
+    let ground = Ground::new();
+    let mut writer = ground.written(4 * MIB).await;
+    let shared = Arc::clone(&ground.factory.shared);
+    let stuck = shared.pace.inline(Instant::now()).expect("the only call");
+    writer.suspend();
+    assert!(ground.taken() > 6 * MIB, "{} are taken", ground.taken());
+    assert!(ground.is_locked());
+    drop(stuck);
+    writer.suspend();
+    assert!(ground.taken() < 5 * MIB, "{} are taken", ground.taken());
+    assert!(!ground.is_locked());
+}
+
+/// A lock may be asked of a server that does not answer.
+#[test]
+fn a_suspended_writer_takes_its_lock_on_another_thread() {
+    let (ground, runtime) = (Ground::new(), runtime());
+    runtime.block_on(async {
+        let mut writer = ground.written(5).await;
+        writer.suspend();
+        let stuck = stick();
+        let mut chunks = VecDeque::from([Bytes::from_static(b"hello")]);
+        let mut call = writer.write_chunks(&mut chunks);
+        let waits = timeout(Duration::ZERO, &mut call).await;
+        waits.expect_err("the lock is taken elsewhere");
+        drop(stuck);
+        assert_eq!(call.await.expect("writes").received, 10);
+        assert!(ground.is_locked());
+    });
+}
+
+#[test]
+fn a_file_is_closed_elsewhere_next_to_a_call_that_does_not_return() {
+    let (ground, runtime) = (Ground::new(), runtime());
+    runtime.block_on(async {
+        let writer = ground.written(4 * MIB).await;
+        let shared = Arc::clone(&ground.factory.shared);
+        let hangs = shared.pace.inline(Instant::now()).expect("the only call");
+        let stuck = stick();
+        drop(writer);
+        assert!(ground.is_locked(), "it was closed here");
+        assert!(ground.taken() > 6 * MIB, "{} are taken", ground.taken());
+        drop(stuck);
+        spawn_blocking(|| ()).await.expect("runs behind the closing");
+        assert!(!ground.is_locked());
+        assert!(ground.taken() < 5 * MIB, "{} are taken", ground.taken());
+        drop(hangs);
+    });
+}
+
+/// Thousands of small files end in a second: no other thread has to be woken for each.
+#[test]
+fn a_small_file_is_closed_at_once() {
+    let (ground, runtime) = (Ground::new(), runtime());
+    runtime.block_on(async {
+        let writer = ground.written(5).await;
+        let stuck = stick();
+        drop(writer);
+        assert!(!ground.is_locked());
+        drop(stuck);
+    });
+}
