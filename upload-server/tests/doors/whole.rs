@@ -79,7 +79,11 @@ async fn r2_a_slot_of_plain_files_takes_what_is_whole() {
     })
     .await;
     for (method, path, headers) in [
-        ("POST", SLOT, &[version("6"), LAST, ("upload-length", "3")][..]),
+        (
+            "POST",
+            SLOT,
+            &[version("6"), LAST, ("upload-length", "3")][..],
+        ),
         ("POST", SLOT, &[version("3"), NOT_INCOMPLETE]),
         ("POST", SLOT, &[version("8")]),
         ("PUT", NAMED, &[version("6"), LAST]),

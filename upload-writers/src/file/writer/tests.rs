@@ -128,7 +128,9 @@ fn a_file_is_closed_elsewhere_next_to_a_call_that_does_not_return() {
         assert!(ground.is_locked(), "it was closed here");
         assert!(ground.taken() > 6 * MIB, "{} are taken", ground.taken());
         drop(stuck);
-        spawn_blocking(|| ()).await.expect("runs behind the closing");
+        spawn_blocking(|| ())
+            .await
+            .expect("runs behind the closing");
         assert!(!ground.is_locked());
         assert!(ground.taken() < 5 * MIB, "{} are taken", ground.taken());
         drop(hangs);
