@@ -6,7 +6,7 @@ use upload_proto::{Code, UploadRef};
 
 use crate::{
     AbortReason, Entry, EntryId, Lease, Output, OwnerToken, Query, Record, RecordPhase,
-    RecordVersion, SessionLimits, SlotRules, StorageFault, StoreEvent, Why,
+    RecordVersion, Save, SessionLimits, SlotRules, StorageFault, StoreEvent, Why,
     crc::PrefixCrc,
     time::millis,
     upload::{
@@ -159,7 +159,7 @@ impl Claim {
             return false;
         };
         self.keeper.begin(target, cx.now);
-        let query = Query::Save {
+        let save = Save {
             upload,
             slot: Arc::clone(&self.entry.slot),
             record,
@@ -169,6 +169,7 @@ impl Claim {
             // It was counted when it was registered.
             quota: None,
         };
+        let query = Query::Save(Box::new(save));
         cx.effects.push(Output::Store(id, query));
         true
     }

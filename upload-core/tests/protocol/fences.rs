@@ -262,7 +262,7 @@ fn a_ref_that_is_used_again_is_another_upload() {
     let mut rig = Rig::new();
     rig.room.borrow_mut().store_mood = Mood::Silent;
     rig.register(1, "keep", 8).cancel(1).sent();
-    let Some(Output::Store(entry, Query::Save { .. })) = rig.unanswered.pop_front() else {
+    let Some(Output::Store(entry, Query::Save(_))) = rig.unanswered.pop_front() else {
         panic!("a save is under way");
     };
     rig.room.borrow_mut().store_mood = Mood::Works;
@@ -356,7 +356,7 @@ fn claiming() -> Rig {
     rig.answer();
     assert!(matches!(
         rig.unanswered[0],
-        Output::Store(_, Query::Save { .. })
+        Output::Store(_, Query::Save(_))
     ));
     rig
 }
