@@ -352,7 +352,7 @@ impl Uploads {
         };
         let upload = held.upload.upload();
         self.timers.disarm(entry);
-        self.clean_up(&mut held.upload);
+        self.clean_up(&mut held.upload, now);
         let entry = held.upload.entry;
         let slot = self.config.slots.get(&*entry.slot);
         let consumes = slot.is_none_or(|slot| slot.consume_on_complete);
@@ -364,9 +364,9 @@ impl Uploads {
         self.free(upload, now);
     }
 
-    fn clean_up(&mut self, upload: &mut Upload) {
+    fn clean_up(&mut self, upload: &mut Upload, now: Now) {
         let entry = upload.entry.id;
-        if let Some((mut cleanup, standing)) = upload.cleanup() {
+        if let Some((mut cleanup, standing)) = upload.cleanup(&self.config.limits, now) {
             cleanup.begin(entry, standing, &mut self.effects);
             self.cleanups.insert(entry, cleanup);
         }
