@@ -251,9 +251,14 @@ impl Uploads {
         self.with(entry, now, Upload::cancel).unwrap_or(false)
     }
 
-    /// Ends an upload with a code.
+    /// Ends an upload with a code, unless it is too late: a file that is being closed goes to its end. An abort would
+    /// come behind the close, and its record would be gone before that.
     pub fn fail(&mut self, entry: EntryId, code: Code, reason: AbortReason, now: Now) {
-        self.with(entry, now, |upload, cx| upload.fail(code, reason, cx));
+        self.with(entry, now, |upload, cx| {
+            if !upload.writer.closes() {
+                upload.fail(code, reason, cx);
+            }
+        });
     }
 
     /// Returns whether an upload is unfinished for longer than one may be.
