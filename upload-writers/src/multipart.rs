@@ -153,7 +153,7 @@ impl WriterFactory for MultipartWriterFactory {
     }
 
     fn traits(&self) -> WriterTraits {
-        WriterTraits::resumable()
+        WriterTraits::resumable().reopens_quickly()
     }
 
     async fn delete(&self, _facts: &UploadFacts, result: &Value) -> Result<(), WriteError> {
