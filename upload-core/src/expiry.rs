@@ -17,6 +17,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use upload_proto::Code;
 
 use crate::{Borrower, Lease, Now, Record, RecordPhase, SessionLimits, Unclaimed, time::millis};
@@ -67,20 +68,10 @@ impl Record {
         // A lease that is over does not say that its holder is dead.
         let is_counted = |lease: &&Lease| by.shared_store || lease.boot == by.holder.boot;
         let held_for = self.lease.as_ref().filter(is_counted);
-        let held_for = held_for.map(|_| by.lease_ttl.max(SAVED_WITHIN));
+        let held_for = held_for.map(|_| saved_within(by.lease_ttl));
         let record = Self {
             epoch: self.epoch.saturating_add(1),
-            lease: None,
-            unclaimed: Some(Unclaimed {
-                until_unix_ms: unix_ms,
-                take_id: None,
-                attempts: 0,
-                target: None,
-                earlier_targets: Vec::new(),
-                code: Some(Code::Expired),
-            }),
-            updated_unix_ms: unix_ms,
-            ..self.clone().in_phase(RecordPhase::Ended)
+            ..self.ended(Code::Expired, unix_ms)
         };
         Some(Expired {
             record: Box::new(record),
@@ -88,10 +79,41 @@ impl Record {
         })
     }
 
+    /// Returns what takes the place of the record of an upload whose bytes are about to be removed, so that a holder
+    /// that lost it finds out. It names nothing, so no look through the records removes it before its time.
+    pub(crate) fn marked(&self, code: Code, unix_ms: u64) -> Self {
+        Self {
+            checkpoint: None,
+            result: Value::Null,
+            ..self.ended(code, unix_ms)
+        }
+    }
+
     /// Returns whether the upload expired unfinished, and its bytes may be there still.
     pub fn is_to_be_removed(&self) -> bool {
         self.phase == RecordPhase::Ended && self.checkpoint.is_some()
     }
+
+    fn ended(&self, code: Code, unix_ms: u64) -> Self {
+        Self {
+            lease: None,
+            unclaimed: Some(Unclaimed {
+                until_unix_ms: unix_ms,
+                take_id: None,
+                attempts: 0,
+                target: None,
+                earlier_targets: Vec::new(),
+                code: Some(code),
+            }),
+            updated_unix_ms: unix_ms,
+            ..self.clone().in_phase(RecordPhase::Ended)
+        }
+    }
+}
+
+/// Returns within which time a holder that lives saves once more, and so finds out what became of its upload.
+pub(crate) fn saved_within(lease_ttl: Duration) -> Duration {
+    lease_ttl.max(SAVED_WITHIN)
 }
 
 #[cfg(test)]
@@ -190,6 +212,18 @@ mod tests {
             });
             assert_eq!(is_held, expected, "{boot} {until} {shared}");
         }
+    }
+
+    /// COMPLETE-7: a mark is read back, and names nothing that a look through the records would remove.
+    #[test]
+    fn complete_7_a_mark_names_nothing() {
+        let record = leased("there", 1_000);
+        let mark = record.marked(Code::Cancelled, 500);
+        assert_eq!(mark.code(), Some(Code::Cancelled));
+        assert_eq!((mark.epoch, &mark.lease), (record.epoch, &None));
+        assert!(mark.is_receipt() && !mark.is_to_be_removed());
+        let bytes = mark.encode().expect("a small record");
+        assert_eq!(Record::decode(&bytes).expect("it is read back"), mark);
     }
 
     /// RESUME-8: a record that names bytes outlives the upload, and a mere reservation is short.

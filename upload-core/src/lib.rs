@@ -124,7 +124,7 @@ pub use length::Length;
 pub use news::{Answer, Effect, News, Position, Subject, Why};
 pub use output::{
     AbortReason, AuthorizeStage, CallId, CloseReason, EntryId, Fact, Fence, Notice, Order, Output,
-    Query, Question, RecordExpect, RecordVersion,
+    Query, Question, RecordExpect, RecordVersion, Save,
 };
 pub use record::{
     EARLIER_TARGETS_MAX, Lease, RECORD_BYTES_MAX, Record, RecordError, RecordPhase, Unclaimed,

@@ -122,23 +122,8 @@ pub enum Query {
     },
     /// Write the record; answer with [`crate::StoreEvent::Saved`],
     /// [`crate::StoreEvent::Conflict`], [`crate::StoreEvent::OverQuota`] or
-    /// [`crate::StoreEvent::Failed`].
-    Save {
-        /// Whose record.
-        upload: UploadRef,
-        /// The slot that keeps it.
-        slot: Arc<str>,
-        /// At most [`crate::RECORD_BYTES_MAX`] bytes.
-        record: Vec<u8>,
-        /// What must be there now.
-        expect: RecordExpect,
-        /// How long it lives from now.
-        ttl: Duration,
-        /// What it counts as among the records of its owner.
-        charge: Charge,
-        /// The most of that kind the owner may have, with this one; checked in the same step.
-        quota: Option<OwnerQuota>,
-    },
+    /// [`crate::StoreEvent::Failed`]. It is in a box, since most outputs are smaller.
+    Save(Box<Save>),
     /// Delete the record if it is still this version; answer with
     /// [`crate::StoreEvent::Deleted`], [`crate::StoreEvent::Conflict`] or
     /// [`crate::StoreEvent::Failed`]. The entry may be gone from the session.
@@ -150,6 +135,25 @@ pub enum Query {
         /// What must be there now.
         expect: RecordVersion,
     },
+}
+
+/// A record to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Save {
+    /// Whose record.
+    pub upload: UploadRef,
+    /// The slot that keeps it.
+    pub slot: Arc<str>,
+    /// At most [`crate::RECORD_BYTES_MAX`] bytes.
+    pub record: Vec<u8>,
+    /// What must be there now.
+    pub expect: RecordExpect,
+    /// How long it lives from now.
+    pub ttl: Duration,
+    /// What it counts as among the records of its owner.
+    pub charge: Charge,
+    /// The most of that kind the owner may have, with this one; checked in the same step.
+    pub quota: Option<OwnerQuota>,
 }
 
 /// What the other connections of the process have to know, or to do.
@@ -319,4 +323,15 @@ pub struct Fence {
     pub registration: Arc<str>,
     /// Rises with every holder.
     pub epoch: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each is moved a few times on its way to the host.
+    #[test]
+    fn an_output_is_small() {
+        assert!(size_of::<Output>() <= 112, "{}", size_of::<Output>());
+    }
 }

@@ -72,6 +72,8 @@ pub(crate) struct Lineage {
     pub(crate) epoch: u64,
     pub(crate) client_id: Option<String>,
     pub(crate) created_unix_ms: u64,
+    /// Until when a holder of another process may not have found out that it lost the upload to this one.
+    pub(crate) rival_until: Option<Instant>,
 }
 
 impl Lineage {
@@ -177,6 +179,7 @@ impl Upload {
                 epoch: 1,
                 client_id,
                 created_unix_ms: cx.now.unix_ms,
+                rival_until: None,
             },
             crc: PrefixCrc::from(0, cx.config.checksum.then_some(0)),
             taken: 0,

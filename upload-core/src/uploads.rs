@@ -251,9 +251,14 @@ impl Uploads {
         self.with(entry, now, Upload::cancel).unwrap_or(false)
     }
 
-    /// Ends an upload with a code.
+    /// Ends an upload with a code, unless it is too late: a file that is being closed goes to its end. An abort would
+    /// come behind the close, and its record would be gone before that.
     pub fn fail(&mut self, entry: EntryId, code: Code, reason: AbortReason, now: Now) {
-        self.with(entry, now, |upload, cx| upload.fail(code, reason, cx));
+        self.with(entry, now, |upload, cx| {
+            if !upload.writer.closes() {
+                upload.fail(code, reason, cx);
+            }
+        });
     }
 
     /// Returns whether an upload is unfinished for longer than one may be.
@@ -352,7 +357,7 @@ impl Uploads {
         };
         let upload = held.upload.upload();
         self.timers.disarm(entry);
-        self.clean_up(&mut held.upload);
+        self.clean_up(&mut held.upload, now);
         let entry = held.upload.entry;
         let slot = self.config.slots.get(&*entry.slot);
         let consumes = slot.is_none_or(|slot| slot.consume_on_complete);
@@ -364,9 +369,9 @@ impl Uploads {
         self.free(upload, now);
     }
 
-    fn clean_up(&mut self, upload: &mut Upload) {
+    fn clean_up(&mut self, upload: &mut Upload, now: Now) {
         let entry = upload.entry.id;
-        if let Some((mut cleanup, standing)) = upload.cleanup() {
+        if let Some((mut cleanup, standing)) = upload.cleanup(&self.config.limits, now) {
             cleanup.begin(entry, standing, &mut self.effects);
             self.cleanups.insert(entry, cleanup);
         }

@@ -77,6 +77,8 @@ pub struct BufferedUploadWriter<P> {
     sink: P,
     cutter: PartCutter,
     received: u64,
+    /// How many bytes the file has at most.
+    file_bytes_max: u64,
     /// How many bytes, and in how many parts, the sink was given.
     given: u64,
     parts: u32,
@@ -89,6 +91,7 @@ impl<P: PartSink> BufferedUploadWriter<P> {
             sink,
             cutter: PartCutter::new(part_bytes),
             received: 0,
+            file_bytes_max: u64::MAX,
             given: 0,
             parts: 0,
         }
@@ -105,6 +108,17 @@ impl<P: PartSink> BufferedUploadWriter<P> {
             parts,
             cutter: PartCutter::starting_at(part_bytes, offset),
             ..Self::new(sink, part_bytes)
+        }
+    }
+
+    /// Says how many bytes the file has at most, as [`UploadFacts::client_size`](crate::UploadFacts::client_size) does.
+    ///
+    /// Its last part is then no reason to keep room for a whole one, nor is a file that is smaller than a part.
+    #[must_use]
+    pub fn with_file_bytes_max(self, file_bytes_max: u64) -> Self {
+        Self {
+            file_bytes_max,
+            ..self
         }
     }
 
@@ -168,10 +182,11 @@ impl<P: PartSink> UploadWriter for BufferedUploadWriter<P> {
 
     fn buffered(&self) -> Buffered {
         let incomplete = self.cutter.held_bytes();
+        let left = self.file_bytes_max.saturating_sub(self.received);
         Buffered {
             bytes: self.sink.held_bytes().saturating_add(incomplete),
             incomplete,
-            missing: self.cutter.missing_bytes(),
+            missing: self.cutter.missing_bytes().min(left),
         }
     }
 
@@ -274,6 +289,20 @@ mod tests {
         assert_eq!(writer.buffered(), buffered(2, 2, 3));
         write(&mut writer, "890").await;
         assert_eq!(writer.buffered(), buffered(0, 0, 0));
+    }
+
+    /// CREDIT-2: the last part of a file waits for what is left of the file, and not for a whole part.
+    #[tokio::test]
+    async fn a_part_misses_no_more_than_is_left_of_its_file() {
+        let mut writer = opened(5).with_file_bytes_max(2);
+        write(&mut writer, "1").await;
+        assert_eq!(writer.buffered(), buffered(1, 1, 1));
+        write(&mut writer, "2").await;
+        assert_eq!(writer.buffered(), buffered(2, 2, 0));
+        let writer = BufferedUploadWriter::resume(Log::default(), 5, 7, 1);
+        let mut writer = writer.with_file_bytes_max(9);
+        write(&mut writer, "a").await;
+        assert_eq!(writer.buffered(), buffered(1, 1, 1));
     }
 
     #[tokio::test]

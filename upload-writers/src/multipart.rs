@@ -139,7 +139,8 @@ impl WriterFactory for MultipartWriterFactory {
     async fn create(&self, facts: &UploadFacts) -> Result<BoxWriter, WriteError> {
         let sink = MultipartSink::create(Arc::clone(&self.shared), facts).await?;
         let part_bytes = sink.part_bytes();
-        Ok(Box::new(BufferedUploadWriter::new(sink, part_bytes)))
+        let writer = BufferedUploadWriter::new(sink, part_bytes);
+        Ok(Box::new(writer.with_file_bytes_max(facts.client_size)))
     }
 
     async fn reopen(
@@ -152,7 +153,7 @@ impl WriterFactory for MultipartWriterFactory {
     }
 
     fn traits(&self) -> WriterTraits {
-        WriterTraits::resumable()
+        WriterTraits::resumable().reopens_quickly()
     }
 
     async fn delete(&self, _facts: &UploadFacts, result: &Value) -> Result<(), WriteError> {

@@ -173,7 +173,8 @@ impl WriterFactory for ObjectStoreWriterFactory {
             Writers::Plain(store) => {
                 let sink = PlainSink::begin(Arc::clone(store), &self.shared.config, facts).await?;
                 let part_bytes = sink.part_bytes();
-                Ok(Box::new(BufferedUploadWriter::new(sink, part_bytes)))
+                let writer = BufferedUploadWriter::new(sink, part_bytes);
+                Ok(Box::new(writer.with_file_bytes_max(facts.client_size)))
             }
         }
     }

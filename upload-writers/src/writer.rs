@@ -286,6 +286,10 @@ pub struct WriterTraits {
     /// By default that is a full chunk of 64 KiB: it is taken while it is in the processor's cache, and
     /// its buffer receives the next one.
     pub batch_bytes: u64,
+    /// Whether [`WriterFactory::reopen`] takes as long for a large upload as for a small one; not by default.
+    ///
+    /// Where it may read what it has stored, the large uploads of one connection are reopened one after another.
+    pub reopens_quickly: bool,
 }
 
 impl Default for WriterTraits {
@@ -293,6 +297,7 @@ impl Default for WriterTraits {
         Self {
             resumable: false,
             batch_bytes: 64 * 1024,
+            reopens_quickly: false,
         }
     }
 }
@@ -303,6 +308,15 @@ impl WriterTraits {
         Self {
             resumable: true,
             ..Self::default()
+        }
+    }
+
+    /// Says that a reopen reads none of what it has stored.
+    #[must_use]
+    pub fn reopens_quickly(self) -> Self {
+        Self {
+            reopens_quickly: true,
+            ..self
         }
     }
 

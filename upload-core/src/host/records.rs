@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use upload_proto::UploadRef;
 
-use crate::{Query, RecordExpect, RecordVersion, StoreEvent};
+use crate::{Query, RecordExpect, RecordVersion, Save, StoreEvent};
 
 /// The records of one owner, in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,12 +36,13 @@ impl Records {
                 let found = self.stored.get(&upload).cloned();
                 StoreEvent::Found(found.map(|(record, version)| (record, RecordVersion(version))))
             }
-            Query::Save {
-                upload,
-                record,
-                expect,
-                ..
-            } => {
+            Query::Save(save) => {
+                let Save {
+                    upload,
+                    record,
+                    expect,
+                    ..
+                } = *save;
                 let expected = match expect {
                     RecordExpect::Absent => None,
                     RecordExpect::Version(version) => Some(version),

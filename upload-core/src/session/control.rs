@@ -114,7 +114,7 @@ impl Session {
         } = call;
         if self.calls.len() >= self.uploads.config().limits.calls_max {
             let result = failed_call(id, event, Code::RateLimited, None);
-            self.out.send(ServerMessage::EventResult(result));
+            self.out.send(ServerMessage::EventResult(Box::new(result)));
             return;
         }
         // CTRL-6: a page that names none has those of its connection.
@@ -185,7 +185,7 @@ impl Session {
         };
         result.taken = passed_over.taken;
         result.unknown = passed_over.unknown;
-        self.out.send(ServerMessage::EventResult(result));
+        self.out.send(ServerMessage::EventResult(Box::new(result)));
     }
 
     /// The first message of every connection.

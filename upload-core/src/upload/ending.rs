@@ -8,13 +8,13 @@ use std::sync::Arc;
 use upload_proto::Code;
 
 use crate::{
-    AbortReason, EntryStatus, Fact, News, Notice, Order, Output, Parked, StorageFault, Why,
-    crc::PrefixCrc,
+    AbortReason, EntryStatus, Fact, News, Notice, Now, Order, Output, Parked, SessionLimits,
+    StorageFault, Why, crc::PrefixCrc, expiry::saved_within,
 };
 
 use super::{
     Checkpoint, Context, Upload,
-    cleanup::Cleanup,
+    cleanup::{Cleanup, Mark},
     recorder::Standing,
     stay::{Departure, Stay},
     writer::Writer,
@@ -87,7 +87,11 @@ impl Upload {
 
     /// Returns what is still to be done about an ended upload's record and writer, and what the
     /// store may have.
-    pub(crate) fn cleanup(&mut self) -> Option<(Cleanup, Standing)> {
+    pub(crate) fn cleanup(
+        &mut self,
+        limits: &SessionLimits,
+        now: Now,
+    ) -> Option<(Cleanup, Standing)> {
         let Stay::Gone(Departure::Ended(abort)) = self.stay else {
             return None;
         };
@@ -100,9 +104,28 @@ impl Upload {
             Arc::clone(&self.entry.slot),
             self.lineage.fence(),
             abort,
+            self.mark(limits, now),
             self.token.take(),
         );
         Some((cleanup, standing))
+    }
+
+    /// Returns what is to take the place of its record, where a holder of another process may not know that it lost
+    /// the upload: it would write a record that is gone anew, and tell its client of bytes that are removed.
+    fn mark(&self, limits: &SessionLimits, now: Now) -> Option<Mark> {
+        let until = self.lineage.rival_until?;
+        let code = match self.entry.status {
+            EntryStatus::Cancelled => Code::Cancelled,
+            // RESUME-5: it looks as if it had never been.
+            EntryStatus::Uploading | EntryStatus::Complete | EntryStatus::Failed(_) => {
+                Code::Expired
+            }
+        };
+        (now.instant < until).then(|| Mark {
+            code,
+            unix_ms: now.unix_ms,
+            kept_for: saved_within(limits.lease_ttl),
+        })
     }
 
     /// Returns whether another connection could continue this upload.

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::{
-    EntryStatus, Lease, OwnerQuota, Query, RECORD_BYTES_MAX, Record, RecordPhase, SessionLimits,
-    Unclaimed, crc::Prefix, record::charge, time::millis,
+    EntryStatus, Lease, OwnerQuota, Query, RECORD_BYTES_MAX, Record, RecordPhase, Save,
+    SessionLimits, Unclaimed, crc::Prefix, record::charge, time::millis,
 };
 
 use super::{
@@ -177,7 +177,7 @@ impl Upload {
         } else {
             None
         };
-        Some(Query::Save {
+        Some(Query::Save(Box::new(Save {
             upload: self.upload(),
             slot: Arc::clone(&self.entry.slot),
             record,
@@ -185,6 +185,6 @@ impl Upload {
             ttl: kept_for,
             charge: charge(target.phase, self.entry.length, target.offset),
             quota,
-        })
+        })))
     }
 }

@@ -6,8 +6,9 @@ use upload_proto::{Code, UploadRef};
 
 use crate::{
     AbortReason, Entry, EntryId, Lease, Output, OwnerToken, Query, Record, RecordPhase,
-    RecordVersion, SessionLimits, SlotRules, StorageFault, StoreEvent, Why,
+    RecordVersion, Save, SessionLimits, SlotRules, StorageFault, StoreEvent, Why,
     crc::PrefixCrc,
+    expiry::saved_within,
     time::millis,
     upload::{
         Checkpoint, Context, Lineage, Upload,
@@ -67,6 +68,8 @@ impl Claim {
             true => (record.offset, record.crc32c),
             false => (0, Some(0)),
         };
+        let pause = saved_within(cx.config.limits.lease_ttl);
+        let rival_until = has_rival(&record, &slot, cx).then(|| cx.now.after(pause));
         let known = match record.opened {
             true => Known::ToOthers,
             false => Known::ToUs,
@@ -78,6 +81,7 @@ impl Claim {
                 epoch: record.epoch.saturating_add(1),
                 client_id,
                 created_unix_ms: record.created_unix_ms,
+                rival_until,
             },
             crc32c: cx.config.checksum.then_some(crc).flatten(),
             entry,
@@ -159,7 +163,7 @@ impl Claim {
             return false;
         };
         self.keeper.begin(target, cx.now);
-        let query = Query::Save {
+        let save = Save {
             upload,
             slot: Arc::clone(&self.entry.slot),
             record,
@@ -169,6 +173,7 @@ impl Claim {
             // It was counted when it was registered.
             quota: None,
         };
+        let query = Query::Save(Box::new(save));
         cx.effects.push(Output::Store(id, query));
         true
     }
@@ -252,6 +257,14 @@ impl Claim {
             kept_head: self.record.head,
         })
     }
+}
+
+/// Returns whether a connection of another process may hold the upload, and finds out by its next save only.
+fn has_rival(record: &Record, slot: &SlotRules, cx: &Context<'_>) -> bool {
+    let is_rival = |lease: &Lease| {
+        lease.boot != cx.config.holder.boot && cx.now.unix_ms < lease.expires_unix_ms
+    };
+    slot.shared_store && record.lease.as_ref().is_some_and(is_rival)
 }
 
 /// Returns whether the file may be continued where its record says: within the head, what comes now

@@ -97,7 +97,7 @@ impl Uploads {
                 let notice = Notice::LetGo(reach.upload);
                 self.effects.push(Output::Neighbour(entry, notice));
                 self.timers.disarm(entry);
-                self.clean_up(&mut upload);
+                self.clean_up(&mut upload, now);
                 self.free(reach.upload, now);
             }
         }

@@ -274,6 +274,22 @@ fn resume_8_an_upload_that_is_too_old_ends() {
     assert!((10..=12).contains(index), "{ended:?}");
 }
 
+/// RESUME-8, COMPLETE-6: a file that is being stored goes to its end, however old its upload is.
+#[test]
+fn resume_8_what_is_being_stored_does_not_expire() {
+    let mut rig = Rig::with(|config| {
+        config.limits.unfinished_max = Some(Duration::from_secs(300));
+    });
+    rig.room.borrow_mut().close_mood = Mood::Silent;
+    rig.register(1, "keep", 4).chunk(1, 0, "abcd").complete(1);
+    rig.told();
+    rig.pass(600_000).sent();
+    assert!(rig.told().is_empty(), "nothing is aborted");
+    rig.answer();
+    assert_eq!(rig.sent().last().expect("it"), "1:complete 4@1");
+    assert!(rig.room.borrow().record(1).is_some(), "the receipt");
+}
+
 /// CONN-3: a client without credit is not idle.
 #[test]
 fn waiting_for_credit_is_not_idling() {

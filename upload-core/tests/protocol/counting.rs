@@ -203,7 +203,7 @@ fn ctrl_3_cleanups_are_counted() {
     }
     // So many registrations wait for the code of their refusal, and so many cancels for a record.
     assert!(rig.unanswered.len() <= 3 * 64, "{}", rig.unanswered.len());
-    let saves = |output: &&Output| matches!(output, Output::Store(_, Query::Save { .. }));
+    let saves = |output: &&Output| matches!(output, Output::Store(_, Query::Save(_)));
     assert!(rig.unanswered.iter().filter(saves).count() <= 64);
 }
 

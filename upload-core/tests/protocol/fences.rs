@@ -1,5 +1,7 @@
 //! PROTOCOL 8: what a session that lost an upload can not do to it any more.
 
+use std::time::Duration;
+
 use serde_json::json;
 use upload_core::{
     DisconnectReason, Door, Notice, Output, Query, RecordPhase, StorageFault, StoreEvent,
@@ -140,6 +142,30 @@ fn holders_behind_a_record_written_anew_are_told_apart() {
     assert_eq!(record.phase, RecordPhase::Complete);
 }
 
+/// COMPLETE-7, RESUME-2: a holder in another process finds out that its upload was cancelled, and tells of no byte
+/// that was removed.
+#[test]
+fn complete_7_an_old_holder_finds_the_mark_of_a_cancel() {
+    let mut old = half_way();
+    let mut new = old.next_connection(2, |config| config.holder.boot = "there".into());
+    assert_eq!(new.cancel(1).sent(), ["1:cancelled cancelled 4@1"]);
+    assert_eq!(new.told(), ["reopen 4", "abort Cancelled"]);
+    let kept_for = new.room.borrow().ttls.last().copied();
+    assert_eq!(kept_for, Some(Duration::from_secs(30)));
+    old.chunk(1, 1, "efgh").pass(1_000);
+    let last = old.snapshot();
+    assert_eq!(
+        (last.status, last.code, last.bytes_durable),
+        (Status::Error, Some(Code::Superseded), 4)
+    );
+    assert_eq!(old.told(), ["write efgh", "release"]);
+    let record = new.room.borrow().record(1).expect("a mark");
+    assert_eq!(record.code(), Some(Code::Cancelled));
+    let mut later = new.next_connection(3, |config| config.holder.boot = "there".into());
+    let sent = later.resume(1, Some("tab")).sent();
+    assert_eq!(sent, ["1:cancelled cancelled 0@0"]);
+}
+
 /// COMPLETE-4: who has every byte goes to the end, but not without its client once another holder may have stored the
 /// file and removed the record.
 #[test]
@@ -262,7 +288,7 @@ fn a_ref_that_is_used_again_is_another_upload() {
     let mut rig = Rig::new();
     rig.room.borrow_mut().store_mood = Mood::Silent;
     rig.register(1, "keep", 8).cancel(1).sent();
-    let Some(Output::Store(entry, Query::Save { .. })) = rig.unanswered.pop_front() else {
+    let Some(Output::Store(entry, Query::Save(_))) = rig.unanswered.pop_front() else {
         panic!("a save is under way");
     };
     rig.room.borrow_mut().store_mood = Mood::Works;
@@ -356,7 +382,7 @@ fn claiming() -> Rig {
     rig.answer();
     assert!(matches!(
         rig.unanswered[0],
-        Output::Store(_, Query::Save { .. })
+        Output::Store(_, Query::Save(_))
     ));
     rig
 }

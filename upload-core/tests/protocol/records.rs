@@ -114,7 +114,7 @@ fn a_file_nobody_else_can_know_of() {
     rig.register_as(1, client);
     rig.room.borrow_mut().store_mood = Mood::Silent;
     rig.chunk(1, 0, "abcd").complete(1);
-    let Some(Output::Store(entry, Query::Save { .. })) = rig.unanswered.pop_front() else {
+    let Some(Output::Store(entry, Query::Save(_))) = rig.unanswered.pop_front() else {
         panic!("a save is under way");
     };
     rig.disconnect(DisconnectReason::Lost);

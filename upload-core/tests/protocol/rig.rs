@@ -477,16 +477,9 @@ impl Rig {
                     _ => StoreEvent::Failed,
                 }
             }
-            Query::Save {
-                upload,
-                record,
-                expect,
-                quota,
-                ttl,
-                ..
-            } => {
-                room.ttls.push(ttl);
-                room.put(upload, record, expect, quota)
+            Query::Save(save) => {
+                room.ttls.push(save.ttl);
+                room.put(save.upload, save.record, save.expect, save.quota)
             }
             Query::Delete { upload, expect, .. } => room.delete(upload, expect),
         };

@@ -332,23 +332,15 @@ impl World {
                 Query::Read { upload, .. } => {
                     self.call_store(conn, StoreCall::Get(entry, upload));
                 }
-                Query::Save {
-                    upload,
-                    record,
-                    expect,
-                    ttl,
-                    charge,
-                    quota,
-                    ..
-                } => {
+                Query::Save(save) => {
                     let put = Put {
-                        record,
-                        expect,
-                        ttl: ttl.as_millis() as u64,
-                        charge,
-                        quota,
+                        record: save.record,
+                        expect: save.expect,
+                        ttl: save.ttl.as_millis() as u64,
+                        charge: save.charge,
+                        quota: save.quota,
                     };
-                    self.call_store(conn, StoreCall::Put(entry, upload, put));
+                    self.call_store(conn, StoreCall::Put(entry, save.upload, put));
                 }
                 Query::Delete { upload, expect, .. } => {
                     self.call_store(conn, StoreCall::Delete(entry, upload, expect));

@@ -155,8 +155,13 @@ fn follows(before: &Record, after: &Record) -> Result<(), String> {
     if rank(before.phase) == 2 && rank(after.phase) < 2 {
         return Err("COMPLETE-6: a receipt was overwritten".into());
     }
+    if rank(before.phase) == 3 && rank(after.phase) < 3 {
+        return Err("COMPLETE-7: what ended has a holder again".into());
+    }
+    // What is left of an upload that ended names no bytes.
+    let names_bytes = after.phase != RecordPhase::Ended;
     if (before.opened && !after.opened)
-        || (before.checkpoint.is_some() && after.checkpoint.is_none())
+        || (names_bytes && before.checkpoint.is_some() && after.checkpoint.is_none())
     {
         return Err("the writer of a record was forgotten".into());
     }

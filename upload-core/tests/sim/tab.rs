@@ -431,7 +431,7 @@ impl World {
                 Code::Superseded if it.has_rival || may_be_overtaken => None,
                 _ => Some("refused without a reason"),
             },
-            Outcome::Cancelled if it.is_excused => None,
+            Outcome::Cancelled if it.is_excused || it.has_rival => None,
             Outcome::Cancelled => Some("cancelled by nobody"),
             Outcome::FileChanged => Some("the file did not change"),
             Outcome::Unreachable { .. } => Some("the server was there"),

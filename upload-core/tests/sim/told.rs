@@ -1,5 +1,6 @@
 //! What a session told its client, and what it may tell next.
 
+use upload_core::RecordPhase;
 use upload_proto::{ResumeStatus, ServerMessage, Snapshot, Status};
 
 use crate::{host::Host, world::World};
@@ -104,7 +105,9 @@ impl World {
         let is_complete = truth.is_complete;
         // An answer that was long on its way may be of a time before the record.
         let is_fresh = self.plan.setup.store_delay == 0 && !self.plan.has_delays();
-        let is_there = self.records.is_there(key, self.now);
+        let record = self.records.record(key);
+        let is_over = record.is_some_and(|record| record.phase == RecordPhase::Ended);
+        let is_there = self.records.is_there(key, self.now) && !is_over;
         if is_there && !is_fresh {
             return;
         }

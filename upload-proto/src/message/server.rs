@@ -36,7 +36,7 @@ pub enum ServerMessage {
     ResumeAck(ResumeAck),
     /// What the application's handler returned.
     #[serde(rename = "event_result")]
-    EventResult(EventResult),
+    EventResult(Box<EventResult>),
     /// The owner's uploads.
     #[serde(rename = "upload_list")]
     List(UploadList),

@@ -21,7 +21,7 @@ pub fn server_messages() -> impl Strategy<Value = ServerMessage> {
         1 => (refs(), any::<bool>(), any::<u64>()).prop_map(|(upload_id, accepted, offset)| {
             ServerMessage::ResumeAck(ResumeAck { upload_id, accepted, offset })
         }),
-        2 => event_results().prop_map(ServerMessage::EventResult),
+        2 => event_results().prop_map(|result| ServerMessage::EventResult(Box::new(result))),
         1 => (text(16), json_values())
             .prop_map(|(event, value)| ServerMessage::EventPush(EventPush { event, value })),
         2 => (codes(), option::of(refs()), option::of(text(8))).prop_map(|(code, upload, reason)| {

@@ -1,11 +1,8 @@
 //! Reads and writes of records, each with a time limit, and whose records are in which store.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
-use upload_core::{Charge, EntryId, OwnerQuota, Record, RecordExpect, RecordVersion, StoreEvent};
+use upload_core::{Charge, EntryId, Record, RecordExpect, RecordVersion, Save, StoreEvent};
 use upload_proto::UploadRef;
 use upload_stores::{
     Expect, OwnerLimit, Put, PutError, StoreError, UploadKey, UploadStateStore, Version,
@@ -120,21 +117,12 @@ pub(super) fn forget(
     })
 }
 
-/// A record to be written.
-pub(super) struct Save {
-    pub(super) record: Vec<u8>,
-    pub(super) expect: RecordExpect,
-    pub(super) ttl: Duration,
-    pub(super) charge: Charge,
-    pub(super) quota: Option<OwnerQuota>,
-}
-
 /// Writes a record.
 pub(super) fn save(
     entry: EntryId,
     store: Arc<dyn UploadStateStore>,
     key: UploadKey,
-    save: Save,
+    save: Box<Save>,
 ) -> Operation {
     Box::pin(async move {
         let expect = match save.expect {
@@ -147,7 +135,7 @@ pub(super) fn save(
             bytes: quota.bytes,
             stored_bytes: quota.stored_bytes,
         });
-        // Of what a connection saves, only the receipt counts as nothing.
+        // Of what a connection saves, only what tells how an upload ended counts as nothing.
         let receipt = save.charge == Charge::Nothing;
         let put = Put {
             limit,
@@ -200,6 +188,8 @@ fn too_slow(key: &UploadKey, call: &'static str) -> StoreEvent {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use upload_stores::MemoryStore;
 
     use super::*;
@@ -221,13 +211,15 @@ mod tests {
         for (number, (charge, is_saved)) in (0..).zip(all) {
             let key = UploadKey::new("owner", [number; 16]).expect("a short owner");
             let what = Save {
+                upload: UploadRef::from_bytes([number; 16]),
+                slot: "slot".into(),
                 record: b"record".to_vec(),
                 expect: RecordExpect::Absent,
                 ttl: Duration::from_secs(60),
                 charge,
                 quota: None,
             };
-            let saved = save(EntryId(0), Arc::clone(&store), key, what).await;
+            let saved = save(EntryId(0), Arc::clone(&store), key, Box::new(what)).await;
             let found = matches!(saved, Input::Store(_, StoreEvent::Saved(_)));
             assert_eq!(found, is_saved, "record {number}");
         }

@@ -9,7 +9,6 @@ mod tests;
 use std::{
     collections::{BTreeMap, VecDeque},
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -28,7 +27,7 @@ use super::{
     free_list::FreeList,
     held_bytes::HeldBytes,
     listed::Listed,
-    opening_limit::Openings,
+    opening_limit::{Line, Openings},
     stage::Driver,
     step::{Call, Finish, Finished, Kind, Start, Step},
 };
@@ -201,9 +200,10 @@ impl Drivers {
     fn remove(&mut self, entry: EntryId) {
         if let Some(driver) = self.by_entry.remove(&entry) {
             self.held = self.held.minus(driver.held);
-            self.openings.give_up(&driver.label.slot, entry);
+            let line = driver.line();
+            self.openings.give_up(&line, entry);
             // It may have been given a turn that it did not come to use.
-            self.open_next(&driver.label.slot);
+            self.open_next(&line);
         }
         if self.by_entry.is_empty() {
             // An idle connection is small.
@@ -240,7 +240,7 @@ impl Drivers {
         let Some(driver) = self.by_entry.get_mut(&entry) else {
             return;
         };
-        if driver.is_to_open() && !self.openings.enter(&driver.label.slot, entry) {
+        if driver.is_to_open() && !self.openings.enter(driver.line(), entry) {
             return;
         }
         let job = match driver.next() {
@@ -295,7 +295,7 @@ impl Drivers {
             );
         }
         let was_opening = driver.running() == Some(Kind::Opening);
-        let opened_in = was_opening.then(|| Arc::clone(&driver.label.slot));
+        let opened_in = was_opening.then(|| driver.line());
         match self.change(entry, |driver| driver.finish(done)) {
             Some(Finished::GoesOn(event)) => {
                 self.announce(entry, event);
@@ -308,15 +308,15 @@ impl Drivers {
             }
             None => {}
         }
-        if let Some(slot) = opened_in {
-            self.openings.leave(&slot);
-            self.open_next(&slot);
+        if let Some(line) = opened_in {
+            self.openings.leave(&line);
+            self.open_next(&line);
         }
     }
 
-    /// Has the next of a slot open its writer, if one waits and may.
-    fn open_next(&mut self, slot: &Arc<str>) {
-        if let Some(entry) = self.openings.next(slot) {
+    /// Has the next of a line open its writer, if one waits and may.
+    fn open_next(&mut self, line: &Line) {
+        if let Some(entry) = self.openings.next(line) {
             self.list(entry);
         }
     }

@@ -23,6 +23,7 @@ use super::{
     call::{Done, Job, Outcome, Task, UploadLabel},
     free_list::FreeList,
     held_bytes::HeldBytes,
+    opening_limit::Line,
     queue::Queue,
     step::{Finish, Finished, Flush, Interruptible, Kind, Start, Step},
 };
@@ -49,6 +50,8 @@ enum Stage {
 /// One upload's writer and the commands that wait for it.
 pub(super) struct Driver {
     pub(super) label: UploadLabel,
+    /// Whether it is among the large ones where writers wait to be opened.
+    is_large: bool,
     stage: Stage,
     queue: Queue,
     flush: Flush,
@@ -65,7 +68,10 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new(label: UploadLabel, start: Start) -> Self {
-        Self::at(label, Stage::ToOpen(start))
+        Self {
+            is_large: start.is_large(),
+            ..Self::at(label, Stage::ToOpen(start))
+        }
     }
 
     /// Goes on with a writer that was parked.
@@ -83,6 +89,7 @@ impl Driver {
     fn at(label: UploadLabel, stage: Stage) -> Self {
         Self {
             label,
+            is_large: false,
             stage,
             queue: Queue::new(),
             flush: Flush::Unasked,
@@ -91,6 +98,14 @@ impl Driver {
             written: Written::default(),
             interrupt: None,
             checkpoint: None,
+        }
+    }
+
+    /// Returns whose turns its opening waits for.
+    pub(super) fn line(&self) -> Line {
+        Line {
+            slot: Arc::clone(&self.label.slot),
+            is_large: self.is_large,
         }
     }
 

@@ -5,7 +5,10 @@ use tokio_util::sync::ReusableBoxFuture;
 use upload_core::{AbortReason, Parked, WriterEvent};
 use upload_writers::CheckedWriter;
 
-use super::call::{Done, Job, Storage, Task};
+use super::{
+    call::{Done, Job, Storage, Task},
+    opening_limit::SMALL_BYTES,
+};
 
 /// The future of one call.
 pub(super) type Call = ReusableBoxFuture<'static, Done>;
@@ -18,6 +21,18 @@ pub(super) enum Start {
         checkpoint: Option<Value>,
         offset: u64,
     },
+}
+
+impl Start {
+    /// Returns whether storage may have to read much of what it has before the writer is there.
+    pub(super) fn is_large(&self) -> bool {
+        match self {
+            Self::Open(_) => false,
+            Self::Reopen {
+                storage, offset, ..
+            } => *offset > SMALL_BYTES && !storage.factory.traits().reopens_quickly,
+        }
+    }
 }
 
 /// How a driver is told to stop.

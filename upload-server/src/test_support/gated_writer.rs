@@ -21,6 +21,8 @@ use upload_writers::{
 #[derive(Clone, Default)]
 pub(crate) struct GatedWriters {
     pub(crate) recorded: RecordingWriterFactory,
+    /// Whether they say that a large upload is reopened as quickly as a small one.
+    pub(crate) reopen_quickly: bool,
     holds: Arc<Mutex<HashMap<String, Hold>>>,
 }
 
@@ -39,8 +41,11 @@ pub(crate) struct Hold {
 
 impl GatedWriters {
     pub(crate) fn new(recorded: RecordingWriterFactory) -> Self {
-        let holds = Arc::default();
-        Self { recorded, holds }
+        Self {
+            recorded,
+            reopen_quickly: false,
+            holds: Arc::default(),
+        }
     }
 
     /// Holds up the writes of an upload but for as many as permits are added.
@@ -104,16 +109,22 @@ impl WriterFactory for GatedWriters {
         checkpoint: &Checkpoint,
         offset: u64,
     ) -> Result<Reopened, WriteError> {
-        Ok(
-            match self.recorded.reopen(facts, checkpoint, offset).await? {
-                Reopened::Open(writer) => Reopened::Open(self.wrap(facts, writer)),
-                other => other,
-            },
-        )
+        let reopened = self.recorded.reopen(facts, checkpoint, offset).await?;
+        if let Some(opens) = self.opens_of(&facts.upload_id) {
+            opens.acquire().await.expect("stays open").forget();
+        }
+        Ok(match reopened {
+            Reopened::Open(writer) => Reopened::Open(self.wrap(facts, writer)),
+            other => other,
+        })
     }
 
     fn traits(&self) -> WriterTraits {
-        self.recorded.traits()
+        let traits = self.recorded.traits();
+        match self.reopen_quickly {
+            true => traits.reopens_quickly(),
+            false => traits,
+        }
     }
 
     async fn delete(&self, facts: &UploadFacts, result: &Value) -> Result<(), WriteError> {

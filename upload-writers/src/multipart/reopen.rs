@@ -163,5 +163,5 @@ fn open(
     let ended = u32::try_from(offset / part_bytes).unwrap_or(u32::MAX);
     let sink = MultipartSink::resume(Arc::clone(shared), facts, checkpoint, offset, parts);
     let writer = BufferedUploadWriter::resume(sink, part_bytes, offset, ended);
-    Reopened::Open(Box::new(writer))
+    Reopened::Open(Box::new(writer.with_file_bytes_max(facts.client_size)))
 }

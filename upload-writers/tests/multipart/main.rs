@@ -1,16 +1,19 @@
 //! Writers over backends that are not of this crate.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde_json::{Value, json};
 use upload_writers::{
     BackendError, ListParts, ListUploads, Meaning, MultipartBackend, MultipartConfig,
-    MultipartWriterFactory, NewObject, PartProfile, Payload, StoredObject, StoredPart, Whole,
-    WriteErrorKind, WriterFactory, conformance::Backend, writer_conformance,
+    MultipartWriterFactory, NewObject, PartProfile, Payload, Reopened, StoredObject, StoredPart,
+    Whole, WriteErrorKind, WriterFactory,
+    conformance::{self, Backend},
+    writer_conformance,
 };
 
 const PART_BYTES: u64 = 65_536;
@@ -209,4 +212,24 @@ mod a_backend_that_lists_parts {
 mod a_backend_that_lists_nothing {
     use super::*;
     writer_conformance!(stored(false));
+}
+
+/// CREDIT-2: a budget keeps room for what a small file misses, and not for a whole part, also once it continues.
+#[tokio::test]
+async fn a_small_file_misses_no_whole_part() {
+    let factory = stored(true).factory;
+    let facts = conformance::facts(7, 100);
+    let mut writer = factory.create(&facts).await.expect("creates");
+    let checkpoint = writer.checkpoint().expect("can be resumed");
+    let mut chunks = VecDeque::from([Bytes::from_static(b"a")]);
+    writer.write_chunks(&mut chunks).await.expect("writes");
+    assert_eq!(writer.buffered().missing, 99);
+    drop(writer);
+    let reopened = factory.reopen(&facts, &checkpoint, 0).await;
+    let Reopened::Open(mut writer) = reopened.expect("answers") else {
+        panic!("it continues");
+    };
+    let mut chunks = VecDeque::from([Bytes::from_static(b"ab")]);
+    writer.write_chunks(&mut chunks).await.expect("writes");
+    assert_eq!(writer.buffered().missing, 98);
 }

@@ -270,7 +270,7 @@ mutants! {
     "uploads.rs": "a record read too late is taken over while the server restarts"
         "if self.stage != Stage::Open && matches!" => "if self.stage == Stage::Gone && matches!";
     "uploads.rs": "a record of an ended upload is left behind"
-        "if let Some((mut cleanup, standing)) = upload.cleanup() {" => "if let Some((mut cleanup, standing)) = upload.cleanup().filter(|_| false) {";
+        "if let Some((mut cleanup, standing)) = upload.cleanup(&self.config.limits, now) {" => "if let Some((mut cleanup, standing)) = upload.cleanup(&self.config.limits, now).filter(|_| false) {";
     "uploads.rs": "the sum of what is buffered only grows"
         "sum.saturating_sub(before).saturating_add(after)" => "sum.saturating_add(after).max(before)";
     "uploads/answers.rs": "a ref that another connection holds is registered"
@@ -298,11 +298,17 @@ mutants! {
     "upload/cleanup.rs": "a record of another upload of the ref is ours"
         "record.epoch == self.epoch && *record.birth == *self.registration" => "record.epoch == self.epoch";
     "upload/cleanup.rs": "an ended upload keeps its record"
-        "Standing::At(version) => self.delete(entry, version, effects)," => "Standing::At(_) => {}";
+        "Standing::At(version) => self.remove(entry, version, effects)," => "Standing::At(_) => {}";
     "upload/cleanup.rs": "an upload is undone although the store says it is another's"
         "StoreEvent::Found(_) => return self.leave(entry, effects)," => "StoreEvent::Found(_) => return self.undo(entry, effects),";
     "upload/cleanup.rs": "an upload is undone although the store does not say whose it is"
         "StoreEvent::Conflict | StoreEvent::Failed => return self.leave(entry, effects)," => "StoreEvent::Conflict | StoreEvent::Failed => return self.undo(entry, effects),";
+    "upload/cleanup.rs": "a mark does not take the place of the record"
+        "remains: mark.map_or(Remains::Nothing, Remains::Mark)," => "remains: mark.filter(|_| false).map_or(Remains::Nothing, Remains::Mark),";
+    "upload/cleanup.rs": "a writer is aborted before the mark is written"
+        "            Remains::Mark(_) | Remains::Marking(_) => self.look(entry, effects)," => "            Remains::Mark(_) | Remains::Marking(_) => drop(self.undo(entry, effects)),";
+    "uploads/claim.rs": "a holder of another process is not thought of"
+        "slot.shared_store && record.lease" => "slot.shared_store && false && record.lease";
     "uploads/offer.rs": "the size is not checked (RV-12)"
         "most.min(slot.max_file_size).min(bytes_max)" => "most.min(slot.max_file_size + 99).min(bytes_max)";
     "uploads/offer.rs": "a registration that was allowed too late begins while the server restarts"
@@ -386,7 +392,7 @@ mutants! {
     "expiry.rs": "an upload expires before its time"
         "|| unix_ms < until ||" => "|| unix_ms < until / 2 ||";
     "expiry.rs": "an upload expires under its holder, whose store comes back"
-        "by.lease_ttl.max(SAVED_WITHIN)" => "by.lease_ttl.min(Duration::ZERO)";
+        "    lease_ttl.max(SAVED_WITHIN)" => "    lease_ttl.min(Duration::ZERO)";
     "expiry.rs": "the claim of an expired upload forgets where its bytes are"
         "            lease: None,\n            unclaimed: Some" => "            lease: None,\n            checkpoint: None,\n            unclaimed: Some";
     "expiry.rs": "an expired upload is claimed and never removed"

@@ -139,6 +139,9 @@ impl World {
                     self.fail(format!("4: {wrong}"));
                 }
                 if let (StoreEvent::Saved(_), Some(record)) = (&event, record) {
+                    if let Some(truth) = self.truth.get_mut(&key) {
+                        truth.may_be_gone |= record.phase == upload_core::RecordPhase::Ended;
+                    }
                     self.check_lease(conn, key, before.as_ref(), &record);
                     self.check_record(key, &record);
                 }

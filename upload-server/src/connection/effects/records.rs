@@ -6,11 +6,7 @@ use upload_core::{Door, EntryId, Query, StoreEvent};
 use upload_proto::UploadRef;
 use upload_stores::{UploadKey, UploadStateStore};
 
-use crate::connection::{
-    host::Host,
-    pending::Input,
-    record_stores::{self, Save},
-};
+use crate::connection::{host::Host, pending::Input, record_stores};
 
 impl<R: Door> Host<R> {
     pub(super) fn query(&mut self, entry: EntryId, query: Query) -> Option<Input> {
@@ -23,26 +19,11 @@ impl<R: Door> Host<R> {
                 (Some(key), None) => Some(self.stores.claim(entry, key)),
                 (None, _) => None,
             },
-            Query::Save {
-                upload,
-                slot,
-                record,
-                expect,
-                ttl,
-                charge,
-                quota,
-            } => {
-                if let Some(slot) = self.config.slots.get(&*slot) {
+            Query::Save(save) => {
+                if let Some(slot) = self.config.slots.get(&*save.slot) {
                     self.shared.unclaimed.note(&self.config.owner, slot);
                 }
-                let place = self.record_key(upload).zip(self.store_of(&slot));
-                let save = Save {
-                    record,
-                    expect,
-                    ttl,
-                    charge,
-                    quota,
-                };
+                let place = self.record_key(save.upload).zip(self.store_of(&save.slot));
                 place.map(|(key, store)| record_stores::save(entry, store, key, save))
             }
             Query::Delete {

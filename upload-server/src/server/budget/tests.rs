@@ -209,6 +209,23 @@ fn claims_are_bounded() {
     assert!(!may_read(&mut four, 0), "claims are used");
 }
 
+/// CREDIT-2: small files of part-wise storage claim what they miss, so many of them leave room for a large one.
+#[test]
+fn many_small_claims_fit() {
+    let part = 5 * 1024 * 1024;
+    let budget = Budget::new(256 * 1024 * 1024);
+    let mut small: Vec<_> = std::iter::repeat_with(|| budget.share())
+        .take(1_000)
+        .collect();
+    for share in &mut small {
+        share.hold(1);
+        assert!(may_read(share, 100_000));
+    }
+    let mut large = budget.share();
+    large.hold(1);
+    assert!(may_read(&mut large, part - 1));
+}
+
 /// A budget of 100 steps, and shares that hold 60 steps each, all of them in parts.
 fn crowded<const N: usize>() -> ([Share; N], u64) {
     let held = 60 * CLAIM_STEP;

@@ -356,14 +356,10 @@ impl Host {
                 Output::Writer(entry, order) => self.order(entry, order),
                 Output::Store(entry, query) => Some(match query {
                     Query::Read { upload, .. } => Due::Read(entry, upload),
-                    Query::Save {
-                        upload,
-                        record,
-                        expect,
-                        ..
-                    } => {
-                        assert!(record.len() <= upload_core::RECORD_BYTES_MAX, "RESUME-1");
-                        Due::Save(entry, upload, record, expect)
+                    Query::Save(save) => {
+                        let length = save.record.len();
+                        assert!(length <= upload_core::RECORD_BYTES_MAX, "RESUME-1");
+                        Due::Save(entry, save.upload, save.record, save.expect)
                     }
                     Query::Delete { upload, expect, .. } => Due::Delete(entry, upload, expect),
                 }),
