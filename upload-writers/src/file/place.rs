@@ -30,7 +30,8 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Chooses the place; `None` if folder or slot cannot name a directory.
+    /// Chooses the place of a file that is in no coding.
+    #[cfg(test)]
     pub(super) fn new(
         folder: Option<&str>,
         slot: &str,
@@ -40,7 +41,7 @@ impl Place {
         Self::coded(folder, slot, uuid, None, safe_name)
     }
 
-    /// Chooses the place of a file that is in this coding; as [`Place::new`].
+    /// Chooses the place of a file that is in this coding, if in one; `None` if folder or slot cannot name a directory.
     pub(super) fn coded(
         folder: Option<&str>,
         slot: &str,

@@ -188,7 +188,7 @@ impl FileWriter {
             permitted(&self.shared.looks, grow).await?;
         }
         let mut bytes = 0;
-        if let Some(turn) = self.shared.pace.turn().await {
+        if let Some(turn) = self.shared.pace.turn() {
             room.reserve(&file)?;
             bytes = write_front(&file, chunks, Some(turn.time_max()))?;
         }
