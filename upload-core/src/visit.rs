@@ -42,6 +42,9 @@ const LINGER: Duration = Duration::from_secs(10);
 /// How long a request may wait for its file to be stored: less than proxies wait for an answer.
 const ENDING_MAX: Duration = Duration::from_secs(25);
 
+/// How long a question may wait for its upload: less than proxies wait for an answer.
+const QUESTION_MAX: Duration = Duration::from_secs(25);
+
 /// Names requests and visits among the holders of an upload: one takes over from another at once,
 /// also on another server (RESUME-4).
 const CLIENT_ID: &str = "http";
@@ -95,6 +98,8 @@ struct Pending {
     id: RequestId,
     request: Request,
     progress: Progress,
+    /// When it is answered at the latest, where it only asks.
+    by: Option<Instant>,
 }
 
 /// How far a request has come.
@@ -171,11 +176,15 @@ impl Visit {
     /// Takes a request, in place of the one before it.
     pub fn request(&mut self, id: RequestId, request: Request, now: Now) {
         self.answer(Reply::Superseded, now);
-        let progress = Progress::Waiting;
+        let by = match request {
+            Request::Offset(_) => Some(now.after(QUESTION_MAX)),
+            Request::Create(..) | Request::Append(_) | Request::Delete => None,
+        };
         self.pending = Some(Pending {
             id,
             request,
-            progress,
+            progress: Progress::Waiting,
+            by,
         });
         self.linger_until = None;
         self.advance(now);
@@ -241,6 +250,10 @@ impl Visit {
         {
             self.answer(Reply::Later, now);
         }
+        if self.question_by().is_some_and(|by| by <= now.instant) {
+            // What it waits for continues.
+            self.answer(Reply::Locked, now);
+        }
         if self.linger_until.is_some_and(|at| at <= now.instant) {
             self.linger_until = None;
             if let Stage::Held(entry, remembered) = self.stage {
@@ -257,10 +270,19 @@ impl Visit {
             Some(Progress::Ending(by, _)) => Some(by),
             _ => None,
         };
-        [ending, self.linger_until, self.uploads.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            ending,
+            self.question_by(),
+            self.linger_until,
+            self.uploads.poll_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn question_by(&self) -> Option<Instant> {
+        self.pending.as_ref().and_then(|pending| pending.by)
     }
 
     /// Returns the next thing to do.

@@ -57,6 +57,11 @@ impl Visit {
         };
         self.outputs
             .push_back(VisitOutput::Answer(pending.id, reply));
+        self.linger(now);
+    }
+
+    /// Lets the upload be held for a moment from here, if it is here.
+    pub(super) fn linger(&mut self, now: Now) {
         if let Stage::Held(_, remembered) = self.stage {
             let linger = match remembered {
                 Remembered::HereOnly => self.uploads.config().limits.idle_upload,

@@ -1,6 +1,6 @@
 //! Requests that ask how far an upload has come.
 
-use upload_core::{ContentEnd, Ends, Reply, Request, SlotRules, StorageFault};
+use upload_core::{ContentEnd, Door, Ends, EntryId, Reply, Request, SlotRules, StorageFault};
 use upload_proto::Code;
 
 use super::{
@@ -88,6 +88,81 @@ fn t8_what_is_kept_is_not_gone_whatever_its_storage_says() {
         assert_eq!(offset(next.offset()), 3);
         assert!(is_done(&next.append(3, "defgh")));
     }
+}
+
+/// T8: a question is answered before a proxy does that, though the writer hangs, and the upload leaves all the same.
+#[test]
+fn t8_a_question_is_answered_while_the_writer_hangs() {
+    let mut rig = Rig::new(1, Storage::default());
+    rig.create(8, None);
+    assert_eq!(offset(rig.append(0, "ab")), 2);
+    rig.holds_writers = true;
+    let old = rig.ask(Request::Append(tus(2)));
+    rig.send(old, "cd");
+    let asked = rig.ask(Request::Offset(Ends::AtLength));
+    rig.after(24_999);
+    assert!(!rig.is_answered(asked), "the writer may still answer");
+    rig.after(1);
+    assert!(matches!(rig.reply(asked), Reply::Locked));
+    rig.let_writers();
+    assert_eq!(offset(rig.offset()), 4);
+
+    rig.holds_writers = true;
+    let old = rig.ask(Request::Append(tus(4)));
+    rig.send(old, "ef");
+    for _ in 0..2 {
+        // The second one comes while the upload leaves.
+        let asked = rig.ask(Request::Offset(Ends::AtLength));
+        rig.after(25_000);
+        assert!(matches!(rig.reply(asked), Reply::Locked));
+        rig.after(10_000);
+    }
+    assert!(!rig.visit.is_over(), "the writer hangs");
+    rig.let_writers();
+    assert!(rig.visit.is_over());
+    assert_eq!(offset(rig.offset()), 6);
+    assert!(is_done(&rig.append(6, "gh")));
+}
+
+/// T8: the same while a file is reopened, which may take as long as to read it; no request holds it afterwards.
+#[test]
+fn t8_a_question_is_answered_while_its_file_is_reopened() {
+    let mut rig = Rig::new(1, Storage::default());
+    rig.create(8, None);
+    assert_eq!(offset(rig.append(0, "abc")), 3);
+    rig.after(10_000);
+    assert!(rig.visit.is_over());
+    let mut next = Rig::new(2, rig.storage);
+    next.storage.parked = None;
+    next.holds_writers = true;
+    for _ in 0..2 {
+        let asked = next.ask(Request::Offset(Ends::AtLength));
+        assert!(!next.is_answered(asked));
+        next.after(25_000);
+        assert!(matches!(next.reply(asked), Reply::Locked));
+    }
+    next.let_writers();
+    assert!(!next.visit.is_over(), "the next request finds it open");
+    next.after(10_000);
+    assert!(next.visit.is_over());
+    assert_eq!(offset(next.offset()), 3);
+}
+
+/// T8: the same before the upload has begun.
+#[test]
+fn t8_a_question_is_answered_while_the_application_decides() {
+    let mut rig = Rig::with(1, Storage::default(), |slot| slot.authorize = true);
+    rig.is_undecided = true;
+    let created = rig.create(8, None);
+    let asked = rig.ask(Request::Offset(Ends::AtLength));
+    assert!(matches!(rig.reply(created), Reply::Superseded));
+    rig.after(25_000);
+    assert!(matches!(rig.reply(asked), Reply::Locked));
+    rig.visit.handle_authorized(EntryId(1), Ok(()), rig.now);
+    rig.drain();
+    assert!(!rig.visit.is_over(), "it has begun");
+    rig.after(10_000);
+    assert!(rig.visit.is_over());
 }
 
 /// CTRL-4: a ref that is in use stays with its upload, whatever registration comes.
