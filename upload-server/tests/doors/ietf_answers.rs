@@ -6,7 +6,10 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use upload_server::Limits;
 
-use crate::wire::{Answer, LAST, MORE, OFFSET_TYPE, Server, files};
+use crate::{
+    leaving::{Rig, SLOW, WINDOW},
+    wire::{Answer, LAST, MORE, OFFSET_TYPE, Server, files, pattern},
+};
 
 const FILES: &str = "/uploads/files/files";
 const PARTIAL: (&str, &str) = ("content-type", "application/partial-upload");
@@ -43,6 +46,29 @@ async fn r10_every_byte_without_the_last_word_is_not_the_end() {
         let head = server.ask("HEAD", path, &[version], b"").await;
         assert_eq!(head.number("upload-length"), 6, "it is complete");
     }
+}
+
+/// R7, R8: a last append of which all came completes its upload, though its client has left.
+#[tokio::test]
+async fn r8_content_that_came_whole_is_not_broken_off() {
+    let rig = Rig::with_small_window().await;
+    let body = pattern(WINDOW + 1000);
+    let length = body.len().to_string();
+    let creation = [MORE, ("upload-length", &*length)];
+    let created = rig.server.ask("POST", SLOW, &creation, b"").await;
+    let path = created.header("location").expect("a location");
+    let headers = [
+        PARTIAL,
+        LAST,
+        ("upload-offset", "0"),
+        ("content-length", &*length),
+    ];
+    rig.send_and_leave(("PATCH", path), &headers, body.split_at(WINDOW))
+        .await;
+    rig.stores(&body).await;
+    let draft = ("upload-draft-interop-version", "8");
+    let head = rig.server.ask("HEAD", path, &[draft], b"").await;
+    assert_eq!(head.header("upload-complete"), Some("?1"), "{head:?}");
 }
 
 /// R18: whatever is too large, its refusal tells how large a file may be.
