@@ -7,9 +7,11 @@
 //! its answer.
 //!
 //! Requests come one at a time: a newer one replaces the one before it, which is answered with
-//! [`Reply::Superseded`]. The rooms next to this one: `steps` (what a request needs next), `news`
-//! (what became of the upload), `pace` (how fast content comes).
+//! [`Reply::Superseded`]. The rooms next to this one: `steps` (what a request needs next), `complete`
+//! (the same once the file is stored), `news` (what became of the upload), `pace` (how fast content
+//! comes).
 
+mod complete;
 mod news;
 mod pace;
 mod reply;
@@ -192,12 +194,13 @@ impl Visit {
 
     /// Takes the next piece of a request's content.
     pub fn content(&mut self, id: RequestId, mut data: Bytes, now: Now) -> Taken {
-        let (Stage::Held(entry, _), Some(Progress::Receiving)) =
-            (&self.stage, self.progress_of(id))
-        else {
-            return Taken::Enough;
+        let entry = match (&self.stage, self.progress_of(id)) {
+            (Stage::Held(entry, _), Some(Progress::Receiving)) => *entry,
+            (Stage::Complete(_), Some(Progress::Receiving)) => {
+                return self.content_past_end(&data, now);
+            }
+            _ => return Taken::Enough,
         };
-        let entry = *entry;
         let left = self.left(entry);
         let is_excess = data.len() as u64 > left;
         if is_excess {
@@ -233,12 +236,14 @@ impl Visit {
     /// The server restarts: what can be resumed leaves, and requests are refused.
     pub fn drain(&mut self, now: Now) {
         self.uploads.drain(now);
+        self.stop_reading();
         self.advance(now);
     }
 
     /// The server can not wait any longer.
     pub fn disconnect(&mut self, now: Now) {
         self.uploads.disconnect(DisconnectReason::Lost, now);
+        self.stop_reading();
         self.advance(now);
     }
 

@@ -98,6 +98,8 @@ impl Visit {
                 self.uploads.is_settled(entry) && self.settled(entry, over, now)
             }
             (Stage::Finishing(_), Progress::Waiting | Progress::Reached) => self.wait_for_end(now),
+            // Its content comes, if there is any.
+            (Stage::Complete(_), Progress::Receiving) => false,
             (Stage::Complete(_), _) => self.serve_complete(now),
             (Stage::Ended(code), _) => {
                 let code = *code;
@@ -109,7 +111,7 @@ impl Visit {
     }
 
     /// Registers the upload, or reaches for it.
-    fn begin(&mut self, now: Now) -> bool {
+    pub(super) fn begin(&mut self, now: Now) -> bool {
         let Some(pending) = &self.pending else {
             return false;
         };
@@ -317,41 +319,6 @@ impl Visit {
             Some(Request::Offset(_)) => self.answer(Reply::Locked, now),
             _ => self.set_progress(Progress::Ending(now.after(ENDING_MAX), None)),
         }
-        true
-    }
-
-    /// The file is stored already.
-    fn serve_complete(&mut self, now: Now) -> bool {
-        let (Stage::Complete(receipt), Some(pending)) = (&self.stage, &self.pending) else {
-            return false;
-        };
-        let slot = self.uploads.config().slots.get(&receipt.slot);
-        if pending.request == Request::Delete
-            && pending.progress == Progress::Waiting
-            && slot.is_some_and(|slot| slot.waits)
-        {
-            // Perhaps it was not taken yet, which its record says.
-            self.stage = Stage::Free;
-            return self.begin(now);
-        }
-        let receipt = receipt.clone();
-        let is_same = |register: &Register| match &self.registered {
-            Some(first) => first.is_same(register),
-            None => receipt.is_of(register),
-        };
-        let reply = match &pending.request {
-            Request::Create(register, _) if !is_same(register) => {
-                Reply::Refused(Code::RefInUse.into())
-            }
-            Request::Offset(_) | Request::Create(..) => Reply::Done(receipt),
-            Request::Append(content) if content.at != receipt.size => Reply::PastEnd(receipt),
-            Request::Append(content) if content.length.is_some_and(|length| length > 0) => {
-                Reply::DoneInExcess(receipt)
-            }
-            Request::Append(_) => Reply::Done(receipt),
-            Request::Delete => Reply::Kept,
-        };
-        self.answer(reply, now);
         true
     }
 }

@@ -71,6 +71,34 @@ async fn r8_content_that_came_whole_is_not_broken_off() {
     assert_eq!(head.header("upload-complete"), Some("?1"), "{head:?}");
 }
 
+/// T13, R16: what follows a complete upload is refused whether its length is told or not, and nothing follows it twice.
+#[tokio::test]
+async fn r16_content_without_a_length_does_not_follow_the_end() {
+    let server = Server::start().await;
+    let chunked = ("transfer-encoding", "chunked");
+    let created = server.ask("POST", FILES, &[LAST], b"abcdef").await;
+    let path = created.header("location").expect("a location");
+    let at = ("upload-offset", "6");
+    for (headers, excess, repeat) in [
+        (&[PARTIAL, LAST, at, chunked][..], 400, 200),
+        (
+            &[("tus-resumable", "1.0.0"), OFFSET_TYPE, at, chunked],
+            413,
+            204,
+        ),
+    ] {
+        for (body, status) in [
+            (&b"3\r\nxyz\r\n0\r\n\r\n"[..], excess),
+            (b"0\r\n\r\n", repeat),
+        ] {
+            let answer = server.ask("PATCH", path, headers, body).await;
+            assert_eq!(answer.status, status, "{answer:?}");
+            assert_eq!(answer.number("upload-offset"), 6, "{answer:?}");
+        }
+    }
+    assert_eq!(server.stored(), [b"abcdef"]);
+}
+
 /// R18: whatever is too large, its refusal tells how large a file may be.
 #[tokio::test]
 async fn r18_every_413_tells_the_limits() {
