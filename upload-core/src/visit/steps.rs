@@ -30,6 +30,16 @@ impl Visit {
         length == Some(Length::Known(self.received(entry)))
     }
 
+    /// Returns when the file is whole, by what the upload began with where a request leaves it to that.
+    fn ends(&self, entry: EntryId, ends: Ends) -> Ends {
+        let entry = self.uploads.entry(entry);
+        match ends {
+            Ends::AsBegun if entry.is_some_and(|entry| entry.ends_by_word) => Ends::Later,
+            Ends::AsBegun => Ends::AtLength,
+            Ends::AtLength | Ends::Here | Ends::Later => ends,
+        }
+    }
+
     fn is_open(&self, entry: EntryId) -> bool {
         let entry = self.uploads.entry(entry);
         entry.is_some_and(|entry| entry.length.known().is_none())
@@ -118,7 +128,11 @@ impl Visit {
         self.stage = match &pending.request {
             Request::Create(register, _) => {
                 self.registered = Some(Registered::by(register));
-                self.uploads.begin((**register).clone(), now);
+                let register = (**register).clone();
+                match pending.request.begins_by_word() {
+                    true => self.uploads.begin_by_word(register, now),
+                    false => self.uploads.begin(register, now),
+                };
                 Stage::Beginning
             }
             Request::Append(_) | Request::Offset(_) => {
@@ -163,6 +177,9 @@ impl Visit {
                 {
                     self.too_long(entry, content, now);
                 } else {
+                    if content.ends == Ends::AtLength {
+                        self.uploads.end_at_length(entry);
+                    }
                     self.set_progress(Progress::Receiving);
                     self.outputs.push_back(VisitOutput::Receive(id));
                 }
@@ -178,7 +195,7 @@ impl Visit {
                 true
             }
             Request::Offset(ends) => {
-                let ends = *ends;
+                let ends = self.ends(entry, *ends);
                 if !self.uploads.is_settled(entry) {
                     return false;
                 }
@@ -225,8 +242,8 @@ impl Visit {
 
     /// The content is longer than what is left, as the request itself says.
     fn too_long(&mut self, entry: EntryId, content: Content, now: Now) {
-        match content.ends {
-            Ends::AtLength => self.answer_at(entry, Reply::Excess, now),
+        match self.ends(entry, content.ends) {
+            Ends::AtLength | Ends::AsBegun => self.answer_at(entry, Reply::Excess, now),
             Ends::Here | Ends::Later => self.invalidate(entry, now),
         }
     }
@@ -265,7 +282,7 @@ impl Visit {
         };
         let is_all = self.is_whole(entry);
         let ends_here = is_all || self.is_open(entry);
-        match (over, content.ends) {
+        match (over, self.ends(entry, content.ends)) {
             (Over::End(ContentEnd::Wrong), _) => {
                 let code = Code::ChecksumMismatch;
                 let reason = AbortReason::ChecksumMismatch;
@@ -291,7 +308,9 @@ impl Visit {
                 self.uploads.cancel(entry, now);
             }
             (Over::End(ContentEnd::TimedOut), _) => self.answer(Reply::TimedOut, now),
-            (Over::Excess, Ends::AtLength) => self.answer_at(entry, Reply::Excess, now),
+            (Over::Excess, Ends::AtLength | Ends::AsBegun) => {
+                self.answer_at(entry, Reply::Excess, now);
+            }
             (Over::End(_), _) => match pending.request {
                 Request::Create(..) => self.answer_at(entry, Reply::Created, now),
                 _ => self.answer_at(entry, Reply::At, now),
