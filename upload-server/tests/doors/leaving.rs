@@ -87,7 +87,8 @@ impl Rig {
     /// Waits until this content, and nothing else, is stored.
     pub(crate) async fn stores(&self, content: &[u8]) {
         let kept = self.kept();
-        until("it is not stored", || kept.stored() == [content]).await;
+        let is_stored = || kept.stored() == [content];
+        until("it is not stored", is_stored).await;
     }
 
     /// Waits until a writer is aborted, which leaves nothing.

@@ -1,8 +1,6 @@
 //! Requests that ask how far an upload has come.
 
-use upload_core::{
-    ContentEnd, Door, Ends, EntryId, Reply, Request, SlotRules, StorageFault, Why,
-};
+use upload_core::{ContentEnd, Door, Ends, EntryId, Reply, Request, SlotRules, StorageFault, Why};
 use upload_proto::Code;
 
 use super::{
