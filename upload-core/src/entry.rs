@@ -50,6 +50,8 @@ pub struct Entry {
     pub client_type: String,
     /// The declared size in bytes, where it is known yet.
     pub length: Length,
+    /// Whether the file is whole once its client says so, and not with its last byte.
+    pub ends_by_word: bool,
     /// The path below a dropped folder, as the client gave it.
     pub relative_path: Option<String>,
     /// Milliseconds since the Unix epoch, as the client gave it.
@@ -87,6 +89,7 @@ impl Entry {
             folder: None,
             client_type: register.client_type,
             length,
+            ends_by_word: false,
             relative_path: register.relative_path,
             last_modified: register.last_modified,
             meta: register.meta.unwrap_or_default(),

@@ -158,6 +158,9 @@ pub struct Record {
     /// The declared size in bytes, where it is known yet.
     #[serde(flatten)]
     pub length: Length,
+    /// Whether an unfinished file is whole once its client says so, and not with its last byte.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends_by_word: bool,
     /// The path below a dropped folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relative_path: Option<String>,

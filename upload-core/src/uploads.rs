@@ -2,8 +2,9 @@
 //!
 //! A door begins an upload, reaches for one that exists, appends bytes, finishes, releases and
 //! cancels; the host answers for writers, stores, the application and the other connections. What
-//! becomes of it comes out as [`News`], and what the host is to do as [`Output`]. There is no index,
-//! JSON, credit or close code here: those are the door's. [`crate::Session`] is the WebSocket's.
+//! becomes of it comes out as [`News`], and what the host is to do as [`Output`](crate::Output). There
+//! is no index, JSON, credit or close code here: those are the door's. [`crate::Session`] is the
+//! WebSocket's.
 //!
 //! The rooms next to this one: `offer` (registrations), `reach` (uploads that exist), `claim` and
 //! `takeover` (how they become ours), `answers` (what the host answers), `view` (what
@@ -28,11 +29,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use upload_proto::{Code, Register, UploadRef};
+use upload_proto::{Code, UploadRef};
 
 use crate::{
-    AbortReason, Append, AuthorizeStage, Declare, Effect, Entry, EntryId, Finish, News, Now,
-    Output, Question, SessionConfig, SessionLimits, Why,
+    AbortReason, Append, Declare, Effect, Entry, EntryId, Finish, News, Now, SessionConfig,
+    SessionLimits, Why,
     news::{Answer, Effects},
     time::millis,
     timers::Timers,
@@ -40,7 +41,7 @@ use crate::{
 };
 
 use self::{
-    offer::{Offer, Wanted},
+    offer::Offer,
     reach::{Asks, Reach},
 };
 
@@ -145,45 +146,6 @@ impl Uploads {
         EntryId(self.last_id)
     }
 
-    /// Begins an upload of a slot that the connection has. What becomes of it comes out as
-    /// [`News::Begun`], [`News::Repeated`] or [`News::Refused`].
-    pub fn begin(&mut self, register: Register, now: Now) -> EntryId {
-        let entry = self.next_id();
-        let Some(slot) = self.config.slots.get(&register.upload_name).cloned() else {
-            self.refuse(entry, Code::UnknownSlot);
-            return entry;
-        };
-        if self.stage != Stage::Open {
-            self.refuse(entry, Code::Draining);
-        } else if !slot.authorize {
-            let wanted = Wanted {
-                register,
-                slot,
-                folder: None,
-            };
-            self.reserve(entry, wanted, now);
-        } else if self.offered.contains(&register.upload) {
-            self.refuse(entry, Code::RefInUse);
-        } else if self.offers.len() >= self.config.limits.pending_max {
-            self.refuse(entry, Code::RateLimited);
-        } else {
-            let register = Arc::new(register);
-            self.effects.push(Output::App(Question::Authorize {
-                entry,
-                register: Arc::clone(&register),
-                stage: AuthorizeStage::Register,
-            }));
-            self.offered.insert(register.upload);
-            let offer = Offer::Asking {
-                register,
-                slot,
-                folder: None,
-            };
-            self.offers.insert(entry, offer);
-        }
-        entry
-    }
-
     /// Reaches for an upload that exists. The answer is [`News::Continued`], [`News::Answered`], or
     /// what became of the upload.
     pub fn reach(&mut self, upload: UploadRef, asks: Asks, now: Now) -> EntryId {
@@ -221,6 +183,13 @@ impl Uploads {
     pub fn declare(&mut self, entry: EntryId, bytes: u64, now: Now) -> Declare {
         self.with(entry, now, |upload, cx| upload.declare(bytes, cx))
             .unwrap_or(Declare::Ignored)
+    }
+
+    /// Has the file of an upload be whole with its last byte, however it began.
+    pub(crate) fn end_at_length(&mut self, entry: EntryId) {
+        if let Some(held) = self.held.get_mut(&entry) {
+            held.upload.entry.ends_by_word = false;
+        }
     }
 
     /// Ends an upload's file. A length that was not known is then what was received.

@@ -7,9 +7,11 @@
 //! its answer.
 //!
 //! Requests come one at a time: a newer one replaces the one before it, which is answered with
-//! [`Reply::Superseded`]. The rooms next to this one: `steps` (what a request needs next), `news`
-//! (what became of the upload), `pace` (how fast content comes).
+//! [`Reply::Superseded`]. The rooms next to this one: `steps` (what a request needs next), `complete`
+//! (the same once the file is stored), `news` (what became of the upload), `pace` (how fast content
+//! comes).
 
+mod complete;
 mod news;
 mod pace;
 mod reply;
@@ -41,6 +43,9 @@ const LINGER: Duration = Duration::from_secs(10);
 
 /// How long a request may wait for its file to be stored: less than proxies wait for an answer.
 const ENDING_MAX: Duration = Duration::from_secs(25);
+
+/// How long a question may wait for its upload: less than proxies wait for an answer.
+const QUESTION_MAX: Duration = Duration::from_secs(25);
 
 /// Names requests and visits among the holders of an upload: one takes over from another at once,
 /// also on another server (RESUME-4).
@@ -95,6 +100,8 @@ struct Pending {
     id: RequestId,
     request: Request,
     progress: Progress,
+    /// When it is answered at the latest, where it only asks.
+    by: Option<Instant>,
 }
 
 /// How far a request has come.
@@ -171,11 +178,15 @@ impl Visit {
     /// Takes a request, in place of the one before it.
     pub fn request(&mut self, id: RequestId, request: Request, now: Now) {
         self.answer(Reply::Superseded, now);
-        let progress = Progress::Waiting;
+        let by = match request {
+            Request::Offset(_) => Some(now.after(QUESTION_MAX)),
+            Request::Create(..) | Request::Append(_) | Request::Delete => None,
+        };
         self.pending = Some(Pending {
             id,
             request,
-            progress,
+            progress: Progress::Waiting,
+            by,
         });
         self.linger_until = None;
         self.advance(now);
@@ -183,12 +194,13 @@ impl Visit {
 
     /// Takes the next piece of a request's content.
     pub fn content(&mut self, id: RequestId, mut data: Bytes, now: Now) -> Taken {
-        let (Stage::Held(entry, _), Some(Progress::Receiving)) =
-            (&self.stage, self.progress_of(id))
-        else {
-            return Taken::Enough;
+        let entry = match (&self.stage, self.progress_of(id)) {
+            (Stage::Held(entry, _), Some(Progress::Receiving)) => *entry,
+            (Stage::Complete(_), Some(Progress::Receiving)) => {
+                return self.content_past_end(&data, now);
+            }
+            _ => return Taken::Enough,
         };
-        let entry = *entry;
         let left = self.left(entry);
         let is_excess = data.len() as u64 > left;
         if is_excess {
@@ -224,12 +236,14 @@ impl Visit {
     /// The server restarts: what can be resumed leaves, and requests are refused.
     pub fn drain(&mut self, now: Now) {
         self.uploads.drain(now);
+        self.stop_reading();
         self.advance(now);
     }
 
     /// The server can not wait any longer.
     pub fn disconnect(&mut self, now: Now) {
         self.uploads.disconnect(DisconnectReason::Lost, now);
+        self.stop_reading();
         self.advance(now);
     }
 
@@ -240,6 +254,10 @@ impl Visit {
             && by <= now.instant
         {
             self.answer(Reply::Later, now);
+        }
+        if self.question_by().is_some_and(|by| by <= now.instant) {
+            // What it waits for continues.
+            self.answer(Reply::Locked, now);
         }
         if self.linger_until.is_some_and(|at| at <= now.instant) {
             self.linger_until = None;
@@ -257,10 +275,19 @@ impl Visit {
             Some(Progress::Ending(by, _)) => Some(by),
             _ => None,
         };
-        [ending, self.linger_until, self.uploads.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            ending,
+            self.question_by(),
+            self.linger_until,
+            self.uploads.poll_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn question_by(&self) -> Option<Instant> {
+        self.pending.as_ref().and_then(|pending| pending.by)
     }
 
     /// Returns the next thing to do.

@@ -11,6 +11,7 @@ pub(crate) fn sample() -> Record {
         folder: None,
         client_type: "video/mp4".into(),
         length: Length::Known(100),
+        ends_by_word: false,
         relative_path: None,
         last_modified: None,
         meta: Map::new(),
@@ -39,6 +40,21 @@ fn round_trip() {
     let bytes = record.encode().expect("small record");
     assert_eq!(Record::decode(&bytes).expect("own record"), record);
     assert_eq!(record.next_index(), 2);
+}
+
+/// RESUME-1: what only newer versions write is left out where it says nothing, and may be missing.
+#[test]
+fn ending_by_word_is_optional() {
+    let mut record = sample();
+    let text = |record: &Record| {
+        let bytes = record.encode().expect("small record");
+        assert_eq!(Record::decode(&bytes).expect("own record"), *record);
+        String::from_utf8(bytes).expect("JSON")
+    };
+    assert!(!text(&record).contains("ends_by_word"));
+    record.ends_by_word = true;
+    assert!(text(&record).contains(r#""ends_by_word":true"#));
+    assert_eq!(record.layout, 1, "versions before continue it");
 }
 
 /// RESUME-2: the first bytes are as many as the offset says, and nothing but they need no writer.

@@ -65,7 +65,7 @@ impl Session {
         if is_open && slot.as_ref().is_some_and(|slot| !slot.unknown_size) {
             return self.refuse_registration(Code::BadSize, upload);
         }
-        let entry = self.uploads.begin(register, now);
+        let entry = self.uploads.begin_by_word(register, now);
         self.requests.insert(entry, Request::Register(upload));
         if let Some(slot) = slot {
             let at = Position::default();

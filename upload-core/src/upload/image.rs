@@ -106,6 +106,7 @@ impl Upload {
             folder: self.entry.folder.clone(),
             client_type: self.entry.client_type.clone(),
             length: self.entry.length,
+            ends_by_word: self.entry.ends_by_word && !target.phase.is_over(),
             relative_path: self.entry.relative_path.clone(),
             last_modified: self.entry.last_modified,
             meta: self.entry.meta.clone(),

@@ -38,6 +38,7 @@ impl Uploads {
                 register,
                 slot,
                 folder,
+                ends_by_word,
             }) = self.take_offer(entry)
             {
                 match answer {
@@ -47,6 +48,7 @@ impl Uploads {
                             register,
                             slot,
                             folder,
+                            ends_by_word,
                         };
                         self.reserve(entry, wanted, now);
                     }

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use upload_proto::{Code, Register, UploadRef};
 
 use crate::{
-    Entry, EntryId, Length, News, Notice, Now, Output, OwnerToken, Query, Refusal, SlotRules,
-    StoreEvent, Uploads,
+    AuthorizeStage, Entry, EntryId, Length, News, Notice, Now, Output, OwnerToken, Query, Question,
+    Refusal, SlotRules, StoreEvent, Uploads,
     tally::{Full, Purpose},
     upload::{Upload, keeps_records},
 };
@@ -36,6 +36,8 @@ pub(crate) struct Wanted {
     pub(crate) slot: Arc<SlotRules>,
     /// The folder that the application chose for it.
     pub(crate) folder: Option<String>,
+    /// Whether the client says when the file is whole.
+    pub(crate) ends_by_word: bool,
 }
 
 /// A registration that is being decided.
@@ -47,6 +49,7 @@ pub(crate) enum Offer {
         slot: Arc<SlotRules>,
         /// The folder that the application has chosen so far.
         folder: Option<String>,
+        ends_by_word: bool,
     },
     /// The process is asked whether another connection holds the ref.
     Reserving(Box<Wanted>),
@@ -76,6 +79,56 @@ impl Offer {
 }
 
 impl Uploads {
+    /// Begins an upload of a slot that the connection has, whose file is whole with its last byte. What becomes of
+    /// it comes out as [`News::Begun`], [`News::Repeated`] or [`News::Refused`].
+    pub fn begin(&mut self, register: Register, now: Now) -> EntryId {
+        self.offer(register, false, now)
+    }
+
+    /// The same for a file that is whole once its client says so ([`Entry::ends_by_word`]).
+    pub fn begin_by_word(&mut self, register: Register, now: Now) -> EntryId {
+        self.offer(register, true, now)
+    }
+
+    fn offer(&mut self, register: Register, ends_by_word: bool, now: Now) -> EntryId {
+        let entry = self.next_id();
+        let Some(slot) = self.config.slots.get(&register.upload_name).cloned() else {
+            self.refuse(entry, Code::UnknownSlot);
+            return entry;
+        };
+        if self.stage != Stage::Open {
+            self.refuse(entry, Code::Draining);
+        } else if !slot.authorize {
+            let wanted = Wanted {
+                register,
+                slot,
+                folder: None,
+                ends_by_word,
+            };
+            self.reserve(entry, wanted, now);
+        } else if self.offered.contains(&register.upload) {
+            self.refuse(entry, Code::RefInUse);
+        } else if self.offers.len() >= self.config.limits.pending_max {
+            self.refuse(entry, Code::RateLimited);
+        } else {
+            let register = Arc::new(register);
+            self.effects.push(Output::App(Question::Authorize {
+                entry,
+                register: Arc::clone(&register),
+                stage: AuthorizeStage::Register,
+            }));
+            self.offered.insert(register.upload);
+            let offer = Offer::Asking {
+                register,
+                slot,
+                folder: None,
+                ends_by_word,
+            };
+            self.offers.insert(entry, offer);
+        }
+        entry
+    }
+
     /// Asks whether the ref is free, once this connection does not use it itself (CTRL-4).
     pub(super) fn reserve(&mut self, entry: EntryId, wanted: Wanted, now: Now) {
         let upload = wanted.register.upload;
@@ -146,6 +199,7 @@ impl Uploads {
             mut register,
             slot,
             folder,
+            ends_by_word,
         } = wanted;
         let upload = register.upload;
         match self.check(&register, &slot) {
@@ -155,6 +209,7 @@ impl Uploads {
                 let name = slot.name.as_str().into();
                 let mut entry = Entry::new(id, name, register, length, resumable);
                 entry.folder = folder;
+                entry.ends_by_word = ends_by_word;
                 let cx = self.context(now);
                 let held = Upload::registered(entry, slot, token, client_id, &cx);
                 self.hold(held);

@@ -14,13 +14,8 @@ impl Visit {
     /// Learns what became of the upload. There is one entry at a time, so every news is about it.
     pub(super) fn hear(&mut self, entry: EntryId, news: News, now: Now) {
         match news {
-            News::Begun { resumable, .. } => {
-                self.stage = Stage::Held(entry, Remembered::by_record(resumable));
-            }
-            News::Continued { subject, .. } => {
-                let is_recorded = subject.entry.resumable;
-                self.stage = Stage::Held(entry, Remembered::by_record(is_recorded));
-            }
+            News::Begun { resumable, .. } => self.hold(entry, resumable, now),
+            News::Continued { subject, .. } => self.hold(entry, subject.entry.resumable, now),
             News::Resumable(resumable, _) => {
                 if let Stage::Held(_, remembered)
                 | Stage::Finishing(remembered)
@@ -39,6 +34,15 @@ impl Visit {
             News::Answered(answer) => self.answered(entry, answer, now),
             News::Detached(_, why) => self.detached(why, now),
             News::Ended(subject) => self.ended(*subject, now),
+        }
+    }
+
+    /// The upload is here. The question that reached for it may have been answered since, and then only time ends
+    /// the visit.
+    fn hold(&mut self, entry: EntryId, is_recorded: bool, now: Now) {
+        self.stage = Stage::Held(entry, Remembered::by_record(is_recorded));
+        if self.pending.is_none() {
+            self.linger(now);
         }
     }
 

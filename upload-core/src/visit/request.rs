@@ -9,18 +9,31 @@ pub struct RequestId(pub u64);
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
-    /// Register the upload, and append the content that comes along.
+    /// Register the upload, and append the content that comes along. It ends as that content says; without any, with
+    /// its last byte.
     Create(Box<Register>, Option<Content>),
     /// Append content.
     Append(Content),
     /// Tell how far the upload has come. With [`Ends::AtLength`], a file of which every byte is here
     /// is stored first: clients take the whole length for success.
+    /// [`Ends::AsBegun`] leaves it to what the upload began with.
     Offset(Ends),
     /// End the upload without a file.
     Delete,
 }
 
 impl Request {
+    /// Returns whether an upload that begins with it is whole only once its client says so. That of a request that
+    /// brings all or nothing is not: no other request can say so.
+    pub(super) fn begins_by_word(&self) -> bool {
+        match self {
+            Self::Create(_, Some(content)) => {
+                content.ends != Ends::AtLength && content.broken == Broken::Keep
+            }
+            Self::Create(_, None) | Self::Append(_) | Self::Offset(_) | Self::Delete => false,
+        }
+    }
+
     /// Returns whether nothing is kept unless all of its content comes: its client cannot name the upload.
     pub(super) fn is_all_or_nothing(&self) -> bool {
         let content = match self {
@@ -58,6 +71,8 @@ pub enum Ends {
     Here,
     /// Not with this content; a file that is too long is refused.
     Later,
+    /// As the upload began: at its length, or else not without a word.
+    AsBegun,
 }
 
 /// What becomes of an upload whose content breaks off.

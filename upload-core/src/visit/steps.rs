@@ -30,6 +30,16 @@ impl Visit {
         length == Some(Length::Known(self.received(entry)))
     }
 
+    /// Returns when the file is whole, by what the upload began with where a request leaves it to that.
+    fn ends(&self, entry: EntryId, ends: Ends) -> Ends {
+        let entry = self.uploads.entry(entry);
+        match ends {
+            Ends::AsBegun if entry.is_some_and(|entry| entry.ends_by_word) => Ends::Later,
+            Ends::AsBegun => Ends::AtLength,
+            Ends::AtLength | Ends::Here | Ends::Later => ends,
+        }
+    }
+
     fn is_open(&self, entry: EntryId) -> bool {
         let entry = self.uploads.entry(entry);
         entry.is_some_and(|entry| entry.length.known().is_none())
@@ -57,6 +67,11 @@ impl Visit {
         };
         self.outputs
             .push_back(VisitOutput::Answer(pending.id, reply));
+        self.linger(now);
+    }
+
+    /// Lets the upload be held for a moment from here, if it is here.
+    pub(super) fn linger(&mut self, now: Now) {
         if let Stage::Held(_, remembered) = self.stage {
             let linger = match remembered {
                 Remembered::HereOnly => self.uploads.config().limits.idle_upload,
@@ -93,6 +108,8 @@ impl Visit {
                 self.uploads.is_settled(entry) && self.settled(entry, over, now)
             }
             (Stage::Finishing(_), Progress::Waiting | Progress::Reached) => self.wait_for_end(now),
+            // Its content comes, if there is any.
+            (Stage::Complete(_), Progress::Receiving) => false,
             (Stage::Complete(_), _) => self.serve_complete(now),
             (Stage::Ended(code), _) => {
                 let code = *code;
@@ -104,14 +121,18 @@ impl Visit {
     }
 
     /// Registers the upload, or reaches for it.
-    fn begin(&mut self, now: Now) -> bool {
+    pub(super) fn begin(&mut self, now: Now) -> bool {
         let Some(pending) = &self.pending else {
             return false;
         };
         self.stage = match &pending.request {
             Request::Create(register, _) => {
                 self.registered = Some(Registered::by(register));
-                self.uploads.begin((**register).clone(), now);
+                let register = (**register).clone();
+                match pending.request.begins_by_word() {
+                    true => self.uploads.begin_by_word(register, now),
+                    false => self.uploads.begin(register, now),
+                };
                 Stage::Beginning
             }
             Request::Append(_) | Request::Offset(_) => {
@@ -156,6 +177,9 @@ impl Visit {
                 {
                     self.too_long(entry, content, now);
                 } else {
+                    if content.ends == Ends::AtLength {
+                        self.uploads.end_at_length(entry);
+                    }
                     self.set_progress(Progress::Receiving);
                     self.outputs.push_back(VisitOutput::Receive(id));
                 }
@@ -171,7 +195,7 @@ impl Visit {
                 true
             }
             Request::Offset(ends) => {
-                let ends = *ends;
+                let ends = self.ends(entry, *ends);
                 if !self.uploads.is_settled(entry) {
                     return false;
                 }
@@ -218,8 +242,8 @@ impl Visit {
 
     /// The content is longer than what is left, as the request itself says.
     fn too_long(&mut self, entry: EntryId, content: Content, now: Now) {
-        match content.ends {
-            Ends::AtLength => self.answer_at(entry, Reply::Excess, now),
+        match self.ends(entry, content.ends) {
+            Ends::AtLength | Ends::AsBegun => self.answer_at(entry, Reply::Excess, now),
             Ends::Here | Ends::Later => self.invalidate(entry, now),
         }
     }
@@ -258,7 +282,7 @@ impl Visit {
         };
         let is_all = self.is_whole(entry);
         let ends_here = is_all || self.is_open(entry);
-        match (over, content.ends) {
+        match (over, self.ends(entry, content.ends)) {
             (Over::End(ContentEnd::Wrong), _) => {
                 let code = Code::ChecksumMismatch;
                 let reason = AbortReason::ChecksumMismatch;
@@ -284,7 +308,9 @@ impl Visit {
                 self.uploads.cancel(entry, now);
             }
             (Over::End(ContentEnd::TimedOut), _) => self.answer(Reply::TimedOut, now),
-            (Over::Excess, Ends::AtLength) => self.answer_at(entry, Reply::Excess, now),
+            (Over::Excess, Ends::AtLength | Ends::AsBegun) => {
+                self.answer_at(entry, Reply::Excess, now);
+            }
             (Over::End(_), _) => match pending.request {
                 Request::Create(..) => self.answer_at(entry, Reply::Created, now),
                 _ => self.answer_at(entry, Reply::At, now),
@@ -312,41 +338,6 @@ impl Visit {
             Some(Request::Offset(_)) => self.answer(Reply::Locked, now),
             _ => self.set_progress(Progress::Ending(now.after(ENDING_MAX), None)),
         }
-        true
-    }
-
-    /// The file is stored already.
-    fn serve_complete(&mut self, now: Now) -> bool {
-        let (Stage::Complete(receipt), Some(pending)) = (&self.stage, &self.pending) else {
-            return false;
-        };
-        let slot = self.uploads.config().slots.get(&receipt.slot);
-        if pending.request == Request::Delete
-            && pending.progress == Progress::Waiting
-            && slot.is_some_and(|slot| slot.waits)
-        {
-            // Perhaps it was not taken yet, which its record says.
-            self.stage = Stage::Free;
-            return self.begin(now);
-        }
-        let receipt = receipt.clone();
-        let is_same = |register: &Register| match &self.registered {
-            Some(first) => first.is_same(register),
-            None => receipt.is_of(register),
-        };
-        let reply = match &pending.request {
-            Request::Create(register, _) if !is_same(register) => {
-                Reply::Refused(Code::RefInUse.into())
-            }
-            Request::Offset(_) | Request::Create(..) => Reply::Done(receipt),
-            Request::Append(content) if content.at != receipt.size => Reply::PastEnd(receipt),
-            Request::Append(content) if content.length.is_some_and(|length| length > 0) => {
-                Reply::DoneInExcess(receipt)
-            }
-            Request::Append(_) => Reply::Done(receipt),
-            Request::Delete => Reply::Kept,
-        };
-        self.answer(reply, now);
         true
     }
 }

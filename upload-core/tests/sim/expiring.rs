@@ -125,6 +125,7 @@ impl Expiring {
             stored_name: None,
             client_type: String::new(),
             length: Length::Known(9),
+            ends_by_word: false,
             relative_path: None,
             folder: None,
             last_modified: None,

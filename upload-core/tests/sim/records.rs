@@ -176,7 +176,9 @@ fn follows(before: &Record, after: &Record) -> Result<(), String> {
         .length
         .known()
         .is_none_or(|_| before.length == after.length);
-    if facts(before) != facts(after) || !is_declared {
+    // Only what began by word ends so, and tus may change that.
+    let is_by_word_since = after.ends_by_word && !before.ends_by_word;
+    if facts(before) != facts(after) || !is_declared || is_by_word_since {
         return Err("the facts of an upload changed".into());
     }
     Ok(())

@@ -298,6 +298,7 @@ mod tests {
             folder: None,
             client_type: "image/png".to_owned(),
             length: upload_core::Length::Known(10),
+            ends_by_word: false,
             relative_path: None,
             last_modified: None,
             meta: Map::new(),

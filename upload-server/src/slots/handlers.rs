@@ -114,6 +114,7 @@ mod tests {
             folder: None,
             client_type: String::new(),
             length: upload_core::Length::Known(1),
+            ends_by_word: false,
             relative_path: None,
             last_modified: None,
             meta: Map::new(),

@@ -6,7 +6,10 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use upload_server::Limits;
 
-use crate::wire::{Answer, LAST, MORE, OFFSET_TYPE, Server, files};
+use crate::{
+    leaving::{Rig, SLOW, WINDOW},
+    wire::{Answer, LAST, MORE, OFFSET_TYPE, Server, files, pattern},
+};
 
 const FILES: &str = "/uploads/files/files";
 const PARTIAL: (&str, &str) = ("content-type", "application/partial-upload");
@@ -43,6 +46,87 @@ async fn r10_every_byte_without_the_last_word_is_not_the_end() {
         let head = server.ask("HEAD", path, &[version], b"").await;
         assert_eq!(head.number("upload-length"), 6, "it is complete");
     }
+}
+
+/// R7: a question that names no protocol ends no upload of the draft, and shows no client of tus an end that is none.
+/// In the words of tus it does end it (T18).
+#[tokio::test]
+async fn r7_a_question_without_a_protocol_is_no_last_word() {
+    let server = Server::start().await;
+    let length = ("upload-length", "6");
+    let create = async || {
+        let created = server.ask("POST", FILES, &[MORE, length], b"abcdef").await;
+        assert_eq!(created.status, 201, "{created:?}");
+        created.header("location").expect("a location").to_owned()
+    };
+    let path = create().await;
+    for method in ["HEAD", "GET"] {
+        let told = server.ask(method, &path, &[], b"").await;
+        assert_eq!((told.status, told.number("upload-offset")), (200, 6));
+        assert_eq!(told.header("upload-complete"), Some("?0"), "{told:?}");
+        assert_eq!(told.header("upload-length"), None, "{told:?}");
+    }
+    assert!(server.stored().is_empty());
+    let headers = [PARTIAL, LAST, ("upload-offset", "6")];
+    let ended = server.ask("PATCH", &path, &headers, b"").await;
+    assert_eq!(ended.status, 200, "{ended:?}");
+    let head = server.ask("HEAD", &path, &[], b"").await;
+    assert_eq!(head.number("upload-length"), 6, "it is complete");
+    assert_eq!(head.header("upload-complete"), Some("?1"));
+    let path = create().await;
+    assert_eq!(server.offset(&path).await, 6);
+    assert_eq!(server.stored(), [b"abcdef", b"abcdef"]);
+}
+
+/// R7, R8: a last append of which all came completes its upload, though its client has left.
+#[tokio::test]
+async fn r8_content_that_came_whole_is_not_broken_off() {
+    let rig = Rig::with_small_window().await;
+    let body = pattern(WINDOW + 1000);
+    let length = body.len().to_string();
+    let creation = [MORE, ("upload-length", &*length)];
+    let created = rig.server.ask("POST", SLOW, &creation, b"").await;
+    let path = created.header("location").expect("a location");
+    let headers = [
+        PARTIAL,
+        LAST,
+        ("upload-offset", "0"),
+        ("content-length", &*length),
+    ];
+    rig.send_and_leave(("PATCH", path), &headers, body.split_at(WINDOW))
+        .await;
+    rig.stores(&body).await;
+    let draft = ("upload-draft-interop-version", "8");
+    let head = rig.server.ask("HEAD", path, &[draft], b"").await;
+    assert_eq!(head.header("upload-complete"), Some("?1"), "{head:?}");
+}
+
+/// T13, R16: what follows a complete upload is refused whether its length is known or not.
+#[tokio::test]
+async fn r16_content_without_a_length_does_not_follow_the_end() {
+    let server = Server::start().await;
+    let chunked = ("transfer-encoding", "chunked");
+    let created = server.ask("POST", FILES, &[LAST], b"abcdef").await;
+    let path = created.header("location").expect("a location");
+    let at = ("upload-offset", "6");
+    for (headers, excess, repeat) in [
+        (&[PARTIAL, LAST, at, chunked][..], 400, 200),
+        (
+            &[("tus-resumable", "1.0.0"), OFFSET_TYPE, at, chunked],
+            413,
+            204,
+        ),
+    ] {
+        for (body, status) in [
+            (&b"3\r\nxyz\r\n0\r\n\r\n"[..], excess),
+            (b"0\r\n\r\n", repeat),
+        ] {
+            let answer = server.ask("PATCH", path, headers, body).await;
+            assert_eq!(answer.status, status, "{answer:?}");
+            assert_eq!(answer.number("upload-offset"), 6, "{answer:?}");
+        }
+    }
+    assert_eq!(server.stored(), [b"abcdef"]);
 }
 
 /// R18: whatever is too large, its refusal tells how large a file may be.

@@ -1,10 +1,13 @@
-//! Uploads that leave while a request brings their content.
+//! Uploads that leave while a request brings their content, and clients that do.
 
 use std::{sync::Arc, time::Duration};
 
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
-use upload_server::writers::{FileWriterConfig, FileWriterFactory, WriteErrorKind};
+use upload_server::{
+    Limits, UploadsBuilder,
+    writers::{FileWriterConfig, FileWriterFactory, WriteErrorKind},
+};
 use upload_writers::{Call, Fault, FaultyWriterFactory};
 
 use crate::{
@@ -12,7 +15,7 @@ use crate::{
     wire::{Answer, LAST, OFFSET_TYPE, Server, Wire, files, pattern},
 };
 
-const SLOW: &str = "/uploads/files/slow";
+pub(crate) const SLOW: &str = "/uploads/files/slow";
 const LENGTH: usize = 100_000;
 /// A creation of tus that brings its content.
 const TUS: [(&str, &str); 3] = [
@@ -22,25 +25,86 @@ const TUS: [(&str, &str); 3] = [
 ];
 /// How long something may take that must happen; reached only by a failing test.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// How long the server has to notice what a client did.
+const NOTICED: Duration = Duration::from_millis(200);
+/// Bytes of content that may wait for a writer, where a test says so.
+pub(crate) const WINDOW: usize = 16 * 1024;
 
 /// A server whose slot `slow` has writers that fail on command.
-struct Rig {
-    server: Server,
+pub(crate) struct Rig {
+    pub(crate) server: Server,
     writers: FaultyWriterFactory,
-    dir: TempDir,
+    dir: Arc<TempDir>,
 }
 
 impl Rig {
     async fn start() -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
+        Self::with(Limits::default()).await
+    }
+
+    /// Starts a server that reads no more than [`WINDOW`] bytes of content until a writer takes them.
+    pub(crate) async fn with_small_window() -> Self {
+        let mut limits = Limits::default();
+        limits.session.window_bytes = WINDOW as u64;
+        Self::with(limits).await
+    }
+
+    async fn with(limits: Limits) -> Self {
+        let dir = Arc::new(tempfile::tempdir().expect("a directory"));
         let kept = FileWriterFactory::new(FileWriterConfig::new(dir.path()));
         let writers = FaultyWriterFactory::new(Arc::new(kept.expect("the directories")));
         let slot = files().writer(writers.clone());
-        let server = Server::with(|builder| builder.allow_upload("slow", slot)).await;
+        let make = |builder: UploadsBuilder| builder.limits(limits).allow_upload("slow", slot);
         Self {
-            server,
+            server: Server::with(make).await,
             writers,
             dir,
+        }
+    }
+
+    /// Sends a request in two parts and leaves, before there is a writer. The first part fills the window, so the
+    /// second is read once there is one.
+    pub(crate) async fn send_and_leave(
+        &self,
+        (method, path): (&str, &str),
+        headers: &[(&str, &str)],
+        (first, second): (&[u8], &[u8]),
+    ) {
+        let before = self.writers.count(Call::Create);
+        self.writers.disturb(Call::Create, 0, Fault::Hold);
+        let mut wire = self.server.connect().await;
+        wire.send(method, path, headers, first).await;
+        let is_wanted = || self.writers.count(Call::Create) > before;
+        until("no writer is wanted", is_wanted).await;
+        sleep(NOTICED).await;
+        wire.write(second).await;
+        sleep(NOTICED).await;
+        drop(wire);
+        sleep(NOTICED).await;
+        self.writers.release();
+    }
+
+    /// Waits until this content, and nothing else, is stored.
+    pub(crate) async fn stores(&self, content: &[u8]) {
+        let kept = self.kept();
+        let is_stored = || kept.stored() == [content];
+        until("it is not stored", is_stored).await;
+    }
+
+    /// Waits until a writer is aborted, which leaves nothing.
+    pub(crate) async fn aborts(&self) {
+        let is_aborted = || !self.writers.aborts().is_empty();
+        until("nothing is aborted", is_aborted).await;
+        self.leaves_nothing().await;
+        assert!(self.kept().stored().is_empty(), "something is stored");
+    }
+
+    /// The server, as it looks at the files of the slot.
+    fn kept(&self) -> Server {
+        Server {
+            address: self.server.address,
+            uploads: self.server.uploads.clone(),
+            dir: Arc::clone(&self.dir),
         }
     }
 
@@ -51,11 +115,8 @@ impl Rig {
         let mut wire = self.server.connect().await;
         let half = &pattern(LENGTH)[..LENGTH / 2];
         wire.send("POST", SLOW, &headers, half).await;
-        let begun = Instant::now();
-        while self.writers.count(Call::Write) == before {
-            assert!(begun.elapsed() < DEADLINE, "nothing is written");
-            sleep(Duration::from_millis(10)).await;
-        }
+        let is_written = || self.writers.count(Call::Write) > before;
+        until("nothing is written", is_written).await;
         wire
     }
 
@@ -75,11 +136,16 @@ impl Rig {
 
     /// Waits until no file is unfinished.
     async fn leaves_nothing(&self) {
-        let begun = Instant::now();
-        while count(&self.dir.path().join(".tmp")) > 0 {
-            assert!(begun.elapsed() < DEADLINE, "something is left");
-            sleep(Duration::from_millis(10)).await;
-        }
+        let unfinished = self.dir.path().join(".tmp");
+        until("something is left", || count(&unfinished) == 0).await;
+    }
+}
+
+async fn until(otherwise: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < DEADLINE, "{otherwise}");
+        sleep(Duration::from_millis(10)).await;
     }
 }
 

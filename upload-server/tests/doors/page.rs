@@ -125,6 +125,22 @@ async fn page_2_an_upload_is_registered_by_the_message_of_a_socket() {
     assert_eq!(server.stored().len(), 2);
 }
 
+/// PAGE-2, R7: what a page registered waits for its last word, even if it is asked about.
+#[tokio::test]
+async fn page_2_a_question_is_no_last_word() {
+    let server = Server::start().await;
+    let page = Page::open(&server).await;
+    let upload = Uuid::new_v4();
+    assert_eq!(page.register(upload, "files", 3).await.status, 201);
+    assert_eq!(page.append(upload, 0, &[MORE], b"abc").await.status, 204);
+    let head = page.ask("HEAD", &path_of(upload), &[], b"").await;
+    assert_eq!((head.status, head.number("upload-offset")), (200, 3));
+    assert_eq!(head.header("upload-complete"), Some("?0"), "{head:?}");
+    assert!(server.stored().is_empty());
+    assert_eq!(page.append(upload, 3, &[LAST], b"").await.status, 200);
+    assert_eq!(server.stored(), [b"abc"]);
+}
+
 /// PAGE-2: refusals are those of a socket, in words.
 #[tokio::test]
 async fn page_2_a_registration_is_refused_in_words() {

@@ -9,7 +9,10 @@ use base64_simd::STANDARD;
 use sha2::{Digest, Sha256};
 use upload_server::stores::{RedbDurability, RedbStore};
 
-use crate::wire::{Server, files, pattern};
+use crate::{
+    leaving::{Rig, SLOW, WINDOW},
+    wire::{Server, files, pattern},
+};
 
 const FILES: &str = "/uploads/files/files";
 
@@ -86,6 +89,29 @@ async fn a_body_that_breaks_off_leaves_nothing() {
     let good = server.ask("POST", FILES, &[], b"abc").await;
     assert_eq!(good.status, 201);
     assert_eq!(server.stored(), [b"abc"]);
+}
+
+/// Content says by its length that all of it came; its client need not wait for the answer.
+#[tokio::test]
+async fn a_whole_body_is_stored_though_its_client_has_left() {
+    let rig = Rig::with_small_window().await;
+    let body = pattern(WINDOW + 1000);
+    let length = body.len().to_string();
+    let headers = [("content-length", &*length)];
+    rig.send_and_leave(("POST", SLOW), &headers, body.split_at(WINDOW))
+        .await;
+    rig.stores(&body).await;
+}
+
+/// Without a length, the end of content can be that of its connection, unless its client waits for the answer.
+#[tokio::test]
+async fn a_body_without_a_length_is_not_stored_once_its_client_has_left() {
+    let rig = Rig::with_small_window().await;
+    let chunk = [&b"4000\r\n"[..], &pattern(WINDOW)[..], b"\r\n"].concat();
+    let headers = [("transfer-encoding", "chunked")];
+    rig.send_and_leave(("POST", SLOW), &headers, (&chunk, b"0\r\n\r\n"))
+        .await;
+    rig.aborts().await;
 }
 
 #[tokio::test]

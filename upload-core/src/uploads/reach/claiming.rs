@@ -39,6 +39,7 @@ impl Reach {
         let mut entry = Entry::new(id, name, register, record.length, true);
         entry.stored_name.clone_from(&record.stored_name);
         entry.folder.clone_from(&record.folder);
+        entry.ends_by_word = record.ends_by_word;
         let client_id = match &self.asks {
             Asks::Continue(client_id) => client_id.clone(),
             Asks::Receipt | Asks::Look | Asks::Cancel => None,

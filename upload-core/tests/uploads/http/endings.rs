@@ -1,10 +1,10 @@
 //! How files end that end by word.
 
-use upload_core::{Content, ContentEnd, Ends, Refusal, Reply, Request};
+use upload_core::{Content, ContentEnd, Ends, Refusal, Reply, Request, Taken};
 use upload_proto::Code;
 
 use super::{
-    is_done, offset,
+    is_done, is_refused, offset,
     rig::{Rig, ietf, tus},
 };
 use crate::support::Storage;
@@ -70,6 +70,7 @@ fn an_append_while_the_file_is_stored_is_answered_by_its_offset() {
         let again = rig.ask(Request::Append(tus(at)));
         assert!(!rig.is_answered(again));
         rig.let_writers();
+        rig.end(again, ContentEnd::Whole);
         let reply = rig.reply(again);
         assert_eq!(is_done(&reply), is_right, "{reply:?}");
         assert_eq!(matches!(reply, Reply::PastEnd(_)), !is_right, "{reply:?}");
@@ -95,4 +96,53 @@ fn a_delete_while_the_file_is_stored_removes_it_where_it_waits() {
         assert_eq!(matches!(deleted, Reply::Kept), !waits, "{deleted:?}");
         assert_eq!(rig.storage.removed, usize::from(waits));
     }
+}
+
+/// A complete file of three bytes, which another visit finds.
+fn complete() -> Rig {
+    let mut rig = Rig::new(1, Storage::default());
+    rig.create(3, None);
+    assert!(is_done(&rig.append(0, "abc")));
+    Rig::new(2, rig.storage)
+}
+
+/// T13, R16: content behind the end of a complete file is not dropped as if there were none, though its length is not
+/// known before.
+#[test]
+fn content_without_a_length_does_not_follow_the_end() {
+    for content in [tus(3), ietf(3, Ends::Here), ietf(3, Ends::Later)] {
+        let mut rig = complete();
+        let more = rig.ask(Request::Append(content));
+        assert_eq!(rig.receives, [more]);
+        assert_eq!(rig.send(more, ""), Taken::More);
+        assert!(!rig.is_answered(more));
+        assert_eq!(rig.send(more, "xyz"), Taken::Enough);
+        let reply = rig.reply(more);
+        assert!(matches!(reply, Reply::DoneInExcess(_)), "{reply:?}");
+        assert_eq!(rig.storage.files, [b"abc"]);
+        assert!(rig.visit.is_over());
+    }
+}
+
+/// T15, R16: a request that brings nothing is the last one once more.
+#[test]
+fn no_content_without_a_length_follows_the_end() {
+    for end in [ContentEnd::Whole, ContentEnd::Broken] {
+        let mut rig = complete();
+        let again = rig.ask(Request::Append(tus(3)));
+        rig.end(again, end);
+        assert!(is_done(&rig.reply(again)));
+    }
+    let mut rig = complete();
+    let again = rig.ask(Request::Append(tus(3)));
+    rig.end(again, ContentEnd::Discarded);
+    assert!(is_refused(&rig.reply(again), Code::ChecksumMismatch));
+    let again = rig.ask(Request::Append(tus(3)));
+    rig.end(again, ContentEnd::TimedOut);
+    assert!(matches!(rig.reply(again), Reply::TimedOut));
+    let again = rig.ask(Request::Append(tus(3)));
+    rig.visit.drain(rig.now);
+    rig.drain();
+    assert!(matches!(rig.reply(again), Reply::TimedOut));
+    assert!(rig.visit.is_over());
 }

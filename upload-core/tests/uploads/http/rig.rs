@@ -28,6 +28,8 @@ pub(crate) struct Rig {
     pub(crate) verdict: Verdict,
     /// As what the application takes uploads, where it is asked.
     pub(crate) amendment: Amendment,
+    /// It does not answer.
+    pub(crate) is_undecided: bool,
     next: u64,
     pub(crate) receives: Vec<RequestId>,
     pub(crate) replies: Vec<(RequestId, Reply)>,
@@ -61,6 +63,7 @@ impl Rig {
             opens: 0,
             verdict: Verdict::Accept,
             amendment: Amendment::default(),
+            is_undecided: false,
             next: 0,
             receives: Vec::new(),
             replies: Vec::new(),
@@ -165,6 +168,7 @@ impl Rig {
             Output::App(Question::Inspect { entry, .. }) => {
                 self.visit.handle_verdict(entry, self.verdict.clone(), now);
             }
+            Output::App(Question::Authorize { .. }) if self.is_undecided => {}
             Output::App(Question::Authorize { entry, .. }) => {
                 let amendment = self.amendment.clone();
                 self.visit.handle_amended(entry, amendment, now);

@@ -43,6 +43,7 @@ fn record(slot: &str) -> Vec<u8> {
         folder: None,
         client_type: String::new(),
         length: upload_core::Length::Known(9),
+        ends_by_word: false,
         relative_path: None,
         last_modified: None,
         meta: serde_json::Map::new(),

@@ -9,11 +9,12 @@ use axum::{
 };
 use http::{Method, StatusCode, header};
 use serde_json::json;
-use upload_core::{Reply, Request as Ask, announcement};
+use upload_core::{Ends, Reply, Request as Ask, announcement};
 use upload_proto::{ClientMessage, Code, ServerMessage};
 
 use super::{
     Call,
+    call::content,
     refusal::{Asked, Refusal},
 };
 use crate::http::{tus::add_cookie, visit::check::Checking};
@@ -69,7 +70,12 @@ pub(super) async fn register(call: &mut Call) -> Result<Response, Refusal> {
     let visitor = call.creator().await?;
     let (slot, _) = call.slots(&visitor.owner).await?;
     let location = call.location(&visitor, upload);
-    let ask = Ask::Create(Box::new(register), None);
+    // A page ends its file by word, as every client of the draft; only an empty one is stored at once.
+    let ends = match register.client_size {
+        Some(0) => Ends::Here,
+        _ => Ends::Later,
+    };
+    let ask = Ask::Create(Box::new(register), Some(content(0, Some(0), ends)));
     let answered = call.ask(&visitor, upload, ask, Checking::Nothing).await?;
     let is_resumable = match answered.reply {
         Reply::Created(subject) => subject.entry.resumable,

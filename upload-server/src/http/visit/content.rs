@@ -115,10 +115,7 @@ impl Served {
                     tracing::debug!(%error, "the content of a request broke off");
                     ContentEnd::Broken
                 }
-                // The end of a stream that was reset can look like any other: a client that does not
-                // wait for the answer has not sent all it wanted.
-                Poll::Ready(None) if self.answer.is_closed() => ContentEnd::Broken,
-                Poll::Ready(None) => ContentEnd::Whole,
+                Poll::Ready(None) => self.end(),
             };
             self.read = Read::Over;
             let checked = std::mem::replace(&mut self.checked, Checked::Nothing);
@@ -139,6 +136,20 @@ impl Served {
                 }
                 _ => return Poll::Ready(Piece::End(end)),
             }
+        }
+    }
+
+    /// Returns how content ended of which nothing more comes.
+    ///
+    /// The end of a stream that was reset can look like any other. Content whose length is known says itself whether
+    /// all of it came, even if its client is gone. Of any other, a client that does not wait for the answer has not
+    /// sent all it wanted.
+    fn end(&self) -> ContentEnd {
+        match self.body.size_hint().exact() {
+            Some(0) => ContentEnd::Whole,
+            Some(_) => ContentEnd::Broken,
+            None if self.answer.is_closed() => ContentEnd::Broken,
+            None => ContentEnd::Whole,
         }
     }
 

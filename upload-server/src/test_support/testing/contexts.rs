@@ -189,6 +189,7 @@ impl CompletedEntry {
             folder: None,
             client_type: String::new(),
             length: Length::Known(size),
+            ends_by_word: false,
             relative_path: None,
             last_modified: None,
             meta: Map::new(),

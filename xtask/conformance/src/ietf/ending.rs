@@ -1,6 +1,6 @@
 //! How uploads end: complete, too long, too short, deleted.
 
-use super::{Ietf, LAST, MORE, succeeded};
+use super::{Ietf, LAST, MORE, PARTIAL, succeeded};
 use crate::check::{
     Check,
     Level::{Must, Should},
@@ -104,7 +104,16 @@ fn the_end_may_be_repeated(ietf: &Ietf) -> Outcome {
 
 fn nothing_follows_the_end(ietf: &Ietf) -> Outcome {
     let path = complete(ietf)?;
-    ietf.append(&path, 3, LAST, b"d")?.is_refusal()
+    ietf.append(&path, 3, LAST, b"d")?.is_refusal()?;
+    // Without a length, only the content says that there is some.
+    let headers = [
+        PARTIAL,
+        LAST,
+        ("upload-offset", "3"),
+        ("transfer-encoding", "chunked"),
+    ];
+    let chunk = b"1\r\nd\r\n0\r\n\r\n";
+    ietf.ask("PATCH", &path, &headers, chunk)?.is_refusal()
 }
 
 fn a_deleted_upload_is_gone(ietf: &Ietf) -> Outcome {
