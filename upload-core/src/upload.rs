@@ -61,8 +61,8 @@ pub(crate) struct Context<'a> {
     pub(crate) is_connected: bool,
 }
 
-/// How far the epoch of a record that is written anew is from that of the lost one: further than holders follow each
-/// other unnoticed, and nearer than writers look back for files of earlier ones.
+/// How far the epoch of a record that is written anew is from that of the lost one. It is further than holders follow
+/// each other unnoticed, and nearer than writers look back for files of earlier ones.
 const EPOCHS_ANEW: u64 = 32;
 
 /// Who holds an upload, and which one of its ref it is.

@@ -175,8 +175,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, a key is unknown or has a value that cannot be, or a variable is about a slot
-    /// that a file with slots does not have; the error names the key.
+    /// The file cannot be read, or a key is unknown or has a value that cannot be; the error names the key. So
+    /// does one about a variable for a slot that a file with slots does not have.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         let mut figment = Figment::new();
         if let Some(file) = file {

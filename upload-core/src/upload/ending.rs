@@ -111,7 +111,7 @@ impl Upload {
     }
 
     /// Returns what is to take the place of its record, where a holder of another process may not know that it lost
-    /// the upload: it would write a record that is gone anew, and tell its client of bytes that are removed.
+    /// the upload. That one would write a record that is gone anew, and tell its client of bytes that are removed.
     fn mark(&self, limits: &SessionLimits, now: Now) -> Option<Mark> {
         let until = self.lineage.rival_until?;
         let code = match self.entry.status {

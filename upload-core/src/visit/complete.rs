@@ -5,7 +5,9 @@ use upload_proto::{Code, Register};
 
 use crate::Now;
 
-use super::{ContentEnd, Over, Progress, Receipt, Reply, Request, Stage, Taken, Visit, VisitOutput};
+use super::{
+    ContentEnd, Over, Progress, Receipt, Reply, Request, Stage, Taken, Visit, VisitOutput,
+};
 
 impl Visit {
     /// The file is stored already.

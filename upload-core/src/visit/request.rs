@@ -71,7 +71,7 @@ pub enum Ends {
     Here,
     /// Not with this content; a file that is too long is refused.
     Later,
-    /// As the upload began: at its length, or else not without a word.
+    /// As the upload began: at its length, or else when its client says so.
     AsBegun,
 }
 

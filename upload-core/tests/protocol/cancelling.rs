@@ -126,8 +126,8 @@ fn complete_7_a_registration_behind_a_cancel_waits() {
     }
 }
 
-/// COMPLETE-7: a cancel takes the place of a resume, or of a complete, whose record is looked up: what is complete and
-/// was not taken is removed, and what is not to be had is refused.
+/// COMPLETE-7: a cancel takes the place of a resume, or of a complete, whose record is looked up.
+/// What is complete and was not taken is removed, and what is not to be had is refused.
 #[test]
 fn complete_7_a_cancel_takes_the_place_of_a_resume() {
     let asks: [fn(&mut Rig); 2] = [

@@ -1,4 +1,4 @@
-//! Slots that only `mount` gives, kept for as long as uploads in them have records: what time makes due among these
+//! Slots that only `mount` gives, kept for as long as uploads in them have records. What time makes due among these
 //! is done by the slot that their owner was given last, as it is for slots of all.
 //!
 //! A process knows those of the uploads it saved. After a restart it knows one again once an upload of its owner saves

@@ -19,7 +19,7 @@ use super::{
 
 /// How long a removal takes at least whose failure says that storage is stuck, and not that one upload is bad.
 const SLOW: Duration = Duration::from_secs(5);
-/// So many of them in a row, and the storage is left alone until the next look; one bad upload alone stops no other,
+/// So many of them in a row, and the storage is left alone until the next look. One bad upload alone stops no other,
 /// and several do so once, since the next look tries them last.
 const SLOW_MAX: u32 = 2;
 /// Storages that are at work at the same time.
