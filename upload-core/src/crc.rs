@@ -43,11 +43,7 @@ impl PrefixCrc {
 
     /// Appends what was received and leaves a mark behind it.
     pub(crate) fn append(&mut self, data: &[u8]) {
-        let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        self.end = Prefix {
-            offset: self.end.offset.saturating_add(length),
-            crc: self.end.crc.map(|crc| append(crc, data)),
-        };
+        self.extend(data);
         if self.marks.len() >= MARKS_MAX {
             let mut keep = false;
             self.marks.retain(|_| {
@@ -56,6 +52,21 @@ impl PrefixCrc {
             });
         }
         self.marks.push_back(self.end);
+    }
+
+    /// Appends what was received, and forgets all before it.
+    pub(crate) fn append_settled(&mut self, data: &[u8]) {
+        self.extend(data);
+        self.marks.clear();
+        self.base = self.end;
+    }
+
+    fn extend(&mut self, data: &[u8]) {
+        let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+        self.end = Prefix {
+            offset: self.end.offset.saturating_add(length),
+            crc: self.end.crc.map(|crc| append(crc, data)),
+        };
     }
 
     /// Returns the mark behind the first bytes of the file.

@@ -2,9 +2,11 @@
 //!
 //! What it holds is a matter of [`Uploads`]; the session turns frames and messages into calls of
 //! that room, and its news into messages. The rooms next to this one: `outbox` (what waits for the
-//! host), `channel` (what a client knows of one upload), `news` (news and messages), `frames`
-//! (binary messages), `control` (control messages and the application's side).
+//! host), `channel` (what a client knows of one upload), `alarms` (when to look at it again), `news`
+//! (news and messages), `frames` (binary messages), `control` (control messages and the
+//! application's side).
 
+mod alarms;
 pub(crate) mod channel;
 pub(crate) mod control;
 mod frames;
@@ -20,11 +22,10 @@ use upload_proto::{Code, ServerMessage, UploadRef};
 
 use crate::{
     AbortReason, CallId, CloseReason, DisconnectReason, EntryId, Now, Output, SessionConfig,
-    Uploads, door::OverUploads, endings::Endings, pace::Pace, timers::Timers, uploads::Stage,
-    window::WindowSizes,
+    Uploads, door::OverUploads, endings::Endings, pace::Pace, uploads::Stage, window::WindowSizes,
 };
 
-use self::{channel::Channel, outbox::Outbox};
+use self::{alarms::Alarms, channel::Channel, outbox::Outbox};
 
 /// The minute over which refusals are counted (CONN-4).
 const REFUSAL_WINDOW: Duration = Duration::from_secs(60);
@@ -44,12 +45,7 @@ pub struct Session {
     endings: Endings,
     calls: BTreeMap<CallId, control::Call>,
     window: WindowSizes,
-    /// Uploads whose client ran past its credit.
-    overrun: usize,
-    /// When progress is to be told.
-    tells: Timers<Instant>,
-    /// When an upload is idle, on the clock that stops while the host does not read the socket.
-    idles: Timers<Duration>,
+    alarms: Alarms,
     clock: Clock,
     first_message_by: Option<Instant>,
     refused: Refused,
@@ -109,9 +105,7 @@ impl Session {
                 usual: limits.window_bytes,
                 room: limits.largest_window(),
             },
-            overrun: 0,
-            tells: Timers::new(),
-            idles: Timers::new(),
+            alarms: Alarms::new(),
             clock: Clock {
                 start: now.instant,
                 paused: Duration::ZERO,
@@ -171,8 +165,7 @@ impl Session {
         self.out.disconnect();
         self.first_message_by = None;
         self.calls.clear();
-        self.tells = Timers::new();
-        self.idles = Timers::new();
+        self.alarms.clear();
         self.uploads.disconnect(reason, now);
         self.relay(now);
     }
@@ -184,13 +177,13 @@ impl Session {
             self.close(CloseReason::Idle, now);
         }
         if self.clock.paused_since.is_none() {
-            for entry in self.idles.take_due(self.heard(now)) {
+            for entry in self.alarms.idles.take_due(self.heard(now)) {
                 self.idle_or_later(entry, now);
             }
         }
         self.uploads.handle_timeout(now);
         self.relay(now);
-        for entry in self.tells.take_due(now.instant) {
+        for entry in self.alarms.tells.take_due(now.instant) {
             self.tell_if_due(entry, now);
         }
         self.after(now);
@@ -214,15 +207,15 @@ impl Session {
             self.uploads.fail(entry, code, reason, now);
             self.relay(now);
         } else if idle_at > heard && !(is_slow && channel.has_credit()) {
-            self.idles
-                .arm(entry, idle_at.min(channel.pace.next(&limits)));
+            let idle_at = idle_at.min(channel.pace.next(&limits));
+            self.alarms.idles.arm(entry, idle_at);
         } else if channel.has_credit() && self.uploads.waits_for_client(entry) {
             self.uploads.idle(entry, now);
             self.relay(now);
         } else {
             // It waits for something else; what it waits for counts as activity.
             channel.active_at = heard;
-            self.idles.arm(entry, heard.saturating_add(limit));
+            self.alarms.idles.arm(entry, heard.saturating_add(limit));
         }
     }
 
@@ -237,7 +230,7 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let idle = match self.clock.paused_since {
             Some(_) => None,
-            None => self.idles.next(),
+            None => self.alarms.idles.next(),
         };
         let idle = idle.and_then(|at| {
             let since = at.saturating_add(self.clock.paused);
@@ -245,7 +238,7 @@ impl Session {
         });
         [
             idle,
-            self.tells.next(),
+            self.alarms.tells.next(),
             self.uploads.poll_timeout(),
             self.first_message_by,
         ]
@@ -257,7 +250,7 @@ impl Session {
     /// Returns whether the socket should be read. It is false while a client
     /// that ignores credit is ahead of it (CREDIT-3).
     pub fn wants_input(&self) -> bool {
-        self.is_reading() && self.overrun == 0
+        self.is_reading() && !self.alarms.is_overrun()
     }
 
     /// Returns whether the connection is gone and nothing waits for an answer.
@@ -284,41 +277,21 @@ impl Session {
 
     /// Sets the alarms of a channel, and counts whether its client is past its credit.
     fn arm(&mut self, entry: EntryId) {
-        self.recount_overrun(entry);
-        let limits = &self.uploads.config().limits;
-        let Some(channel) = self.channels.get(&entry) else {
+        let Some(channel) = self.channels.get_mut(&entry) else {
             return;
         };
-        if channel.stage == channel::Stage::Asked || !self.out.is_connected() {
-            return;
-        }
-        let size = channel.window_size(self.window);
-        let interval = limits.snapshot_interval;
-        if let Some(at) = channel.throttle.deadline(channel.numbers(), size, interval) {
-            self.tells.arm(entry, at);
-        }
-        let idle_at = channel.active_at.saturating_add(limits.idle_upload);
-        self.idles
-            .arm(entry, idle_at.min(channel.pace.next(limits)));
-    }
-
-    fn recount_overrun(&mut self, entry: EntryId) {
-        if let Some(channel) = self.channels.get_mut(&entry) {
-            let (was, is) = channel.recount_overrun();
-            self.overrun = self
-                .overrun
-                .saturating_sub(usize::from(was))
-                .saturating_add(usize::from(is));
+        if self.out.is_connected() {
+            let limits = &self.uploads.config().limits;
+            self.alarms.set(entry, channel, limits, self.window);
+        } else {
+            self.alarms.recount(channel);
         }
     }
 
     fn drop_channel(&mut self, entry: EntryId) -> Option<Channel> {
-        self.tells.disarm(entry);
-        self.idles.disarm(entry);
-        let channel = self.channels.remove(&entry)?;
-        let was = usize::from(channel.was_overrun());
-        self.overrun = self.overrun.saturating_sub(was);
-        Some(channel)
+        let channel = self.channels.remove(&entry);
+        self.alarms.forget(entry, channel.as_ref());
+        channel
     }
 
     fn after_input(&mut self, now: Now) {

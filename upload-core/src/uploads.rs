@@ -32,8 +32,8 @@ use bytes::Bytes;
 use upload_proto::{Code, UploadRef};
 
 use crate::{
-    AbortReason, Append, Declare, Effect, Entry, EntryId, Finish, News, Now, SessionConfig,
-    SessionLimits, Why,
+    AbortReason, Append, Declare, Effect, Entry, EntryId, Finish, News, Now, Position,
+    SessionConfig, SessionLimits, Why,
     news::{Answer, Effects},
     time::millis,
     timers::Timers,
@@ -179,6 +179,20 @@ impl Uploads {
             .unwrap_or(Append::Ignored)
     }
 
+    /// Appends bytes behind what was received; returns also how far the upload has come then.
+    pub(crate) fn append_next(
+        &mut self,
+        entry: EntryId,
+        data: Bytes,
+        now: Now,
+    ) -> (Append, Position) {
+        let appended = self.with(entry, now, |upload, cx| {
+            let appended = upload.append(upload.received(), data, cx);
+            (appended, upload.position())
+        });
+        appended.unwrap_or((Append::Ignored, Position::default()))
+    }
+
     /// Declares how long the file of an upload is that began without a length.
     pub fn declare(&mut self, entry: EntryId, bytes: u64, now: Now) -> Declare {
         self.with(entry, now, |upload, cx| upload.declare(bytes, cx))
@@ -301,8 +315,8 @@ impl Uploads {
         self.sum.replace(before, weight);
         if is_gone {
             self.take_out(entry, now);
-        } else {
-            self.arm(entry);
+        } else if let Some(at) = held.upload.deadline(&self.config) {
+            self.timers.arm(entry, at);
         }
         Some(result)
     }

@@ -43,13 +43,18 @@ impl Session {
     }
 
     fn chunk(&mut self, entry: EntryId, index: u32, data: Bytes, now: Now) {
-        if !self.uploads.takes_bytes(entry) {
-            return;
-        }
         let Some(channel) = self.channels.get_mut(&entry) else {
             return;
         };
-        if channel.is_too_long(&data) {
+        let is_too_long = channel.is_too_long(&data);
+        if !is_too_long && channel.sequencer.next_index() == u64::from(index) {
+            self.append(entry, data, now);
+            return;
+        }
+        if !self.uploads.takes_bytes(entry) {
+            return;
+        }
+        if is_too_long {
             // CHUNK-8: the frame is wrong, not the upload.
             let upload = channel.upload;
             self.refuse(Code::BadFrame, Some(upload));
@@ -69,10 +74,7 @@ impl Session {
     fn append(&mut self, entry: EntryId, data: Bytes, now: Now) {
         let is_empty = data.is_empty();
         let heard = self.heard(now);
-        let window = self.window;
-        let at = self.uploads.position(entry).unwrap_or_default().received;
-        let appended = self.uploads.append(entry, at, data, now);
-        let position = self.uploads.position(entry);
+        let (appended, at) = self.uploads.append_next(entry, data, now);
         let Some(channel) = self.channels.get_mut(&entry) else {
             return;
         };
@@ -83,10 +85,7 @@ impl Session {
                     return;
                 }
                 // What was here already, or comes too early, is no progress (CONN-3).
-                if let Some(at) = position {
-                    channel.came(at, heard, window);
-                }
-                self.recount_overrun(entry);
+                channel.came(at, heard, self.window);
                 self.relay(now);
                 self.tell_if_due(entry, now);
             }
@@ -99,7 +98,7 @@ impl Session {
                 self.uploads.fail(entry, code, reason, now);
             }
             Append::Full => {
-                let reason = AbortReason::SizeLimit(at);
+                let reason = AbortReason::SizeLimit(at.received);
                 self.uploads.fail(entry, Code::TooManyEntries, reason, now);
             }
             Append::Ignored | Append::Mismatch(_) => {}

@@ -291,22 +291,24 @@ impl Session {
 
     /// MSG-2: progress is sent for a part of the window, or in time.
     pub(super) fn tell_if_due(&mut self, entry: EntryId, now: Now) {
-        let interval = self.uploads.config().limits.snapshot_interval;
-        if let Some(channel) = self.channels.get(&entry)
-            && channel.stage == Stage::Live
-            && self.out.is_connected()
-        {
-            let size = channel.window_size(self.window);
-            if channel
-                .throttle
-                .is_due(channel.numbers(), size, interval, now)
-            {
-                let snapshot = channel.snapshot(Status::Uploading);
-                self.send_snapshot(entry, snapshot, now);
-                return;
-            }
+        let Some(channel) = self.channels.get_mut(&entry) else {
+            return;
+        };
+        let limits = &self.uploads.config().limits;
+        if !self.out.is_connected() {
+            self.alarms.recount(channel);
+            return;
         }
-        self.arm(entry);
+        let size = channel.window_size(self.window);
+        let (numbers, interval) = (channel.numbers(), limits.snapshot_interval);
+        let is_due =
+            channel.stage == Stage::Live && channel.throttle.is_due(numbers, size, interval, now);
+        if is_due {
+            let snapshot = channel.snapshot(Status::Uploading);
+            self.send_snapshot(entry, snapshot, now);
+        } else {
+            self.alarms.set(entry, channel, limits, self.window);
+        }
     }
 
     /// Tells trouble that does not end the upload.

@@ -78,10 +78,10 @@ impl Upload {
         if at == 0 && !self.keeps_place(cx) {
             return Append::Ignored;
         }
-        self.crc.append(&data);
-        if self.recorder.keeper().is_none() {
+        match self.recorder.keeper() {
+            Some(_) => self.crc.append(&data),
             // Nothing asks for the checksum of a part.
-            self.crc.settle(u64::MAX);
+            None => self.crc.append_settled(&data),
         }
         self.entry.bytes_received = end;
         match self.writer.head() {

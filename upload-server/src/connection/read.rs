@@ -18,8 +18,10 @@ use super::{
 
 /// Messages read per round.
 const MESSAGES_PER_ROUND: u32 = 128;
-/// Messages that take their time from one look at the clock, unless a writer comes between.
+/// Messages from one look at the clock, memory and rates to the next, unless a writer comes between.
 const MESSAGES_PER_LOOK: u32 = 4;
+/// Their bytes; one message more may come.
+const BYTES_PER_LOOK: u64 = 16 * 1024;
 /// Bytes read per round; one message more may come.
 ///
 /// As much as a client may have sent.
@@ -47,6 +49,8 @@ pub(super) struct ReadSoFar {
     begun: Instant,
     messages: u32,
     bytes: u64,
+    /// Messages and bytes since the last look at the clock, memory and rates.
+    unlooked: (u32, u64),
     /// Bytes of which writers were not asked yet whether they are enough for them.
     unwritten: u64,
     /// What writers answered since they were asked.
@@ -61,6 +65,7 @@ impl ReadSoFar {
             begun: host.now.instant,
             messages: 0,
             bytes: 0,
+            unlooked: (MESSAGES_PER_LOOK, 0),
             unwritten: 0,
             answers: 0,
             held: host.share.held(),
@@ -83,6 +88,11 @@ impl ReadSoFar {
         self.messages >= MESSAGES_PER_ROUND || self.bytes >= BYTES_PER_ROUND
     }
 
+    fn looks(&self) -> bool {
+        let (messages, bytes) = self.unlooked;
+        messages >= MESSAGES_PER_LOOK || bytes >= BYTES_PER_LOOK
+    }
+
     fn add(&mut self, incoming: &Incoming) {
         let bytes = match incoming {
             Incoming::Message { bytes, .. } | Incoming::Frame { bytes, .. } => *bytes,
@@ -91,6 +101,8 @@ impl ReadSoFar {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.messages = self.messages.saturating_add(1);
         self.bytes = self.bytes.saturating_add(bytes);
+        let (messages, unlooked) = self.unlooked;
+        self.unlooked = (messages.saturating_add(1), unlooked.saturating_add(bytes));
         self.unwritten = self.unwritten.saturating_add(bytes);
         self.held = self.held.saturating_add(bytes);
     }
@@ -99,7 +111,7 @@ impl ReadSoFar {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Returns the next message, or what a writer did that took what was read.
     pub(super) fn poll_read(&mut self, so_far: &mut ReadSoFar, cx: &mut Context<'_>) -> Read {
-        let mut looks_at_clock = so_far.messages.is_multiple_of(MESSAGES_PER_LOOK);
+        let mut looks = so_far.looks();
         if so_far.unwritten >= BYTES_PER_WRITE {
             if so_far.answers < MESSAGES_PER_ROUND
                 && let Poll::Ready(answer) = self.host.poll_writers(cx)
@@ -110,18 +122,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             (so_far.unwritten, so_far.answers) = (0, 0);
             so_far.held = self.host.buffered();
             // Writers may have taken their time.
-            looks_at_clock = true;
+            looks = true;
         }
         if so_far.is_full() {
             return Read::Enough;
         }
-        if looks_at_clock {
+        if looks {
+            so_far.unlooked = (0, 0);
             self.host.look_at_clock();
+            // The exact figure follows when writers took what they can.
+            self.host.share.hold(so_far.held);
         }
         if so_far.is_long(self.host.now.instant) {
             return Read::Enough;
         }
-        if !self.may_read(cx) {
+        if (looks || !self.host.core.wants_input()) && !self.may_read(cx) {
             return Read::Nothing;
         }
         let Some(socket) = self.phase.open() else {
@@ -131,8 +146,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Read::Nothing;
         };
         so_far.add(&incoming);
-        // The exact figure follows when writers took what they can.
-        self.host.share.hold(so_far.held);
         Read::Incoming(incoming)
     }
 
