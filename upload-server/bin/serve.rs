@@ -1,6 +1,6 @@
 //! `upload-server`: serves until it is told to end.
 
-use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc};
+use std::{env, net::SocketAddr, num::NonZero, path::Path, process::ExitCode, sync::Arc, thread};
 
 use anyhow::Context;
 use axum::{
@@ -31,16 +31,27 @@ pub(crate) enum What<'a> {
 
 /// Reads the configuration and serves.
 pub(crate) fn run(what: What<'_>, listen: Option<SocketAddr>) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime
         .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
-        .build()
-        .context("cannot start the runtime")?;
+        .max_blocking_threads(BLOCKING_THREADS_MAX);
+    // That variable is Tokio's.
+    if env::var_os("TOKIO_WORKER_THREADS").is_none() {
+        runtime.worker_threads(workers());
+    }
+    let runtime = runtime.build().context("cannot start the runtime")?;
     let served = runtime.block_on(run_inside(what, listen));
     // Dropped, it would wait for every call of the file system, and a disk may hang for as long as
     // it likes. What was announced as durable is; the rest counts as lost in a crash.
     runtime.shutdown_background();
     served
+}
+
+/// Returns one thread more than there are processors: the file writer leaves one without a call that may not return,
+/// and no processor is to wait for that.
+fn workers() -> usize {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    processors.saturating_add(1)
 }
 
 async fn run_inside(what: What<'_>, listen: Option<SocketAddr>) -> anyhow::Result<ExitCode> {
