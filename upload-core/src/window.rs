@@ -1,6 +1,6 @@
 //! Credit: how far a client may send (PROTOCOL section 7).
 //!
-//! A window is as large as a link of 10 ms round trip needs.
+//! A window is as large as a link of 20 ms round trip needs.
 //! Over a longer one it limits the upload, which shows as four events in this order: more credit is sent, the client
 //! uses up what it had, nothing arrives for a while, the first byte of the new credit arrives.
 //! Then the window grows, as long as the writer keeps up and memory has room.
@@ -16,8 +16,9 @@ const GROWTH: u64 = 4;
 
 /// The shortest time from telling credit to the first byte that uses it for which a window grows.
 ///
-/// 4 MiB in 10 ms are 3.3 Gbit/s. What a busy machine does in less is no property of the link.
-const ROUND_TRIP_MIN: Duration = Duration::from_millis(10);
+/// 4 MiB in 20 ms are 1.7 Gbit/s. What a busy machine does in less is no property of the link: eight clients at
+/// full speed take as long for a window.
+const ROUND_TRIP_MIN: Duration = Duration::from_millis(20);
 
 /// How long the shortest round trip counts: links change.
 const ROUND_TRIPS_FOR: Duration = Duration::from_secs(10);
