@@ -94,9 +94,9 @@ mutants! {
     "session.rs": "a client without credit idles"
         "} else if channel.has_credit() && self.uploads.waits_for_client(entry) {" => "} else if self.uploads.waits_for_client(entry) {";
     "session.rs": "the socket is read past the credit"
-        "self.is_reading() && self.overrun == 0" => "self.is_reading() && self.overrun < 99";
-    "session.rs": "a line that is dropped keeps the socket unread"
-        "        self.overrun = self.overrun.saturating_sub(was);" => "        let _ = was;";
+        "self.is_reading() && !self.alarms.is_overrun()" => "self.is_reading()";
+    "session/alarms.rs": "a line that is dropped keeps the socket unread"
+        "        self.overrun = self.overrun.saturating_sub(usize::from(was));" => "        let _ = was;";
     "session/frames.rs": "an empty chunk does not count"
         "                channel.sequencer.advance();\n                if is_empty {" => "                if !is_empty {\n                    channel.sequencer.advance();\n                }\n                if is_empty {";
     "session/frames.rs": "what was received before keeps an upload from idling"
