@@ -113,15 +113,13 @@ impl WriteErrorKind {
         match Errno::from_io_error(error) {
             Some(Errno::NOSPC | Errno::DQUOT) => Self::Full,
             Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN) => Self::Throttled,
-            // A file server that does not answer, or was started anew.
+            // A file server that does not answer. One that lost the file, as `STALE` says, may have lost bytes of it.
             Some(
                 Errno::TIMEDOUT
-                | Errno::STALE
                 | Errno::NOLCK
                 | Errno::HOSTDOWN
                 | Errno::HOSTUNREACH
-                | Errno::NETUNREACH
-                | Errno::NOTCONN,
+                | Errno::NETUNREACH,
             ) => Self::Throttled,
             Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => Self::Denied,
             Some(_) => Self::Failed,
@@ -188,12 +186,12 @@ mod tests {
             (Errno::NOMEM, WriteErrorKind::Throttled),
             (Errno::AGAIN, WriteErrorKind::Throttled),
             (Errno::TIMEDOUT, WriteErrorKind::Throttled),
-            (Errno::STALE, WriteErrorKind::Throttled),
+            (Errno::STALE, WriteErrorKind::Failed),
             (Errno::NOLCK, WriteErrorKind::Throttled),
             (Errno::HOSTDOWN, WriteErrorKind::Throttled),
             (Errno::HOSTUNREACH, WriteErrorKind::Throttled),
             (Errno::NETUNREACH, WriteErrorKind::Throttled),
-            (Errno::NOTCONN, WriteErrorKind::Throttled),
+            (Errno::NOTCONN, WriteErrorKind::Failed),
             (Errno::ACCESS, WriteErrorKind::Denied),
             (Errno::PERM, WriteErrorKind::Denied),
             (Errno::ROFS, WriteErrorKind::Denied),

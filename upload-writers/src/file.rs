@@ -41,7 +41,11 @@ use async_trait::async_trait;
 use rustix::io::Errno;
 use serde_json::Value;
 use thiserror::Error;
-use tokio::{runtime::Handle, sync::Semaphore, task::spawn_blocking};
+use tokio::{
+    runtime::Handle,
+    sync::Semaphore,
+    task::{JoinHandle, spawn_blocking},
+};
 use uuid::Uuid;
 
 use self::{
@@ -383,27 +387,32 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// Has work done on a blocking thread that no call waits for; at once outside of a runtime, where this thread
-/// holds up no other task.
-fn in_background(permits: &Arc<Semaphore>, work: impl FnOnce() + Send + 'static) {
+/// Has work done on a blocking thread, and returns its end; at once outside of a runtime, where this thread holds up
+/// no other task.
+fn in_background(
+    permits: &Arc<Semaphore>,
+    work: impl FnOnce() + Send + 'static,
+) -> Option<JoinHandle<()>> {
     if Handle::try_current().is_err() {
-        return work();
+        work();
+        return None;
     }
     let permits = Arc::clone(permits);
-    match Arc::clone(&permits).try_acquire_owned() {
-        Ok(permit) => drop(spawn_blocking(move || {
+    Some(match Arc::clone(&permits).try_acquire_owned() {
+        Ok(permit) => spawn_blocking(move || {
             work();
             drop(permit);
-        })),
+        }),
         // What waits for a permit takes no thread.
-        Err(_) => drop(tokio::spawn(async move {
+        Err(_) => tokio::spawn(async move {
             let work = || {
                 work();
                 Ok(())
             };
-            permitted(&permits, work).await
-        })),
-    }
+            // It does not fail.
+            let _ = permitted(&permits, work).await;
+        }),
+    })
 }
 
 fn make_dir(path: &Path, mode: u32) -> Result<PathBuf, FileSetupError> {

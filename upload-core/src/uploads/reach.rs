@@ -170,6 +170,11 @@ impl Reach {
         cx: &mut Context<'_>,
     ) -> Step {
         match (&self.stage, answer) {
+            // A cancel is no matter of the application.
+            (Stage::Asking, Ok(()) | Err(_)) if self.cancels() => {
+                self.read(id, Cleared::Nothing, cx);
+                Step::Waits
+            }
             (Stage::Asking, Ok(())) => {
                 // Its holder may have continued it meanwhile.
                 self.read(id, Cleared::Application, cx);

@@ -74,6 +74,23 @@ fn an_answer_that_comes_late() {
     assert!(rig.told().is_empty());
 }
 
+/// COMPLETE-7: a cancel takes the place of a resume that the application is asked about, whatever it answers.
+#[test]
+fn complete_7_no_application_refuses_a_cancel() {
+    for answer in [Ok(()), Err(Code::Forbidden)] {
+        let mut rig = registered("mind");
+        rig.chunk(1, 0, "abcd").pass(200);
+        rig.disconnect(DisconnectReason::Lost);
+        let mut rig = rig.next_connection(2, |_| {});
+        rig.resume(1, None);
+        assert_eq!(rig.asked(), Some((AuthorizeStage::Resume, "a.txt".into())));
+        assert!(rig.cancel(1).sent().is_empty());
+        let sent = rig.authorize(answer).sent();
+        assert_eq!(sent, ["1:cancelled cancelled 4@1"]);
+        assert!(rig.room.borrow().record(1).is_none(), "it is gone");
+    }
+}
+
 /// CTRL-5: who may not upload any more does not go on either, and the holder
 /// is left alone until the answer.
 #[test]

@@ -33,9 +33,9 @@ const NOTE_BYTES_MAX: u64 = 16 * 1024;
 
 /// The memory of one upload.
 pub(super) struct Memory {
-    /// What the file is called by, without its ending.
-    key: Option<u128>,
     file: Option<PathBuf>,
+    /// What its note is called by once the file is stored, without its ending.
+    stored: Option<u128>,
     pub(super) note: Note,
 }
 
@@ -50,38 +50,48 @@ pub(super) struct Note {
 }
 
 impl Memory {
-    /// Recalls the upload of this very file to this very place.
+    /// Recalls the upload of this very file to this very place. That it is stored holds only for who sent it, under
+    /// this name: `sent_as`.
     pub(super) fn of(
         path: &Path,
         size: u64,
         changed: Option<u64>,
         url: &http::Uri,
         slot: &str,
+        sent_as: &[&[u8]],
     ) -> Self {
         let mut hash = Sha256::new();
         let changed = changed.map(|time| time.to_string()).unwrap_or_default();
         let path = path.as_os_str().as_encoded_bytes();
-        for part in [path, size.to_string().as_bytes(), changed.as_bytes()] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
+        add(&mut hash, path);
+        add(&mut hash, size.to_string().as_bytes());
+        add(&mut hash, changed.as_bytes());
         hash.update(format!("{url} {slot}"));
-        let hash = hash.finalize();
-        let key = u128::from_be_bytes(hash.first_chunk().copied().unwrap_or_default());
-        Self::at(folder(), Some(key))
+        let begun = key_of(hash.clone());
+        sent_as.iter().for_each(|part| add(&mut hash, part));
+        Self::at(folder(), begun, key_of(hash))
     }
 
     /// Remembers nothing.
     pub(super) fn none() -> Self {
-        Self::at(None, None)
+        Self {
+            file: None,
+            stored: None,
+            note: Note::new(),
+        }
     }
 
-    fn at(folder: Option<PathBuf>, key: Option<u128>) -> Self {
-        let file = folder
-            .zip(key)
-            .map(|(folder, key)| folder.join(name(key, BEGUN)));
+    fn at(folder: Option<PathBuf>, begun: u128, stored: u128) -> Self {
+        let file = folder.map(|folder| folder.join(name(begun, BEGUN)));
         let note = file.as_deref().and_then(recall).unwrap_or_else(Note::new);
-        Self { key, file, note }
+        let stored = Some(stored);
+        Self { file, stored, note }
+    }
+
+    /// Returns where its note is once the file is stored.
+    fn stored_file(&self) -> Option<PathBuf> {
+        let (file, stored) = self.file.as_ref().zip(self.stored)?;
+        Some(file.with_file_name(name(stored, STORED)))
     }
 
     /// Keeps the note for a later run.
@@ -95,17 +105,15 @@ impl Memory {
 
     /// Begins anew: a later run knows nothing.
     pub(super) fn forget(&mut self) {
-        if let Some(file) = &self.file {
-            remove(file);
-            remove(&file.with_extension(STORED));
-        }
+        let files = [self.file.clone(), self.stored_file()];
+        files.into_iter().flatten().for_each(|file| remove(&file));
         self.note.upload = None;
     }
 
     /// The upload is stored, which costs a change of a name and no more: small files are many.
     fn store(&mut self) {
-        if let Some(file) = &self.file
-            && let Err(error) = fs::rename(file, file.with_extension(STORED))
+        if let Some((file, stored)) = self.file.as_ref().zip(self.stored_file())
+            && let Err(error) = fs::rename(file, stored)
         {
             tracing::debug!(%error, "a later run will send this file again");
         }
@@ -139,7 +147,7 @@ impl Stored {
 
     /// Returns whether an earlier run stored the file, which is noted then.
     pub(super) fn names(&self, memory: &Memory) -> bool {
-        let key = memory.key.filter(|key| self.earlier.contains(key));
+        let key = memory.stored.filter(|key| self.earlier.contains(key));
         self.noted.borrow_mut().extend(key);
         key.is_some()
     }
@@ -147,7 +155,7 @@ impl Stored {
     /// Notes that the file is stored.
     pub(super) fn add(&self, memory: &mut Memory) {
         memory.store();
-        self.noted.borrow_mut().extend(memory.key);
+        self.noted.borrow_mut().extend(memory.stored);
     }
 
     /// The command is through: given once more, it sends everything anew.
@@ -195,6 +203,17 @@ fn stored_key(note: &Path) -> Option<u128> {
     let is_stored = note.extension().is_some_and(|ending| ending == STORED);
     let key = note.file_stem().filter(|_| is_stored)?.to_str()?;
     u128::from_str_radix(key, 16).ok()
+}
+
+/// Adds a part that no other parts can be read as.
+fn add(hash: &mut Sha256, part: &[u8]) {
+    hash.update((part.len() as u64).to_be_bytes());
+    hash.update(part);
+}
+
+fn key_of(hash: Sha256) -> u128 {
+    let hash = hash.finalize();
+    u128::from_be_bytes(hash.first_chunk().copied().unwrap_or_default())
 }
 
 fn name(key: u128, ending: &str) -> String {
@@ -247,7 +266,7 @@ mod tests {
     fn a_note_is_recalled_until_it_is_forgotten() {
         let dir = tempfile::tempdir().expect("a directory");
         let below = dir.path().join("below");
-        let recalled = || Memory::at(Some(below.clone()), Some(7));
+        let recalled = || Memory::at(Some(below.clone()), 7, 8);
         let mut memory = recalled();
         assert_eq!(memory.note.upload, None);
         memory.note.upload = Some(fresh().into());
@@ -266,7 +285,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join(name(7, BEGUN));
         fs::write(&file, b"{\"upload\": 5").expect("written");
-        let memory = Memory::at(Some(dir.path().to_owned()), Some(7));
+        let memory = Memory::at(Some(dir.path().to_owned()), 7, 8);
         assert_eq!(memory.note.upload, None);
     }
 
@@ -275,7 +294,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let folder = Some(dir.path().to_owned());
         let files = || fs::read_dir(dir.path()).expect("a folder").count();
-        let mut memory = Memory::at(folder.clone(), Some(7));
+        let mut memory = Memory::at(folder.clone(), 7, 8);
         memory.note.upload = Some(fresh().into());
         memory.keep();
         assert!(!Stored::below(folder.clone()).names(&memory), "it is begun");
@@ -284,7 +303,9 @@ mod tests {
         assert!(!ours.names(&memory), "no earlier run stored it");
         let later = Stored::below(folder.clone());
         assert!(later.names(&memory) && !later.names(&Memory::none()));
-        assert_eq!(Memory::at(folder.clone(), Some(7)).note.upload, None);
+        assert_eq!(Memory::at(folder.clone(), 7, 8).note.upload, None);
+        let by_another = Memory::at(folder.clone(), 7, 9);
+        assert!(!later.names(&by_another), "it is stored for another one");
         assert_eq!(files(), 1);
         later.forget();
         assert_eq!(files(), 0);

@@ -37,17 +37,13 @@ pub(super) struct Run<'a> {
     pub(super) stored: Stored,
 }
 
-/// Sends files until there are no more, or the server takes no more at a time. All but the first wait until it is
-/// known who sends.
+/// Sends files until there are no more, or the server takes no more at a time.
 pub(super) async fn work(run: &Run<'_>, number: usize, takes: Takes) {
-    if number > 0 {
-        run.owner.known().await;
-    }
     let mut link = None;
     while let Some(source) = run.next(takes) {
         let begun = Instant::now();
         run.sending.set(run.sending.get().saturating_add(1));
-        let sent = run.send(&source, &mut link).await;
+        let sent = run.send(&source, number, &mut link).await;
         run.sending.set(run.sending.get().saturating_sub(1));
         let sent = match sent {
             Ok(None) => continue,
@@ -104,10 +100,25 @@ impl Run<'_> {
         self.report.ended(&source.path, sent, begun.elapsed());
     }
 
-    /// Sends a file, unless an earlier run stored it.
+    /// Returns who sends a file, and under which name.
+    fn sent_as<'a>(&'a self, source: &'a Source) -> Vec<&'a [u8]> {
+        let headers = self.server.headers.iter();
+        let headers =
+            headers.flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]);
+        let rest = [
+            self.args.client_id.as_deref().unwrap_or_default(),
+            &source.name,
+            source.relative_path.as_deref().unwrap_or_default(),
+        ];
+        let rest = rest.into_iter().map(str::as_bytes);
+        headers.chain(rest).collect()
+    }
+
+    /// Sends a file, unless an earlier run stored it. All workers but the first wait until it is known who sends.
     async fn send(
         &self,
         source: &Source,
+        number: usize,
         link: &mut Option<Link>,
     ) -> Result<Option<Sent>, Failure> {
         let (path, kind) = (source.path.clone(), source.kind);
@@ -130,7 +141,8 @@ impl Run<'_> {
             let path = std::path::absolute(&source.path).context("cannot be read");
             let path = path.map_err(Failure::File)?;
             let url = self.server.address.url();
-            Memory::of(&path, stamp.size, changed, url, &self.args.slot)
+            let sent_as = self.sent_as(source);
+            Memory::of(&path, stamp.size, changed, url, &self.args.slot, &sent_as)
         } else {
             Memory::none()
         };
@@ -139,6 +151,9 @@ impl Run<'_> {
         } else if self.stored.names(&memory) {
             self.report.left_out(&source.path, stamp.size);
             return Ok(None);
+        }
+        if number > 0 && link.is_none() {
+            self.owner.known().await;
         }
         if let Some(client_id) = &self.args.client_id {
             memory.note.client_id.clone_from(client_id);

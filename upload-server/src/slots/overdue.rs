@@ -115,8 +115,10 @@ impl Unclaimed {
         let (upload, slots) = (UploadRef::from_bytes(*key.upload()), self.slots());
         match self.find(key.owner(), upload, slots).await {
             Ok(Some(found)) if self.is_due_to_run(&found) => {
-                if let Some(slot) = &found.slot {
-                    self.handle(key.owner(), upload, slot, slots).await;
+                if let Some(slot) = &found.slot
+                    && !self.handle(key.owner(), upload, slot, slots).await
+                {
+                    place.forget_others();
                 }
             }
             Ok(Some(_) | None) => {}
@@ -126,26 +128,26 @@ impl Unclaimed {
     }
 
     /// Has the handler of its slot take a stored file. What it does not finish is handed to it again later,
-    /// after a restart too.
+    /// after a restart too. Returns whether the store did its part.
     pub(crate) async fn handle(
         self: &Arc<Self>,
         owner: &str,
         upload: UploadRef,
         slot: &Slot,
         slots: &Slots,
-    ) {
+    ) -> bool {
         let Some(handler) = slot.on_complete.clone() else {
-            return;
+            return true;
         };
         let lent = match self
             .lend(owner, upload, Some(&slot.rules.name), slots)
             .await
         {
             Ok(Some(lent)) => lent,
-            Ok(None) | Err(TakeError::Taken | TakeError::Unknown) => return,
+            Ok(None) | Err(TakeError::Taken | TakeError::Unknown) => return true,
             Err(error) => {
                 tracing::warn!(%upload, %error, "a completion handler has to wait");
-                return;
+                return false;
             }
         };
         let completed = CompletedEntry {
@@ -161,9 +163,10 @@ impl Unclaimed {
                 lent.give_back().await
             }
         };
-        if let Err(error) = settled {
+        if let Err(error) = &settled {
             tracing::warn!(%upload, %error, "a finished upload could not be settled");
         }
+        settled.is_ok()
     }
 
     /// Reads a listed record, if it is one of a finished upload that this store keeps.

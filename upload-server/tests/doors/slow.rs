@@ -223,6 +223,22 @@ async fn what_follows_a_large_file_of_a_form_has_a_result() {
     assert_eq!(server.stored(), [b"abc"]);
 }
 
+/// Where nothing of a form is stored, its status is that of a refusal, which no client takes for success.
+#[tokio::test]
+async fn a_form_of_which_nothing_is_stored_is_refused() {
+    let server =
+        Server::with(|builder| builder.allow_upload("pictures", files().accept(".png"))).await;
+    let parts = [part("b.bin", &pattern(70 << 20)), part("c.txt", b"def")];
+    let form = [&parts.concat()[..], b"--b--\r\n"].concat();
+    let answer = server
+        .ask("POST", "/uploads/files/pictures", &[FORM], &form)
+        .await;
+    assert_eq!(answer.status, 415, "{answer:?}");
+    let uploads = answer.json()["uploads"].clone();
+    assert_eq!(uploads.as_array().map(Vec::len), Some(2), "{uploads}");
+    assert!(server.stored().is_empty());
+}
+
 /// T3: clients that leave their protocol out of a question are served where any door is open.
 #[tokio::test]
 async fn t3_questions_without_a_protocol_pass_any_door() {

@@ -132,7 +132,10 @@ impl Pace {
 
     /// Says whether a call may be made inline as soon as another one returned.
     fn may_soon(&self, seen: &mut Seen, now: Instant) -> bool {
-        !self.is_slow(seen, now) && seen.running.len() >= self.calls_max()
+        let is_quick = |begun: &Instant| now.saturating_duration_since(*begun) < WAIT_MAX;
+        let is_taken = seen.running.len() >= self.calls_max();
+        // Where all have run for longer, the disk is not quick, and waiting would hold up the last thread.
+        !self.is_slow(seen, now) && is_taken && seen.running.iter().any(is_quick)
     }
 
     fn may_now(&self, seen: &mut Seen, now: Instant) -> bool {
@@ -302,6 +305,14 @@ mod tests {
         let may_soon = pace.may_soon(&mut pace.seen(), Instant::now());
         assert!(!may_soon, "the disk is slow, so no one waits");
         drop(late);
+
+        let pace = Pace::new(LIMIT);
+        let begun = Instant::now();
+        let calls = [1, 2].map(|_| pace.inline(begun).expect("may be inline"));
+        assert!(pace.may_soon(&mut pace.seen(), begun));
+        let may_soon = pace.may_soon(&mut pace.seen(), begun + WAIT_MAX);
+        assert!(!may_soon, "they take their time");
+        drop(calls);
     }
 
     #[test]

@@ -83,6 +83,8 @@ pub(super) struct FileWriter {
     closing: bool,
     /// The lock was given back until the next call.
     suspended: bool,
+    /// Another thread gives back the lock, and room; the next call waits for it.
+    giving_back: Option<JoinHandle<()>>,
 }
 
 impl FileWriter {
@@ -165,6 +167,7 @@ impl FileWriter {
             ticket: None,
             closing: false,
             suspended: false,
+            giving_back: None,
         }
     }
 

@@ -344,8 +344,9 @@ fn answer(visitor: &Visitor, results: Vec<Stored>, call: &Call) -> Result<Respon
     }
     let first = statuses.first().copied().unwrap_or_default();
     let is_one = statuses.iter().all(|status| *status == first);
-    let status = match is_one {
+    let status = match is_one || !statuses.contains(&StatusCode::CREATED) {
         true => first,
+        // Some are stored, and some are not.
         false => StatusCode::MULTI_STATUS,
     };
     let mut response = match call.redirect().filter(|_| status == StatusCode::CREATED) {

@@ -52,6 +52,21 @@ fn what_a_killed_run_stored_is_not_sent_again() {
     assert_eq!(server.stored("any").len(), 3);
 }
 
+/// What one visitor stored, another one sends again.
+#[test]
+fn what_another_visitor_stored_is_sent() {
+    let server = set_up();
+    fs::write(server.dir().join("a.txt"), b"a").expect("written");
+    let stored_by = |who: &str| {
+        let words = ["--header", who, "a.txt", "gone.txt"];
+        output(send(server.dir(), &server.ws(), &words));
+        server.stored("any").len()
+    };
+    assert_eq!(stored_by("X-Tenant: one"), 1);
+    assert_eq!(stored_by("X-Tenant: one"), 1);
+    assert_eq!(stored_by("X-Tenant: two"), 2);
+}
+
 /// As long as something is missing, what is stored is left out, unless all is to be sent again.
 #[test]
 fn a_restart_sends_again_what_was_stored() {

@@ -64,6 +64,11 @@ impl FileWriter {
     }
 
     async fn lock_again(&mut self) -> Result<(), WriteError> {
+        if let Some(giving_back) = &mut self.giving_back {
+            // If it panicked, the lock is still here.
+            let _ = giving_back.await;
+            self.giving_back = None;
+        }
         let (file, path) = (Arc::clone(self.file()?), self.temp_path());
         let received = self.written.received;
         let is_ours = move || Ok(lock(&file, &path, received)?);
@@ -78,25 +83,25 @@ impl FileWriter {
 
     /// Gives back what was reserved and not used, and then the lock: no call follows for now.
     ///
-    /// While the volume is slow, or a call to it does not return, the writer keeps both.
+    /// Where this thread may not make such a call, another one does.
     pub(super) fn give_back(&mut self) {
         let Some(file) = self.file.clone() else {
             return;
         };
-        let (shared, path) = (Arc::clone(&self.shared), self.temp_path());
-        let Some(_turn) = shared.pace.inline(Instant::now()) else {
-            in_background(&shared.closings, move || renew(&file, &path));
+        let pending = self.giving_back.as_ref();
+        if pending.is_some_and(|giving_back| !giving_back.is_finished()) {
             return;
-        };
-        // Before the lock is given back: then the file may be another holder's.
-        if self.has_spare_room() {
-            // What it fails to free is freed with the file.
-            let _ = file.set_len(self.written.received);
-            self.reserved = self.written.received;
         }
-        renew(&file, &path);
-        // Without the lock given back, others wait for it and then continue with a copy.
-        self.suspended |= file.unlock().is_ok();
+        let (shared, path) = (Arc::clone(&self.shared), self.temp_path());
+        let received = self.written.received;
+        let trims_to = self.has_spare_room().then_some(received);
+        let give = move || give_back(&file, &path, trims_to);
+        match shared.pace.inline(Instant::now()) {
+            Some(_turn) => give(),
+            None => self.giving_back = in_background(&shared.closings, give),
+        }
+        self.reserved = self.reserved.min(received);
+        self.suspended = true;
     }
 
     /// Says whether room is reserved that is not used, in a file that is ours.
@@ -128,7 +133,7 @@ impl Drop for FileWriter {
                 return;
             }
         }
-        in_background(closings, move || left.close());
+        let _ends_by_itself = in_background(closings, move || left.close());
     }
 }
 
@@ -153,6 +158,18 @@ impl Left {
     fn close(mut self) {
         self.trim();
     }
+}
+
+/// Gives back room behind the bytes, which another holder may need, and then the lock.
+fn give_back(file: &File, path: &Path, trims_to: Option<u64>) {
+    // Before the lock is given back: then the file may be another holder's.
+    if let Some(len) = trims_to {
+        // What it fails to free is freed with the file.
+        let _ = file.set_len(len);
+    }
+    renew(file, path);
+    // Without the lock given back, others wait for it and then continue with a copy.
+    let _ = file.unlock();
 }
 
 /// Locks a file again; answers whether it is as its writer left it.

@@ -83,19 +83,42 @@ fn stick() -> mpsc::Sender<()> {
 }
 
 /// A volume that hangs would take a thread of the runtime with each writer whose client is quiet.
-#[tokio::test]
-async fn no_suspension_begins_next_to_a_call_that_does_not_return() {
-    let ground = Ground::new();
-    let mut writer = ground.written(4 * MIB).await;
-    let shared = Arc::clone(&ground.factory.shared);
-    let stuck = shared.pace.inline(Instant::now()).expect("the only call");
-    writer.suspend();
-    assert!(ground.taken() > 6 * MIB, "{} are taken", ground.taken());
-    assert!(ground.is_locked());
-    drop(stuck);
-    writer.suspend();
-    assert!(ground.taken() < 5 * MIB, "{} are taken", ground.taken());
-    assert!(!ground.is_locked());
+#[test]
+fn no_suspension_begins_next_to_a_call_that_does_not_return() {
+    let (ground, runtime) = (Ground::new(), runtime());
+    runtime.block_on(async {
+        let mut writer = ground.written(4 * MIB).await;
+        let shared = Arc::clone(&ground.factory.shared);
+        let hangs = shared.pace.inline(Instant::now()).expect("the only call");
+        let stuck = stick();
+        writer.suspend();
+        assert!(ground.taken() > 6 * MIB, "{} are taken", ground.taken());
+        assert!(ground.is_locked());
+        drop(stuck);
+        write(&mut writer, 1).await;
+        assert!(ground.is_locked(), "its call waited for that");
+        drop(hangs);
+        writer.suspend();
+        assert!(ground.taken() < 5 * MIB, "{} are taken", ground.taken());
+        assert!(!ground.is_locked());
+    });
+}
+
+/// A volume may be busy for a moment only, and a lock that stays would have another holder copy the file.
+#[test]
+fn another_thread_suspends_a_file_next_to_other_calls() {
+    let (ground, runtime) = (Ground::new(), runtime());
+    runtime.block_on(async {
+        let mut writer = ground.written(4 * MIB).await;
+        let shared = Arc::clone(&ground.factory.shared);
+        let busy = shared.pace.inline(Instant::now()).expect("the only call");
+        writer.suspend();
+        // There is one such thread.
+        spawn_blocking(|| ()).await.expect("ends");
+        assert!(ground.taken() < 5 * MIB, "{} are taken", ground.taken());
+        assert!(!ground.is_locked());
+        drop(busy);
+    });
 }
 
 /// A lock may be asked of a server that does not answer.
