@@ -226,8 +226,7 @@ async fn what_follows_a_large_file_of_a_form_has_a_result() {
 /// Where nothing of a form is stored, its status is that of a refusal, which no client takes for success.
 #[tokio::test]
 async fn a_form_of_which_nothing_is_stored_is_refused() {
-    let server =
-        Server::with(|builder| builder.allow_upload("pictures", files().accept(".png"))).await;
+    let server = Server::start().await;
     let parts = [part("b.bin", &pattern(70 << 20)), part("c.txt", b"def")];
     let form = [&parts.concat()[..], b"--b--\r\n"].concat();
     let answer = server
