@@ -131,7 +131,7 @@ impl FileWriterConfig {
             durability: Durability::Process,
             preallocate: true,
             // Longer than the pause of a virtual machine that has used up its share of the processor.
-            inline_write_max: Duration::from_millis(50),
+            inline_write_max: Duration::from_millis(100),
             syncs_max: 16,
             openings_max: 4,
             // A holder that lost its lease learns so with its next save, a tenth of a second on.
