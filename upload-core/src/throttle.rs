@@ -42,33 +42,26 @@ impl ProgressThrottle {
         }
     }
 
-    /// Returns whether `numbers` are due, where the window has `size` bytes: enough of it became free,
-    /// or anything moved and the interval is over.
-    pub(crate) fn is_due(&self, numbers: Numbers, size: u64, interval: Duration, now: Now) -> bool {
-        let freed = numbers.credit.saturating_sub(self.told.credit);
-        let passed = now.since(self.told_at);
-        (freed > 0 && freed >= size / PART)
-            || (numbers != self.told && passed >= self.wait(numbers, size, interval))
-    }
-
-    /// Returns when numbers that moved are due at the latest.
-    pub(crate) fn deadline(
+    /// Returns when `numbers` are due, where the window has `size` bytes: at once if enough of it became free, and
+    /// after an interval if anything moved.
+    pub(crate) fn due_at(
         &self,
         numbers: Numbers,
         size: u64,
         interval: Duration,
     ) -> Option<Instant> {
-        let wait = self.wait(numbers, size, interval);
-        (numbers != self.told).then(|| later(self.told_at, wait))
-    }
-
-    fn wait(&self, numbers: Numbers, size: u64, interval: Duration) -> Duration {
+        if numbers == self.told {
+            return None;
+        }
         let freed = numbers.credit.saturating_sub(self.told.credit);
-        if freed > 0 && freed >= size / SMALL_PART {
+        let wait = if freed > 0 && freed >= size / PART {
+            return Some(self.told_at);
+        } else if freed > 0 && freed >= size / SMALL_PART {
             interval.min(SHORT_WAIT)
         } else {
             interval
-        }
+        };
+        Some(later(self.told_at, wait))
     }
 
     /// Returns the latest credit that the client knows of.
@@ -102,33 +95,17 @@ mod tests {
             credit: 400,
         };
         let throttle = ProgressThrottle::new(told, start);
-        assert!(!throttle.is_due(told, 400, interval, start));
-        assert_eq!(throttle.deadline(told, 400, interval), None);
-
+        let due_at = |numbers| throttle.due_at(numbers, 400, interval);
+        assert_eq!(due_at(told), None);
         let moved = Numbers {
             received: 50,
             ..told
         };
-        assert!(!throttle.is_due(moved, 400, interval, start));
-        let later = Now {
-            instant: start.instant + interval,
-            ..start
-        };
-        assert_eq!(throttle.deadline(moved, 400, interval), Some(later.instant));
-        assert!(throttle.is_due(moved, 400, interval, later));
+        assert_eq!(due_at(moved), Some(start.instant + interval));
 
         let freed = |credit| Numbers { credit, ..told };
-        assert!(throttle.is_due(freed(500), 400, interval, start));
-        let soon = Now {
-            instant: start.instant + SHORT_WAIT,
-            ..start
-        };
-        assert!(!throttle.is_due(freed(425), 400, interval, start));
-        assert_eq!(
-            throttle.deadline(freed(425), 400, interval),
-            Some(soon.instant)
-        );
-        assert!(throttle.is_due(freed(425), 400, interval, soon));
-        assert!(!throttle.is_due(freed(424), 400, interval, soon));
+        assert_eq!(due_at(freed(500)), Some(start.instant));
+        assert_eq!(due_at(freed(425)), Some(start.instant + SHORT_WAIT));
+        assert_eq!(due_at(freed(424)), Some(start.instant + interval));
     }
 }

@@ -249,10 +249,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 None => match known.pop_front() {
                     Some(input) => self.host.apply(input),
-                    None => match self.phase.take_loss(after(DRAIN_TIMEOUT)) {
-                        Some(reason) => self.host.core.handle_disconnect(reason, self.host.now),
-                        None => return,
-                    },
+                    None if self.phase.has_news() => {
+                        if let Some(reason) = self.phase.take_loss(after(DRAIN_TIMEOUT)) {
+                            self.host.core.handle_disconnect(reason, self.host.now);
+                        }
+                    }
+                    None => return,
                 },
             }
         }

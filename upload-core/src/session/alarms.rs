@@ -45,7 +45,7 @@ impl Alarms {
         }
         let size = channel.window_size(window);
         let interval = limits.snapshot_interval;
-        if let Some(at) = channel.throttle.deadline(channel.numbers(), size, interval) {
+        if let Some(at) = channel.throttle.due_at(channel.numbers(), size, interval) {
             self.tells.arm(entry, at);
         }
         let idle_at = channel.active_at.saturating_add(limits.idle_upload);

@@ -301,13 +301,19 @@ impl Session {
         }
         let size = channel.window_size(self.window);
         let (numbers, interval) = (channel.numbers(), limits.snapshot_interval);
-        let is_due =
-            channel.stage == Stage::Live && channel.throttle.is_due(numbers, size, interval, now);
-        if is_due {
-            let snapshot = channel.snapshot(Status::Uploading);
-            self.send_snapshot(entry, snapshot, now);
-        } else {
-            self.alarms.set(entry, channel, limits, self.window);
+        let due_at = channel.throttle.due_at(numbers, size, interval);
+        match due_at.filter(|_| channel.stage == Stage::Live) {
+            Some(at) if at <= now.instant => {
+                let snapshot = channel.snapshot(Status::Uploading);
+                self.send_snapshot(entry, snapshot, now);
+            }
+            due_at => {
+                // Its other alarm is set since it is live, and only put off by what comes.
+                self.alarms.recount(channel);
+                if let Some(at) = due_at {
+                    self.alarms.tells.arm(entry, at);
+                }
+            }
         }
     }
 

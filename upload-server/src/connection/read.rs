@@ -133,7 +133,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // The exact figure follows when writers took what they can.
             self.host.share.hold(so_far.held);
         }
-        if so_far.is_long(self.host.now.instant) {
+        // The clock stands still from one look to the next.
+        if looks && so_far.is_long(self.host.now.instant) {
             return Read::Enough;
         }
         if (looks || !self.host.core.wants_input()) && !self.may_read(cx) {
@@ -157,10 +158,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Incoming::Message { message, .. } => {
                 self.rate_limit.text(self.host.instant());
-                if matches!(message, Ok(ClientMessage::Register(_))) {
+                if matches!(*message, Ok(ClientMessage::Register(_))) {
                     self.rate_limit.registration(self.host.instant());
                 }
-                self.host.core.handle_message(message, self.host.now);
+                self.host.core.handle_message(*message, self.host.now);
             }
             Incoming::Control => self.rate_limit.control(self.host.instant()),
             Incoming::Over { code, why } => {

@@ -53,7 +53,7 @@ const SCRAP_BYTES: usize = 4096;
 pub(crate) enum Incoming {
     /// A text message of `bytes` bytes, read.
     Message {
-        message: Result<ClientMessage, MessageError>,
+        message: Box<Result<ClientMessage, MessageError>>,
         bytes: usize,
     },
     /// A binary message of `bytes` bytes, decoded.
@@ -320,7 +320,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             // The library misses a code point that is cut off by an empty last fragment.
             Received::Text(payload) => match std::str::from_utf8(&payload) {
                 Ok(text) => Incoming::Message {
-                    message: ClientMessage::parse(text),
+                    message: Box::new(ClientMessage::parse(text)),
                     bytes,
                 },
                 Err(_) => self.violation(close::BAD_UTF8, "a text message was not UTF-8"),
