@@ -12,6 +12,7 @@
 //!   `ending`: a file on its way to its final name; `fresh_dirs`: the directory of that name.
 //! - `reopen`: going on after a restart or on another node; `sweep`: what nobody holds any more.
 
+mod begin;
 mod checkpoint;
 mod dir_names;
 mod ending;
@@ -49,8 +50,8 @@ use tokio::{
 use uuid::Uuid;
 
 use self::{
-    fresh_dirs::FreshDirs, group_close::GroupClose, group_sync::GroupSyncs, pace::Pace,
-    place::Place, temp::TempName, usage::Usage, writer::FileWriter,
+    begin::Beginnings, fresh_dirs::FreshDirs, group_close::GroupClose, group_sync::GroupSyncs,
+    pace::Pace, place::Place, temp::TempName, usage::Usage, writer::FileWriter,
 };
 use crate::{
     error::{WriteError, WriteErrorKind},
@@ -224,6 +225,7 @@ struct Shared {
     /// Directories of slots that are known to be there; closing looks at each again.
     dirs_seen: Mutex<BTreeSet<String>>,
     fresh_dirs: FreshDirs,
+    beginnings: Beginnings,
 }
 
 impl FileWriterFactory {
@@ -259,6 +261,7 @@ impl FileWriterFactory {
                 naming: Mutex::default(),
                 dirs_seen: Mutex::default(),
                 fresh_dirs: FreshDirs::default(),
+                beginnings: Beginnings::default(),
                 config,
             }),
         })
@@ -340,20 +343,26 @@ impl Shared {
         self.naming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn dirs_seen(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        // A set of names is whole after every step, so a panic elsewhere does not spoil it.
+        self.dirs_seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether the directory of a place is known to serve.
+    fn has_seen(&self, place: &Place) -> bool {
+        self.dirs_seen().contains(place.relative_dir())
+    }
+
     /// Makes the directory of a place, and proves that it serves, unless it was seen before.
     fn make_dir(&self, place: &Place) -> io::Result<()> {
-        // A set of names is whole after every step, so a panic elsewhere does not spoil it.
-        let seen = || {
-            self.dirs_seen
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-        };
-        if seen().contains(place.relative_dir()) {
+        if self.has_seen(place) {
             return Ok(());
         }
         place.make_dir(&self.config.data_dir, &self.fresh_dirs)?;
         place.prove(&self.config.data_dir, &self.config.temp_dir)?;
-        let mut seen = seen();
+        let mut seen = self.dirs_seen();
         if seen.len() < DIRS_SEEN_MAX {
             seen.insert(place.relative_dir().to_owned());
         }

@@ -133,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // The exact figure follows when writers took what they can.
             self.host.share.hold(so_far.held);
         }
-        // The clock stands still from one look to the next.
+        // The clock does not move from one look to the next.
         if looks && so_far.is_long(self.host.now.instant) {
             return Read::Enough;
         }

@@ -31,9 +31,11 @@ use super::watchdog::Watchdog;
 /// How long writes stay on blocking threads behind a call that was slow.
 const SLOW_FOR: Duration = Duration::from_secs(1);
 
-/// How long a batch waits for another one before it goes to another thread: for longer than a thread that the
-/// system let stand waits for a processor.
-const WAIT_MAX: Duration = Duration::from_millis(20);
+/// How long a batch waits for another one before it goes to another thread.
+///
+/// That is longer than a thread that the system let stand waits for a processor, more than once where two cores are
+/// busy.
+const WAIT_MAX: Duration = Duration::from_millis(50);
 
 /// How many chunks go into one vectored write; Linux takes up to 1024.
 const SLICES_MAX: usize = 64;

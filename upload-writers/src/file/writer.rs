@@ -4,7 +4,7 @@ mod hold;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, fs::File, io, mem, path::PathBuf, sync::Arc, time::Instant};
+use std::{collections::VecDeque, fs::File, mem, path::PathBuf, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use uuid::Uuid;
 use self::hold::Room;
 use super::{
     Durability, Shared,
+    begin::begin,
     checkpoint::{FileCheckpoint, Kept},
     ending::Ending,
     group_close::{SMALL_BYTES, Ticket},
@@ -38,29 +39,6 @@ struct Sync {
     /// Offset up to which it makes bytes durable.
     end: u64,
     done: JoinHandle<Result<(), WriteError>>,
-}
-
-/// A new file, which is removed if nobody comes to take it.
-struct NewFile {
-    file: File,
-    path: PathBuf,
-    is_taken: bool,
-}
-
-impl NewFile {
-    fn take(mut self) -> io::Result<File> {
-        self.is_taken = true;
-        self.file.try_clone()
-    }
-}
-
-impl Drop for NewFile {
-    fn drop(&mut self) {
-        if !self.is_taken {
-            // What stays is found by a sweep.
-            let _ = temp::remove(&self.path);
-        }
-    }
 }
 
 /// Writes one file. The lock on it lasts as long as the file is open and the writer is not suspended.
@@ -106,26 +84,12 @@ impl FileWriter {
             let text = "the folder or the slot cannot name a directory";
             WriteError::new(WriteErrorKind::Failed, text)
         })?;
-        let (openings, config) = (Arc::clone(&shared.openings), Arc::clone(&shared));
-        let (path, of_slot) = (shared.temp_path(temp), place.clone());
         let ticket = shared.group_close.ticket();
-        let new = permitted(&openings, move || {
-            config.check_free()?;
-            config.make_dir(&of_slot)?;
-            let naming = config.naming();
-            let file = temp::create(&path)?;
-            drop(naming);
-            Ok(NewFile {
-                file,
-                path,
-                is_taken: false,
-            })
-        })
-        .await?;
+        let file = begin(&shared, temp, &place).await?;
         if temp.resumable && shared.config.durability == Durability::Disk {
             shared.dir_syncs.begin(&shared.config.temp_dir).await?;
         }
-        let mut new = Self::at(shared, facts, temp, place, new.take()?, 0);
+        let mut new = Self::at(shared, facts, temp, place, file, 0);
         new.ticket = ticket;
         Ok(new)
     }

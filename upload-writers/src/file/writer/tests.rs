@@ -172,3 +172,35 @@ fn a_small_file_is_closed_at_once() {
         drop(stuck);
     });
 }
+
+/// What comes waits in memory until there is a file for it.
+#[test]
+fn a_file_is_made_without_waiting_for_another_thread() {
+    let (ground, runtime) = (Ground::new(), runtime());
+    runtime.block_on(async {
+        // The first one finds out whether the directory serves.
+        drop(ground.written(1).await);
+        let stuck = stick();
+        let made = timeout(Duration::from_secs(20), ground.written(1)).await;
+        assert!(made.is_ok(), "it waits for a thread");
+        drop((made, stuck));
+    });
+}
+
+/// It would take a thread of the runtime with it, where the volume hangs.
+#[test]
+fn no_file_is_made_inline_next_to_a_call_that_does_not_return() {
+    let (ground, runtime) = (Ground::new(), runtime());
+    runtime.block_on(async {
+        drop(ground.written(1).await);
+        let shared = Arc::clone(&ground.factory.shared);
+        let hangs = shared.pace.inline(Instant::now()).expect("the only call");
+        let stuck = stick();
+        let facts = UploadFacts::new("upload", "slot", MIB);
+        let mut making = Box::pin(ground.factory.create(&facts));
+        let made = timeout(Duration::from_millis(200), &mut making).await;
+        assert!(made.is_err(), "it is for another thread");
+        drop((stuck, hangs));
+        drop(making.await.expect("is made"));
+    });
+}
