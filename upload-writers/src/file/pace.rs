@@ -73,8 +73,10 @@ impl Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.pace.watchdog.end();
-        self.pace.end(self.begun, Instant::now());
-        self.pace.returned.notify_one();
+        // To notify is a system call, even where no thread waits.
+        if self.pace.end(self.begun, Instant::now()) > 0 {
+            self.pace.returned.notify_one();
+        }
     }
 }
 
@@ -84,6 +86,8 @@ struct Seen {
     slow_until: Option<Instant>,
     /// When the calls began that have not returned.
     running: Vec<Instant>,
+    /// Threads that wait for one of them to return.
+    waiting: usize,
 }
 
 impl Pace {
@@ -107,8 +111,10 @@ impl Pace {
         let (mut seen, mut now) = (self.seen(), begun);
         while self.may_soon(&mut seen, now) && now < by {
             let left = by.saturating_duration_since(now);
+            seen.waiting = seen.waiting.saturating_add(1);
             let waited = self.returned.wait_timeout(seen, left);
             (seen, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            seen.waiting = seen.waiting.saturating_sub(1);
             now = Instant::now();
         }
         self.take(seen, now)
@@ -162,8 +168,8 @@ impl Pace {
         })
     }
 
-    /// Notes a call that held up its task from `begun` to `ended`.
-    fn end(&self, begun: Instant, ended: Instant) {
+    /// Notes a call that held up its task from `begun` to `ended`; returns how many threads wait for it.
+    fn end(&self, begun: Instant, ended: Instant) -> usize {
         let mut seen = self.seen();
         if let Some(at) = seen.running.iter().position(|at| *at == begun) {
             seen.running.swap_remove(at);
@@ -171,6 +177,7 @@ impl Pace {
         if ended.saturating_duration_since(begun) > self.inline_max {
             seen.slow_until = Some(later(ended, SLOW_FOR));
         }
+        seen.waiting
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

@@ -19,7 +19,7 @@ use crate::run::{cargo, metadata, must_succeed, output_of, program};
 /// Pairs of runs at least.
 const ROUNDS_MIN: usize = 9;
 /// Pairs of runs at most; a machine that is too busy for a verdict by then gives none.
-const ROUNDS_MAX: usize = 60;
+const ROUNDS_MAX: usize = 150;
 /// How far the interval's ends may be from its middle, as a part of it.
 const WIDTH_MAX: f64 = 0.03;
 /// What the interval's lower end may not exceed.
