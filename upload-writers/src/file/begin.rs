@@ -53,22 +53,28 @@ impl Beginnings {
 }
 
 /// A new file, which is removed if nobody comes to take it.
-struct NewFile {
-    file: File,
+pub(super) struct NewFile {
+    file: Option<File>,
     path: PathBuf,
-    is_taken: bool,
 }
 
 impl NewFile {
-    fn take(mut self) -> io::Result<File> {
-        self.is_taken = true;
-        self.file.try_clone()
+    fn create(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            file: Some(temp::create(path)?),
+            path: path.to_owned(),
+        })
+    }
+
+    /// Returns the file, for a writer that sees to it from now on.
+    pub(super) fn take(mut self) -> Option<File> {
+        self.file.take()
     }
 }
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        if !self.is_taken {
+        if self.file.is_some() {
             // What stays is found by a sweep.
             let _ = temp::remove(&self.path);
         }
@@ -80,29 +86,27 @@ pub(super) async fn begin(
     shared: &Arc<Shared>,
     temp: TempName,
     place: &Place,
-) -> Result<File, WriteError> {
+) -> Result<NewFile, WriteError> {
     let path = shared.temp_path(temp);
     if let Some(made) = begin_inline(shared, &path, place) {
         return made;
     }
     let (config, of_slot) = (Arc::clone(shared), place.clone());
-    let new = permitted(&shared.openings, move || {
+    permitted(&shared.openings, move || {
         config.check_free()?;
         config.make_dir(&of_slot)?;
-        let naming = config.naming();
-        let file = temp::create(&path)?;
-        drop(naming);
-        Ok(NewFile {
-            file,
-            path,
-            is_taken: false,
-        })
-    });
-    Ok(new.await?.take()?)
+        let _naming = config.naming();
+        Ok(NewFile::create(&path)?)
+    })
+    .await
 }
 
 /// Makes it at once, if that may be.
-fn begin_inline(shared: &Shared, path: &Path, place: &Place) -> Option<Result<File, WriteError>> {
+fn begin_inline(
+    shared: &Shared,
+    path: &Path,
+    place: &Place,
+) -> Option<Result<NewFile, WriteError>> {
     let begun = Instant::now();
     let may_begin =
         shared.has_seen(place) && !shared.usage.is_bounded() && shared.beginnings.may_begin(begun);
@@ -111,7 +115,9 @@ fn begin_inline(shared: &Shared, path: &Path, place: &Place) -> Option<Result<Fi
     }
     let turn = shared.pace.inline(begun)?;
     let naming = shared.naming.try_lock().ok()?;
-    let made = shared.check_free().and_then(|()| Ok(temp::create(path)?));
+    let made = shared
+        .check_free()
+        .and_then(|()| Ok(NewFile::create(path)?));
     drop(naming);
     drop(turn);
     shared.beginnings.end(begun, Instant::now());

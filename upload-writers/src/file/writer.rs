@@ -85,13 +85,17 @@ impl FileWriter {
             WriteError::new(WriteErrorKind::Failed, text)
         })?;
         let ticket = shared.group_close.ticket();
-        let file = begin(&shared, temp, &place).await?;
+        let new = begin(&shared, temp, &place).await?;
         if temp.resumable && shared.config.durability == Durability::Disk {
             shared.dir_syncs.begin(&shared.config.temp_dir).await?;
         }
-        let mut new = Self::at(shared, facts, temp, place, file, 0);
-        new.ticket = ticket;
-        Ok(new)
+        // Until here it is removed where its future is dropped.
+        let file = new
+            .take()
+            .ok_or_else(|| WriteError::misuse("the file is taken"))?;
+        let mut writer = Self::at(shared, facts, temp, place, file, 0);
+        writer.ticket = ticket;
+        Ok(writer)
     }
 
     /// Makes a writer that continues with `file`, which is locked, ends at `offset` and has its cursor

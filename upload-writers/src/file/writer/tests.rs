@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::super::{FileWriterConfig, FileWriterFactory, temp};
+use super::super::{Durability, FileWriterConfig, FileWriterFactory, temp};
 use crate::writer::{BoxWriter, UploadFacts, WriterFactory};
 
 const MIB: u64 = 1 << 20;
@@ -202,5 +202,32 @@ fn no_file_is_made_inline_next_to_a_call_that_does_not_return() {
         assert!(made.is_err(), "it is for another thread");
         drop((stuck, hangs));
         drop(making.await.expect("is made"));
+    });
+}
+
+/// No one would come for it.
+#[test]
+fn a_file_that_was_made_inline_goes_with_its_future() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut config = FileWriterConfig::new(dir.path());
+    config.durability = Durability::Disk;
+    let factory = FileWriterFactory::new(config).expect("the directories");
+    let files = || {
+        fs::read_dir(&factory.config().temp_dir)
+            .expect("lists")
+            .count()
+    };
+    runtime().block_on(async {
+        let mut facts = UploadFacts::new("upload", "slot", MIB);
+        facts.resumable = true;
+        let first = factory.create(&facts).await.expect("creates");
+        let stuck = stick();
+        let mut making = Box::pin(factory.create(&facts));
+        let made = timeout(Duration::from_millis(200), &mut making).await;
+        assert!(made.is_err(), "the directory is not synced");
+        assert_eq!(files(), 2);
+        drop(making);
+        assert_eq!(files(), 1);
+        drop((stuck, first));
     });
 }
