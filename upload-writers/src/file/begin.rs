@@ -52,31 +52,38 @@ impl Beginnings {
     }
 }
 
-/// A new file, which is removed if nobody comes to take it.
+/// A new file, removed when it is dropped before a writer has taken it.
 pub(super) struct NewFile {
-    file: Option<File>,
-    path: PathBuf,
+    file: File,
+    remover: Remover,
+}
+
+/// Removes a file when it is dropped.
+struct Remover {
+    path: Option<PathBuf>,
 }
 
 impl NewFile {
     fn create(path: &Path) -> io::Result<Self> {
-        Ok(Self {
-            file: Some(temp::create(path)?),
-            path: path.to_owned(),
-        })
+        let file = temp::create(path)?;
+        let path = Some(path.to_owned());
+        let remover = Remover { path };
+        Ok(Self { file, remover })
     }
 
-    /// Returns the file, for a writer that sees to it from now on.
-    pub(super) fn take(mut self) -> Option<File> {
-        self.file.take()
+    /// Returns the file, for a writer that removes it by itself from now on.
+    pub(super) fn take(self) -> File {
+        let Self { file, mut remover } = self;
+        remover.path = None;
+        file
     }
 }
 
-impl Drop for NewFile {
+impl Drop for Remover {
     fn drop(&mut self) {
-        if self.file.is_some() {
-            // What stays is found by a sweep.
-            let _ = temp::remove(&self.path);
+        if let Some(path) = &self.path {
+            // If that fails, a sweep finds it.
+            let _ = temp::remove(path);
         }
     }
 }

@@ -104,10 +104,10 @@ impl Pace {
 
     /// Lets a batch be written inline, soon; `None`: not now.
     ///
-    /// It may hold up its task, for [`WAIT_MAX`].
+    /// It may hold up its task, for [`WAIT_MAX`] or for as long as a call may.
     pub(super) fn turn(&self) -> Option<Turn<'_>> {
         let begun = Instant::now();
-        let by = later(begun, WAIT_MAX);
+        let by = later(begun, self.wait_max());
         let (mut seen, mut now) = (self.seen(), begun);
         while self.may_soon(&mut seen, now) && now < by {
             let left = by.saturating_duration_since(now);
@@ -140,10 +140,15 @@ impl Pace {
 
     /// Says whether a call may be made inline as soon as another one returned.
     fn may_soon(&self, seen: &mut Seen, now: Instant) -> bool {
-        let is_quick = |begun: &Instant| now.saturating_duration_since(*begun) < WAIT_MAX;
+        let is_quick = |begun: &Instant| now.saturating_duration_since(*begun) < self.wait_max();
         let is_taken = seen.running.len() >= self.calls_max();
         // Where all have run for longer, the disk is not quick, and waiting would hold up the last thread.
         !self.is_slow(seen, now) && is_taken && seen.running.iter().any(is_quick)
+    }
+
+    /// No longer than a call may hold up its task.
+    fn wait_max(&self) -> Duration {
+        WAIT_MAX.min(self.inline_max)
     }
 
     fn may_now(&self, seen: &mut Seen, now: Instant) -> bool {

@@ -89,11 +89,7 @@ impl FileWriter {
         if temp.resumable && shared.config.durability == Durability::Disk {
             shared.dir_syncs.begin(&shared.config.temp_dir).await?;
         }
-        // Until here it is removed where its future is dropped.
-        let file = new
-            .take()
-            .ok_or_else(|| WriteError::misuse("the file is taken"))?;
-        let mut writer = Self::at(shared, facts, temp, place, file, 0);
+        let mut writer = Self::at(shared, facts, temp, place, new.take(), 0);
         writer.ticket = ticket;
         Ok(writer)
     }
