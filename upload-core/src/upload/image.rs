@@ -17,6 +17,10 @@ use super::{
     writer::{Past, Writer},
 };
 
+/// What a record that keeps first bytes leaves free: the writer's checkpoint and a lease have to fit
+/// beside them until these bytes are durable.
+const CHECKPOINT_ROOM: usize = 2 * 1024;
+
 impl Upload {
     /// What the record should say now.
     pub(super) fn target(&self) -> Saving {
@@ -55,7 +59,8 @@ impl Upload {
         is_enough.then_some(mark)
     }
 
-    /// Has the record keep the first bytes of a file that leaves before they are judged, if they fit.
+    /// Has the record keep the first bytes of a file that leaves before they are judged, if they fit
+    /// for good: a client hears of them as durable, so they may not go for what is said later.
     pub(super) fn keep_head(&mut self, cx: &Context<'_>) {
         let Writer::Gate(head, _) = &self.writer else {
             return;
@@ -65,7 +70,9 @@ impl Upload {
             return;
         }
         let before = std::mem::replace(&mut self.kept_head, head.copied());
-        if self.record(self.target(), cx).encode().is_err() {
+        let record = self.record(self.target(), cx).encode();
+        let has_room = |record: Vec<u8>| record.len() + CHECKPOINT_ROOM <= RECORD_BYTES_MAX;
+        if !record.is_ok_and(has_room) {
             self.kept_head = before;
         }
     }

@@ -11,7 +11,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use upload_proto::Code;
 
 use crate::{
@@ -295,14 +294,8 @@ impl Upload {
         let record = self.record(target, cx);
         let kept_for = record.kept(limits, cx.now);
         let Ok(record) = record.encode() else {
-            if self.kept_head.is_empty() {
-                self.keep_no_record(cx);
-            } else {
-                // What the writer needs by now leaves no room for it.
-                self.kept_head = Bytes::new();
-                self.save_when_due(cx);
-            }
-            return;
+            // First bytes that it keeps do not go for it (RESUME-2): a record that offers less would be read.
+            return self.keep_no_record(cx);
         };
         if let Some(query) = self.save_query(target, (record, kept_for), limits) {
             cx.effects.push(Output::Store(self.entry.id, query));

@@ -1,9 +1,13 @@
 //! The content gate of an upload that goes on: what was judged is what is stored.
 
-use upload_core::{DisconnectReason, Verdict};
+use serde_json::json;
+use upload_core::{CheckpointChange, DisconnectReason, Verdict, WriterEvent};
 use upload_proto::Code;
 
-use crate::rig::{Mood, Rig};
+use crate::{
+    records::resumable,
+    rig::{Mood, Rig},
+};
 
 /// RESUME-2, and the gate: a writer that kept nothing of the head begins anew,
 /// and so does the verdict.
@@ -134,4 +138,72 @@ fn the_name_of_a_file_outlives_a_crash() {
     rig.resume(1, None).pass(200);
     let record = rig.room.borrow().record(1).expect("a record");
     assert_eq!(record.stored_name.as_deref(), Some("a.jpg"));
+}
+
+/// RESUME-2: first bytes are kept in a record where a lease and a checkpoint fit beside them for good.
+#[test]
+fn a_kept_head_does_not_go_for_what_the_record_says_later() {
+    let (mut kept, mut without) = (0, 0);
+    for names in (13_000..16_200).step_by(4) {
+        let mut rig = Rig::wide();
+        rig.room.borrow_mut().durable_step = 100;
+        let long = "\u{1}".repeat(names / 6) + &"n".repeat(names % 6);
+        rig.register_as(1, json!({"upload_name": "keep", "client_name": long}))
+            .chunk(1, 0, "abc")
+            .disconnect(DisconnectReason::Lost);
+        let Some(first) = rig.room.borrow().record(1) else {
+            continue;
+        };
+        let mut rig = rig.next_connection(2, |config| config.holder.boot = "another".into());
+        rig.room.borrow_mut().clock_ms += 30_000;
+        rig.resume(1, None).chunk(1, 0, "d").pass(200);
+        let second = rig.room.borrow().record(1).expect("a record");
+        assert!(second.offset >= first.offset, "{names} bytes of a name");
+        match first.offset {
+            0 => without += 1,
+            _ => kept += 1,
+        }
+    }
+    assert!(kept > 0 && without > 0, "{kept} and {without}");
+}
+
+/// RESUME-1, RESUME-2: where a checkpoint does not fit all the same, no record is left that offers less.
+#[test]
+fn a_kept_head_and_a_checkpoint_that_is_too_large() {
+    let (mut kept, mut without) = (0, 0);
+    for length in (15_000..16_384).step_by(4) {
+        let mut rig = Rig::new();
+        rig.room.borrow_mut().durable_step = 100;
+        rig.register(1, "keep", 8)
+            .chunk(1, 0, "abc")
+            .disconnect(DisconnectReason::Lost);
+        let mut rig = rig.next_connection(2, |_| {});
+        rig.resume(1, None).chunk(1, 0, "d").pass(200).sent();
+        assert_eq!(rig.room.borrow().record(1).expect("a record").offset, 3);
+        let entry = rig.session.entries().next().expect("it is held").id;
+        let now = rig.now();
+        let wrote = WriterEvent::Wrote {
+            received: 4,
+            durable: 0,
+            buffered: 4,
+            checkpoint: CheckpointChange::New("x".repeat(length).into()),
+        };
+        rig.session.handle_writer(entry, wrote, now);
+        rig.pass(200).text(r#"{"type":"ping"}"#);
+        let told: Vec<_> = rig.messages().into_iter().filter_map(resumable).collect();
+        let record = rig.room.borrow().record(1);
+        match record {
+            Some(record) => {
+                assert_eq!(record.offset, 3, "a checkpoint of {length} bytes");
+                kept += 1;
+            }
+            None => {
+                assert_eq!(told, [(false, Some(Code::NotResumable))]);
+                without += 1;
+            }
+        }
+        rig.chunk(1, 1, "efgh").complete(1);
+        assert_eq!(rig.sent().last().expect("an ending"), "1:complete 8@2");
+    }
+    assert!(kept > 0 && without > 0, "{kept} and {without}");
 }

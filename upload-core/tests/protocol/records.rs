@@ -55,7 +55,7 @@ fn a_store_that_comes_and_goes() {
     assert_eq!(rig.room.borrow().record(1).expect("a record").offset, 40);
 }
 
-fn resumable(message: ServerMessage) -> Option<(bool, Option<Code>)> {
+pub(crate) fn resumable(message: ServerMessage) -> Option<(bool, Option<Code>)> {
     match message {
         ServerMessage::Progress(it) => it.resumable.map(|resumable| (resumable, it.code)),
         _ => None,

@@ -207,6 +207,8 @@ mutants! {
         "self.checkpoint.value().is_some() && mark.offset >= self.head_bytes()" => "self.checkpoint.value().is_some()";
     "upload/image.rs": "the first bytes are not kept"
         "        if head.bytes <= kept || head.bytes > RECORD_BYTES_MAX as u64 {" => "        if head.bytes <= kept || kept == 0 {";
+    "upload/image.rs": "first bytes are kept where no checkpoint fits beside them"
+        "if !record.is_ok_and(has_room) {" => "if record.is_err() {";
     "upload/image.rs": "durable is told before it is recorded"
         "keeper.saved().map_or(0, |saved| saved.offset)" => "keeper.saved().map_or(self.durable, |_| self.durable)";
     "upload/keeper.rs": "a file of unknown length is closed before a record says how long it is"
@@ -227,6 +229,8 @@ mutants! {
         "        self.call = Call::Idle;\n        self.version = version;" => "        self.call = Call::Idle; let _ = version;";
     "upload/keeper.rs": "a changed checkpoint waits for ever"
         "Some(saved) if saved != target => age >= interval," => "Some(saved) if saved.offset != target.offset => age >= interval,";
+    "upload/saving.rs": "first bytes go for what the writer needs"
+        "            return self.keep_no_record(cx);\n        };" => "            if self.kept_head.is_empty() { return self.keep_no_record(cx); }\n            self.kept_head = bytes::Bytes::new();\n            return self.save_when_due(cx);\n        };";
     "upload/saving.rs": "a superseded holder goes on"
         "Ok(_) | Err(_) => self.taken_over(cx)," => "Ok(_) | Err(_) => self.adopt(Some(version)),";
     "upload/saving.rs": "a ref of which there is a record is registered in a slot without records"
