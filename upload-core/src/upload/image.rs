@@ -17,8 +17,8 @@ use super::{
     writer::{Past, Writer},
 };
 
-/// What a record that keeps first bytes leaves free: the writer's checkpoint and a lease have to fit
-/// beside them until these bytes are durable.
+/// What a record that keeps first bytes leaves free: the writer's checkpoint and a lease have to fit as
+/// well, until these bytes are durable.
 const CHECKPOINT_ROOM: usize = 2 * 1024;
 
 impl Upload {
@@ -52,15 +52,17 @@ impl Upload {
 
     /// RESUME-2: never ahead of the writer; and without a checkpoint nothing of what it has survives
     /// this process. An offset within the head that was judged is none to continue from, since the
-    /// rest of the head could come as something else.
+    /// rest of the head could come as something else. Nor is one within first bytes that the record
+    /// keeps; with no head to judge it has some where they came before it was recorded.
     fn durable_mark(&self) -> Option<Prefix> {
         let mark = self.crc.settled(self.durable);
-        let is_enough = self.checkpoint.value().is_some() && mark.offset >= self.head_bytes();
+        let needed = self.head_bytes().max(self.kept_head.len() as u64);
+        let is_enough = self.checkpoint.value().is_some() && mark.offset >= needed;
         is_enough.then_some(mark)
     }
 
-    /// Has the record keep the first bytes of a file that leaves before they are judged, if they fit
-    /// for good: a client hears of them as durable, so they may not go for what is said later.
+    /// Has the record keep the first bytes of a file that leaves before they are judged, if they fit for
+    /// good: a client hears of them as durable.
     pub(super) fn keep_head(&mut self, cx: &Context<'_>) {
         let Writer::Gate(head, _) = &self.writer else {
             return;

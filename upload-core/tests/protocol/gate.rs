@@ -1,11 +1,14 @@
 //! The content gate of an upload that goes on: what was judged is what is stored.
 
+use std::sync::Arc;
+
 use serde_json::json;
-use upload_core::{CheckpointChange, DisconnectReason, Verdict, WriterEvent};
+use upload_core::{CheckpointChange, DisconnectReason, Door, SessionConfig, Verdict, WriterEvent};
 use upload_proto::Code;
 
 use crate::{
     records::resumable,
+    resume::finish,
     rig::{Mood, Rig},
 };
 
@@ -140,7 +143,37 @@ fn the_name_of_a_file_outlives_a_crash() {
     assert_eq!(record.stored_name.as_deref(), Some("a.jpg"));
 }
 
-/// RESUME-2: first bytes are kept in a record where a lease and a checkpoint fit beside them for good.
+/// RESUME-2: what came while the store was slow is kept, and none of it is lost for what the writer
+/// makes durable first. Nothing is judged here.
+#[test]
+fn more_than_the_head_is_kept() {
+    let headless = |config: &mut SessionConfig| {
+        let slot = Arc::make_mut(config.slots.get_mut("keep").expect("a slot"));
+        slot.head_bytes = 0;
+    };
+    let mut rig = Rig::with(headless);
+    rig.room.borrow_mut().durable_step = 100;
+    rig.room.borrow_mut().store_mood = Mood::Silent;
+    rig.register(1, "keep", 8)
+        .chunk(1, 0, "abc")
+        .disconnect(DisconnectReason::Lost);
+    rig.room.borrow_mut().store_mood = Mood::Works;
+    rig.answer();
+    let offset = |rig: &Rig| rig.room.borrow().record(1).expect("a record").offset;
+    assert_eq!(offset(&rig), 3);
+
+    let mut rig = rig.next_connection(2, headless);
+    assert_eq!(rig.resume(1, None).sent(), ["1:resumed 3@0"]);
+    rig.pass(200);
+    assert_eq!(
+        (rig.told(), offset(&rig)),
+        (vec!["open".into(), "write abc".into()], 3)
+    );
+    rig.chunk(1, 0, "d");
+    finish(&mut rig);
+}
+
+/// RESUME-2: first bytes are kept in a record where a lease and a checkpoint fit as well, for good.
 #[test]
 fn a_kept_head_does_not_go_for_what_the_record_says_later() {
     let (mut kept, mut without) = (0, 0);

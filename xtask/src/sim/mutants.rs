@@ -202,12 +202,14 @@ mutants! {
     "upload/image.rs": "a lease is kept by who let go"
         "let lease = (!target.released).then(|| Lease {" => "let lease = (!target.released || lineage.epoch > 0).then(|| Lease {";
     "upload/image.rs": "the record counts bytes that no checkpoint finds again"
-        "self.checkpoint.value().is_some() && mark.offset >= self.head_bytes()" => "mark.offset >= self.head_bytes()";
+        "self.checkpoint.value().is_some() && mark.offset >= needed" => "mark.offset >= needed";
     "upload/image.rs": "a part of a judged head is gone on from"
-        "self.checkpoint.value().is_some() && mark.offset >= self.head_bytes()" => "self.checkpoint.value().is_some()";
+        "self.head_bytes().max(self.kept_head.len() as u64)" => "self.kept_head.len() as u64";
+    "upload/image.rs": "a part of the first bytes in the record is gone on from"
+        "self.head_bytes().max(self.kept_head.len() as u64)" => "self.head_bytes()";
     "upload/image.rs": "the first bytes are not kept"
         "        if head.bytes <= kept || head.bytes > RECORD_BYTES_MAX as u64 {" => "        if head.bytes <= kept || kept == 0 {";
-    "upload/image.rs": "first bytes are kept where no checkpoint fits beside them"
+    "upload/image.rs": "first bytes are kept where no checkpoint fits with them"
         "if !record.is_ok_and(has_room) {" => "if record.is_err() {";
     "upload/image.rs": "durable is told before it is recorded"
         "keeper.saved().map_or(0, |saved| saved.offset)" => "keeper.saved().map_or(self.durable, |_| self.durable)";
