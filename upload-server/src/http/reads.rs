@@ -1,4 +1,4 @@
-//! A stream of which little is read at once, or much where content comes as fast as it is read.
+//! A stream of which little is read at once, or much where a large content comes.
 //!
 //! Large reads cost less. But a read buffer stays as large as it once became, and anyone can fill one.
 //! So some connections read much at a time, each of them to its end, and the others less.
@@ -15,11 +15,15 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-/// Most bytes of a read.
-const READ_BYTES: usize = 128 * 1024;
+/// Most bytes of a read: one less than what would have the buffer grow, to a size of which the allocator
+/// holds many.
+const READ_BYTES: usize = 128 * 1024 - 1;
 
 /// Most bytes of a read on a connection that has a place for large ones.
 pub(super) const LARGE_READ_BYTES: usize = 256 * 1024;
+
+/// Bytes that come between two answers before reads are large: what is shorter gains little.
+const LARGE_FROM: u64 = 2 * 1024 * 1024;
 
 /// Connections that have one at a time.
 const LARGE_READERS_MAX: usize = 64;
@@ -33,6 +37,8 @@ pub(super) struct Reads<S> {
     stream: Take<S>,
     large: LargeReads,
     place: Option<OwnedSemaphorePermit>,
+    /// Bytes since something was answered.
+    unanswered: u64,
 }
 
 impl LargeReads {
@@ -47,6 +53,7 @@ impl<S: AsyncRead> Reads<S> {
             stream: stream.take(0),
             large,
             place: None,
+            unanswered: 0,
         }
     }
 
@@ -62,9 +69,10 @@ impl<S: AsyncRead> Reads<S> {
         }
     }
 
-    /// Takes a place behind a read that was full, if there is one.
+    /// Takes a place once much came, if there is one.
     fn note(&mut self, bytes: usize) {
-        if self.place.is_none() && bytes >= READ_BYTES {
+        self.unanswered = self.unanswered.saturating_add(bytes as u64);
+        if self.place.is_none() && self.unanswered >= LARGE_FROM {
             self.place = Arc::clone(&self.large.0).try_acquire_owned().ok();
         }
     }
@@ -93,6 +101,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Reads<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.unanswered = 0;
         Pin::new(self.stream.get_mut()).poll_write(cx, buf)
     }
 
@@ -101,6 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Reads<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.unanswered = 0;
         Pin::new(self.stream.get_mut()).poll_write_vectored(cx, bufs)
     }
 
@@ -146,21 +156,34 @@ mod tests {
             read
         }
 
-        async fn is_large_after_a_full_read(&mut self) -> bool {
-            assert_eq!(self.read(LARGE_READ_BYTES).await, READ_BYTES);
+        /// Has the other side send much, and returns whether more is read at once behind that.
+        async fn is_large_after_much(&mut self) -> bool {
+            let rounds = LARGE_FROM / READ_BYTES as u64 + 1;
+            for _ in 0..rounds {
+                assert_eq!(self.read(LARGE_READ_BYTES).await, READ_BYTES);
+            }
             self.read(LARGE_READ_BYTES).await == LARGE_READ_BYTES
         }
     }
 
     #[tokio::test]
-    async fn reads_are_large_behind_a_full_one() {
+    async fn reads_are_large_once_much_came() {
         let mut pair = Pair::of(&LargeReads::new());
-        for _ in 0..3 {
-            assert_eq!(pair.read(READ_BYTES - 1).await, READ_BYTES - 1);
-        }
-        assert!(pair.is_large_after_a_full_read().await);
+        assert!(pair.is_large_after_much().await);
         assert_eq!(pair.read(10).await, 10);
         assert_eq!(pair.read(2 * LARGE_READ_BYTES).await, LARGE_READ_BYTES);
+    }
+
+    /// Contents of 1 MiB each would gain little by it, and hold more memory.
+    #[tokio::test]
+    async fn what_is_answered_in_between_is_not_much() {
+        let mut pair = Pair::of(&LargeReads::new());
+        for _ in 0..LARGE_FROM / READ_BYTES as u64 {
+            for _ in 0..8 {
+                assert_eq!(pair.read(LARGE_READ_BYTES).await, READ_BYTES);
+            }
+            pair.ours.write_all(b"an answer").await.expect("sent");
+        }
     }
 
     #[tokio::test]
@@ -169,12 +192,13 @@ mod tests {
         let mut some = Vec::new();
         for _ in 0..LARGE_READERS_MAX {
             let mut pair = Pair::of(&large);
-            assert!(pair.is_large_after_a_full_read().await);
+            assert!(pair.is_large_after_much().await);
             some.push(pair);
         }
         let mut next = Pair::of(&large);
-        assert!(!next.is_large_after_a_full_read().await);
+        assert!(!next.is_large_after_much().await);
         some.pop();
-        assert!(next.is_large_after_a_full_read().await);
+        assert_eq!(next.read(LARGE_READ_BYTES).await, READ_BYTES);
+        assert_eq!(next.read(LARGE_READ_BYTES).await, LARGE_READ_BYTES);
     }
 }
