@@ -94,7 +94,8 @@ impl Record {
         self.phase == RecordPhase::Ended && self.checkpoint.is_some()
     }
 
-    fn ended(&self, code: Code, unix_ms: u64) -> Self {
+    /// Returns what says that the upload ended and its bytes are to be removed.
+    pub(crate) fn ended(&self, code: Code, unix_ms: u64) -> Self {
         Self {
             lease: None,
             unclaimed: Some(Unclaimed {

@@ -72,6 +72,8 @@ pub enum News {
         /// CRC32C of what was received, where it is computed (RESUME-6).
         crc32c: Option<u32>,
     },
+    /// It was reached for, and its file turned out to be stored: only its end is missing.
+    Ends(Box<Subject>),
     /// Bytes were taken or became durable.
     Moved(Position),
     /// Its record is kept no more, or once more (RESUME-9).

@@ -277,15 +277,6 @@ impl OwnerTally {
         }
         token.bytes = bytes;
         let is_newcomer = held.uploads.load(Ordering::Acquire) == 1;
-        if let Some(server) = &self.server {
-            let need = match purpose {
-                Purpose::Register | Purpose::ResumeEmpty => Need::Register(self.party()),
-                Purpose::Resume => Need::Resume,
-            };
-            let taken = server.take(purpose, is_newcomer);
-            let taken = taken.or_else(|| server.take_over(need));
-            token.server = Some(taken.ok_or(Full::Server)?);
-        }
         // A visitor who comes back may have another address by now.
         if let (Some(address), Purpose::Register) = (&self.address, purpose) {
             let taken = address.take(Purpose::Resume, is_newcomer);
@@ -303,6 +294,16 @@ impl OwnerTally {
             let taken = tally.take(bytes, uploads, most, purpose);
             let taken = taken.map_err(|_| Full::Server)?;
             token.group = Some((Box::new(taken), quota.bytes));
+        }
+        // Last, since another gives way for it.
+        if let Some(server) = &self.server {
+            let need = match purpose {
+                Purpose::Register | Purpose::ResumeEmpty => Need::Register(self.party()),
+                Purpose::Resume => Need::Resume,
+            };
+            let taken = server.take(purpose, is_newcomer);
+            let taken = taken.or_else(|| server.take_over(need));
+            token.server = Some(taken.ok_or(Full::Server)?);
         }
         if let Some(server) = &mut token.server
             && purpose != Purpose::Resume

@@ -20,6 +20,7 @@ pub(crate) mod flush;
 pub(crate) mod head;
 mod image;
 pub(crate) mod keeper;
+pub(crate) mod mark;
 mod receiving;
 pub(crate) mod recorder;
 mod saving;

@@ -55,6 +55,13 @@ impl Session {
                 self.drop_channel(entry);
             }
             News::Continued { subject, crc32c } => self.continued(entry, &subject, crc32c, now),
+            News::Ends(subject) => {
+                // Its answer follows the end; until then its client hears of trouble.
+                if matches!(self.requests.get(&entry), Some(Request::Resume { .. })) {
+                    let channel = Channel::of(&subject, self.window, now);
+                    self.channels.insert(entry, channel);
+                }
+            }
             News::Moved(at) => {
                 let active_at = self.heard(now);
                 if let Some(channel) = self.channels.get_mut(&entry) {

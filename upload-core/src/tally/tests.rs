@@ -164,6 +164,35 @@ fn ctrl_3_registrations_that_sent_nothing_give_way() {
     assert_eq!((server.count(), greedy.count()), (2, 0));
 }
 
+/// CTRL-3: who is refused for its address or its group takes no place of another.
+#[test]
+fn ctrl_3_who_is_refused_takes_no_place() {
+    for limit in ["address", "group"] {
+        let server = Arc::new(ServerTally::new(16));
+        let take = |owner: &OwnerTally| owner.take(0, u32::MAX, u64::MAX, Purpose::Register);
+        let greedy = Arc::new(OwnerTally::within(Arc::clone(&server)));
+        let mut held: Vec<_> = std::iter::from_fn(|| take(&greedy).ok()).collect();
+        let (address, group) = (Arc::new(ServerTally::new(1)), Arc::default());
+        let limited = || {
+            let owner = OwnerTally::within(Arc::clone(&server));
+            let quota = OwnerQuota {
+                uploads: 1,
+                ..OwnerQuota::NONE
+            };
+            match limit {
+                "address" => Arc::new(owner).from_address(Arc::clone(&address)),
+                _ => owner.within_group(Arc::clone(&group), quota),
+            }
+        };
+        let _first = take(&limited()).expect("the only one of its kind");
+        let _other = take(&OwnerTally::within(Arc::clone(&server))).expect("a newcomer's place");
+        let count = server.count();
+        assert_eq!(take(&limited()).err(), Some(Full::Server), "{limit}");
+        assert_eq!(server.count(), count, "{limit}");
+        assert!(held.iter_mut().all(|token| token.fill()), "{limit}");
+    }
+}
+
 /// CTRL-3: any number of owners of a group have together what the group may have. A resumed upload is counted
 /// there and not refused.
 #[test]

@@ -14,16 +14,18 @@
 //!
 //! It is the other way round where the session itself took the upload from another process a moment ago. The old
 //! holder finds out by its next save. If that finds no record, it writes its own anew and tells its client of durable
-//! bytes that are removed. So a mark takes the place of the record for as long as a holder may need to save.
+//! bytes that are removed. So a mark takes the place of the record for as long as a holder may need to save. So it
+//! does where the writer was released before, since nothing else names the bytes then.
 
 use std::{sync::Arc, time::Duration};
 
-use upload_proto::{Code, UploadRef};
+use upload_proto::UploadRef;
 
 use crate::{
     AbortReason, Charge, EntryId, Fence, Holder, Lease, Order, Output, OwnerToken, Query, Record,
-    RecordExpect, RecordPhase, RecordVersion, Save, StoreEvent, news::Effects,
-    upload::recorder::Standing,
+    RecordExpect, RecordPhase, RecordVersion, Save, StoreEvent,
+    news::Effects,
+    upload::{mark::Mark, recorder::Standing},
 };
 
 /// How often the store is asked for one ending before it is left alone.
@@ -45,17 +47,6 @@ impl Fence {
             |lease: &Lease| lease.boot == holder.boot && lease.session == holder.session;
         self.wrote(record) && record.lease.as_ref().is_none_or(is_holder)
     }
-}
-
-/// What a holder finds that lost an upload and does not know it: the upload ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
-    /// With this code.
-    pub(crate) code: Code,
-    /// At this time, in milliseconds since the Unix epoch.
-    pub(crate) unix_ms: u64,
-    /// How long the store keeps it.
-    pub(crate) kept_for: Duration,
 }
 
 /// What takes the place of the record.
@@ -182,17 +173,17 @@ impl Cleanup {
         let marked = match Record::decode(bytes) {
             // An earlier try took effect, and its answer was lost.
             Ok(record) if record.phase == RecordPhase::Ended => return self.undo(entry, effects),
-            Ok(record) => record.marked(mark.code, mark.unix_ms).encode(),
-            Err(error) => Err(error),
+            Ok(record) => mark.of(&record).map(|record| record.encode()),
+            Err(_) => None,
         };
         match marked {
-            Ok(record) => {
+            Some(Ok(record)) => {
                 self.remains = Remains::Marking(mark);
                 let expect = RecordExpect::Version(version);
                 self.save(entry, (record, expect), mark.kept_for, effects);
             }
-            // It leaves no room for what a mark says.
-            Err(_) => self.delete(entry, version, effects),
+            // It leaves no room for what a mark says, or names nothing that is left.
+            Some(Err(_)) | None => self.delete(entry, version, effects),
         }
         Progress::Waits
     }
@@ -250,8 +241,10 @@ impl Cleanup {
 
 #[cfg(test)]
 mod tests {
+    use upload_proto::Code;
+
     use super::*;
-    use crate::{news::Effect, record::tests::sample};
+    use crate::{news::Effect, record::tests::sample, upload::mark::Removal};
 
     const ID: EntryId = EntryId(1);
     const VERSION: RecordVersion = RecordVersion(7);
@@ -269,6 +262,7 @@ mod tests {
             code: Code::Cancelled,
             unix_ms: 5,
             kept_for: Duration::from_secs(30),
+            removal: Removal::ByWriter,
         };
         [
             ("nothing", Remains::Nothing),

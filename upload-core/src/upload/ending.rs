@@ -9,14 +9,15 @@ use upload_proto::Code;
 
 use crate::{
     AbortReason, EntryStatus, Fact, News, Notice, Now, Order, Output, Parked, SessionLimits,
-    StorageFault, Why, crc::PrefixCrc, expiry::saved_within,
+    StorageFault, Why, crc::PrefixCrc, expiry::saved_within, unclaimed::OVERDUE_KEPT,
 };
 
 use super::{
     Checkpoint, Context, Upload,
-    cleanup::{Cleanup, Mark},
+    cleanup::Cleanup,
+    mark::{Mark, Removal},
     recorder::Standing,
-    stay::{Departure, Stay},
+    stay::{Departure, Stay, Undo},
     writer::Writer,
 };
 
@@ -60,16 +61,21 @@ impl Upload {
 
     /// A writer that others may have learned of is aborted once the record is gone.
     fn undo(&mut self, reason: AbortReason, cx: &mut Context<'_>) {
-        let mut abort = None;
-        if self.writer.drop_it(self.stay.is_finishing()) {
+        let was_released = matches!(self.writer, Writer::Gone(_)) && self.writer.was_open();
+        let undo = if self.writer.drop_it(self.stay.is_finishing()) {
             if self.recorder.is_known() {
-                abort = Some(reason);
                 self.order(Order::Halt, cx);
+                Undo::Abort(reason)
             } else {
                 self.order(Order::Abort(reason), cx);
+                Undo::Nothing
             }
-        }
-        self.stay.depart(Departure::Ended(abort));
+        } else if was_released {
+            Undo::Later
+        } else {
+            Undo::Nothing
+        };
+        self.stay.depart(Departure::Ended(undo));
         let entry = Box::new(self.entry.clone());
         cx.effects.push(Output::Fact(Fact::Ended(entry)));
         self.tell_ended(cx);
@@ -92,40 +98,60 @@ impl Upload {
         limits: &SessionLimits,
         now: Now,
     ) -> Option<(Cleanup, Standing)> {
-        let Stay::Gone(Departure::Ended(abort)) = self.stay else {
+        let Stay::Gone(Departure::Ended(undo)) = self.stay else {
             return None;
         };
         let standing = self.recorder.standing();
         if standing == Standing::Nothing {
             return None;
         }
+        let (abort, mark) = match undo {
+            Undo::Nothing => (None, self.mark(limits, now)),
+            Undo::Abort(reason) => (Some(reason), self.mark(limits, now)),
+            Undo::Later => (None, Some(self.names_bytes(limits, now))),
+        };
         let cleanup = Cleanup::new(
             self.upload(),
             Arc::clone(&self.entry.slot),
             self.lineage.fence(),
             abort,
-            self.mark(limits, now),
+            mark,
             self.token.take(),
         );
         Some((cleanup, standing))
+    }
+
+    /// Returns what is to take the place of its record where nothing else names its bytes.
+    fn names_bytes(&self, limits: &SessionLimits, now: Now) -> Mark {
+        Mark {
+            code: self.ended_as(),
+            unix_ms: now.unix_ms,
+            kept_for: limits.record_ttl.saturating_add(OVERDUE_KEPT),
+            removal: Removal::ByRecord,
+        }
     }
 
     /// Returns what is to take the place of its record, where a holder of another process may not know that it lost
     /// the upload. That one would write a record that is gone anew, and tell its client of bytes that are removed.
     fn mark(&self, limits: &SessionLimits, now: Now) -> Option<Mark> {
         let until = self.lineage.rival_until?;
-        let code = match self.entry.status {
+        (now.instant < until).then(|| Mark {
+            code: self.ended_as(),
+            unix_ms: now.unix_ms,
+            kept_for: saved_within(limits.lease_ttl),
+            removal: Removal::ByWriter,
+        })
+    }
+
+    /// Returns what a mark says of its end.
+    fn ended_as(&self) -> Code {
+        match self.entry.status {
             EntryStatus::Cancelled => Code::Cancelled,
             // RESUME-5: it looks as if it had never been.
             EntryStatus::Uploading | EntryStatus::Complete | EntryStatus::Failed(_) => {
                 Code::Expired
             }
-        };
-        (now.instant < until).then(|| Mark {
-            code,
-            unix_ms: now.unix_ms,
-            kept_for: saved_within(limits.lease_ttl),
-        })
+        }
     }
 
     /// Returns whether another connection could continue this upload.
@@ -239,7 +265,7 @@ impl Upload {
     /// Leaves, and takes its record along, once no save is in flight.
     fn withdraw(&mut self, why: Why, cx: &mut Context<'_>) {
         if self.recorder.keeper().is_some_and(|it| !it.is_busy()) {
-            self.stay.depart(Departure::Ended(None));
+            self.stay.depart(Departure::Ended(Undo::Nothing));
             self.tell_left(why, cx);
         }
     }

@@ -227,8 +227,8 @@ impl Keeper {
         first
     }
 
-    /// Notes a conflict; the record must be read to learn what it means.
-    pub(crate) fn conflicted(&mut self) {
+    /// Notes that the record is read, to learn what a conflict means or whether a save took effect.
+    pub(crate) fn looks(&mut self) {
         self.call = Call::Reading;
     }
 
@@ -320,7 +320,7 @@ mod tests {
         let start = epoch();
         let mut keeper = Keeper::new(Some(RecordVersion(3)), Known::ToUs);
         keeper.begin(target(0), at(0, start));
-        keeper.conflicted();
+        keeper.looks();
         assert!(keeper.is_busy());
         keeper.adopt(None);
         assert_eq!(keeper.expect(), RecordExpect::Absent);

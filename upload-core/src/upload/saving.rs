@@ -105,7 +105,6 @@ impl Upload {
             return;
         };
         let tried = keeper.saving_phase();
-        let has_record = keeper.saved().is_some();
         let is_first = keeper.failed(cx.now);
         match self.writer {
             Writer::Claiming(_) => {
@@ -113,7 +112,7 @@ impl Upload {
                 self.tell_resumable(false, cx);
             }
             // Its application could not find it: it is complete once the record says that it waits.
-            Writer::Closed(_) if self.slot.waits => self.wait_failed(is_first, has_record, cx),
+            Writer::Closed(_) if self.slot.waits => self.wait_failed(is_first, tried.is_some(), cx),
             Writer::Closed(_) => match tried {
                 // Without a receipt it could not be said later that the file is here, so the store
                 // is asked once more, at once.
@@ -149,8 +148,13 @@ impl Upload {
             self.refuse(Code::RefInUse, cx);
             return;
         }
+        self.look_for_record(cx);
+    }
+
+    /// Reads the record, to learn what became of a save.
+    pub(super) fn look_for_record(&mut self, cx: &mut Context<'_>) {
         if let Some(keeper) = self.recorder.keeper_mut() {
-            keeper.conflicted();
+            keeper.looks();
             let query = Query::Read {
                 upload: self.upload(),
                 slot: Some(Arc::clone(&self.entry.slot)),
@@ -161,6 +165,11 @@ impl Upload {
 
     fn found(&mut self, found: Option<(Vec<u8>, RecordVersion)>, cx: &mut Context<'_>) {
         let Some((bytes, version)) = found else {
+            if self.waits_to_be_recorded() && self.is_perhaps_unknown(cx) {
+                // No client waits for it, and no record tells of it.
+                self.adopt(None);
+                return self.discard(Code::StorageThrottled, cx);
+            }
             // Either the store lost it, or a newer holder ended the upload. Where no client is here
             // to continue it, what is over stays over: the newer holder may have stored the file.
             let may_be_over = match self.stay {
@@ -201,6 +210,8 @@ impl Upload {
     /// Another holder resumed the upload, or ended it.
     fn taken_over(&mut self, cx: &mut Context<'_>) {
         match self.writer {
+            // CTRL-6: only the other can tell that a record of it waits.
+            Writer::Closed(_) if self.slot.waits => self.superseded(cx),
             // The file is published; the other found that out as well.
             Writer::Closed(_) => self.completed(cx),
             Writer::Announcing(_) => {

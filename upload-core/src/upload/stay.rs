@@ -15,13 +15,24 @@ pub(crate) enum Permit {
     Granted,
 }
 
+/// What is to become of the bytes of an upload that ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Undo {
+    /// Nothing more: there are none, or its writer was told.
+    Nothing,
+    /// Its writer receives this once its record is gone.
+    Abort(AbortReason),
+    /// Its writer was released already, so they are removed later, by the record that names them.
+    Later,
+}
+
 /// How an upload left its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Departure {
     /// The file is stored.
     Complete,
-    /// It ended otherwise; its writer receives this once its record is gone.
-    Ended(Option<AbortReason>),
+    /// It ended otherwise.
+    Ended(Undo),
     /// It can be resumed, or another holder has it.
     Detached,
     /// It never began: its ref is in use.

@@ -5,7 +5,12 @@ use upload_proto::Code;
 
 use crate::{Entry, EntryStatus, Fact, News, Order, Output, Record, RecordPhase};
 
-use super::{Context, Upload, stay::Departure, writer::Writer};
+use super::{
+    Context, Upload,
+    keeper::Keeper,
+    stay::{Departure, Undo},
+    writer::Writer,
+};
 
 impl Upload {
     /// Returns whether a record says that this very upload was stored, and waits or is over.
@@ -25,7 +30,13 @@ impl Upload {
     pub(super) fn over_quota(&mut self, cx: &mut Context<'_>) {
         match self.writer {
             Writer::Claiming(_) => self.refuse(Code::TooManyEntries, cx),
-            Writer::Closed(_) => self.discard(Code::TooManyEntries, cx),
+            Writer::Closed(_) => {
+                // The store answered, so nothing is awaited that the cleanup would have to wait for.
+                if let Some(keeper) = self.recorder.keeper_mut() {
+                    keeper.failed(cx.now);
+                }
+                self.discard(Code::TooManyEntries, cx);
+            }
             Writer::Gate(..)
             | Writer::Judging(..)
             | Writer::Opening(_)
@@ -36,14 +47,20 @@ impl Upload {
         }
     }
 
-    /// The store failed to take the record of a stored file.
-    pub(super) fn wait_failed(&mut self, is_first: bool, has_record: bool, cx: &mut Context<'_>) {
+    /// The store failed to take the record of a stored file, or to read it.
+    pub(super) fn wait_failed(&mut self, is_first: bool, was_save: bool, cx: &mut Context<'_>) {
         if is_first {
             self.tell_delayed(cx);
-        } else if !cx.is_connected && !has_record {
-            // No client waits for it, and no record tells of it.
-            self.discard(Code::StorageThrottled, cx);
+        } else if was_save && self.is_perhaps_unknown(cx) {
+            // The answer of a save may have been lost: only reading says whether a record tells of it.
+            self.look_for_record(cx);
         }
+    }
+
+    /// Returns whether no client waits for the file, and no record is known to tell of it.
+    pub(super) fn is_perhaps_unknown(&self, cx: &Context<'_>) -> bool {
+        let was_saved = |keeper: &Keeper| keeper.was_saved();
+        !cx.is_connected && !self.recorder.keeper().is_some_and(was_saved)
     }
 
     /// Ends although the file has its name: no application could find it, so it is removed.
@@ -66,7 +83,7 @@ impl Upload {
         let departure = if code == Code::RefInUse {
             Departure::Refused
         } else {
-            Departure::Ended(None)
+            Departure::Ended(Undo::Nothing)
         };
         self.stay.depart(departure);
         let entry = Box::new(self.entry.clone());

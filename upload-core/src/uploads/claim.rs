@@ -190,7 +190,7 @@ impl Claim {
             StoreEvent::Saved(version) => drop(self.keeper.saved_as(version)),
             StoreEvent::Failed | StoreEvent::OverQuota => drop(self.keeper.failed(cx.now)),
             StoreEvent::Conflict => {
-                self.keeper.conflicted();
+                self.keeper.looks();
                 let slot = Some(Arc::clone(&self.entry.slot));
                 let query = Query::Read { upload, slot };
                 cx.effects.push(Output::Store(id, query));

@@ -222,7 +222,13 @@ impl Reach {
             }
             (Stage::Claiming(_), StoreEvent::Conflict) => self.lost_race(id, accepts, cx),
             (Stage::Claiming(claim), StoreEvent::Failed) => {
-                Step::Answered(Answer::Locked(claim.received()))
+                // COMPLETE-7: nobody else has it, so a cancel is not refused as if somebody had.
+                Step::Answered(match claim.then {
+                    Then::Cancel => Answer::Unreadable,
+                    Then::Continue | Then::Leave(_) | Then::Fail(..) => {
+                        Answer::Locked(claim.received())
+                    }
+                })
             }
             (Stage::Reopening(claim), event) => {
                 let is_lost = claim.renewed(id, self.upload, event, cx);

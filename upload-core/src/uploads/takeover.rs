@@ -8,7 +8,7 @@ use crate::{
     tally::Purpose,
     upload::{
         Context,
-        stay::{Departure, Stay},
+        stay::{Departure, Stay, Undo},
     },
 };
 
@@ -71,6 +71,10 @@ impl Uploads {
                 self.free(reach.upload, now);
             }
             Step::Became(upload, then) => {
+                if upload.stay.is_finishing() {
+                    let news = News::Ends(upload.subject());
+                    self.effects.news(entry, news);
+                }
                 self.hold(*upload);
                 self.with(entry, now, |upload, cx| match then {
                     Then::Cancel => drop(upload.cancel(cx)),
@@ -91,7 +95,7 @@ impl Uploads {
                 });
             }
             Step::Lost(mut upload) => {
-                upload.stay.depart(Departure::Ended(None));
+                upload.stay.depart(Departure::Ended(Undo::Nothing));
                 let news = News::Answered(Answer::NotFound);
                 self.effects.news(entry, news);
                 let notice = Notice::LetGo(reach.upload);

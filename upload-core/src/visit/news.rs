@@ -16,6 +16,9 @@ impl Visit {
         match news {
             News::Begun { resumable, .. } => self.hold(entry, resumable, now),
             News::Continued { subject, .. } => self.hold(entry, subject.entry.resumable, now),
+            News::Ends(subject) => {
+                self.stage = Stage::Finishing(Remembered::by_record(subject.entry.resumable));
+            }
             News::Resumable(resumable, _) => {
                 if let Stage::Held(_, remembered)
                 | Stage::Finishing(remembered)

@@ -1,6 +1,6 @@
 //! COMPLETE-7: a cancel ends an upload, wherever it is held.
 
-use upload_core::{DisconnectReason, Notice, Output, RecordPhase, Removed, StoreEvent};
+use upload_core::{DisconnectReason, Notice, Output, Query, RecordPhase, Removed, StoreEvent};
 use upload_proto::Code;
 
 use crate::{
@@ -171,4 +171,23 @@ fn complete_7_a_cancel_takes_the_place_of_a_resume() {
             assert!(rig.unanswered.is_empty());
         }
     }
+}
+
+/// COMPLETE-7: a store that fails in between refuses nothing as if another holder had it.
+#[test]
+fn complete_7_a_store_that_fails_in_between_is_no_other_holder() {
+    let mut rig = half_way("keep");
+    rig.disconnect(DisconnectReason::Lost);
+    let mut rig = rig.next_connection(2, |_| {});
+    rig.room.borrow_mut().store_mood = Mood::Silent;
+    rig.cancel(1).answer();
+    while let Some(output) = rig.unanswered.pop_front() {
+        let event = match output {
+            Output::Store(entry, Query::Save(_)) => (entry, StoreEvent::Failed),
+            Output::Neighbour(entry, Notice::FindParked(_)) => (entry, StoreEvent::Parked(None)),
+            other => panic!("{other:?}"),
+        };
+        rig.store(event.0, event.1);
+    }
+    assert_eq!(rig.sent(), ["error storage_throttled 1"]);
 }

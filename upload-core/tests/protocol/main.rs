@@ -2,7 +2,7 @@
 //!
 //! The rooms: `rig` (the host), `chunks`, `completion`, `control`,
 //! `registration`, `counting`, `credit`, `resume`, `takeover`, `leaving`,
-//! `cancelling`, `lifecycle` (writers and their ends), `records` (trouble with
+//! `cancelling`, `lifecycle` (writers and their ends), `stored` (files without their record), `records` (trouble with
 //! the store), `sending` (the client's side).
 
 mod cancelling;
@@ -22,5 +22,6 @@ mod resume;
 mod rig;
 mod rights;
 mod sending;
+mod stored;
 mod takeover;
 mod waiting;

@@ -92,6 +92,11 @@ impl Rig {
     /// Kills the process and opens a connection of its next start: what was
     /// parked is gone, and of files what was not durable.
     pub(crate) fn after_crash(self) -> Self {
+        self.after_crash_with(|_| {})
+    }
+
+    /// The same, with a configuration that is changed first.
+    pub(crate) fn after_crash_with(self, change: impl FnOnce(&mut SessionConfig)) -> Self {
         let room = Rc::clone(&self.room);
         {
             let mut room = room.borrow_mut();
@@ -103,7 +108,10 @@ impl Rig {
                 file.bytes.truncate(durable);
             }
         }
-        Self::in_room(room, 2, |config| config.holder.boot = "again".into())
+        Self::in_room(room, 2, |config| {
+            config.holder.boot = "again".into();
+            change(config);
+        })
     }
 
     fn in_room(

@@ -77,20 +77,6 @@ fn ctrl_6_complete_waits_for_the_store() {
     }
 }
 
-/// CTRL-6: where no client is there any more and no record tells of the file, it
-/// is removed.
-#[test]
-fn ctrl_6_what_nothing_tells_of_is_removed() {
-    let mut rig = Rig::with(waits);
-    rig.register(1, "file", 4).chunk(1, 0, "abcd");
-    rig.room.borrow_mut().store_mood = Mood::Fails;
-    rig.complete(1).disconnect(DisconnectReason::Lost);
-    rig.pass(20_000);
-    assert_eq!(rig.told().last().expect("an order"), "remove");
-    assert!(!rig.room.borrow().files[0].published);
-    assert!(rig.session.is_finished());
-}
-
 /// CTRL-6: a save whose answer was lost counts, even if the file was taken meanwhile.
 #[test]
 fn ctrl_6_a_lost_answer_is_found_out() {

@@ -82,6 +82,8 @@ pub(crate) struct Storage {
     pub(crate) closed: usize,
     /// Finished files that were removed.
     pub(crate) removed: usize,
+    /// What is reopened turns out to be stored.
+    pub(crate) was_closed: bool,
     /// The file of each writer.
     writers: BTreeMap<EntryId, usize>,
 }
@@ -108,6 +110,10 @@ impl Storage {
                 if let Some((number, parked)) = self.parked.take() {
                     self.writers.insert(entry, number);
                     return Some(WriterEvent::Unparked(parked));
+                }
+                if self.was_closed {
+                    let result = json!("stored");
+                    return Some(WriterEvent::ClosedBefore { result });
                 }
                 let number = checkpoint.and_then(|value| value.as_u64())? as usize;
                 self.writers.insert(entry, number);

@@ -98,6 +98,27 @@ fn a_delete_while_the_file_is_stored_removes_it_where_it_waits() {
     }
 }
 
+/// PAGE-5, T35: a file that its last holder had stored, and not recorded, is removed by a delete.
+#[test]
+fn page_5_a_delete_finds_a_file_that_was_closed() {
+    for asks_offset in [false, true] {
+        let mut rig = Rig::with(1, Storage::default(), |slot| slot.waits = true);
+        rig.create(4, None);
+        assert_eq!(offset(rig.append(0, "abc")), 3);
+        rig.visit.drain(rig.now);
+        rig.drain();
+        let mut rig = Rig::with(2, rig.storage, |slot| slot.waits = true);
+        (rig.storage.parked, rig.storage.was_closed) = (None, true);
+        if asks_offset {
+            rig.offset();
+        }
+        let delete = rig.ask(Request::Delete);
+        let deleted = rig.reply(delete);
+        assert!(matches!(deleted, Reply::Deleted), "{deleted:?}");
+        assert_eq!(rig.storage.removed, 1);
+    }
+}
+
 /// A complete file of three bytes, which another visit finds.
 fn complete() -> Rig {
     let mut rig = Rig::new(1, Storage::default());
