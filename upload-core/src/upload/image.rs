@@ -55,6 +55,10 @@ impl Upload {
     /// rest of the head could come as something else. Nor is one within first bytes that the record
     /// keeps; with no head to judge it has some where they came before it was recorded.
     fn durable_mark(&self) -> Option<Prefix> {
+        if matches!(self.writer, Writer::Closed(_)) {
+            // The file is stored, and never reopened.
+            return Some(self.crc.end());
+        }
         let mark = self.crc.settled(self.durable);
         let needed = self.head_bytes().max(self.kept_head.len() as u64);
         let is_enough = self.checkpoint.value().is_some() && mark.offset >= needed;

@@ -341,15 +341,16 @@ impl Upload {
         }
     }
 
-    /// RESUME-2: what a record says can be reopened with the checkpoint that it
-    /// holds; without one, none is kept.
+    /// RESUME-2: what a record says can be reopened with the checkpoint that it holds; without one, none
+    /// is kept. That a file waits for its application needs no checkpoint (CTRL-6).
     pub(super) fn drop_record_when_lost(&mut self, cx: &mut Context<'_>) {
         // Which version to delete is known once no save is in flight.
         let is_idle = self
             .recorder
             .keeper()
             .is_some_and(|keeper| !keeper.is_busy());
-        if is_idle && matches!(self.checkpoint, super::Checkpoint::Lost) && !self.stay.is_gone() {
+        let is_lost = matches!(self.checkpoint, super::Checkpoint::Lost);
+        if is_idle && is_lost && !self.stay.is_gone() && !self.waits_to_be_recorded() {
             self.keep_no_record(cx);
         }
     }

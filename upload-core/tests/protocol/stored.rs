@@ -54,6 +54,22 @@ fn ctrl_3_a_refused_end_leaves_nothing() {
     }
 }
 
+/// CTRL-6: a file waits for its application, and its record says so, though no checkpoint told any more where its
+/// bytes were.
+#[test]
+fn ctrl_6_a_checkpoint_that_is_lost_costs_no_file() {
+    let mut rig = Rig::with(waits);
+    rig.room.borrow_mut().told_max = 4;
+    rig.register(1, "keep", 12).chunk(1, 0, "abcd").pass(200);
+    rig.chunk(1, 1, "efgh").pass(200);
+    assert!(rig.room.borrow().record(1).is_none());
+    rig.chunk(1, 2, "ijkl").complete(1);
+    assert_eq!(rig.sent().last().expect("an ending"), "1:complete 12@3");
+    let record = rig.room.borrow().record(1).expect("a record");
+    assert_eq!(record.phase, RecordPhase::Waiting);
+    assert!(rig.room.borrow().files[0].published);
+}
+
 /// CTRL-6: a file is not removed while a record may name it: the answer of a save may have been lost.
 #[test]
 fn ctrl_6_a_file_is_not_removed_while_a_record_may_name_it() {

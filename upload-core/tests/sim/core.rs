@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use upload_core::{
-    DisconnectReason, Door, Entry, EntryId, Now, Output, Refusal, Reply, RequestId, Session,
-    StoreEvent, Verdict, Visit, VisitOutput, WriterEvent,
+    DisconnectReason, Door, Entry, EntryId, Now, Output, Refusal, Removed, Reply, RequestId,
+    Session, StoreEvent, Verdict, Visit, VisitOutput, WriterEvent,
 };
 use upload_proto::UploadRef;
 
@@ -54,6 +54,7 @@ impl Core {
         handle_verdict(entry: EntryId, verdict: Verdict, now: Now);
         handle_announced(entry: EntryId, now: Now);
         handle_writer(entry: EntryId, event: WriterEvent, now: Now);
+        handle_removed(entry: EntryId, removed: Removed, now: Now);
         handle_store(entry: EntryId, event: StoreEvent, now: Now);
         handle_evict(upload: UploadRef, now: Now);
         handle_timeout(now: Now);

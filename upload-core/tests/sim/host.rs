@@ -14,8 +14,8 @@ use std::{
 
 use upload_core::{
     AuthorizeStage, Charge, Content, DisconnectReason, EntryId, EntryStatus, Fact, Holder, Notice,
-    Now, Order, Output, OwnerQuota, OwnerTally, Parked, Query, Question, RecordExpect, RecordPhase,
-    RecordVersion, Session, SessionConfig, SessionLimits, SlotRules, StoreEvent, Verdict,
+    Now, Order, Output, OwnerQuota, OwnerTally, Parked, Query, Question, RecordExpect,
+    RecordVersion, Removed, Session, SessionConfig, SessionLimits, SlotRules, StoreEvent, Verdict,
     WriterEvent,
 };
 use upload_proto::{Code, Frame, FrameError, FrameErrorKind, UploadRef};
@@ -168,6 +168,10 @@ impl World {
             slot("file", false, false),
             slot("keep", true, false),
             slot("stay", true, true),
+            SlotRules {
+                waits: true,
+                ..slot("wait", true, false)
+            },
         ];
         let (owner, number) = (self.conns[conn].owner, self.conns[conn].node);
         let node = &mut self.nodes[number];
@@ -369,9 +373,12 @@ impl World {
                 let delay = self.rng.range(0, self.plan.setup.writer_delay);
                 self.after(delay, Happening::Authorized(conn, entry, answer));
             }
-            Output::App(
-                Question::Call { .. } | Question::List { .. } | Question::Remove { .. },
-            ) => {
+            // It is its application's by now.
+            Output::App(Question::Remove { entry, .. }) => {
+                let now = self.clock(self.conns[conn].node);
+                host.session.handle_removed(entry, Removed::Taken, now);
+            }
+            Output::App(Question::Call { .. } | Question::List { .. }) => {
                 self.fail("the application is asked for nothing".into());
             }
             Output::Fact(fact) => self.noted(conn, host, &fact),
@@ -451,6 +458,10 @@ impl World {
             }
         };
         let key = (self.conns[conn].owner, upload);
+        if let Order::Remove(stored) = &order {
+            self.storage.remove(stored.result.as_ref());
+            return;
+        }
         let life = host.life(entry, upload);
         let before = life.stage;
         let (fits, cmd) = match order {
@@ -538,7 +549,7 @@ impl World {
             Fact::Completed(entry) => {
                 let key = (owner, entry.upload);
                 let receipt = self.records.record(key);
-                let has_receipt = receipt.is_some_and(|it| it.phase == RecordPhase::Complete);
+                let has_receipt = receipt.is_some_and(|it| it.phase.is_stored());
                 let is_excused = host.store_failed.get(&entry.id) == Some(&true);
                 if entry.resumable && !has_receipt && !is_excused {
                     self.fail("COMPLETE-3: complete without a receipt".into());

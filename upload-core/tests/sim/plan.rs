@@ -358,7 +358,7 @@ fn tab(rng: &mut Rng) -> TabPlan {
     };
     let uploads = (0..rng.pick(&[1, 1, 2, 3]))
         .map(|_| UploadPlan {
-            slot: rng.pick(&["keep", "keep", "keep", "stay", "file"]),
+            slot: rng.pick(&["keep", "keep", "keep", "wait", "stay", "file"]),
             size: match rng.below(8) {
                 0 => 0,
                 1 => rng.range(1, 20),

@@ -158,8 +158,8 @@ fn follows(before: &Record, after: &Record) -> Result<(), String> {
     if rank(before.phase) == 3 && rank(after.phase) < 3 {
         return Err("COMPLETE-7: what ended has a holder again".into());
     }
-    // What is left of an upload that ended names no bytes.
-    let names_bytes = after.phase != RecordPhase::Ended;
+    // What is left of an upload that ended need not name its bytes, and what is stored is never reopened.
+    let names_bytes = !matches!(after.phase, RecordPhase::Ended | RecordPhase::Waiting);
     if (before.opened && !after.opened)
         || (names_bytes && before.checkpoint.is_some() && after.checkpoint.is_none())
     {

@@ -196,6 +196,14 @@ impl Storage {
         Some(result(file.line))
     }
 
+    /// Removes the file that was published with this result.
+    pub(crate) fn remove(&mut self, result: Option<&Value>) {
+        let number = result.and_then(|result| result["line"].as_u64());
+        if let Some(line) = number.and_then(|number| self.lines.get_mut(number as usize)) {
+            line.published = None;
+        }
+    }
+
     /// Undoes everything this holder may undo. In object storage all holders have
     /// the same multipart upload, and it is gone for all of them.
     pub(crate) fn abort(&mut self, handle: Handle, closed: bool, keeping: Keeping) {

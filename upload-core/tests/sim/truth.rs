@@ -63,6 +63,7 @@ impl World {
             more => Some(format!("{} files are published", more.len())),
         };
         let (unwelcome, forbidden) = (truth.unwelcome, truth.forbidden);
+        let is_owed = truth.slot == "wait" && !truth.may_be_gone && !self.is_lossy;
         if let Some(wrong) = wrong {
             self.fail(format!("1: complete is said of {upload}: {wrong}"));
         }
@@ -71,6 +72,14 @@ impl World {
         }
         if forbidden && self.plan.setup.authorizes {
             self.fail(format!("{upload} is stored, which is forbidden"));
+        }
+        // CTRL-6: its application finds it by its record.
+        let is_found = self
+            .records
+            .record(key)
+            .is_some_and(|it| it.phase.is_stored());
+        if is_owed && !is_found {
+            self.fail(format!("CTRL-6: {upload} is complete and no record waits"));
         }
         if let Some(truth) = self.truth.get_mut(&key) {
             truth.is_complete = true;

@@ -233,12 +233,26 @@ mutants! {
         "Some(saved) if saved != target => age >= interval," => "Some(saved) if saved.offset != target.offset => age >= interval,";
     "upload/saving.rs": "first bytes go for what the writer needs"
         "            return self.keep_no_record(cx);\n        };" => "            if self.kept_head.is_empty() { return self.keep_no_record(cx); }\n            self.kept_head = bytes::Bytes::new();\n            return self.save_when_due(cx);\n        };";
+    "upload/ending.rs": "the bytes of what was let go of are named by nothing"
+        "} else if was_released {\n            Undo::Later" => "} else if was_released {\n            Undo::Nothing";
+    "upload/waiting.rs": "an end that is refused waits for an answer that came"
+        "                    keeper.failed(cx.now);\n" => "                    let _ = keeper;\n";
+    "upload/waiting.rs": "a stored file is removed without a look at its record"
+        "            self.look_for_record(cx);\n" => "            self.discard(Code::StorageThrottled, cx);\n";
+    "upload/saving.rs": "who was taken over completes what another has to record"
+        "Writer::Closed(_) if self.slot.waits => self.superseded(cx)," => "Writer::Closed(_) if self.slot.waits => self.completed(cx),";
+    "upload/saving.rs": "a lost checkpoint costs a stored file its record"
+        "!self.stay.is_gone() && !self.waits_to_be_recorded() {" => "!self.stay.is_gone() {";
+    "uploads/takeover.rs": "no door hears of a file that turns out to be stored"
+        "if upload.stay.is_finishing() {" => "if upload.stay.is_finishing() && false {";
+    "uploads/reach.rs": "a cancel that the store does not take is refused as if another had it"
+        "Then::Cancel => Answer::Unreadable," => "Then::Cancel => Answer::Locked(claim.received()),";
     "upload/saving.rs": "a superseded holder goes on"
         "Ok(_) | Err(_) => self.taken_over(cx)," => "Ok(_) | Err(_) => self.adopt(Some(version)),";
     "upload/saving.rs": "a ref of which there is a record is registered in a slot without records"
         "StoreEvent::Found(Some(_)) => self.refuse(Code::RefInUse, cx)," => "StoreEvent::Found(Some(_)) => self.claimed(cx),";
     "upload/saving.rs": "a record that leads nowhere is kept"
-        "if is_idle && matches!(self.checkpoint, super::Checkpoint::Lost) && !self.stay.is_gone() {" => "if false && is_idle {";
+        "if is_idle && is_lost && !self.stay.is_gone() && !self.waits_to_be_recorded() {" => "if false && is_idle {";
     "upload/saving.rs": "complete is told before the receipt is recorded"
         "            Some(keeper) => keeper.retry_now(cx.now),\n            None => self.completed(cx)," => "            Some(_) | None => self.completed(cx),";
     "upload/saving.rs": "the writer closes before the record knows"
