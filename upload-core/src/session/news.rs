@@ -58,8 +58,8 @@ impl Session {
             News::Ends(subject) => {
                 // Its answer follows the end; until then its client hears of trouble.
                 if matches!(self.requests.get(&entry), Some(Request::Resume { .. })) {
-                    let channel = Channel::of(&subject, self.window, now);
-                    self.channels.insert(entry, channel);
+                    self.channels
+                        .insert(entry, Channel::of(&subject, self.window, now));
                 }
             }
             News::Moved(at) => {

@@ -18,7 +18,7 @@ pub(crate) enum Permit {
 /// What is to become of the bytes of an upload that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Undo {
-    /// Nothing more: there are none, or its writer was told.
+    /// Nothing more: there are none, or its writer removes them.
     Nothing,
     /// Its writer receives this once its record is gone.
     Abort(AbortReason),

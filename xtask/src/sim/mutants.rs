@@ -358,7 +358,7 @@ mutants! {
     "uploads/reach/claiming.rs": "a file found closed has the checksum of its prefix"
         "upload.crc = PrefixCrc::from(size, upload.file_crc32c);" => "upload.file_crc32c = upload.crc.end().crc;";
     "uploads/reach.rs": "a resume goes on without the record"
-        "            (Stage::Claiming(claim), StoreEvent::Failed) => {\n                Step::Answered(Answer::Locked(claim.received()))\n            }" => "            (Stage::Claiming(_), StoreEvent::Failed) => self.claimed(id, cx),";
+        "            (Stage::Claiming(claim), StoreEvent::Failed) => {\n" => "            (Stage::Claiming(_), StoreEvent::Failed) if true => self.claimed(id, cx),\n            (Stage::Claiming(claim), StoreEvent::Failed) => {\n";
     "uploads/reach.rs": "what is being taken over ends without a writer (its bytes stay)"
         "Stage::Claiming(claim) | Stage::Reopening(claim) => claim.then = Then::Cancel," => "Stage::Claiming(claim) | Stage::Reopening(claim) => { claim.record.opened = false; claim.then = Then::Cancel; }";
     "uploads/reach.rs": "a resume tells the wrong checksum"
