@@ -93,6 +93,10 @@ impl Sender {
                 self.stage.step(Step::Resumed(reads, goal));
                 self.verify_if_reached(now);
             }
+            // Another file was stored under this ref; it stays where it is.
+            ResumeStatus::Complete if resumed.bytes_received != self.facts.size => {
+                self.restart(Outcome::FileChanged);
+            }
             // The receipt follows as a snapshot.
             ResumeStatus::Complete => {
                 self.stage.step(Step::ReceiptAnnounced);
@@ -131,12 +135,19 @@ impl Sender {
         }
     }
 
-    /// Takes the receipt, unless it is about other bytes than the file's.
-    fn completed(&mut self, snapshot: &Snapshot) {
+    /// Takes the receipt, unless it is about other bytes than the file's. What an earlier run sent is read once more,
+    /// since the file may have changed.
+    pub(super) fn completed(&mut self, snapshot: &Snapshot) {
         let Ok(theirs) = snapshot.crc32c.as_deref().map(read_crc32c).transpose() else {
             return self.violated(Violation::UnreadableChecksum);
         };
         let ours = self.prefix.end();
+        if theirs.is_some() && ours.offset < self.facts.size && self.stage == Stage::Completing {
+            let reads = self.rewind(self.facts.size);
+            let receipt = Box::new(snapshot.clone());
+            self.stage.step(Step::ReceiptToCompare(reads, receipt));
+            return;
+        }
         let is_compared = theirs.is_some() && ours.offset == self.facts.size;
         if is_compared && theirs != ours.crc {
             // Another file was stored under this ref; it stays where it is.

@@ -12,6 +12,8 @@
 
 use std::time::Instant;
 
+use upload_proto::Snapshot;
+
 use super::{
     output::{Outcome, ReadId, SenderPhase},
     reads::Reads,
@@ -24,12 +26,12 @@ pub(super) enum Stage {
     Idle,
     /// Waits for the answer to a registration or a resume.
     Asking,
-    /// The file's prefix is read and compared before a byte is spliced (RESUME-6).
+    /// The file is read and compared, before a byte is spliced (RESUME-6) or a receipt of an earlier run counts.
     Verifying {
-        /// Reads up to the goal.
+        /// Reads up to where it is compared.
         reads: Reads,
-        /// Where sending begins.
-        goal: Goal,
+        /// With what.
+        claim: Claim,
     },
     /// Chunks are sent.
     Sending {
@@ -66,6 +68,15 @@ pub(super) enum Wake {
     FreshRef,
 }
 
+/// What the server says that it has of the file.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Claim {
+    /// Its beginning, behind which sending goes on.
+    Prefix(Goal),
+    /// All of it: this is its receipt.
+    Whole(Box<Snapshot>),
+}
+
 /// Where the server wants the sender to continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Goal {
@@ -96,6 +107,8 @@ pub(super) enum Step {
     Unchanged,
     /// The server says that it has the whole file; its receipt follows.
     ReceiptAnnounced,
+    /// The receipt came, and the file is to be compared with it.
+    ReceiptToCompare(Reads, Box<Snapshot>),
     /// It asks again later.
     Deferred(Wake),
     /// The connection is lost.
@@ -142,9 +155,22 @@ impl Stage {
             | (
                 Self::Sending { .. } | Self::Checking { .. } | Self::Completing,
                 Step::SentBack(reads, goal),
-            ) => Self::Verifying { reads, goal },
+            ) => Self::Verifying {
+                reads,
+                claim: Claim::Prefix(goal),
+            },
+            (Self::Completing, Step::ReceiptToCompare(reads, receipt)) => Self::Verifying {
+                reads,
+                claim: Claim::Whole(receipt),
+            },
             (Self::Asking | Self::Waiting(_), Step::ReceiptAnnounced) => Self::Completing,
-            (Self::Verifying { reads, goal }, Step::Verified) => Self::Sending {
+            (
+                Self::Verifying {
+                    reads,
+                    claim: Claim::Prefix(goal),
+                },
+                Step::Verified,
+            ) => Self::Sending {
                 reads: Reads::from(reads.next_offset()),
                 next_index: goal.next_index,
             },
@@ -169,7 +195,8 @@ impl Stage {
                 | Step::AllSent(_)
                 | Step::Unchanged
                 | Step::ReceiptAnnounced
-                | Step::Deferred(_),
+                | Step::Deferred(_)
+                | Step::ReceiptToCompare(..),
             )
             | (
                 now @ Self::Asking,
@@ -178,7 +205,8 @@ impl Stage {
                 | Step::Verified
                 | Step::AllSent(_)
                 | Step::Unchanged
-                | Step::CancelledOffline,
+                | Step::CancelledOffline
+                | Step::ReceiptToCompare(..),
             )
             | (
                 now @ Self::Verifying { .. },
@@ -189,7 +217,9 @@ impl Stage {
                 | Step::AllSent(_)
                 | Step::Unchanged
                 | Step::ReceiptAnnounced
-                | Step::CancelledOffline,
+                | Step::CancelledOffline
+                | Step::ReceiptToCompare(..)
+                | Step::Verified,
             )
             | (
                 now @ Self::Sending { .. },
@@ -199,7 +229,8 @@ impl Stage {
                 | Step::Verified
                 | Step::Unchanged
                 | Step::ReceiptAnnounced
-                | Step::CancelledOffline,
+                | Step::CancelledOffline
+                | Step::ReceiptToCompare(..),
             )
             | (
                 now @ Self::Checking { .. },
@@ -209,7 +240,8 @@ impl Stage {
                 | Step::Verified
                 | Step::AllSent(_)
                 | Step::ReceiptAnnounced
-                | Step::CancelledOffline,
+                | Step::CancelledOffline
+                | Step::ReceiptToCompare(..),
             )
             | (
                 now @ Self::Completing,
@@ -229,7 +261,8 @@ impl Stage {
                 | Step::Verified
                 | Step::AllSent(_)
                 | Step::Unchanged
-                | Step::CancelledOffline,
+                | Step::CancelledOffline
+                | Step::ReceiptToCompare(..),
             )
             | (
                 now @ Self::Cancelling,
@@ -242,7 +275,8 @@ impl Stage {
                 | Step::Unchanged
                 | Step::ReceiptAnnounced
                 | Step::Deferred(_)
-                | Step::CancelledOffline,
+                | Step::CancelledOffline
+                | Step::ReceiptToCompare(..),
             ) => return Err(now),
         })
     }
@@ -279,6 +313,8 @@ impl Stage {
 
 #[cfg(test)]
 mod tests {
+    use upload_proto::{Status, UploadRef};
+
     use super::*;
 
     /// Every stage with every step: the phase it leads to, `None` for a step without meaning.
@@ -293,6 +329,8 @@ mod tests {
             next_index: 2,
             crc32c: None,
         };
+        let upload = UploadRef::from_bytes([1; 16]);
+        let receipt = Box::new(Snapshot::new(upload, Status::Complete));
         let steps = [
             Step::Asked,
             Step::Registered(Reads::from(0)),
@@ -302,6 +340,7 @@ mod tests {
             Step::AllSent(ReadId(5)),
             Step::Unchanged,
             Step::ReceiptAnnounced,
+            Step::ReceiptToCompare(Reads::from(0), receipt.clone()),
             Step::Deferred(Wake::Unpaused),
             Step::Lost,
             Step::Ended(Outcome::Cancelled),
@@ -322,7 +361,11 @@ mod tests {
         };
         let verifying = Stage::Verifying {
             reads: Reads::from(8),
-            goal,
+            claim: Claim::Prefix(goal),
+        };
+        let comparing = Stage::Verifying {
+            reads: Reads::from(8),
+            claim: Claim::Whole(receipt.clone()),
         };
         let waits = [
             Wake::Unpaused,
@@ -330,19 +373,22 @@ mod tests {
             Wake::FreshRef,
             Wake::At(crate::time::tests::epoch()),
         ];
-        let waiting = [a, None, v, None, None, None, None, m, w, lost, end, None];
+        let waiting = [
+            a, None, v, None, None, None, None, m, None, w, lost, end, None,
+        ];
         #[rustfmt::skip]
         let mut table = vec![
-            //                 asked registered resumed back verified all unchanged receipt deferred lost ended cancelled
-            (Stage::Idle,       [a,    None, None, None, None, None, None, None, None, lost, end, x]),
-            (Stage::Asking,     [None, s,    v,    None, None, None, None, m,    w,    lost, end, None]),
-            (verifying.clone(), [None, None, None, None, s,    None, None, None, w,    lost, end, None]),
-            (sending,           [None, None, None, v,    None, c,    None, None, w,    lost, end, None]),
+            //                 asked registered resumed back verified all unchanged receipt compare deferred lost ended cancelled
+            (Stage::Idle,       [a,    None, None, None, None, None, None, None, None, None, lost, end,  x]),
+            (Stage::Asking,     [None, s,    v,    None, None, None, None, m,    None, w,    lost, end,  None]),
+            (verifying.clone(), [None, None, None, None, s,    None, None, None, None, w,    lost, end,  None]),
+            (comparing,         [None, None, None, None, None, None, None, None, None, w,    lost, end,  None]),
+            (sending,           [None, None, None, v,    None, c,    None, None, None, w,    lost, end,  None]),
             (Stage::Checking { id: ReadId(1) },
-                                [None, None, None, v,    None, None, m,    None, w,    lost, end, None]),
-            (Stage::Completing, [None, None, None, v,    None, None, None, None, w,    lost, end, None]),
-            (Stage::Cancelling, [None, None, None, None, None, None, None, None, None, x,    end, None]),
-            (Stage::Done(Outcome::FileChanged), [None; 12]),
+                                [None, None, None, v,    None, None, m,    None, None, w,    lost, end,  None]),
+            (Stage::Completing, [None, None, None, v,    None, None, None, None, v,    w,    lost, end,  None]),
+            (Stage::Cancelling, [None, None, None, None, None, None, None, None, None, None, x,    end,  None]),
+            (Stage::Done(Outcome::FileChanged), [None; 13]),
         ];
         table.extend(waits.map(|wake| (Stage::Waiting(wake), waiting)));
         for (stage, row) in table {

@@ -6,7 +6,7 @@ use upload_proto::{Code, Frame};
 use super::{
     FileCheck, Outcome, Pace, ReadId, Sender, SenderOutput,
     reads::{Answered, Reads},
-    stage::{Goal, Stage, Step},
+    stage::{Claim, Goal, Stage, Step},
 };
 use crate::{
     Now,
@@ -101,7 +101,13 @@ impl Sender {
     /// Returns the end of what is read at present, and the size of a read, in bytes.
     fn range(&self) -> (u64, u32) {
         match &self.stage {
-            Stage::Verifying { goal, .. } => (goal.offset, VERIFY_READ_BYTES),
+            Stage::Verifying { claim, .. } => {
+                let end = match claim {
+                    Claim::Prefix(goal) => goal.offset,
+                    Claim::Whole(_) => self.facts.size,
+                };
+                (end, VERIFY_READ_BYTES)
+            }
             Stage::Idle
             | Stage::Asking
             | Stage::Sending { .. }
@@ -153,14 +159,18 @@ impl Sender {
     }
 
     pub(super) fn verify_if_reached(&mut self, now: Now) {
-        let Stage::Verifying {
-            goal: Goal { offset, crc32c, .. },
-            ..
-        } = self.stage
-        else {
+        let Stage::Verifying { claim, .. } = &self.stage else {
             return;
         };
         let end = self.prefix.end();
+        let Goal { offset, crc32c, .. } = match claim {
+            Claim::Prefix(goal) => *goal,
+            Claim::Whole(receipt) if end.offset == self.facts.size => {
+                let receipt = receipt.clone();
+                return self.completed(&receipt);
+            }
+            Claim::Whole(_) => return,
+        };
         if end.offset != offset {
             return;
         }
@@ -182,8 +192,26 @@ impl Sender {
         }
     }
 
+    /// The file is not what it was when it was begun. What is stored already stays where it is.
     fn end_as_changed(&mut self) {
-        self.end_and_cancel(Outcome::FileChanged);
+        match self.stage {
+            Stage::Verifying {
+                claim: Claim::Whole(_),
+                ..
+            } => self.finish(Outcome::FileChanged),
+            Stage::Verifying {
+                claim: Claim::Prefix(_),
+                ..
+            }
+            | Stage::Idle
+            | Stage::Asking
+            | Stage::Sending { .. }
+            | Stage::Checking { .. }
+            | Stage::Completing
+            | Stage::Waiting(_)
+            | Stage::Cancelling
+            | Stage::Done(_) => self.end_and_cancel(Outcome::FileChanged),
+        }
     }
 
     fn next_read(&mut self) -> ReadId {

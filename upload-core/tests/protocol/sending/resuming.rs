@@ -35,6 +35,55 @@ fn resume_6_a_short_read_ends_it() {
     assert_eq!(drain(&mut sender), [cancel(up(1))]);
 }
 
+/// COMPLETE-4: the receipt of an earlier run counts only if the file is what was stored then.
+#[test]
+fn complete_4_a_receipt_of_an_earlier_run_is_compared() {
+    let now = start();
+    for (stored, size) in [(FILE, 16), (b"another file, 16", 16), (FILE, 8)] {
+        let mut sender = resuming(now);
+        let answer = Resumed {
+            status: ResumeStatus::Complete,
+            ..resumed_at(size)
+        };
+        sender.handle_message(&ServerMessage::Resumed(answer), now);
+        if size != 16 {
+            assert_eq!(drain(&mut sender), [SenderOutput::NeedRef]);
+            continue;
+        }
+        let crc32c = crc32c::crc32c(stored);
+        let mut receipt = snapshot(up(1), Status::Complete);
+        receipt.crc32c = Some(crc32c_hex(crc32c));
+        sender.handle_message(&progress(receipt), now);
+        assert_eq!(sender.outcome(), None);
+        let others = feed(&mut sender, FILE, now);
+        if stored == FILE {
+            assert!(matches!(sender.outcome(), Some(Outcome::Complete { .. })));
+            assert_eq!(others, []);
+        } else {
+            assert_eq!(others, [SenderOutput::NeedRef], "what is stored stays");
+        }
+    }
+}
+
+/// COMPLETE-4: a file that shrank since is another one, and what is stored stays.
+#[test]
+fn complete_4_a_stored_file_is_not_cancelled() {
+    let now = start();
+    let mut sender = resuming(now);
+    let answer = Resumed {
+        status: ResumeStatus::Complete,
+        ..resumed_at(16)
+    };
+    sender.handle_message(&ServerMessage::Resumed(answer), now);
+    let mut receipt = snapshot(up(1), Status::Complete);
+    receipt.crc32c = Some(crc32c_hex(crc32c::crc32c(FILE)));
+    sender.handle_message(&progress(receipt), now);
+    let reads = drain_reads(&mut sender, &[(0, 16)]);
+    sender.handle_data(reads[0], Bytes::from_static(&FILE[..4]), now);
+    assert_eq!(sender.outcome(), Some(&Outcome::FileChanged));
+    assert_eq!(drain(&mut sender), []);
+}
+
 /// since it holds a place in the slot that the new one needs.
 #[test]
 fn resume_6_another_prefix_cancels_and_begins_anew() {
