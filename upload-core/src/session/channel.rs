@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use upload_proto::{ResumeStatus, Resumed, Snapshot, Status, UploadRef, crc32c_hex};
 
 use crate::{
-    Entry, Length, Now, SlotRules, Subject,
+    Entry, Length, Now, Record, SlotRules, Subject,
     news::Position,
     pace::Pace,
     sequencer::Sequencer,
@@ -220,4 +220,16 @@ pub fn received_ranges(next_index: u64) -> Vec<[u64; 2]> {
         .checked_sub(1)
         .map(|last| vec![[0, last]])
         .unwrap_or_default()
+}
+
+pub(super) fn receipt(upload: UploadRef, record: &Record) -> Snapshot {
+    let mut snapshot = Snapshot::new(upload, Status::Complete);
+    snapshot.progress = 100;
+    snapshot.bytes_received = record.length.max();
+    snapshot.bytes_durable = record.length.max();
+    snapshot.next_index = receipt_index(record.length.max(), record.chunk_size);
+    snapshot.credit = record.length.max();
+    snapshot.result = Some(record.result.clone());
+    snapshot.crc32c = record.file_crc32c.map(crc32c_hex);
+    snapshot
 }

@@ -1,7 +1,7 @@
 //! Binary messages: chunks, completes, cancels.
 
 use bytes::Bytes;
-use upload_proto::{Code, Frame, FrameError, Status, UploadRef};
+use upload_proto::{Code, Frame, FrameError, UploadRef};
 
 use crate::{
     AbortReason, Append, Asks, EntryId, Finish, Length, Now, Removed, Session, sequencer::Accepted,
@@ -142,8 +142,7 @@ impl Session {
         let is_final =
             ending.is_some_and(|it| it.detached != Some(true) || it.code == Some(Code::Superseded));
         // COMPLETE-7: perhaps it was not taken yet.
-        let may_wait = ending.is_some_and(|it| it.status == Status::Complete);
-        let is_final = is_final && !(may_wait && self.uploads.has_waiting());
+        let is_final = is_final && !self.endings.may_wait(upload);
         if let Some(entry) = held {
             self.uploads.cancel(entry, now);
         } else if let Some(entry) = self.uploads.find_reach(upload) {

@@ -8,9 +8,10 @@ use upload_proto::{
 use crate::{
     Answer, Effect, EntryId, EntryStatus, News, Now, Output, OwnWords, Question, Record, Refusal,
     Session, Subject, Why,
+    endings::Finality,
     session::{
         Completes, Request,
-        channel::{Channel, Stage, blank_resumed, receipt_index, received_ranges},
+        channel::{Channel, Stage, blank_resumed, receipt, receipt_index, received_ranges},
     },
 };
 
@@ -104,7 +105,7 @@ impl Session {
                 let channel = self.last_channel(entry, &subject, now);
                 let snapshot = self.detached(&channel, why);
                 self.out.progress(snapshot.clone());
-                self.endings.remember(snapshot);
+                self.endings.remember(snapshot, Finality::Final);
             }
             News::Ended(subject) => self.ended(entry, &subject, now),
         }
@@ -162,7 +163,8 @@ impl Session {
                 .with_code(Code::Cancelled),
         };
         self.out.progress(snapshot.clone());
-        self.endings.remember(snapshot);
+        self.endings
+            .remember(snapshot, Finality::of(subject.slot.waits));
     }
 
     /// Answers what was asked about an upload that this connection does not hold.
@@ -186,7 +188,7 @@ impl Session {
                 Answer::Receipt(record) if record.phase.is_unclaimed() => {
                     // Only the host knows how the file is removed.
                     let receipt = receipt(upload, &record);
-                    self.endings.remember(receipt);
+                    self.endings.remember(receipt, Finality::Removable);
                     self.requests.insert(entry, Request::Remove(upload));
                     let question = Question::Remove { entry, upload };
                     self.out.push(Output::App(question));
@@ -243,7 +245,8 @@ impl Session {
     /// COMPLETE-4: the same receipt, however often it is asked for.
     fn tell_receipt(&mut self, upload: UploadRef, record: &Record) {
         let snapshot = receipt(upload, record);
-        self.endings.remember(snapshot.clone());
+        self.endings
+            .remember(snapshot.clone(), Finality::of(record.phase.is_unclaimed()));
         self.out.progress(snapshot);
     }
 
@@ -254,7 +257,7 @@ impl Session {
             _ => Status::Error,
         };
         let snapshot = Snapshot::new(upload, status).with_code(code);
-        self.endings.remember(snapshot.clone());
+        self.endings.remember(snapshot.clone(), Finality::Final);
         self.out.progress(snapshot);
     }
 
@@ -376,18 +379,6 @@ impl Session {
         self.out.progress(again);
         true
     }
-}
-
-fn receipt(upload: UploadRef, record: &Record) -> Snapshot {
-    let mut snapshot = Snapshot::new(upload, Status::Complete);
-    snapshot.progress = 100;
-    snapshot.bytes_received = record.length.max();
-    snapshot.bytes_durable = record.length.max();
-    snapshot.next_index = receipt_index(record.length.max(), record.chunk_size);
-    snapshot.credit = record.length.max();
-    snapshot.result = Some(record.result.clone());
-    snapshot.crc32c = record.file_crc32c.map(crc32c_hex);
-    snapshot
 }
 
 /// Gives a snapshot its reason, in the application's words where there are some.

@@ -106,11 +106,6 @@ impl Uploads {
         }
     }
 
-    /// Returns whether any slot has uploads that wait for their application.
-    pub(crate) fn has_waiting(&self) -> bool {
-        self.config.slots.values().any(|slot| slot.waits)
-    }
-
     /// Returns the payload bytes that no writer has taken.
     pub fn buffered(&self) -> u64 {
         self.sum.buffered

@@ -70,6 +70,23 @@ fn ctrl_6_a_checkpoint_that_is_lost_costs_no_file() {
     assert!(rig.room.borrow().files[0].published);
 }
 
+/// COMPLETE-6: where a file does not wait, its receipt is the last word, also if the store failed and its record
+/// says less.
+#[test]
+fn complete_6_a_cancel_behind_complete_is_answered_with_the_receipt() {
+    let mut rig = Rig::with(|config| {
+        let slot = config.slots.get_mut("file").expect("a slot");
+        Arc::make_mut(slot).waits = true;
+    });
+    rig.room.borrow_mut().store_mood = Mood::FailsAfter;
+    rig.register(1, "keep", 4);
+    rig.room.borrow_mut().store_mood = Mood::Fails;
+    rig.chunk(1, 0, "abcd").complete(1);
+    assert_eq!(rig.sent().last().expect("an ending"), "1:complete 4@1");
+    rig.room.borrow_mut().store_mood = Mood::Works;
+    assert_eq!(rig.cancel(1).sent(), ["1:complete 4@1"]);
+}
+
 /// CTRL-6: a file is not removed while a record may name it: the answer of a save may have been lost.
 #[test]
 fn ctrl_6_a_file_is_not_removed_while_a_record_may_name_it() {
