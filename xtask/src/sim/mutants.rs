@@ -116,9 +116,9 @@ mutants! {
     "session/channel.rs": "a chunk of any length is taken"
         "chunk.len() > usize::try_from(self.slot.chunk_size).unwrap_or(usize::MAX)" => "chunk.len() == usize::MAX";
     "session/news.rs": "endings are not remembered (WL-18)"
-        ".with_code(Code::Cancelled),\n        };\n        self.out.progress(snapshot.clone());\n        self.endings.remember(snapshot, Finality::of(subject.slot.waits));" => ".with_code(Code::Cancelled),\n        };\n        self.out.progress(snapshot);";
+        ".with_code(Code::Cancelled),\n        };\n        self.out.progress(snapshot.clone());\n        self.endings\n            .remember(snapshot, Finality::of(subject.slot.waits));" => ".with_code(Code::Cancelled),\n        };\n        self.out.progress(snapshot);";
     "session/news.rs": "what does not wait is looked for behind its receipt"
-        "self.endings.remember(snapshot, Finality::of(subject.slot.waits));" => "self.endings.remember(snapshot, Finality::Removable);";
+        ".remember(snapshot, Finality::of(subject.slot.waits));" => ".remember(snapshot, Finality::Removable);";
     "session/news.rs": "a complete behind a resume is dropped"
         "        if let Completes::With(crc32c) = completes {" => "        if let (Completes::With(crc32c), true) = (completes, false) {";
     "session/outbox.rs": "messages are sent to nobody"
