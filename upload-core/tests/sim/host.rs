@@ -428,9 +428,10 @@ impl World {
 
     fn inspect(&mut self, conn: usize, host: &Host, entry: EntryId, head: &[u8]) {
         let Some(held) = host.session.entry(entry) else {
-            // A request to delete the upload may be served at the same moment.
-            if let Core::Socket(_) = host.session {
-                self.fail("a verdict is asked for an upload nobody holds".into());
+            // It may have ended at the same moment: by a request to delete it, or by a wrong checksum that came
+            // behind its resume.
+            if !host.entries.contains_key(&entry) {
+                self.fail("a verdict is asked for an upload that was never held".into());
             }
             return;
         };
