@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use super::{
     config::{S3Checksums, S3Provider, S3WriterConfig},
-    errors::of_sdk,
+    errors::{of_first, of_sdk},
     payload::{body_of, md5_of},
 };
 use crate::multipart::{
@@ -115,8 +115,9 @@ impl MultipartBackend for Bucket {
         if self.provider.checksums == S3Checksums::FullObject {
             request = request.checksum_type(ChecksumType::FullObject);
         }
-        let answer = self.within(request.send()).await?;
-        let id = answer.upload_id.unwrap_or_default();
+        let answer = timeout(self.attempt_timeout, request.send()).await;
+        let answer = answer.map_err(|_| BackendError::timeout())?;
+        let id = answer.map_err(of_first)?.upload_id.unwrap_or_default();
         if id.is_empty() || id.len() > UPLOAD_ID_BYTES_MAX {
             return Err(BackendError::unusable(
                 "no usable id for a multipart upload",
@@ -183,7 +184,7 @@ impl MultipartBackend for Bucket {
         let answer = taken
             .unless_stalled(self.attempt_timeout, request.send())
             .await?;
-        let answer = answer.map_err(of_sdk)?;
+        let answer = answer.map_err(of_first)?;
         Ok(StoredObject {
             etag: Some(some_etag(answer.e_tag)?),
             len: payload.len(),
