@@ -246,8 +246,12 @@ impl MultipartBackend for Bucket {
 
     async fn delete(&self, key: &str) -> Result<(), BackendError> {
         let request = self.client.delete_object().bucket(&self.name).key(key);
-        self.within(request.send()).await?;
-        Ok(())
+        match self.within(request.send()).await {
+            Ok(_) => Ok(()),
+            // Google says so, where others say that it is done.
+            Err(failure) if failure.meaning == Meaning::Missing => Ok(()),
+            Err(failure) => Err(failure),
+        }
     }
 
     async fn head(&self, key: &str) -> Result<Option<StoredObject>, BackendError> {
