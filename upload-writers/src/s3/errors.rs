@@ -138,6 +138,9 @@ fn judge(code: Option<&str>, status: u16) -> BackendError {
         "RequestTimeout" | "InternalError" | "OperationAborted" | "ConditionalRequestConflict" => {
             (Throttled, true)
         }
+        // A bucket says what is not there. Without a code, somebody before it has answered; `NotFound` is what
+        // the SDK makes of an answer without a body.
+        "" | "NotFound" if status == 404 => (Throttled, true),
         _ => match status {
             401 | 403 => (Denied, false),
             429 | 503 => (Throttled, true),
@@ -147,9 +150,9 @@ fn judge(code: Option<&str>, status: u16) -> BackendError {
             _ => (Failed, false),
         },
     };
-    failure.uncertain = failure.transient && !(300..500).contains(&status);
+    failure.uncertain = failure.transient && (status == 404 || !(300..500).contains(&status));
     failure.meaning = match (code, status) {
-        ("NoSuchUpload" | "NoSuchKey" | "NotFound", _) | ("", 404) => Meaning::Missing,
+        ("NoSuchUpload" | "NoSuchKey", _) => Meaning::Missing,
         ("PreconditionFailed", _) | (_, 412) => Meaning::Exists,
         ("InvalidPart", _) => Meaning::OtherPart,
         _ => Meaning::None,
@@ -239,13 +242,25 @@ mod tests {
 
     #[test]
     fn answers_tell_what_is_there() {
-        assert_eq!(judge(Some("NoSuchUpload"), 404).meaning, Meaning::Missing);
-        assert_eq!(judge(None, 404).meaning, Meaning::Missing);
+        for code in ["NoSuchUpload", "NoSuchKey"] {
+            assert_eq!(judge(Some(code), 404).meaning, Meaning::Missing, "{code}");
+        }
         assert_eq!(judge(Some("NoSuchBucket"), 404).meaning, Meaning::None);
         assert_eq!(judge(None, 412).meaning, Meaning::Exists);
         assert!(judge(None, 500).uncertain);
         assert!(judge(Some("InternalError"), 200).uncertain);
         assert!(!judge(Some("AccessDenied"), 403).uncertain);
+    }
+
+    /// RESUME-10: an answer 404 that no bucket wrote, with a page or with nothing, says nothing about one.
+    #[test]
+    fn an_answer_without_a_code_is_none_of_the_bucket() {
+        for code in [None, Some("NotFound")] {
+            let judged = judge(code, 404);
+            assert_eq!(judged.meaning, Meaning::None, "{code:?}");
+            assert_eq!(judged.kind, WriteErrorKind::Throttled, "{code:?}");
+            assert!(judged.transient && judged.uncertain, "{code:?}");
+        }
     }
 
     /// MSG-4: what the SDK says stays in the source.

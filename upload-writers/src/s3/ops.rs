@@ -259,15 +259,18 @@ impl MultipartBackend for Bucket {
         if self.provider.checksums == S3Checksums::FullObject {
             request = request.checksum_mode(ChecksumMode::Enabled);
         }
-        match self.within(request.send()).await {
+        let answer = timeout(self.attempt_timeout, request.send()).await;
+        match answer.map_err(|_| BackendError::timeout())? {
             Ok(answer) => Ok(Some(StoredObject {
                 // One of the parts' checksums has another form, which is not read.
                 crc32c: answer.checksum_crc32_c.as_deref().and_then(from_base64),
                 etag: Some(some_etag(answer.e_tag)?),
                 len: bytes(answer.content_length),
             })),
-            Err(failure) if failure.meaning == Meaning::Missing => Ok(None),
-            Err(failure) => Err(failure),
+            Err(SdkError::ServiceError(answer)) if answer.raw().status().as_u16() == 404 => {
+                self.misses(key).await.map(|()| None)
+            }
+            Err(error) => Err(of_sdk(error)),
         }
     }
 
@@ -357,6 +360,18 @@ impl ListUploads for Bucket {
 }
 
 impl Bucket {
+    /// Has the bucket itself say that it misses an object.
+    ///
+    /// An answer to HEAD has no body, so a proxy's 404 looks the same; to GET, only a bucket answers with the code.
+    async fn misses(&self, key: &str) -> Result<(), BackendError> {
+        let request = self.client.get_object().bucket(&self.name).key(key);
+        match self.within(request.send()).await {
+            Ok(_) => Err(BackendError::doubtful("a missing object is there")),
+            Err(failure) if failure.meaning == Meaning::Missing => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+
     async fn uploads(
         &self,
         prefix: &str,

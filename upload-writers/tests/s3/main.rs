@@ -3,6 +3,7 @@
 mod denials;
 mod faults;
 mod ledger;
+mod proxies;
 mod resume;
 mod stage;
 #[cfg(feature = "object-store-s3")]
