@@ -28,7 +28,13 @@ mod retry;
 mod sink;
 mod sweep;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -98,6 +104,8 @@ struct Shared {
     config: MultipartConfig,
     backend: Arc<dyn MultipartBackend>,
     live: LiveSet,
+    /// Storage gave an upload no id, as Azure does. It has none to throw away then: it forgets parts by itself.
+    names_nothing: AtomicBool,
 }
 
 impl fmt::Debug for Shared {
@@ -117,6 +125,7 @@ impl MultipartWriterFactory {
                 config,
                 backend: Arc::new(backend),
                 live: LiveSet::default(),
+                names_nothing: AtomicBool::default(),
             }),
         }
     }
@@ -153,7 +162,11 @@ impl WriterFactory for MultipartWriterFactory {
     }
 
     fn traits(&self) -> WriterTraits {
-        WriterTraits::resumable().reopens_quickly()
+        let traits = WriterTraits::resumable().reopens_quickly();
+        match self.shared.names_nothing.load(Ordering::Relaxed) {
+            true => traits.hides_aborts(),
+            false => traits,
+        }
     }
 
     async fn delete(&self, _facts: &UploadFacts, result: &Value) -> Result<(), WriteError> {

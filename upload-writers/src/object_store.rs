@@ -205,8 +205,8 @@ impl WriterFactory for ObjectStoreWriterFactory {
                 let key = result.get("key").and_then(Value::as_str);
                 let key = key.ok_or_else(|| WriteError::misuse("not a result of this factory"))?;
                 match store.delete(&path_of(key)).await {
-                    Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-                    Err(error) => Err(errors::judged(error)),
+                    Err(error) if !errors::is_gone(&error) => Err(errors::judged(error)),
+                    _ => Ok(()),
                 }
             }
         }

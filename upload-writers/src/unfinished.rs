@@ -19,7 +19,8 @@ pub enum Unfinished {
 /// The caller has claimed its record, so that no holder continues it, and names itself as the next
 /// holder by [`UploadFacts::epoch`]. It may be called again where it is not known whether an
 /// earlier call took effect. Storage that cannot list what is unfinished is asked a second time, since
-/// nothing else would ever remove what an abort left.
+/// nothing else would ever remove what an abort left; but for storage where an abort cannot be seen
+/// ([`WriterTraits::shows_aborts`](crate::WriterTraits::shows_aborts)).
 ///
 /// # Errors
 ///
@@ -36,9 +37,11 @@ pub async fn remove_unfinished(
         Reopened::Closed { .. } => return Ok(Unfinished::Published),
         Reopened::Gone => return Ok(Unfinished::Removed),
     }
-    // Where nothing was durable, a writer may begin anew from nothing, and there is nothing to look for.
+    // Where nothing was durable, a writer may begin anew from nothing, and there is nothing to look for. What
+    // aborts show is asked here: some storage tells it with what it reopens.
     match durable {
         0 => Ok(Unfinished::Removed),
+        _ if !factory.traits().shows_aborts => Ok(Unfinished::Removed),
         _ => match factory.reopen(facts, checkpoint, 0).await? {
             Reopened::Gone => Ok(Unfinished::Removed),
             Reopened::Closed { .. } => Ok(Unfinished::Published),

@@ -290,6 +290,8 @@ pub struct WriterTraits {
     ///
     /// Where it may read what it has stored, the large uploads of one connection are reopened one after another.
     pub reopens_quickly: bool,
+    /// Whether a [`WriterFactory::reopen`] behind an abort tells whether that removed all; by default it does.
+    pub shows_aborts: bool,
 }
 
 impl Default for WriterTraits {
@@ -298,6 +300,7 @@ impl Default for WriterTraits {
             resumable: false,
             batch_bytes: 64 * 1024,
             reopens_quickly: false,
+            shows_aborts: true,
         }
     }
 }
@@ -316,6 +319,15 @@ impl WriterTraits {
     pub fn reopens_quickly(self) -> Self {
         Self {
             reopens_quickly: true,
+            ..self
+        }
+    }
+
+    /// Says that storage forgets unfinished uploads by itself, and cannot tell an aborted one from a new one.
+    #[must_use]
+    pub fn hides_aborts(self) -> Self {
+        Self {
+            shows_aborts: false,
             ..self
         }
     }

@@ -13,8 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::runtime::Handle;
+
 use super::{
-    Shared, permitted,
+    Shared, in_background, permitted,
     place::Place,
     temp::{self, TempName},
 };
@@ -52,39 +54,68 @@ impl Beginnings {
     }
 }
 
-/// A new file, removed when it is dropped before a writer has taken it.
-pub(super) struct NewFile {
-    file: File,
-    remover: Remover,
+/// An open file that no writer has taken yet. It is closed when it is dropped, and removed if it is new.
+pub(super) struct Unclaimed {
+    shared: Arc<Shared>,
+    left: Option<Left>,
 }
 
-/// Removes a file when it is dropped.
-struct Remover {
+struct Left {
+    file: File,
+    /// Where it is, if it is new.
     path: Option<PathBuf>,
 }
 
-impl NewFile {
-    fn create(path: &Path) -> io::Result<Self> {
-        let file = temp::create(path)?;
-        let path = Some(path.to_owned());
-        let remover = Remover { path };
-        Ok(Self { file, remover })
+impl Unclaimed {
+    fn create(shared: &Arc<Shared>, path: PathBuf) -> io::Result<Self> {
+        let file = temp::create(&path)?;
+        Ok(Self::new(shared, file, Some(path)))
     }
 
-    /// Returns the file, for a writer that removes it by itself from now on.
-    pub(super) fn take(self) -> File {
-        let Self { file, mut remover } = self;
-        remover.path = None;
-        file
+    /// Holds a file that was there.
+    pub(super) fn found(shared: &Arc<Shared>, file: File) -> Self {
+        Self::new(shared, file, None)
+    }
+
+    fn new(shared: &Arc<Shared>, file: File, path: Option<PathBuf>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            left: Some(Left { file, path }),
+        }
+    }
+
+    /// Returns the file, for one who closes it, and removes it, from now on.
+    pub(super) fn take(mut self) -> io::Result<File> {
+        let left = self.left.take();
+        let file = left.map(|left| left.file);
+        file.ok_or_else(|| io::Error::other("the file is closed"))
     }
 }
 
-impl Drop for Remover {
+impl Drop for Unclaimed {
+    /// A future may be dropped while the volume does not answer, by a thread of the runtime. That one closes and
+    /// removes a file in a turn only, and where no other thread is at the directory.
     fn drop(&mut self) {
-        if let Some(path) = &self.path {
-            // If that fails, a sweep finds it.
-            let _ = temp::remove(path);
+        let Some(left) = self.left.take() else {
+            return;
+        };
+        if Handle::try_current().is_ok()
+            && let Some(_turn) = self.shared.pace.inline(Instant::now())
+            && let Ok(naming) = self.shared.naming.try_lock()
+        {
+            return left.end(naming);
         }
+        let shared = Arc::clone(&self.shared);
+        let end = move || left.end(shared.naming());
+        let _ends_by_itself = in_background(&self.shared.closings, end);
+    }
+}
+
+impl Left {
+    fn end(self, naming: MutexGuard<'_, ()>) {
+        // If that fails, a sweep finds it.
+        let _ = self.path.as_deref().map(temp::remove);
+        drop(naming);
     }
 }
 
@@ -93,7 +124,7 @@ pub(super) async fn begin(
     shared: &Arc<Shared>,
     temp: TempName,
     place: &Place,
-) -> Result<NewFile, WriteError> {
+) -> Result<Unclaimed, WriteError> {
     let path = shared.temp_path(temp);
     if let Some(made) = begin_inline(shared, &path, place) {
         return made;
@@ -103,17 +134,17 @@ pub(super) async fn begin(
         config.check_free()?;
         config.make_dir(&of_slot)?;
         let _naming = config.naming();
-        Ok(NewFile::create(&path)?)
+        Ok(Unclaimed::create(&config, path)?)
     })
     .await
 }
 
 /// Makes it at once, if that may be.
 fn begin_inline(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     path: &Path,
     place: &Place,
-) -> Option<Result<NewFile, WriteError>> {
+) -> Option<Result<Unclaimed, WriteError>> {
     let begun = Instant::now();
     let may_begin =
         shared.has_seen(place) && !shared.usage.is_bounded() && shared.beginnings.may_begin(begun);
@@ -124,7 +155,7 @@ fn begin_inline(
     let naming = shared.naming.try_lock().ok()?;
     let made = shared
         .check_free()
-        .and_then(|()| Ok(NewFile::create(path)?));
+        .and_then(|()| Ok(Unclaimed::create(shared, path.to_owned())?));
     drop(naming);
     drop(turn);
     shared.beginnings.end(begun, Instant::now());

@@ -29,6 +29,7 @@ use tokio::time::sleep;
 
 use super::{
     Durability, Shared,
+    begin::Unclaimed,
     checkpoint::{FileCheckpoint, Kept},
     permitted, place,
     temp::{self, TempName},
@@ -61,9 +62,9 @@ const SMALL_BYTES: u64 = 1024 * 1024;
 /// What a look at the files found.
 enum Found {
     /// A file with all the bytes, locked by us and of our epoch.
-    Free(File),
+    Free(Unclaimed),
     /// A file with all the bytes, locked by somebody else.
-    Held(File, TempName),
+    Held(Unclaimed, TempName),
     /// An earlier close had taken effect.
     Published,
     /// Somebody else took the file while we were at it.
@@ -110,8 +111,8 @@ pub(super) async fn reopen(
         }
         // What was held and is nowhere now can still be read through the handle.
         if let (Found::Nothing, Some((old, name))) = (&found, held.take()) {
-            let copy = job.clone();
-            found = permitted(permits(true), move || Ok(copy.take_over(&old, name)?)).await?;
+            let (copy, turns) = (job.clone(), permits(true));
+            found = permitted(turns, move || Ok(copy.take_over(&old.take()?, name)?)).await?;
         }
         match found {
             Found::Moved if moves < MOVES_MAX => {
@@ -127,7 +128,7 @@ pub(super) async fn reopen(
         Found::Free(file) => {
             checkpoint.temp = job.own();
             let shared = Arc::clone(shared);
-            let writer = FileWriter::resume(shared, facts, checkpoint, file, offset);
+            let writer = FileWriter::resume(shared, facts, checkpoint, file.take()?, offset);
             Ok(Reopened::Open(Box::new(writer)))
         }
         Found::Published => Ok(Reopened::Closed {
@@ -186,7 +187,7 @@ impl Job {
                 continue;
             }
             if !temp::try_lock(&file)? {
-                return Ok(Found::Held(file, name));
+                return Ok(Found::Held(Unclaimed::found(&self.shared, file), name));
             }
             if !self.has_the_bytes(&file)? {
                 continue;
@@ -266,7 +267,7 @@ impl Job {
             // From here on its checkpoint says that they were.
             file.sync_data().map_err(place::lost)?;
         }
-        Ok(Found::Free(file))
+        Ok(Found::Free(Unclaimed::found(&self.shared, file)))
     }
 
     /// Removes the copy that an earlier try of our own epoch did not finish.
@@ -316,7 +317,7 @@ impl Job {
             Ok(if self.is_published(old)? {
                 self.finished()?
             } else {
-                Found::Free(file)
+                Found::Free(Unclaimed::found(&self.shared, file))
             })
         });
         if !matches!(taken, Ok(Found::Free(_))) {

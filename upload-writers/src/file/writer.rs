@@ -4,7 +4,7 @@ mod hold;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, fs::File, mem, path::PathBuf, sync::Arc, time::Instant};
+use std::{collections::VecDeque, fs::File, io, mem, path::PathBuf, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use super::{
     checkpoint::{FileCheckpoint, Kept},
     ending::Ending,
     group_close::{SMALL_BYTES, Ticket},
+    in_background,
     pace::write_front,
     permitted,
     place::{self, Place},
@@ -89,7 +90,7 @@ impl FileWriter {
         if temp.resumable && shared.config.durability == Durability::Disk {
             shared.dir_syncs.begin(&shared.config.temp_dir).await?;
         }
-        let mut writer = Self::at(shared, facts, temp, place, new.take(), 0);
+        let mut writer = Self::at(shared, facts, temp, place, new.take()?, 0);
         writer.ticket = ticket;
         Ok(writer)
     }
@@ -300,8 +301,7 @@ impl UploadWriter for FileWriter {
         let place = self.closing.then(|| self.place.clone());
         drop(self);
         let openings = Arc::clone(&shared.openings);
-        // It cannot fail: what stays is found by a sweep.
-        let _ = permitted(&openings, move || {
+        let remove = move || -> io::Result<()> {
             // Only our own file may go, and a call abandoned half way may have moved it.
             let naming = shared.naming();
             if temp::is_at(&file, &path)? && temp::remove(&path)? {
@@ -319,8 +319,15 @@ impl UploadWriter for FileWriter {
             // that happens here.
             drop(file);
             Ok(())
-        })
-        .await;
+        };
+        // It ends by itself: where this future is dropped, the file must not be closed by a thread of the runtime.
+        let removing = in_background(&openings, move || {
+            // It cannot fail: what stays is found by a sweep.
+            let _ = remove();
+        });
+        if let Some(removing) = removing {
+            let _ = removing.await;
+        }
     }
 
     fn checkpoint(&self) -> Option<Checkpoint> {

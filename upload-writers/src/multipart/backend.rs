@@ -49,7 +49,7 @@ pub trait MultipartBackend: Send + Sync + 'static {
     /// Stores a whole object in one request.
     async fn put(&self, object: &NewObject, body: &Payload) -> Result<StoredObject, BackendError>;
 
-    /// Looks at a finished object.
+    /// Looks at a finished object; `None` only where the storage itself says that there is none.
     async fn head(&self, key: &str) -> Result<Option<StoredObject>, BackendError>;
 
     /// Removes an object. One that is not there counts as removed.

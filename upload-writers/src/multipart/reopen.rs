@@ -1,6 +1,9 @@
 //! Resuming an upload, here or in another process, by what its storage says of it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use bytes::Bytes;
 
@@ -43,6 +46,9 @@ pub(super) async fn reopen(
             Some(closed) => closed,
         });
     };
+    if upload.is_empty() {
+        shared.names_nothing.store(true, Ordering::Relaxed);
+    }
     let parts = match shared.backend.list_parts() {
         Some(lists) => {
             let key = checkpoint.object.key();
@@ -80,7 +86,8 @@ async fn finished(
 /// Tells the parts before the offset that the checkpoint names; `None` if there is no such upload.
 ///
 /// Whether there is can only be seen by sending a part: one byte, in the place of the next part, which will
-/// replace it. With all parts stored there is none that a real one will replace, and the end will tell.
+/// replace it. With all parts stored there is none that a real one will replace, and the end will tell. An upload
+/// without an id is always there: a byte would only have storage keep its parts for longer.
 async fn named(
     shared: &Shared,
     facts: &UploadFacts,
@@ -115,7 +122,7 @@ async fn named(
     });
     let parts: BTreeMap<u32, StoredPart> = parts.collect();
     let next = kept.saturating_add(1);
-    if next > facts.client_size.div_ceil(part_bytes) {
+    if upload.is_empty() || next > facts.client_size.div_ceil(part_bytes) {
         return Ok(Some(parts));
     }
     let number = u32::try_from(next).unwrap_or(u32::MAX);

@@ -94,15 +94,15 @@ impl<S: ObjectStore + MultipartStore> MultipartBackend for StoreBackend<S> {
                 len: found.size,
                 crc32c: None,
             })),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(object_store::Error::NotFound { .. }) => self.misses(key).await.map(|()| None),
             Err(error) => Err(failed(error)),
         }
     }
 
     async fn delete(&self, key: &str) -> Result<(), BackendError> {
         match self.store.delete(&path_of(key)).await {
-            Err(object_store::Error::NotFound { .. }) | Ok(()) => Ok(()),
-            Err(error) => Err(failed(error)),
+            Err(error) if !errors::is_gone(&error) => Err(failed(error)),
+            _ => Ok(()),
         }
     }
 
@@ -116,6 +116,17 @@ impl<S: ObjectStore + MultipartStore> MultipartBackend for StoreBackend<S> {
 
     fn list_uploads(&self) -> Option<&dyn ListUploads> {
         None
+    }
+}
+
+impl<S: ObjectStore + MultipartStore> StoreBackend<S> {
+    /// Has the store itself say that it misses an object: an answer to HEAD, which has no body, may be a proxy's.
+    async fn misses(&self, key: &str) -> Result<(), BackendError> {
+        match self.store.get(&path_of(key)).await {
+            Ok(_) => Err(BackendError::doubtful("a missing object is there")),
+            Err(error) if errors::is_gone(&error) => Ok(()),
+            Err(error) => Err(failed(error)),
+        }
     }
 }
 

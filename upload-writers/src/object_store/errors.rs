@@ -29,14 +29,40 @@ pub(super) fn is_unsupported(error: &Error) -> bool {
     )
 }
 
-/// Says whether an unfinished upload is not there any more.
+/// Says whether an object or an unfinished upload is not there, as far as the store itself said so: a proxy before
+/// it may answer 404 as well, with a page or with nothing.
 pub(super) fn is_gone(error: &Error) -> bool {
     match error {
-        Error::NotFound { .. } => true,
+        Error::NotFound { .. } => {
+            told_of_404(error).is_none_or(|told| GONE.iter().any(|code| told.contains(code)))
+        }
         // The store in memory has no better word for it.
         Error::Generic { store, .. } => *store == "InMemory",
         _ => false,
     }
+}
+
+/// How the stores say what is not there. What they repeat of a name is escaped, and cannot be one of these.
+const GONE: [&str; 3] = [
+    "<Code>NoSuchUpload</Code>",
+    "<Code>NoSuchKey</Code>",
+    "<Code>BlobNotFound</Code>",
+];
+
+/// How an answer begins to name its code; without one it is not the store's.
+const CODE: &str = "<Code>";
+
+/// Returns what stood in a server's answer 404, if there was one: not every store has a server.
+fn told_of_404(error: &Error) -> Option<String> {
+    let mut source = error.source();
+    while let Some(error) = source {
+        let text = error.to_string();
+        if let Some((404, told)) = answered(&text) {
+            return Some(told.to_owned());
+        }
+        source = error.source();
+    }
+    None
 }
 
 /// The statuses that tell of passing trouble, which outlasted the store's own tries.
@@ -63,21 +89,32 @@ fn of_source(error: &Error) -> WriteErrorKind {
 }
 
 /// Reads what the crate, which keeps its type for it private, writes of a request: `Error performing <method>
-/// <URI> in <time> - <what became of it>`, or the last alone. Only its beginning is looked at: behind it may
+/// <URI> in <time> - <what became of it>`, or the last alone. Its beginning tells: behind it may
 /// be what the server wrote, and in it the name that a client gave its file.
-fn of_text(text: &str) -> Option<WriteErrorKind> {
-    let outcome = match text.strip_prefix("Error performing ") {
+fn outcome(text: &str) -> Option<&str> {
+    match text.strip_prefix("Error performing ") {
         // There are no blanks in a URI.
-        Some(request) => request.split_once(" - ")?.1,
-        None => text,
-    };
+        Some(request) => Some(request.split_once(" - ")?.1),
+        None => Some(text),
+    }
+}
+
+/// Returns the status of an answer, and what stood in it.
+fn answered(text: &str) -> Option<(u16, &str)> {
+    let (status, told) = outcome(text)?.strip_prefix(STATUS)?.split_at_checked(3)?;
+    Some((status.parse().ok()?, told))
+}
+
+/// Judges what became of a request.
+fn of_text(text: &str) -> Option<WriteErrorKind> {
+    let outcome = outcome(text)?;
     if UNANSWERED.iter().any(|words| outcome.starts_with(words)) {
         return Some(WriteErrorKind::Throttled);
     }
-    let status = outcome.strip_prefix(STATUS)?.get(..3)?.parse().ok()?;
-    match status {
-        507 => Some(WriteErrorKind::Full),
-        status if PASSING.contains(&status) => Some(WriteErrorKind::Throttled),
+    match answered(text)? {
+        (507, _) => Some(WriteErrorKind::Full),
+        (404, told) if !told.contains(CODE) => Some(WriteErrorKind::Throttled),
+        (status, _) if PASSING.contains(&status) => Some(WriteErrorKind::Throttled),
         _ => None,
     }
 }
@@ -126,5 +163,34 @@ mod tests {
         let refused = "Server returned non-2xx status code: 400 Bad Request: secret";
         assert_eq!(kind(refused), WriteErrorKind::Failed);
         assert_eq!(kind("secret"), WriteErrorKind::Failed);
+    }
+
+    /// RESUME-10: a 404 of a proxy says nothing about what the store has.
+    #[test]
+    fn only_the_store_says_what_is_gone() {
+        let not_found = |text: &str| Error::NotFound {
+            path: "secret".to_owned(),
+            source: text.into(),
+        };
+        let page = "Error performing PUT http://x/u in 1s - \
+                    Server returned non-2xx status code: 404 Not Found: 404 page not found";
+        let nothing = "Server returned non-2xx status code: 404 Not Found: ";
+        let named = "Server returned non-2xx status code: 404 Not Found: \
+                     /u/&lt;Code&gt;NoSuchUpload&lt;/Code&gt; is not here";
+        for text in [page, nothing, named] {
+            let error = not_found(text);
+            assert!(!is_gone(&error), "{text}");
+            assert_eq!(judged(error).kind, WriteErrorKind::Throttled, "{text}");
+        }
+        for code in ["NoSuchUpload", "NoSuchKey", "BlobNotFound"] {
+            let answer = format!("<Error><Code>{code}</Code></Error>");
+            let text = format!("{nothing}{answer}");
+            assert!(is_gone(&not_found(&text)), "{code}");
+        }
+        let bucket = format!("{nothing}<Error><Code>NoSuchBucket</Code></Error>");
+        let bucket = not_found(&bucket);
+        assert!(!is_gone(&bucket));
+        assert_eq!(judged(bucket).kind, WriteErrorKind::Failed);
+        assert!(is_gone(&not_found("no server was asked")));
     }
 }

@@ -166,7 +166,7 @@ impl PartSink for PlainSink {
         }
         if self.may_be_finished
             && let Err(error) = self.store.delete(&path_of(self.object.key())).await
-            && !matches!(error, object_store::Error::NotFound { .. })
+            && !errors::is_gone(&error)
         {
             tracing::warn!(%error, %reason, "could not remove an object");
         }

@@ -35,9 +35,10 @@ where
             }
         }
         SdkError::TimeoutError(_) => BackendError::passing(error).in_doubt(),
-        // TLS or protocol error: waiting does not help.
-        SdkError::DispatchFailure(_) if is_garbled(&error) => {
-            BackendError::lasting(WriteErrorKind::Failed, error)
+        // A record that changed on the way, the alert of a balancer that is reloaded, a certificate that ran out
+        // and is about to be renewed.
+        SdkError::DispatchFailure(_) if garbled(&error).is_some() => {
+            BackendError::passing(error).in_doubt()
         }
         SdkError::DispatchFailure(failure) => {
             // Whatever is no trouble of the line is trouble before it: no credentials, no
@@ -57,22 +58,43 @@ where
     }
 }
 
-/// Tells whether what came over the connection made no sense to its reader, as with a certificate that no
-/// authority has signed.
-fn is_garbled(error: &(dyn Error + 'static)) -> bool {
+/// Judges what the SDK answered to a request that an upload begins with. Where nobody vouches for the bucket,
+/// its client learns so at once: nothing is stored that could be lost, and waiting does not help.
+pub(super) fn of_first<E>(error: SdkError<E, HttpResponse>) -> BackendError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    match &error {
+        SdkError::DispatchFailure(_) if is_untrusted(&error) => {
+            BackendError::lasting(WriteErrorKind::Failed, error)
+        }
+        _ => of_sdk(error),
+    }
+}
+
+/// How TLS begins to tell of a certificate that it refuses.
+const UNTRUSTED: &str = "invalid peer certificate";
+
+/// Tells whether nobody vouches for the certificate of the bucket.
+fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
+    garbled(error).is_some_and(|error| error.to_string().starts_with(UNTRUSTED))
+}
+
+/// Finds the error of what came over the connection and made no sense to its reader, as all of TLS are.
+fn garbled(error: &(dyn Error + 'static)) -> Option<&io::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
         // An error of I/O around another one hides it from `source`.
         let mut inner = error.downcast_ref::<io::Error>();
         while let Some(error) = inner {
             if error.kind() == io::ErrorKind::InvalidData {
-                return true;
+                return Some(error);
             }
             inner = error.get_ref().and_then(|error| error.downcast_ref());
         }
         next = error.source();
     }
-    false
+    None
 }
 
 /// Judges an answer by its code and, where that is unknown, by its HTTP status.
@@ -116,6 +138,9 @@ fn judge(code: Option<&str>, status: u16) -> BackendError {
         "RequestTimeout" | "InternalError" | "OperationAborted" | "ConditionalRequestConflict" => {
             (Throttled, true)
         }
+        // A bucket says what is not there. Without a code, somebody before it has answered; `NotFound` is what
+        // the SDK makes of an answer without a body.
+        "" | "NotFound" if status == 404 => (Throttled, true),
         _ => match status {
             401 | 403 => (Denied, false),
             429 | 503 => (Throttled, true),
@@ -125,9 +150,9 @@ fn judge(code: Option<&str>, status: u16) -> BackendError {
             _ => (Failed, false),
         },
     };
-    failure.uncertain = failure.transient && !(300..500).contains(&status);
+    failure.uncertain = failure.transient && (status == 404 || !(300..500).contains(&status));
     failure.meaning = match (code, status) {
-        ("NoSuchUpload" | "NoSuchKey" | "NotFound", _) | ("", 404) => Meaning::Missing,
+        ("NoSuchUpload" | "NoSuchKey", _) => Meaning::Missing,
         ("PreconditionFailed", _) | (_, 412) => Meaning::Exists,
         ("InvalidPart", _) => Meaning::OtherPart,
         _ => Meaning::None,
@@ -137,17 +162,43 @@ fn judge(code: Option<&str>, status: u16) -> BackendError {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_s3::{error::ConnectorError, operation::list_parts::ListPartsError};
+
     use super::*;
     use crate::error::WriteError;
 
+    /// What TLS told, in the wrapping of a connector.
+    fn tls(text: &'static str) -> io::Error {
+        io::Error::other(io::Error::new(io::ErrorKind::InvalidData, text))
+    }
+
     #[test]
     fn a_certificate_nobody_vouches_for_is_found_in_its_wrapping() {
-        let garbled = || io::Error::new(io::ErrorKind::InvalidData, "invalid peer certificate");
-        assert!(is_garbled(&garbled()));
-        assert!(is_garbled(&io::Error::other(garbled())));
-        assert!(!is_garbled(&io::Error::from(
-            io::ErrorKind::ConnectionRefused
-        )));
+        let refused = tls("invalid peer certificate: UnknownIssuer");
+        assert!(is_untrusted(&refused));
+        assert!(!is_untrusted(&tls("received fatal alert: CloseNotify")));
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert!(garbled(&refused).is_none());
+    }
+
+    /// RESUME-10: what TLS cannot read for a moment costs an upload that has begun nothing.
+    #[test]
+    fn what_tls_cannot_read_passes() {
+        type Failure = SdkError<ListPartsError, HttpResponse>;
+        for (text, begins) in [
+            ("received fatal alert: UnexpectedMessage", true),
+            ("received corrupt message of type InvalidContentType", true),
+            ("invalid peer certificate: Expired", false),
+        ] {
+            let failure = || Failure::dispatch_failure(ConnectorError::io(tls(text).into()));
+            let judged = of_sdk(failure());
+            assert_eq!(judged.kind, WriteErrorKind::Throttled, "{text}");
+            assert!(judged.transient && judged.uncertain, "{text}");
+            let first = of_first(failure());
+            assert_eq!(first.transient, begins, "{text}");
+            let is_failed = first.kind == WriteErrorKind::Failed;
+            assert_eq!(is_failed, !begins, "{text}");
+        }
     }
 
     #[test]
@@ -191,13 +242,25 @@ mod tests {
 
     #[test]
     fn answers_tell_what_is_there() {
-        assert_eq!(judge(Some("NoSuchUpload"), 404).meaning, Meaning::Missing);
-        assert_eq!(judge(None, 404).meaning, Meaning::Missing);
+        for code in ["NoSuchUpload", "NoSuchKey"] {
+            assert_eq!(judge(Some(code), 404).meaning, Meaning::Missing, "{code}");
+        }
         assert_eq!(judge(Some("NoSuchBucket"), 404).meaning, Meaning::None);
         assert_eq!(judge(None, 412).meaning, Meaning::Exists);
         assert!(judge(None, 500).uncertain);
         assert!(judge(Some("InternalError"), 200).uncertain);
         assert!(!judge(Some("AccessDenied"), 403).uncertain);
+    }
+
+    /// RESUME-10: an answer 404 that no bucket wrote, with a page or with nothing, says nothing about one.
+    #[test]
+    fn an_answer_without_a_code_is_none_of_the_bucket() {
+        for code in [None, Some("NotFound")] {
+            let judged = judge(code, 404);
+            assert_eq!(judged.meaning, Meaning::None, "{code:?}");
+            assert_eq!(judged.kind, WriteErrorKind::Throttled, "{code:?}");
+            assert!(judged.transient && judged.uncertain, "{code:?}");
+        }
     }
 
     /// MSG-4: what the SDK says stays in the source.

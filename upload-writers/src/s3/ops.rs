@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use super::{
     config::{S3Checksums, S3Provider, S3WriterConfig},
-    errors::of_sdk,
+    errors::{of_first, of_sdk},
     payload::{body_of, md5_of},
 };
 use crate::multipart::{
@@ -115,8 +115,9 @@ impl MultipartBackend for Bucket {
         if self.provider.checksums == S3Checksums::FullObject {
             request = request.checksum_type(ChecksumType::FullObject);
         }
-        let answer = self.within(request.send()).await?;
-        let id = answer.upload_id.unwrap_or_default();
+        let answer = timeout(self.attempt_timeout, request.send()).await;
+        let answer = answer.map_err(|_| BackendError::timeout())?;
+        let id = answer.map_err(of_first)?.upload_id.unwrap_or_default();
         if id.is_empty() || id.len() > UPLOAD_ID_BYTES_MAX {
             return Err(BackendError::unusable(
                 "no usable id for a multipart upload",
@@ -183,7 +184,7 @@ impl MultipartBackend for Bucket {
         let answer = taken
             .unless_stalled(self.attempt_timeout, request.send())
             .await?;
-        let answer = answer.map_err(of_sdk)?;
+        let answer = answer.map_err(of_first)?;
         Ok(StoredObject {
             etag: Some(some_etag(answer.e_tag)?),
             len: payload.len(),
@@ -245,8 +246,12 @@ impl MultipartBackend for Bucket {
 
     async fn delete(&self, key: &str) -> Result<(), BackendError> {
         let request = self.client.delete_object().bucket(&self.name).key(key);
-        self.within(request.send()).await?;
-        Ok(())
+        match self.within(request.send()).await {
+            Ok(_) => Ok(()),
+            // Google says so, where others say that it is done.
+            Err(failure) if failure.meaning == Meaning::Missing => Ok(()),
+            Err(failure) => Err(failure),
+        }
     }
 
     async fn head(&self, key: &str) -> Result<Option<StoredObject>, BackendError> {
@@ -254,15 +259,18 @@ impl MultipartBackend for Bucket {
         if self.provider.checksums == S3Checksums::FullObject {
             request = request.checksum_mode(ChecksumMode::Enabled);
         }
-        match self.within(request.send()).await {
+        let answer = timeout(self.attempt_timeout, request.send()).await;
+        match answer.map_err(|_| BackendError::timeout())? {
             Ok(answer) => Ok(Some(StoredObject {
                 // One of the parts' checksums has another form, which is not read.
                 crc32c: answer.checksum_crc32_c.as_deref().and_then(from_base64),
                 etag: Some(some_etag(answer.e_tag)?),
                 len: bytes(answer.content_length),
             })),
-            Err(failure) if failure.meaning == Meaning::Missing => Ok(None),
-            Err(failure) => Err(failure),
+            Err(SdkError::ServiceError(answer)) if answer.raw().status().as_u16() == 404 => {
+                self.misses(key).await.map(|()| None)
+            }
+            Err(error) => Err(of_sdk(error)),
         }
     }
 
@@ -352,6 +360,18 @@ impl ListUploads for Bucket {
 }
 
 impl Bucket {
+    /// Has the bucket itself say that it misses an object.
+    ///
+    /// An answer to HEAD has no body, so a proxy's 404 looks the same; to GET, only a bucket answers with the code.
+    async fn misses(&self, key: &str) -> Result<(), BackendError> {
+        let request = self.client.get_object().bucket(&self.name).key(key);
+        match self.within(request.send()).await {
+            Ok(_) => Err(BackendError::doubtful("a missing object is there")),
+            Err(failure) if failure.meaning == Meaning::Missing => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+
     async fn uploads(
         &self,
         prefix: &str,

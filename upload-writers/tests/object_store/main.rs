@@ -1,5 +1,6 @@
 //! The object_store writers against the stores of that crate that need no server.
 
+mod expired;
 mod store;
 
 use std::{

@@ -3,6 +3,7 @@
 mod denials;
 mod faults;
 mod ledger;
+mod proxies;
 mod resume;
 mod stage;
 #[cfg(feature = "object-store-s3")]
@@ -21,7 +22,7 @@ use upload_writers::{
     conformance::{self, Backend, facts, pattern},
 };
 
-use stage::{Asked, BUCKET, Stage};
+use stage::{Asked, BUCKET, Fault, Stage};
 
 const MIB: usize = 1 << 20;
 
@@ -304,6 +305,21 @@ async fn young_uploads_hide_no_old_one() {
     };
     assert_eq!(factory.sweep(&policy).await.expect("sweeps").len(), 1);
     assert_eq!(stage.kept().len(), 6);
+}
+
+/// Google says of what is gone that there is no such key, where others say that it is deleted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deleting_what_is_gone_is_no_error() {
+    let stage = Stage::new().await;
+    let factory = factory_with(&stage, |config| config.provider = S3Provider::GCS);
+    let facts = facts(6, 10);
+    let stored = store(&factory, &facts, &Bytes::from_static(b"0123456789")).await;
+    let result = stored.expect("stores");
+    let answer = Fault::Code(404, "NoSuchKey");
+    stage.disturb(move |asked| (*asked == Asked::Other).then_some(answer));
+    let deleted = factory.delete(&facts, &result).await;
+    deleted.expect("it is gone");
+    assert!(stage.take_asked().contains(&Asked::Other));
 }
 
 /// The stand-in's answers come from the SDK's own model, so that a typo in them shows.

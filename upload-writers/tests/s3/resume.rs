@@ -14,15 +14,15 @@ use super::{
     write,
 };
 
-struct Left {
-    facts: UploadFacts,
-    bytes: Bytes,
-    checkpoint: Checkpoint,
+pub(crate) struct Left {
+    pub(crate) facts: UploadFacts,
+    pub(crate) bytes: Bytes,
+    pub(crate) checkpoint: Checkpoint,
     durable: usize,
 }
 
 /// Leaves an upload of 26 MiB after 21 MiB, with all four whole parts stored.
-async fn leave(stage: &Stage) -> Left {
+pub(crate) async fn leave(stage: &Stage) -> Left {
     let bytes = Bytes::from(pattern(11, 26 * MIB));
     let facts = facts(11, bytes.len());
     let mut writer = factory(stage).create(&facts).await.expect("creates");
@@ -44,13 +44,13 @@ async fn leave(stage: &Stage) -> Left {
     }
 }
 
-async fn reopen(stage: &Stage, left: &Left, offset: usize) -> Reopened {
+pub(crate) async fn reopen(stage: &Stage, left: &Left, offset: usize) -> Reopened {
     let factory = factory(stage);
     let reopened = factory.reopen(&left.facts, &left.checkpoint, offset as u64);
     reopened.await.expect("reopens")
 }
 
-async fn finish(stage: &Stage, left: &Left, offset: usize) -> (BoxWriter, Value) {
+pub(crate) async fn finish(stage: &Stage, left: &Left, offset: usize) -> (BoxWriter, Value) {
     let Reopened::Open(mut writer) = reopen(stage, left, offset).await else {
         panic!("resumes at {offset}");
     };

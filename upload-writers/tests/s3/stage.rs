@@ -67,6 +67,8 @@ pub(crate) enum Fault {
     Flip,
     /// It is answered with this status and code and has no effect.
     Code(u16, &'static str),
+    /// Somebody before the bucket answers with this status and text, and it has no effect.
+    Page(u16, &'static str),
 }
 
 type Script = Box<dyn FnMut(&Asked) -> Option<Fault> + Send>;
@@ -217,6 +219,11 @@ async fn answer(books: Arc<Books>, request: Request<Incoming>) -> io::Result<Res
     let request = Request::from_parts(head, body);
     match fault {
         Some(Fault::Code(status, code)) => Ok(refusal(status, code)),
+        Some(Fault::Page(status, text)) => {
+            let page = Response::builder().status(status);
+            let page = page.header("content-type", "text/plain");
+            Ok(page.body(Body::from(text.to_owned())).expect("an answer"))
+        }
         Some(Fault::Status(status)) => Ok(refusal(
             status,
             match status {

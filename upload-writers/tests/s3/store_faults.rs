@@ -8,7 +8,8 @@ use object_store::{
     aws::{AmazonS3, AmazonS3Builder},
 };
 use upload_writers::{
-    ObjectStoreWriterConfig, ObjectStoreWriterFactory, WriteError, WriteErrorKind,
+    ObjectStoreWriterConfig, ObjectStoreWriterFactory, Reopened, WriteError, WriteErrorKind,
+    WriterFactory,
     conformance::{facts, pattern},
 };
 
@@ -16,7 +17,7 @@ use super::{
     MIB,
     faults::{FAULTS, STEPS},
     stage::{Asked, BUCKET, Fault, Stage},
-    store,
+    store, write,
 };
 
 fn bucket(stage: &Stage) -> AmazonS3 {
@@ -96,6 +97,48 @@ async fn faults_end_in_one_object_or_none() {
                 assert!((objects..=most).contains(&kept.len()), "{cell}: {kept:?}");
             }
         }
+    }
+}
+
+/// RESUME-10: a 404 of somebody before the bucket says nothing about what is in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxys_404_is_no_answer_of_the_store() {
+    for page in [Fault::Page(404, "404 page not found"), Fault::Page(404, "")] {
+        let stage = Stage::new().await;
+        let make = || {
+            let config = ObjectStoreWriterConfig::default();
+            ObjectStoreWriterFactory::resumable(Arc::new(bucket(&stage)), config)
+                .expect("a good configuration")
+        };
+        let bytes = Bytes::from(pattern(8, 11 * MIB));
+        let facts = facts(8, bytes.len());
+        let mut writer = make().create(&facts).await.expect("creates");
+        let begun = write(&mut writer, &bytes.slice(..6 * MIB)).await;
+        begun.expect("writes");
+        while writer.flush().await.expect("flushes").durable < 5 * MIB as u64 {}
+        let checkpoint = writer.checkpoint().expect("can be resumed");
+        drop(writer);
+        let factory = make();
+        let reopen = || factory.reopen(&facts, &checkpoint, 5 << 20);
+        // Before it is looked for, and where its next part goes.
+        for asked in [None, Some(Asked::Part(2))] {
+            stage.disturb(move |it| {
+                let strikes = asked.as_ref().is_none_or(|asked| asked == it);
+                strikes.then_some(page)
+            });
+            let error = reopen().await.expect_err("the bucket said nothing");
+            assert_eq!(error.kind, WriteErrorKind::Throttled, "{page:?}");
+        }
+        stage.disturb(|_| None);
+        let Ok(Reopened::Open(mut writer)) = reopen().await else {
+            panic!("resumes");
+        };
+        let rest = write(&mut writer, &bytes.slice(5 * MIB..)).await;
+        rest.expect("writes");
+        let result = writer.close().await.expect("closes");
+        let key = result["key"].as_str().expect("a key");
+        let stored = stage.read(key).await.expect("the object is there");
+        assert!(stored == bytes, "differs");
     }
 }
 

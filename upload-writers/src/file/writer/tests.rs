@@ -5,6 +5,7 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::PathBuf,
+    pin::Pin,
     sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
@@ -17,8 +18,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::super::{Durability, FileWriterConfig, FileWriterFactory, temp};
-use crate::writer::{BoxWriter, UploadFacts, WriterFactory};
+use super::super::{Durability, FileWriterConfig, FileWriterFactory, begin::Unclaimed, temp};
+use crate::{
+    error::{AbortReason, WriteError},
+    writer::{BoxWriter, UploadFacts, WriterFactory},
+};
 
 const MIB: u64 = 1 << 20;
 
@@ -205,37 +209,160 @@ fn no_file_is_made_inline_next_to_a_call_that_does_not_return() {
     });
 }
 
-/// No one would come for it.
-#[test]
-fn a_file_that_was_made_inline_goes_with_its_future() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let mut config = FileWriterConfig::new(dir.path());
-    config.durability = Durability::Disk;
-    let factory = FileWriterFactory::new(config).expect("the directories");
-    let files = || {
-        fs::read_dir(&factory.config().temp_dir)
-            .expect("lists")
-            .count()
-    };
-    runtime().block_on(async {
-        let mut facts = UploadFacts::new("upload", "slot", MIB);
-        facts.resumable = true;
-        let first = factory.create(&facts).await.expect("creates");
+type Making<'a> = Pin<Box<dyn Future<Output = Result<BoxWriter, WriteError>> + Send + 'a>>;
+
+/// A file that its own task has made, and that waits for the sync of its directory.
+struct MadeInline<'a> {
+    making: Making<'a>,
+    /// How many files there were before.
+    before: usize,
+    /// Keeps the thread for blocking calls.
+    stuck: mpsc::Sender<()>,
+    _first: BoxWriter,
+}
+
+impl<'a> MadeInline<'a> {
+    async fn of(factory: &'a FileWriterFactory, facts: &'a UploadFacts) -> Self {
+        let first = factory.create(facts).await.expect("creates");
         let stuck = stick();
         for _ in 0..10 {
-            let before = files();
-            let mut making = Box::pin(factory.create(&facts));
+            let before = files(factory);
+            let mut making: Making<'a> = factory.create(facts);
             let made = timeout(Duration::from_millis(200), &mut making).await;
-            if made.is_err() && files() == before + 1 {
-                // It is made, and waits for the sync of its directory.
-                drop(making);
-                assert_eq!(files(), before);
-                drop((stuck, first));
-                return;
+            if made.is_err() && files(factory) == before + 1 {
+                return Self {
+                    making,
+                    before,
+                    stuck,
+                    _first: first,
+                };
             }
             // A sync was on its way, or the machine paused and files are made elsewhere for a second.
             sleep(Duration::from_millis(1100)).await;
         }
         panic!("no file is made by its own task");
+    }
+}
+
+fn resumable() -> UploadFacts {
+    let mut facts = UploadFacts::new("upload", "slot", MIB);
+    facts.resumable = true;
+    facts
+}
+
+/// A factory that syncs the names of new files, and whose calls are never slow.
+fn on_disk() -> (TempDir, FileWriterFactory) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut config = FileWriterConfig::new(dir.path());
+    config.durability = Durability::Disk;
+    config.inline_write_max = Duration::from_secs(600);
+    let factory = FileWriterFactory::new(config).expect("the directories");
+    (dir, factory)
+}
+
+/// How many files are under way.
+fn files(factory: &FileWriterFactory) -> usize {
+    let names = fs::read_dir(&factory.config().temp_dir);
+    names.expect("lists").count()
+}
+
+/// Waits for another thread, until so many are left.
+async fn until(factory: &FileWriterFactory, left: usize) {
+    let gone = async {
+        while files(factory) != left {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let gone = timeout(Duration::from_secs(20), gone).await;
+    gone.expect("another thread removes it");
+}
+
+/// No one would come for it.
+#[test]
+fn a_file_that_was_made_inline_goes_with_its_future() {
+    let ((_dir, factory), facts) = (on_disk(), resumable());
+    runtime().block_on(async {
+        let made = MadeInline::of(&factory, &facts).await;
+        drop(made.making);
+        assert_eq!(files(&factory), made.before);
+        drop(made.stuck);
+    });
+}
+
+/// A client may leave just when the volume hangs.
+#[test]
+fn a_new_file_is_removed_elsewhere_next_to_a_call_that_does_not_return() {
+    let ((_dir, factory), facts) = (on_disk(), resumable());
+    let shared = Arc::clone(&factory.shared);
+    runtime().block_on(async {
+        let made = MadeInline::of(&factory, &facts).await;
+        let hangs = shared.pace.inline(Instant::now()).expect("the only call");
+        drop(made.making);
+        let left = files(&factory);
+        assert_eq!(left, made.before + 1, "it was removed here");
+        drop(made.stuck);
+        until(&factory, made.before).await;
+        drop(hangs);
+    });
+}
+
+/// The directory is another thread's until its call returns.
+#[test]
+fn a_new_file_is_removed_elsewhere_while_another_one_is_made() {
+    let ((_dir, factory), facts) = (on_disk(), resumable());
+    let shared = Arc::clone(&factory.shared);
+    runtime().block_on(async {
+        let made = MadeInline::of(&factory, &facts).await;
+        let making_another = shared.naming();
+        drop(made.making);
+        let left = files(&factory);
+        drop(making_another);
+        assert_eq!(left, made.before + 1, "it was removed here");
+        drop(made.stuck);
+        until(&factory, made.before).await;
+    });
+}
+
+/// Closing a file may wait as well as removing it.
+#[test]
+fn an_abort_that_nobody_waits_for_ends_elsewhere() {
+    let (ground, runtime) = (Ground::new(), runtime());
+    runtime.block_on(async {
+        let writer = ground.written(4 * MIB).await;
+        let openings = Arc::clone(&ground.factory.shared.openings);
+        let all = u32::try_from(openings.available_permits()).expect("few");
+        let taken = openings.acquire_many_owned(all).await.expect("permits");
+        let mut abort = writer.abort(&AbortReason::Cancelled);
+        let waits = timeout(Duration::ZERO, &mut abort).await;
+        waits.expect_err("others are at the directory");
+        drop(abort);
+        assert!(ground.is_locked(), "it was closed here");
+        drop(taken);
+        until(&ground.factory, 0).await;
+    });
+}
+
+/// A resume may be given up when its file is open already.
+#[test]
+fn a_file_that_was_reopened_is_closed_elsewhere_next_to_a_call_that_does_not_return() {
+    let (ground, runtime) = (Ground::new(), runtime());
+    runtime.block_on(async {
+        drop(ground.written(4).await);
+        let shared = Arc::clone(&ground.factory.shared);
+        let file = temp::open(&ground.path()).expect("opens");
+        let file = file.expect("is there");
+        assert!(temp::try_lock(&file).expect("tries"), "it was let go");
+        let found = Unclaimed::found(&shared, file);
+        let hangs = shared.pace.inline(Instant::now()).expect("the only call");
+        let stuck = stick();
+        drop(found);
+        assert!(ground.is_locked(), "it was closed here");
+        drop(stuck);
+        spawn_blocking(|| ())
+            .await
+            .expect("runs behind the closing");
+        assert!(!ground.is_locked());
+        assert_eq!(files(&ground.factory), 1, "it was there before");
+        drop(hangs);
     });
 }
