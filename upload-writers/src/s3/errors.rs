@@ -81,7 +81,7 @@ fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// Finds the error of what came over the connection and made no sense to its reader, as all of TLS are.
-fn garbled(error: &(dyn Error + 'static)) -> Option<&io::Error> {
+fn garbled<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
         // An error of I/O around another one hides it from `source`.
