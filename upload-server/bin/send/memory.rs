@@ -45,7 +45,7 @@ pub(super) struct Note {
     /// The ref under which the server may know the upload.
     pub(super) upload: Option<UploadRef>,
     pub(super) client_id: String,
-    /// `name=value` of the server's session cookie.
+    /// The cookies of its last connection.
     pub(super) cookie: Option<String>,
 }
 

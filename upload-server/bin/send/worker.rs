@@ -11,7 +11,7 @@ use upload_core::Outcome;
 use upload_proto::Code;
 
 use super::{
-    Args,
+    Args, cookies,
     link::{Link, Server},
     memory::{Memory, Stored},
     open::{Opened, open},
@@ -163,9 +163,10 @@ impl Run<'_> {
             memory.note.cookie = cookie.unwrap_or_else(|| self.owner.cookie());
         }
         // An upload of an earlier run belongs to the owner of that run.
+        let owner = cookies::owner(memory.note.cookie.as_deref());
         if link
             .as_ref()
-            .is_some_and(|link| link.cookie() != memory.note.cookie.as_deref())
+            .is_some_and(|link| cookies::owner(link.cookie()) != owner)
         {
             *link = None;
         }
