@@ -11,6 +11,7 @@ mod reader;
 mod report;
 mod sources;
 mod tls;
+mod token;
 mod upload;
 mod worker;
 
