@@ -1,6 +1,7 @@
 //! `upload-server send`: uploads files, resumes what was cut off, and says how it went.
 
 mod address;
+mod cookies;
 mod link;
 mod memory;
 mod open;
@@ -10,6 +11,7 @@ mod reader;
 mod report;
 mod sources;
 mod tls;
+mod token;
 mod upload;
 mod worker;
 

@@ -67,6 +67,7 @@ async fn run_inside(what: What<'_>, listen: Option<SocketAddr>) -> anyhow::Resul
     if let Some(address) = listen {
         config.listen_on(address)?;
     }
+    let inherited = config.inherit()?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
@@ -90,7 +91,7 @@ async fn run_inside(what: What<'_>, listen: Option<SocketAddr>) -> anyhow::Resul
         server
             .uploads
             .guard_hosts(admin(prometheus, config.admin_listen.is_none(), &server));
-    let listeners = config.bind().await?;
+    let listeners = config.bind(inherited).await?;
     let stop = CancellationToken::new();
     let mut serving = tokio::task::JoinSet::new();
     match listeners.admin {

@@ -27,6 +27,7 @@ use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    slice,
 };
 
 use figment::{
@@ -128,6 +129,9 @@ pub struct Config {
     /// Whether neither slots nor the demo were asked for.
     #[serde(skip)]
     is_unnamed: bool,
+    /// Ports that were inherited for pages and clients; where there are any, they replace `listen`.
+    #[serde(skip)]
+    inherited: Vec<SocketAddr>,
 }
 
 impl Default for Config {
@@ -164,6 +168,7 @@ impl Default for Config {
             slots: BTreeMap::new(),
             file_warning: None,
             is_unnamed: false,
+            inherited: Vec::new(),
         }
     }
 }
@@ -221,12 +226,23 @@ impl Config {
 
     /// Slots that were not named are for trying, on this machine.
     fn check_openness(&self) -> Result<(), ConfigError> {
-        if self.is_unnamed && !self.listen.ip().to_canonical().is_loopback() {
-            let why = "none is named, and others than this machine reach listen; name one, or say \
+        if self.is_unnamed && !self.is_local() {
+            let why = "none is named, and others than this machine can connect; name one, or say \
                 demo = true for those of the demo page";
             return Err(ConfigError::invalid("slots", why));
         }
         Ok(())
+    }
+
+    /// Returns whether all ports are of this machine only.
+    fn is_local(&self) -> bool {
+        let ports = match self.inherited.is_empty() {
+            true => slice::from_ref(&self.listen),
+            false => self.inherited.as_slice(),
+        };
+        ports
+            .iter()
+            .all(|port| port.ip().to_canonical().is_loopback())
     }
 
     /// Returns what the configuration says and probably does not mean, a line each that names the key.
@@ -258,7 +274,7 @@ impl Config {
         let is_open = !self.allowed_origins.is_empty()
             || self.trust_proxy
             || !self.trusted_proxies.is_empty()
-            || !self.listen.ip().is_loopback();
+            || !self.is_local();
         let rules = !self.allowed_hosts.is_empty() || !is_open;
         rules.then_some(&self.allowed_hosts)
     }

@@ -1,8 +1,11 @@
 //! HTTP calls that the server makes itself: of hooks, and of servers that sign visitors in.
 
+#[cfg(feature = "hooks-tls")]
+use std::sync::Arc;
 use std::{io, time::Duration};
 
 use bytes::Bytes;
+use http::Uri;
 use http_body_util::Full;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -20,31 +23,59 @@ type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
 /// Calls addresses, and keeps a few idle connections to each.
 pub(crate) type HttpClient = Client<Connector, Full<Bytes>>;
 
-/// Makes a client that keeps at most `idle_max` idle connections to a host.
+/// Makes a client for calls of these addresses that keeps at most `idle_max` idle connections to a host.
 ///
 /// # Errors
 ///
-/// The system's certificates cannot be read.
-pub(crate) fn client(idle_max: usize) -> io::Result<HttpClient> {
+/// One of them is called over TLS, and the system's certificates cannot be read.
+pub(crate) fn client<'a>(
+    idle_max: usize,
+    addresses: impl IntoIterator<Item = &'a Uri>,
+) -> io::Result<HttpClient> {
+    let needs_tls = addresses.into_iter().any(is_tls);
     Ok(Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_max_idle_per_host(idle_max)
-        .build(connector()?))
+        .build(connector(needs_tls)?))
+}
+
+/// Returns whether an address is called over TLS.
+pub(crate) fn is_tls(address: &Uri) -> bool {
+    address.scheme_str() == Some("https")
 }
 
 #[cfg(not(feature = "hooks-tls"))]
-fn connector() -> io::Result<Connector> {
+fn connector(_: bool) -> io::Result<Connector> {
     Ok(plain())
 }
 
 #[cfg(feature = "hooks-tls")]
-fn connector() -> io::Result<Connector> {
+fn connector(needs_tls: bool) -> io::Result<Connector> {
     let mut plain = plain();
     plain.enforce_http(false);
     let provider = rustls::crypto::ring::default_provider();
-    let https =
-        hyper_rustls::HttpsConnectorBuilder::new().with_provider_and_native_roots(provider)?;
+    let https = hyper_rustls::HttpsConnectorBuilder::new();
+    let https = if needs_tls {
+        let https = https.with_provider_and_native_roots(provider);
+        https.map_err(|error| {
+            let text = format!("the system's certificates cannot be read: {error}");
+            io::Error::new(error.kind(), text)
+        })?
+    } else {
+        https.with_tls_config(trusting_none(provider)?)
+    };
     Ok(https.https_or_http().enable_http1().wrap_connector(plain))
+}
+
+/// Trusts no certificate, so it needs none of the system.
+#[cfg(feature = "hooks-tls")]
+fn trusting_none(provider: rustls::crypto::CryptoProvider) -> io::Result<rustls::ClientConfig> {
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?;
+    Ok(config
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth())
 }
 
 fn plain() -> HttpConnector {

@@ -18,7 +18,7 @@ use upload_proto::{
     limits::{SUBPROTOCOL, close},
 };
 
-use super::{address::Address, tls};
+use super::{address::Address, cookies, tls};
 use crate::errors;
 
 /// Longest time for connecting and the handshake.
@@ -50,7 +50,7 @@ pub(super) enum LinkError {
 /// An open connection.
 pub(super) struct Link {
     socket: WebSocketStream<Box<dyn Stream>>,
-    /// `name=value` of the session cookie that it was opened with, or was given.
+    /// The cookies that it was opened with, and was given.
     cookie: Option<String>,
     /// Frames are put together here; its memory is used again once they are sent.
     buffer: BytesMut,
@@ -61,15 +61,16 @@ trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
 impl Server {
-    /// Connects as the owner of `cookie`.
+    /// Connects with these cookies, as the owner of their session.
     pub(super) async fn connect(&self, cookie: Option<&str>) -> Result<Link, LinkError> {
         let opened = timeout(CONNECT, self.open(cookie)).await;
         let timed_out = |_| LinkError::Passing(anyhow!("the server does not answer"));
         let (socket, response) = opened.map_err(timed_out)??;
-        let given = session_cookie(&response);
+        let set = response.headers().get_all(header::SET_COOKIE);
+        let set = set.into_iter().filter_map(|value| value.to_str().ok());
         Ok(Link {
             socket,
-            cookie: given.or_else(|| cookie.map(str::to_owned)),
+            cookie: cookies::after(cookie, set),
             buffer: BytesMut::new(),
         })
     }
@@ -114,7 +115,7 @@ impl Server {
 type Opened = (WebSocketStream<Box<dyn Stream>>, upgrade::Response);
 
 impl Link {
-    /// Returns `name=value` of the session cookie.
+    /// Returns the cookies for the next connection of the same owner.
     pub(super) fn cookie(&self) -> Option<&str> {
         self.cookie.as_deref()
     }
@@ -240,11 +241,4 @@ fn plain(error: anyhow::Error) -> anyhow::Error {
         }
         None => error,
     }
-}
-
-/// Returns `name=value` of the cookie a handshake set.
-fn session_cookie(response: &upgrade::Response) -> Option<String> {
-    let cookie = response.headers().get(header::SET_COOKIE)?.to_str().ok()?;
-    let pair = cookie.split(';').next()?.trim();
-    (!pair.is_empty()).then(|| pair.to_owned())
 }

@@ -45,7 +45,7 @@ pub(super) struct Note {
     /// The ref under which the server may know the upload.
     pub(super) upload: Option<UploadRef>,
     pub(super) client_id: String,
-    /// `name=value` of the server's session cookie.
+    /// The cookies of its last connection.
     pub(super) cookie: Option<String>,
 }
 
@@ -58,7 +58,7 @@ impl Memory {
         changed: Option<u64>,
         url: &http::Uri,
         slot: &str,
-        sent_as: &[&[u8]],
+        sent_as: &[impl AsRef<[u8]>],
     ) -> Self {
         let mut hash = Sha256::new();
         let changed = changed.map(|time| time.to_string()).unwrap_or_default();
@@ -68,7 +68,9 @@ impl Memory {
         add(&mut hash, changed.as_bytes());
         hash.update(format!("{url} {slot}"));
         let begun = key_of(hash.clone());
-        sent_as.iter().for_each(|part| add(&mut hash, part));
+        sent_as
+            .iter()
+            .for_each(|part| add(&mut hash, part.as_ref()));
         Self::at(folder(), begun, key_of(hash))
     }
 

@@ -9,7 +9,7 @@ const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// The owner of a run, who is known once the first connection is there.
 pub(super) struct Owner {
-    /// `name=value` of the session cookie.
+    /// The cookies of the first connection.
     cookie: RefCell<Option<String>>,
     is_known: watch::Sender<bool>,
 }

@@ -1,6 +1,7 @@
 //! Sends one file after the other over a connection, as long as there are files.
 
 use std::{
+    borrow::Cow,
     cell::{Cell, RefCell},
     io,
     time::{Instant, UNIX_EPOCH},
@@ -11,7 +12,7 @@ use upload_core::Outcome;
 use upload_proto::Code;
 
 use super::{
-    Args,
+    Args, cookies,
     link::{Link, Server},
     memory::{Memory, Stored},
     open::{Opened, open},
@@ -20,6 +21,7 @@ use super::{
     reader::Reader,
     report::Report,
     sources::Source,
+    token,
     upload::{self, Failure, Job, Sent},
 };
 
@@ -100,17 +102,22 @@ impl Run<'_> {
         self.report.ended(&source.path, sent, begun.elapsed());
     }
 
-    /// Returns who sends a file, and under which name.
-    fn sent_as<'a>(&'a self, source: &'a Source) -> Vec<&'a [u8]> {
+    /// Returns who sends a file, and under which name. A visitor with a new token is the same.
+    fn sent_as<'a>(&'a self, source: &'a Source) -> Vec<Cow<'a, [u8]>> {
         let headers = self.server.headers.iter();
-        let headers =
-            headers.flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]);
+        let headers = headers.flat_map(|(name, value)| {
+            let value: Cow<'_, [u8]> = match token::visitor_of(name, value) {
+                Some(visitor) => Cow::Owned(visitor),
+                None => Cow::Borrowed(value.as_bytes()),
+            };
+            [Cow::Borrowed(name.as_str().as_bytes()), value]
+        });
         let rest = [
             self.args.client_id.as_deref().unwrap_or_default(),
             &source.name,
             source.relative_path.as_deref().unwrap_or_default(),
         ];
-        let rest = rest.into_iter().map(str::as_bytes);
+        let rest = rest.into_iter().map(|text| Cow::Borrowed(text.as_bytes()));
         headers.chain(rest).collect()
     }
 
@@ -163,9 +170,10 @@ impl Run<'_> {
             memory.note.cookie = cookie.unwrap_or_else(|| self.owner.cookie());
         }
         // An upload of an earlier run belongs to the owner of that run.
+        let owner = cookies::owner(memory.note.cookie.as_deref());
         if link
             .as_ref()
-            .is_some_and(|link| link.cookie() != memory.note.cookie.as_deref())
+            .is_some_and(|link| cookies::owner(link.cookie()) != owner)
         {
             *link = None;
         }

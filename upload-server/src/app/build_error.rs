@@ -63,6 +63,14 @@ pub enum BuildError {
     /// What is remembered of hooks and events cannot be opened.
     #[error("state_dir: {0}")]
     State(#[from] JournalOpenError),
+    /// The hook of this number in the list cannot be called.
+    #[error("hooks.{number}.url: {source}")]
+    Hook {
+        /// Its number, from 0.
+        number: usize,
+        /// Why not.
+        source: io::Error,
+    },
     /// `data_dir` or `temp_dir` does not serve.
     #[error("data_dir or temp_dir: {0}")]
     Files(#[source] FileSetupError),

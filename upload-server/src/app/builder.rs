@@ -166,7 +166,7 @@ impl<S> UploadsBuilder<S> {
         F: Fn(AuthorizeRequest) -> R + Send + Sync + 'static,
         R: Future<Output = Result<(), upload_core::Refusal>> + Send + 'static,
     {
-        self.settings.authorize = Some(Arc::new(move |request| Box::pin(decide(request))));
+        self.settings.authorize = Some(crate::slots::handlers::question(decide));
         self
     }
 

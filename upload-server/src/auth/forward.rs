@@ -84,11 +84,11 @@ impl Forward {
     ///
     /// # Errors
     ///
-    /// The system's certificates cannot be read.
+    /// The address is called over TLS, and the system's certificates cannot be read.
     pub(crate) fn new(parts: ForwardParts) -> std::io::Result<Self> {
         let names = |name: &str| name.to_owned();
         Ok(Self {
-            client: outgoing::client(IDLE_CONNECTIONS_MAX)?,
+            client: outgoing::client(IDLE_CONNECTIONS_MAX, [&parts.uri])?,
             parts,
             names: ClaimNames {
                 owner: names("owner"),

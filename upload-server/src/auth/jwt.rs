@@ -27,7 +27,7 @@ pub(crate) enum JwtError {
     NoKey(PathBuf),
     #[error("{0}")]
     Secret(&'static str),
-    #[error("the system's certificates cannot be read: {0}")]
+    #[error("{0}")]
     Client(io::Error),
 }
 
@@ -80,10 +80,18 @@ impl Jwt {
             })?;
             keys.push(public_key(&text).ok_or_else(|| JwtError::NoKey(path.clone()))?);
         }
-        let client = outgoing::client(IDLE_CONNECTIONS_MAX).map_err(JwtError::Client)?;
-        let jwks = parts
-            .jwks
-            .map(|source| Arc::new(Jwks::new(source, parts.refresh, client)));
+        let jwks = match parts.jwks {
+            Some(source) => {
+                let address = match &source {
+                    Source::At(address) => Some(address),
+                    Source::File(_) => None,
+                };
+                let client = outgoing::client(IDLE_CONNECTIONS_MAX, address);
+                let client = client.map_err(JwtError::Client)?;
+                Some(Arc::new(Jwks::new(source, parts.refresh, client)))
+            }
+            None => None,
+        };
         let mut validation = Validation {
             leeway: parts.leeway.as_secs(),
             validate_nbf: true,

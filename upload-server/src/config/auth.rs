@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 
-use super::{ConfigError, Secret, Time};
+use super::{ConfigError, Secret, Time, deciding::TIMEOUT_MAX};
 use crate::{
     auth::{Auth, ClaimNames, Forward, ForwardParts, Jwt, JwtParts, REMEMBER_MAX, Source},
     http::{forwarded::Transport, identity::SECRET_BYTES_MIN},
@@ -13,8 +13,6 @@ use crate::{
 
 /// Longest time that clocks may differ.
 const LEEWAY_MAX: Duration = Duration::from_secs(300);
-/// Longest time that forward authentication may take.
-const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 /// `[auth]`: without it, every visitor has an identity, by a signed cookie.
 #[derive(Clone, Debug, Deserialize)]
@@ -92,7 +90,7 @@ pub struct ForwardConfig {
     pub url: String,
     /// Headers of the visitor that are passed on.
     pub headers: Vec<String>,
-    /// How long an answer may take; after that, requests receive 503.
+    /// How long an answer may take, 8 seconds at most; after that, requests receive 503.
     pub timeout: Time,
     /// How long a positive answer is remembered for the same headers, address, method, path and slot, at most 10 seconds; 0 switches this off.
     pub cache: Time,
@@ -203,7 +201,7 @@ impl ForwardConfig {
         if self.timeout.0.is_zero() || self.timeout.0 > TIMEOUT_MAX {
             return Err(invalid(
                 "timeout",
-                "must be above 0 and at most 60s".to_owned(),
+                "must be above 0 and at most 8s".to_owned(),
             ));
         }
         if self.cache.0 > REMEMBER_MAX {
@@ -247,6 +245,7 @@ mod tests {
             format!("[auth.jwt]\n{secret}\nleeway = 10"),
             "[auth.jwt]\njwks = \"http://127.0.0.1:9/jwks.json\"\njwks_refresh = \"5m\"".to_owned(),
             "[auth.forward]\nurl = \"http://127.0.0.1:9/\"\ncache = \"2s\"".to_owned(),
+            "[auth.forward]\nurl = \"http://127.0.0.1:9/\"\ntimeout = \"8s\"".to_owned(),
         ] {
             assert_eq!(read(&good), Ok(()), "{good}");
         }
@@ -267,6 +266,10 @@ mod tests {
             (
                 "[auth.forward]\nurl = \"http://a\"\ntimeout = 0",
                 "auth.forward.timeout",
+            ),
+            (
+                "[auth.forward]\nurl = \"http://a\"\ntimeout = \"15s\"",
+                "auth.forward.timeout: must be above 0 and at most 8s",
             ),
             (
                 "[auth.forward]\nurl = \"http://a\"\nheaders = [\"a b\"]",

@@ -10,8 +10,8 @@ use crate::{
     outgoing,
 };
 
-/// Longest time that deciding may take; a server waits no longer for any answer about an upload.
-const TIMEOUT_MAX: Duration = Duration::from_secs(8);
+/// Longest time that deciding or signing in may take: less than a server waits for any answer about an upload.
+pub(super) const TIMEOUT_MAX: Duration = Duration::from_secs(8);
 
 /// When the hook is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -74,40 +74,59 @@ pub(super) struct Ways {
 }
 
 impl Config {
-    /// Takes listeners that were inherited (`LISTEN_FDS`), and otherwise binds those that are configured.
+    /// Takes listeners that were inherited (`LISTEN_FDS`), inside a runtime and before [`Self::open`]: who reaches
+    /// them decides what is served.
     ///
     /// Inherited ones are those of pages and clients; where there are several, and an `admin_listen`, the
     /// last of them is for that.
     ///
     /// # Errors
     ///
-    /// One cannot be bound or taken.
-    pub async fn bind(&self) -> io::Result<Listeners> {
-        let scheme = match self.tls {
-            Some(_) => "https",
-            None => "http",
-        };
+    /// One cannot be taken; or no slot is named, and others than this machine could come in.
+    pub fn inherit(&mut self) -> io::Result<Listeners> {
         let mut listeners = Listeners {
-            open: inherited(scheme)?,
+            open: inherited(self.scheme())?,
             admin: None,
         };
-        let inherits = !listeners.open.is_empty();
         if self.admin_listen.is_some() && listeners.open.len() > 1 {
             listeners.admin = listeners.open.pop();
         }
+        let ports = listeners.open.iter().filter_map(|(bound, _)| match bound {
+            Bound::Tcp(port) => Some(port.local_addr()),
+            Bound::Unix(_) => None,
+        });
+        self.inherited = ports.collect::<io::Result<_>>()?;
+        self.check_openness().map_err(io::Error::other)?;
+        Ok(listeners)
+    }
+
+    /// Binds the listeners that are configured, unless others were [inherited](Self::inherit) in their place.
+    ///
+    /// # Errors
+    ///
+    /// One cannot be bound.
+    pub async fn bind(&self, mut listeners: Listeners) -> io::Result<Listeners> {
         if let (Some(address), None) = (self.admin_listen, &listeners.admin) {
             listeners.admin = Some(bind_port(address, "http").await?);
         }
-        if inherits {
+        if !listeners.open.is_empty() {
             return Ok(listeners);
         }
-        listeners.open.push(bind_port(self.listen, scheme).await?);
+        let port = bind_port(self.listen, self.scheme()).await?;
+        listeners.open.push(port);
         if let Some(path) = &self.listen_socket {
             let bound = bind_socket(path).map_err(|error| in_words(error, &path.display()))?;
             let text = format!("unix:{}", path.display());
             listeners.open.push((Bound::Unix(bound), text));
         }
         Ok(listeners)
+    }
+
+    fn scheme(&self) -> &'static str {
+        match self.tls {
+            Some(_) => "https",
+            None => "http",
+        }
     }
 
     /// Reads the certificate, if there is one.

@@ -121,10 +121,10 @@ impl Decider {
     ///
     /// # Errors
     ///
-    /// The system's certificates cannot be read.
+    /// The address is called over TLS, and the system's certificates cannot be read.
     pub(crate) fn new(parts: DeciderParts<'_>) -> std::io::Result<Self> {
         Ok(Self {
-            client: outgoing::client(IDLE_CONNECTIONS_MAX)?,
+            client: outgoing::client(IDLE_CONNECTIONS_MAX, [&parts.uri])?,
             signer: Signer::new(parts.secret),
             uri: parts.uri,
             limit: parts.limit,

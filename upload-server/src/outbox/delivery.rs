@@ -15,10 +15,7 @@ use super::{
     queue::{self, Call},
     signature,
 };
-use crate::{
-    metrics,
-    outgoing::{self, HttpClient},
-};
+use crate::metrics;
 
 /// Calls of one hook under way at a time.
 const UNDER_WAY_MAX: usize = 4;
@@ -33,18 +30,9 @@ const BACKOFF_MAX: Duration = Duration::from_secs(150);
 const CALL_LIFE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 /// How long a journal that failed is left alone.
 const JOURNAL_PAUSE: Duration = Duration::from_secs(5);
-/// Idle connections kept for each hook.
-const IDLE_CONNECTIONS_MAX: usize = 2;
 
 /// Finds what waits from before, and delivers until the server drains.
 pub(super) async fn run(hooks: Arc<Hooks>, stops: Stops) {
-    let client = match outgoing::client(IDLE_CONNECTIONS_MAX) {
-        Ok(client) => client,
-        Err(error) => {
-            tracing::error!(%error, "hooks cannot be called");
-            return;
-        }
-    };
     tokio::select! {
         () = load(&hooks) => {}
         () = stops.draining.cancelled() => return,
@@ -55,7 +43,6 @@ pub(super) async fn run(hooks: Arc<Hooks>, stops: Stops) {
         .map(|hook| Worker {
             hooks: &hooks,
             hook,
-            client: &client,
         })
         .collect();
     join_all(workers.iter().map(|worker| worker.run(&stops))).await;
@@ -87,7 +74,6 @@ async fn load(hooks: &Hooks) {
 struct Worker<'a> {
     hooks: &'a Hooks,
     hook: &'a Hook,
-    client: &'a HttpClient,
 }
 
 impl Worker<'_> {
@@ -205,7 +191,7 @@ impl Worker<'_> {
             .header(signature::HEADER, signature)
             .body(Full::new(Bytes::from(call.body.clone())))
             .map_err(|error| error.to_string())?;
-        let answer = self.client.request(request).await;
+        let answer = self.hooks.client.request(request).await;
         let status = answer.map_err(|error| crate::text::chain(&error))?.status();
         // What it says besides is not read: a redirect is no acknowledgement either.
         if status.is_success() {

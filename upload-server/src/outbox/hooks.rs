@@ -6,6 +6,7 @@
 //! killed server finds a file finished and completes it again.
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -28,7 +29,13 @@ use super::{
     queue::Call,
     signature::Signer,
 };
-use crate::slots::entry::stored_name;
+use crate::{
+    outgoing::{self, HttpClient},
+    slots::entry::stored_name,
+};
+
+/// Idle connections kept for each hook.
+const IDLE_CONNECTIONS_MAX: usize = 2;
 
 /// How many hooks a server calls at most.
 #[cfg(any(test, feature = "cli"))]
@@ -124,11 +131,19 @@ pub(crate) struct Stops {
 #[derive(Debug)]
 pub(crate) struct Hooks {
     pub(super) hooks: Vec<Arc<Hook>>,
+    pub(super) client: HttpClient,
     pub(super) journal: Journal,
     /// When it was last said that uploads wait for the journal, in milliseconds since 1970.
     pub(super) failed_ms: AtomicU64,
     /// The keys of calls that may be in the journal, and are not made.
     pub(super) in_doubt: InDoubt,
+}
+
+/// The hook of this number in the list cannot be called.
+#[derive(Debug)]
+pub(crate) struct Uncallable {
+    pub(crate) number: usize,
+    pub(crate) source: io::Error,
 }
 
 /// The body of a call; fields that are not known are null.
@@ -197,13 +212,28 @@ pub(crate) fn event_id(parts: &[&str]) -> String {
 }
 
 impl Hooks {
-    pub(crate) fn new(hooks: Vec<Hook>, journal: Journal) -> Self {
-        Self {
+    /// Prepares to call them.
+    ///
+    /// # Errors
+    ///
+    /// One of them cannot be called.
+    pub(crate) fn new(hooks: Vec<Hook>, journal: Journal) -> Result<Self, Uncallable> {
+        let addresses = hooks.iter().map(|hook| &hook.uri);
+        let client = outgoing::client(IDLE_CONNECTIONS_MAX, addresses);
+        let client = client.map_err(|source| {
+            let number = hooks.iter().position(|hook| outgoing::is_tls(&hook.uri));
+            Uncallable {
+                number: number.unwrap_or_default(),
+                source,
+            }
+        })?;
+        Ok(Self {
             hooks: hooks.into_iter().map(Arc::new).collect(),
+            client,
             journal,
             failed_ms: AtomicU64::new(0),
             in_doubt: InDoubt::default(),
-        }
+        })
     }
 
     /// Returns whether there is any.

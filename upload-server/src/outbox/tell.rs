@@ -130,8 +130,9 @@ mod tests {
         fn new() -> Self {
             let journal = Journal::open(None).expect("opened");
             let hook = Hook::new(None, "http://127.0.0.1:1/x", b"s").expect("an address");
+            let hooks = Hooks::new(vec![hook], journal.clone()).expect("it can be called");
             Self {
-                hooks: Arc::new(Hooks::new(vec![hook], journal.clone())),
+                hooks: Arc::new(hooks),
                 journal,
                 tracker: TaskTracker::new(),
             }

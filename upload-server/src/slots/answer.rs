@@ -1,13 +1,13 @@
 //! What the application's closures may answer: errors in words, and whether an upload is allowed.
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt};
 
 use upload_core::Refusal;
 use upload_proto::Code;
 use uuid::Uuid;
 
 use super::{
-    handlers::Authorize,
+    handlers::{Authorize, question},
     slot::{AuthorizeRequest, in_words},
 };
 
@@ -196,9 +196,9 @@ where
     F: FnOnce(AuthorizeRequest) -> R + Clone + Send + Sync + 'static,
     R: Future<Output: Authorization> + Send + 'static,
 {
-    Arc::new(move |request| {
+    question(move |request| {
         let answer = authorize.clone()(request);
-        Box::pin(async move { answer.await.into_authorization().map_err(refused) })
+        async move { answer.await.into_authorization().map_err(refused) }
     })
 }
 

@@ -18,7 +18,7 @@ use super::{
 /// A future on the heap that can move between threads.
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Answers whether an upload is welcome.
+/// Answers whether an upload is welcome, in bounded time; [`question`] makes one.
 pub(crate) type Authorize =
     Arc<dyn Fn(AuthorizeRequest) -> BoxFuture<Result<(), Refusal>> + Send + Sync>;
 
@@ -37,7 +37,27 @@ pub(crate) fn folder_of(folder: &FolderOf, facts: &UploadFacts) -> String {
     })
 }
 
-/// Joins what a slot asks with what the server asks for every slot: both have to agree.
+/// Makes what is asked about uploads; one that panics or takes too long says no.
+pub(crate) fn question<F, R>(ask: F) -> Authorize
+where
+    F: Fn(AuthorizeRequest) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<(), Refusal>> + Send + 'static,
+{
+    let ask = Arc::new(ask);
+    Arc::new(move |request: AuthorizeRequest| {
+        let ask = Arc::clone(&ask);
+        Box::pin(async move {
+            // The closure itself may panic before there is a future.
+            let answer = timeouts::of_authorize(async move { ask(request).await }).await;
+            answer.unwrap_or_else(|why| {
+                tracing::error!(why, "an authorize closure did not answer");
+                Err(Code::Forbidden.into())
+            })
+        })
+    })
+}
+
+/// Joins what a slot asks with what the server asks for every slot: both have to agree, each within a separate limit.
 pub(crate) fn both(first: Option<Authorize>, second: &Authorize) -> Authorize {
     let second = Arc::clone(second);
     let Some(first) = first else {
@@ -67,18 +87,10 @@ pub(crate) fn one_after_the_other(first: Option<OnComplete>, second: &OnComplete
     })
 }
 
-/// Asks the application whether an upload is welcome; one that panics or takes too long says
-/// no.
+/// Asks the application whether an upload is welcome, and returns as what.
 pub(crate) async fn ask(ask: Authorize, request: AuthorizeRequest) -> Result<Amendment, Refusal> {
     let asked = request.clone();
-    // The closure itself may panic before there is a future.
-    match timeouts::of_authorize(async move { ask(asked).await }).await {
-        Ok(answer) => answer.map(|()| request.take_amendment()),
-        Err(why) => {
-            tracing::error!(why, "an authorize closure did not answer");
-            Err(Code::Forbidden.into())
-        }
-    }
+    ask(asked).await.map(|()| request.take_amendment())
 }
 
 /// Tells handlers of a stored file, one after another; one that panics or takes too long does not
@@ -96,10 +108,11 @@ pub(crate) async fn tell(handlers: Vec<OnComplete>, completed: CompletedEntry) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::{sync::Mutex, time::Duration};
 
     use serde_json::{Map, Value};
-    use upload_core::{Entry, EntryId, EntryStatus};
+    use tokio::time::{Instant, sleep};
+    use upload_core::{AuthorizeStage, Entry, EntryId, EntryStatus};
     use upload_proto::UploadRef;
 
     use super::{super::entry::UploadedEntry, *};
@@ -129,6 +142,45 @@ mod tests {
             owner: "owner".to_owned(),
             entry: UploadedEntry::new(entry, None),
         }
+    }
+
+    /// Says yes after so long.
+    fn yes_after(time: Duration) -> Authorize {
+        question(move |_| async move {
+            sleep(time).await;
+            Ok(())
+        })
+    }
+
+    async fn is_let_in(authorize: Authorize) -> bool {
+        let request = AuthorizeRequest {
+            stage: AuthorizeStage::Complete,
+            owner: "owner".to_owned(),
+            slot: "slot".to_owned(),
+            client_name: String::new(),
+            safe_client_name: String::new(),
+            client_type: String::new(),
+            client_size: Some(1),
+            relative_path: None,
+            meta: Map::new(),
+            amendment: Arc::default(),
+        };
+        ask(authorize, request).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hook_that_hangs_takes_no_time_from_the_sign_in() {
+        // As a deciding hook does that accepts without an answer.
+        let hook = yes_after(Duration::from_secs(8));
+        let sign_in = yes_after(Duration::from_millis(2_500));
+        assert!(is_let_in(both(Some(Arc::clone(&hook)), &sign_in)).await);
+        let never = yes_after(Duration::MAX);
+        let began = Instant::now();
+        assert!(!is_let_in(both(Some(hook), &never)).await);
+        assert_eq!(began.elapsed().as_secs(), 18, "each has ten seconds");
+        let panics =
+            question(|_| -> BoxFuture<Result<(), Refusal>> { panic!("before there is a future") });
+        assert!(!is_let_in(both(Some(sign_in), &panics)).await);
     }
 
     #[tokio::test(start_paused = true)]

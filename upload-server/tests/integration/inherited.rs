@@ -45,11 +45,15 @@ struct Parent {
 
 impl Parent {
     fn start() -> Self {
+        Self::start_on(Ipv4Addr::LOCALHOST, &slots(EMBEDDED))
+    }
+
+    fn start_on(address: Ipv4Addr, config: &str) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
         let path = dir.path().to_str().expect("UTF-8 path");
-        let config = slots(EMBEDDED).replace("{dir}", path);
+        let config = config.replace("{dir}", path);
         fs::write(dir.path().join("config.toml"), config).expect("a configuration");
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let listener = TcpListener::bind((address, 0)).expect("a port");
         let child = spawn(&listener, dir.path());
         Self {
             listener,
@@ -107,10 +111,15 @@ fn spawn(listener: &TcpListener, dir: &Path) -> Child {
 
 /// Connects, asks, and returns what is wrong with the answer.
 async fn ask(port: u16) -> Result<(), String> {
+    ask_as(port, "localhost").await
+}
+
+/// The same by another name of the server.
+async fn ask_as(port: u16, host: &str) -> Result<(), String> {
     let answer = async {
         let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
-        let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-        socket.write_all(request).await?;
+        let request = format!("GET /healthz HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
         socket.read_to_string(&mut answer).await?;
         std::io::Result::Ok(answer)
@@ -186,6 +195,33 @@ async fn restarts_behind_an_inherited_port_refuse_nobody() {
         assert!(fs::read(path).expect("stored") == file);
     }
     println!("{RESTARTS} restarts in {took:?}: {count} connects, none refused, {resumes} resumes");
+}
+
+/// What depends on who can connect depends on the port that was inherited, whatever `listen` says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_inherited_port_of_all_addresses_needs_slots() {
+    let start = |config: &str| block_in_place(|| Parent::start_on(Ipv4Addr::UNSPECIFIED, config));
+    let mut unnamed = start("data_dir = \"{dir}/files\"\n");
+    let began = Instant::now();
+    let ended = loop {
+        if let Some(ended) = unnamed.child.try_wait().expect("its state") {
+            break ended;
+        }
+        let log = unnamed.log();
+        assert!(!log.contains("listening on"), "it serves the demo:\n{log}");
+        assert!(
+            began.elapsed() < GUARD,
+            "it neither ends nor serves:\n{log}"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let log = unnamed.log();
+    assert!(!ended.success(), "{log}");
+    assert!(log.contains("slots: none is named"), "{log}");
+
+    let named = start(&slots(EMBEDDED));
+    let answer = ask_as(named.port(), "uploads.example.org").await;
+    assert_eq!(answer, Ok(()), "{}", named.log());
 }
 
 /// A socket of the file system is served beside the port, is for its user and group, and takes the place of one

@@ -1,6 +1,7 @@
 //! `upload-server send`, as people and scripts use it.
 
 mod again;
+mod balanced;
 
 use std::{
     collections::BTreeSet,

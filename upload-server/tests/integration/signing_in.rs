@@ -29,7 +29,7 @@ use crate::{
 };
 
 const SIZE: usize = 4 << 20;
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
 /// Longest time that anything may take.
 const GUARD: Duration = Duration::from_secs(60);
 /// The close code of a socket whose visitor is not signed in.
@@ -121,8 +121,13 @@ async fn close_code(url: &str, cookie: &str) -> Option<u16> {
     }
 }
 
-/// Signs claims that end in so many seconds.
+/// Returns a token in the cookie that the servers here read.
 fn token(owner: &str, seconds: u64) -> String {
+    format!("token={}", signed(owner, seconds))
+}
+
+/// Signs claims that end in so many seconds.
+pub fn signed(owner: &str, seconds: u64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let end = now.expect("after 1970").as_secs() + seconds;
     let encode = |value: Value| URL_SAFE_NO_PAD.encode_to_string(value.to_string());
@@ -131,7 +136,7 @@ fn token(owner: &str, seconds: u64) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length");
     mac.update(signed.as_bytes());
     let signature = URL_SAFE_NO_PAD.encode_to_string(mac.finalize().into_bytes());
-    format!("token={signed}.{signature}")
+    format!("{signed}.{signature}")
 }
 
 /// CONN-2: behind nginx, a backend decides who comes in, what they may use, and once more whether a file is

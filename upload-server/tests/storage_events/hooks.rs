@@ -25,7 +25,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(dir: &Path) -> Self {
-        let mut child = command(dir)
+        Self::run(command(dir))
+    }
+
+    fn run(mut command: Command) -> Self {
+        let mut child = command
             .args(["--config", "uploads.toml"])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -130,6 +134,73 @@ async fn a_hook_that_fails_is_called_again() {
     let path = notice["result"]["path"].as_str().expect("a path");
     let stored = fs::read_to_string(dir.path().join("data").join(path));
     assert_eq!(stored.expect("stored"), "hello, hook");
+}
+
+/// Returns the command of a server that finds no certificates.
+fn without_certificates(dir: &Path) -> Command {
+    let mut command = command(dir);
+    command.env("SSL_CERT_FILE", "/dev/null");
+    command.env_remove("SSL_CERT_DIR");
+    command
+}
+
+#[tokio::test]
+async fn a_hook_over_http_needs_no_certificates() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let receiver = Receiver::start(listener, 0).await;
+    configure(dir.path(), receiver.address);
+    let server = Server::run(without_certificates(dir.path()));
+    upload(dir.path(), &server, "docs", "hello.txt", "hello, hook").await;
+    let calls = receiver.calls(1).await;
+    assert_eq!(calls[0].verified(SECRET)["size"], json!(11));
+}
+
+/// So it is for all others that a server asks, or does not ask: only an address with `https` refuses the start.
+#[test]
+fn a_server_without_certificates_starts_where_it_needs_none() {
+    const HTTP: &str = "http://127.0.0.1:9/";
+    const HTTPS: &str = "https://127.0.0.1:9/";
+    let secret = format!("secret = \"{SECRET}\"");
+    let called = |table: &str, key: &str, url: &str| format!("{table}\n{key} = \"{url}\"\n");
+    let signed = |table: &str, url: &str| format!("{}{secret}\n", called(table, "url", url));
+    let start = |lines: &str| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let config = format!("listen = \"127.0.0.1:0\"\n[slots.docs]\n{lines}");
+        fs::write(dir.path().join("uploads.toml"), config).expect("written");
+        (without_certificates(dir.path()), dir)
+    };
+    for good in [
+        format!("[auth.jwt]\n{secret}\n"),
+        called("[auth.jwt]", "jwks", HTTP),
+        called("[auth.forward]", "url", HTTP),
+        signed("[deciding_hook]", HTTP),
+    ] {
+        let (command, _dir) = start(&good);
+        drop(Server::run(command));
+    }
+    for (bad, key) in [
+        (called("[auth.jwt]", "jwks", HTTPS), "auth.jwt: "),
+        (called("[auth.forward]", "url", HTTPS), "auth.forward: "),
+        (signed("[deciding_hook]", HTTPS), "deciding_hook: "),
+        (
+            signed("[[hooks]]", HTTP) + &signed("[[hooks]]", HTTPS),
+            "hooks.1.url: ",
+        ),
+    ] {
+        let (mut command, _dir) = start(&bad);
+        command.args(["--config", "uploads.toml"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary runs");
+        let mut line = String::new();
+        let output = child.stdout.take().expect("piped");
+        BufReader::new(output).read_line(&mut line).expect("read");
+        let _ = child.kill();
+        let ended = child.wait_with_output().expect("its end");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        let expected = format!("error: {key}the system's certificates cannot be read");
+        assert!(line.is_empty() && said.contains(&expected), "{line}{said}");
+    }
 }
 
 /// By whatever door it came.

@@ -25,7 +25,11 @@ use crate::{
         session_cookie::CookieKeys,
         state::App,
     },
-    outbox::{hooks::Hooks, journal::Journal, signature::Signer},
+    outbox::{
+        hooks::{Hooks, Uncallable},
+        journal::Journal,
+        signature::Signer,
+    },
     server::shared::{Parts as SharedParts, Shared},
 };
 impl<S> UploadsBuilder<S> {
@@ -118,7 +122,10 @@ impl<S> UploadsBuilder<S> {
         // An application without hooks has no journal.
         let s3_events = if settings.webhook.is_some() || !settings.hooks.is_empty() {
             let journal = Journal::open(settings.state_dir.as_deref())?;
-            let hooks = Arc::new(Hooks::new(settings.hooks, journal.clone()));
+            let hooks = Hooks::new(settings.hooks, journal.clone());
+            let hooks = hooks
+                .map_err(|Uncallable { number, source }| BuildError::Hook { number, source })?;
+            let hooks = Arc::new(hooks);
             let handlers = settings.on_object_created;
             let signer = settings.webhook.as_deref().map(Signer::new);
             Some(S3Events::new(signer, handlers, journal, hooks))

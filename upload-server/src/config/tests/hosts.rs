@@ -13,6 +13,13 @@ fn conn_1_hosts_are_checked_by_default_on_loopback() {
     };
     assert_eq!(rule(""), Some(Vec::new()));
     assert_eq!(rule("listen = \"[::1]:1\""), Some(Vec::new()));
+    // A port that was inherited counts in place of the one that is configured.
+    let mut config = read("[slots.a]").expect("good");
+    config.inherited = vec![([0, 0, 0, 0], 80).into()];
+    assert!(config.host_rule().is_none());
+    let mut config = read("listen = \"0.0.0.0:80\"\n[slots.a]").expect("good");
+    config.inherited = vec![([127, 0, 0, 1], 80).into()];
+    assert!(config.host_rule().is_some());
     for open in [
         "demo = true\nlisten = \"0.0.0.0:8080\"",
         "trust_proxy = true",

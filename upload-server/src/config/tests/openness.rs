@@ -1,5 +1,7 @@
 //! Who may come in where no slot is named, and which keys are guessed.
 
+use std::net::SocketAddr;
+
 use figment::{
     Figment,
     providers::{Format, Toml},
@@ -28,6 +30,14 @@ fn without_a_slot_only_this_machine_comes_in() {
     let mut config = read("").expect("for trying");
     assert!(config.listen_on(([127, 0, 0, 1], 1).into()).is_ok());
     assert!(config.listen_on(([192, 0, 2, 1], 1).into()).is_err());
+    let ports = |hosts: &[[u8; 4]]| -> Vec<SocketAddr> {
+        let ports = hosts.iter().map(|host| SocketAddr::from((*host, 80)));
+        ports.collect()
+    };
+    config.inherited = ports(&[[127, 0, 0, 1], [127, 0, 0, 2]]);
+    assert!(config.check_openness().is_ok());
+    config.inherited = ports(&[[127, 0, 0, 1], [0, 0, 0, 0]]);
+    assert!(config.check_openness().is_err(), "one of them is open");
     let mut demo = Config::demo();
     assert!(demo.has_demo() && demo.listen_on(([0, 0, 0, 0], 1).into()).is_ok());
 }

@@ -21,7 +21,8 @@ fn shared(server: &mut Server) -> &mut Shared {
 
 fn hooks(journal: &Journal) -> Option<Arc<Hooks>> {
     let hook = Hook::new(None, "http://127.0.0.1:1/uploaded", b"secret").expect("an address");
-    Some(Arc::new(Hooks::new(vec![hook], journal.clone())))
+    let hooks = Hooks::new(vec![hook], journal.clone()).expect("it can be called");
+    Some(Arc::new(hooks))
 }
 
 /// COMPLETE-3: a file whose writer closed when the journal was closed already gets no receipt; the

@@ -21,7 +21,7 @@ impl World {
             async {}
         });
         let journal = Journal::open(None).expect("opened");
-        let hooks = Arc::new(Hooks::new(Vec::new(), journal.clone()));
+        let hooks = Arc::new(Hooks::new(Vec::new(), journal.clone()).expect("no hook"));
         Self {
             events: S3Events::new(None, vec![counting], journal, hooks),
             tracker: TaskTracker::new(),

@@ -8,6 +8,10 @@ use std::{
 };
 
 use super::{lines, output, send, set_up, text};
+use crate::{
+    signing_in::{SECRET, signed},
+    support::server::{EMBEDDED, Server, slots},
+};
 
 /// What a killed run stored is not sent again; once all is stored, the same command sends anew.
 #[test]
@@ -65,6 +69,25 @@ fn what_another_visitor_stored_is_sent() {
     assert_eq!(stored_by("X-Tenant: one"), 1);
     assert_eq!(stored_by("X-Tenant: one"), 1);
     assert_eq!(stored_by("X-Tenant: two"), 2);
+}
+
+/// A visitor whose token ends during a run continues with the next one.
+#[test]
+fn a_new_token_of_the_same_visitor_sends_nothing_twice() {
+    let auth = format!("[auth.jwt]\nsecret = \"{SECRET}\"\n");
+    let server = Server::start(&(slots(EMBEDDED) + &auth));
+    fs::write(server.dir().join("a.txt"), b"a").expect("written");
+    let stored_by = |who: &str, seconds: u64| {
+        let mut sending = send(server.dir(), &server.ws(), &["a.txt", "gone.txt"]);
+        sending.env("SEND_TOKEN", signed(who, seconds));
+        let sent = output(sending);
+        assert!(!sent.status.success());
+        server.stored("any").len()
+    };
+    assert_eq!(stored_by("alice", 600), 1);
+    assert_eq!(stored_by("alice", 1_200), 1);
+    assert_eq!(stored_by("bob", 600), 2);
+    assert_eq!(stored_by("bob", 1_200), 2);
 }
 
 /// As long as something is missing, what is stored is left out, unless all is to be sent again.
