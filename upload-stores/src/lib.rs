@@ -44,6 +44,8 @@ mod redb;
 mod redis;
 mod room;
 mod store;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod versions;
 
 #[cfg(feature = "redb")]
 pub use self::redb::{

@@ -19,6 +19,7 @@ use crate::list::{Cursor, Page};
 use crate::store::{
     Expect, Put, UploadStateStore, Version, Versioned, check_record, foreign_cursor, page_records,
 };
+use crate::versions::FreshVersions;
 
 mod schema;
 mod statements;
@@ -47,9 +48,10 @@ const SWEEP_STEP: i64 = 1000;
 /// Keeps records in the table `upload_records` of a Postgres database, 12 or later.
 ///
 /// A get, put or delete is one statement. A put with an [`OwnerLimit`](crate::OwnerLimit) is a
-/// transaction that holds an advisory lock of the owner, so limits are exact over all processes. Versions come
-/// from a sequence. Time is the database's clock (`clock_timestamp()`); the clocks of the processes that use it
-/// do not matter to it, though they do to the leases inside the records.
+/// transaction that holds an advisory lock of the owner, so limits are exact over all processes. Versions are
+/// random numbers, so they are not reused even where a failover lost what the server had. Time is the database's
+/// clock (`clock_timestamp()`); the clocks of the processes that use it do not matter to it, though they do to the
+/// leases inside the records.
 ///
 /// The first call makes the table, unless it is there: see [`POSTGRES_SCHEMA`].
 ///
@@ -62,6 +64,7 @@ const SWEEP_STEP: i64 = 1000;
 pub struct PostgresStore {
     pool: PgPool,
     is_set_up: OnceCell<()>,
+    versions: FreshVersions,
 }
 
 /// A connection that goes back to its pool when it is dropped.
@@ -105,6 +108,7 @@ impl PostgresStore {
         Self {
             pool,
             is_set_up: OnceCell::new(),
+            versions: FreshVersions::default(),
         }
     }
 
@@ -133,9 +137,10 @@ impl PostgresStore {
         put: Put<'_>,
     ) -> Result<Version, PutError> {
         check_record(put.record)?;
+        let version = self.versions.fresh();
         let done = match put.limit {
-            None => statements::put(transaction, key, &put).await,
-            Some(limit) => statements::put_within(transaction, key, &put, limit).await,
+            None => statements::put(transaction, key, &put, version).await,
+            Some(limit) => statements::put_within(transaction, key, &put, limit, version).await,
         };
         done.map_err(trouble::sort)?.into_result()
     }
@@ -223,11 +228,11 @@ impl UploadStateStore for PostgresStore {
 
     async fn put_with(&self, key: &UploadKey, put: Put<'_>) -> Result<Version, PutError> {
         check_record(put.record)?;
-        let put = &put;
+        let (put, version) = (&put, self.versions.fresh());
         let call = |mut lent: Lent| async move {
             let done = match put.limit {
-                None => statements::put(&mut lent, key, put).await,
-                Some(limit) => statements::put_alone(&mut lent, key, put, limit).await,
+                None => statements::put(&mut lent, key, put, version).await,
+                Some(limit) => statements::put_alone(&mut lent, key, put, limit, version).await,
             };
             (lent, done)
         };

@@ -96,8 +96,11 @@ impl Default for RedbOptions {
 ///
 /// One thread does all reading and writing. Everything that waits for it is applied in one
 /// transaction and answered after its commit. Time is the wall clock of this machine, so records also
-/// expire while no process runs, and a clock set forward expires them early. After an input or output error (a full disk) the file is opened anew, at most
-/// once a second.
+/// expire while no process runs, and a clock set forward expires them early.
+///
+/// After an input or output error (a full disk) the file is opened anew, at most once a second. With
+/// [`RedbDurability::Disk`] it is then read from the disk, as far as the system lets go of what it holds in memory: a
+/// commit that failed is not built upon.
 #[derive(Debug)]
 pub struct RedbStore {
     queue: mpsc::Sender<Request>,

@@ -1,9 +1,7 @@
 //! Records in a Redis server or cluster, shared by all processes that use it.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use redis::{Cmd, FromRedisValue, Script};
@@ -15,6 +13,7 @@ use crate::list::{Cursor, Page};
 use crate::store::{
     Expect, Put, UploadStateStore, Version, Versioned, check_record, page_records, ttl_millis,
 };
+use crate::versions::FreshVersions;
 
 mod connection;
 mod keys;
@@ -85,8 +84,7 @@ impl Operation {
 pub struct RedisStore {
     connector: Connector,
     prefix: String,
-    versions: RandomState,
-    count: AtomicU64,
+    versions: FreshVersions,
 }
 
 impl RedisStore {
@@ -170,16 +168,8 @@ impl RedisStore {
         Ok(Self {
             connector,
             prefix: prefix.to_owned(),
-            versions: RandomState::new(),
-            count: AtomicU64::new(0),
+            versions: FreshVersions::default(),
         })
-    }
-
-    /// Makes a version that was never made before: a keyed hash of a count, its key from the operating
-    /// system. The top bit stays clear for clients that have signed numbers only.
-    fn fresh_version(&self) -> Version {
-        let count = self.count.fetch_add(1, Ordering::Relaxed);
-        Version(self.versions.hash_one(count) >> 1)
     }
 
     fn read(&self, key: &UploadKey) -> Cmd {
@@ -247,7 +237,7 @@ impl UploadStateStore for RedisStore {
 
     async fn put_with(&self, key: &UploadKey, put: Put<'_>) -> Result<Version, PutError> {
         check_record(put.record)?;
-        let version = self.fresh_version();
+        let version = self.versions.fresh();
         let number = |number: u64| number.to_string().into_bytes();
         let limit = |of: fn(OwnerLimit) -> u64| put.limit.map(|limit| number(of(limit)));
         let upload = key.upload_hex();

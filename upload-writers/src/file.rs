@@ -10,7 +10,8 @@
 //!   durable together; `group_close`: the same for small files; `dir_names`: those of the directories themselves.
 //! - `pace`: inline or blocking writes; `write_back`: an early start on the disk; `writer`: the writer itself;
 //!   `ending`: a file on its way to its final name; `fresh_dirs`: the directory of that name.
-//! - `reopen`: going on after a restart or on another node; `sweep`: what nobody holds any more.
+//! - `reopen`: going on after a restart or on another node; `sweep`: what nobody holds any more; `removal`: a
+//!   finished file that is not wanted.
 
 mod begin;
 mod checkpoint;
@@ -21,6 +22,7 @@ mod group_close;
 mod group_sync;
 mod pace;
 mod place;
+mod removal;
 mod reopen;
 mod sweep;
 mod temp;
@@ -299,7 +301,7 @@ impl WriterFactory for FileWriterFactory {
         let place = place.ok_or_else(|| WriteError::misuse("not a result of this factory"))?;
         let shared = Arc::clone(&self.shared);
         permitted(&self.shared.openings, move || {
-            Ok(place.remove(&shared.config.data_dir)?)
+            Ok(place.remove(&shared.config.data_dir, place::sync_dir)?)
         })
         .await
     }

@@ -190,7 +190,8 @@ impl UploadedEntry {
     /// Moves the finished file to `target`, which may be on another file system; folders that are
     /// missing are made, and a file that is there already is kept.
     ///
-    /// When it returns, the move survives a loss of power; where it fails, the file is where it was.
+    /// When it returns, the move survives a loss of power, as far as the file system can sync folders. Where it fails,
+    /// the file is where it was; or at `target`, if a folder could not be synced: then the same call again syncs it.
     /// Dropped half way, it goes on by itself. While the upload is lent, its record says first where the file goes: the
     /// next handler finds it there if this one dies, and moving it to the same target again changes nothing.
     ///

@@ -1,28 +1,27 @@
 //! Moves a finished file to where the application wants it, and leaves it whole in one place at least.
 //!
-//! What returned has happened for good: the bytes, the new name and the removal of the old one are synced.
+//! What returned has happened for good: the bytes, the new name and the removal of the old one are synced. A file
+//! system that cannot sync folders is left to keep their names by itself.
 //! Readers of the new name never see half a file, on this file system or on another one.
 
+mod folders;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::{
-    collections::BTreeSet,
     fs::{self, File, OpenOptions},
     io::{self, BufRead, BufReader, ErrorKind},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
 };
 
 use sha2::{Digest, Sha256};
+
+use self::folders::{Folder, folder_of, make_folders, sync, sync_names, sync_open};
 
 /// Drafts of so many attempts before are removed, at most.
 const DRAFTS_CLEARED_MAX: u32 = 64;
 /// How many other names a draft may have where somebody else has a file of its own.
 const NAMES_MAX: u32 = 8;
-
-/// Folders whose names are known to be durable, at most; beyond it they are synced once more.
-const FOLDERS_KNOWN_MAX: usize = 1024;
 
 /// What to do where there is a file of the new name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +39,7 @@ pub(super) enum Existing {
 /// # Errors
 ///
 /// [`ErrorKind::AlreadyExists`] where there is a file that is to be kept, or the file cannot be moved; then it
-/// is where it was.
+/// is where it was. Where a folder could not be synced after the move, it is at `to`: [`sync_moved`] is still to come.
 pub(super) fn move_file(
     from: &Path,
     to: &Path,
@@ -50,6 +49,8 @@ pub(super) fn move_file(
     let folder = folder_of(to);
     make_folders(folder)?;
     sync(from)?;
+    // Before anything moves: a folder that this user may not read could not be synced afterwards.
+    let (new, old) = (Folder::open(folder)?, Folder::open(folder_of(from))?);
     let existing = match existing {
         Existing::KeepUnlessSame if has_same_bytes(from, to)? => Existing::Replace,
         Existing::KeepUnlessSame => Existing::Keep,
@@ -59,28 +60,45 @@ pub(super) fn move_file(
         Err(error) if error.kind() == ErrorKind::CrossesDevices => {
             // One folder that is mounted twice: removing the old name would remove the new one.
             if existing == Existing::Replace && is_same_file(from, to) {
-                return Ok(());
+                return new.sync();
             }
             let draft = copy(from, folder, drafts)?;
             if let Err(error) = name_copy(&draft, to, existing) {
                 let _ = fs::remove_file(&draft);
                 return Err(error);
             }
-            sync(folder)?;
+            new.sync()?;
             match fs::remove_file(from) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            sync(folder_of(from))?;
+            old.sync()?;
             // Only now, since until then it tells the next attempt that the copy is ours.
             let _ = fs::remove_file(&draft);
-            sync(folder)
+            new.sync()
         }
         renamed => {
             renamed?;
-            sync(folder)?;
-            sync(folder_of(from))
+            new.sync()?;
+            old.sync()
         }
+    }
+}
+
+/// Makes a move durable that is found done: its process may have died before that, or a sync failed; blocks.
+///
+/// # Errors
+///
+/// The folder of `to` or that of `stored` cannot be synced.
+pub(super) fn sync_moved(to: &Path, stored: &Path, earlier: &[PathBuf]) -> io::Result<()> {
+    sync_names(folder_of(to))?;
+    for target in earlier {
+        // Only a second copy could come back there. The folder may be gone by now, or never have been.
+        let _ = sync_names(folder_of(target));
+    }
+    match sync_names(folder_of(stored)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        synced => synced,
     }
 }
 
@@ -287,76 +305,5 @@ fn has_same_bytes(one: &Path, other: &Path) -> io::Result<bool> {
         }
         one.consume(length);
         other.consume(length);
-    }
-}
-
-/// Makes a folder and those above it that are missing, each durable in the one above.
-///
-/// A folder that is there may have been made a moment ago, by a thread that is about to sync its name or by a process
-/// that died before it did. One below it is only made once it is durable, so the last one that is there is enough.
-fn make_folders(folder: &Path) -> io::Result<()> {
-    let above = folder_of(folder);
-    if folder.is_dir() {
-        return sync_once(folder, above);
-    }
-    make_folders(above)?;
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {
-            sync_once(folder, above)
-        }
-        made => {
-            made?;
-            sync(above)
-        }
-    }
-}
-
-/// Makes the name of a folder durable that was there, once in this process.
-fn sync_once(folder: &Path, above: &Path) -> io::Result<()> {
-    static DURABLE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-
-    // Whole after every step, so a panic elsewhere does not spoil it.
-    let durable = || DURABLE.lock().unwrap_or_else(PoisonError::into_inner);
-    if durable().contains(folder) {
-        return Ok(());
-    }
-    match sync(above) {
-        // What this user may not read, or the file system cannot sync, was not made by this process.
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::PermissionDenied | ErrorKind::InvalidInput | ErrorKind::Unsupported
-            ) => {}
-        synced => synced?,
-    }
-    let mut durable = durable();
-    if durable.len() >= FOLDERS_KNOWN_MAX {
-        durable.clear();
-    }
-    durable.insert(folder.to_owned());
-    Ok(())
-}
-
-/// Makes the bytes of a file, or the names in a folder, durable.
-fn sync(path: &Path) -> io::Result<()> {
-    sync_open(path, &File::open(path)?)
-}
-
-#[cfg_attr(
-    not(test),
-    expect(unused_variables, reason = "tests look at the order")
-)]
-fn sync_open(path: &Path, file: &File) -> io::Result<()> {
-    #[cfg(test)]
-    tests::SYNCED.with_borrow_mut(|synced| synced.push(path.to_owned()));
-    file.sync_all()
-}
-
-/// Returns the folder of a name.
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        Some(_) => Path::new("."),
-        None => Path::new("/"),
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::{
     lent::{Ask, ask},
-    persist::{Drafts, Existing, move_file},
+    persist::{Drafts, Existing, move_file, sync_moved},
     waiting::TakeError,
 };
 
@@ -113,7 +113,8 @@ impl Place {
         let moving = move || {
             noted.iter().for_each(|target| drafts.clear_near(target));
             let moved = match found_at {
-                Some(from) if from == to => Ok(()),
+                // An earlier call may have failed between the move and its sync.
+                Some(from) if from == to => sync_moved(&to, &stored.path, &noted),
                 Some(from) if is_another(&from, &stored)? => Err(replaced(&from)),
                 Some(from) => move_file(&from, &to, existing, &drafts),
                 None => move_file(&stored.path, &to, existing, &drafts),
@@ -234,8 +235,10 @@ fn replaced(path: &Path) -> io::Error {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use tokio::{runtime, task::spawn_blocking};
 
     use super::*;
+    use crate::slots::persist::tests::SYNCED;
 
     #[tokio::test]
     async fn one_move_of_an_upload_runs_at_a_time() {
@@ -256,5 +259,37 @@ mod tests {
         second.await.expect("moved");
         assert!(place.moves_end().now_or_never().is_some());
         assert_eq!(fs::read(target).expect("there"), b"bytes");
+    }
+
+    /// What a call leaves that died, or failed, between the new name and its sync: the record would say that the
+    /// application has the file.
+    #[test]
+    fn a_move_that_is_found_done_is_synced() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let folders = ["old", "first", "new"].map(|name| dir.path().join(name));
+        for folder in &folders {
+            fs::create_dir(folder).expect("made");
+        }
+        let [path, first, target] = folders.each_ref().map(|folder| folder.join("file"));
+        fs::write(&target, b"bytes").expect("moved");
+        let place = Place::new(Hold::Application, vec![first, target.clone()]);
+        let stored = Stored {
+            path,
+            size: 5,
+            crc32c: None,
+        };
+        // Syncs are noted by thread: there is one for what blocks.
+        let mut runtime = runtime::Builder::new_current_thread();
+        let runtime = runtime.max_blocking_threads(1).build().expect("a runtime");
+        let synced = runtime.block_on(async {
+            let synced = || spawn_blocking(|| SYNCED.take());
+            synced().await.expect("no panic");
+            let moved = place.move_to(stored, target, Existing::Keep).await;
+            moved.expect("it is there");
+            synced().await.expect("no panic")
+        });
+        for folder in folders {
+            assert!(synced.contains(&folder), "{}", folder.display());
+        }
     }
 }

@@ -16,7 +16,6 @@ const INDEX_LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '1s'";
 pub(super) async fn make(pool: &PgPool) -> sqlx::Result<()> {
     // A user that may not make tables can use one that is there.
     let exists = "SELECT to_regclass('upload_records') IS NOT NULL \
-                  AND to_regclass('upload_record_version') IS NOT NULL \
                   AND to_regclass('upload_records_expires') IS NOT NULL, \
                   to_regclass('upload_records_counted') IS NOT NULL";
     let (exists, is_whole): (bool, bool) = sqlx::query_as(exists).fetch_one(pool).await?;

@@ -1,3 +1,4 @@
+-- Nodes of an earlier version take the versions of their records from it.
 CREATE SEQUENCE IF NOT EXISTS upload_record_version AS bigint;
 CREATE TABLE IF NOT EXISTS upload_records (
     -- As bytes, since a text cannot hold every character that an owner's name can.

@@ -41,11 +41,12 @@ pub(super) async fn get(
     Ok(found.map(|(version, record)| versioned(version, record)))
 }
 
-/// Puts a record under its condition, whatever its owner has.
+/// Puts a record under its condition, whatever its owner has. The version is one that no record ever had.
 pub(super) async fn put(
     connection: &mut PgConnection,
     key: &UploadKey,
     put: &Put<'_>,
+    version: Version,
 ) -> sqlx::Result<Done> {
     let ttl_ms = i64::try_from(ttl_millis(put.ttl)).unwrap_or(i64::MAX);
     let expected = match put.expect {
@@ -60,7 +61,7 @@ pub(super) async fn put(
         None => sqlx::query_as(
             "INSERT INTO upload_records AS old \
              (owner, upload, version, expires, counts_as, declared_bytes, record) \
-             VALUES ($1, $2, nextval('upload_record_version'), \
+             VALUES ($1, $2, $7, \
                      clock_timestamp() + $3 * interval '1 millisecond', $4, $5, $6) \
              ON CONFLICT (owner, upload) DO UPDATE \
              SET version = excluded.version, expires = excluded.expires, \
@@ -70,10 +71,10 @@ pub(super) async fn put(
         ),
         Some(_) => sqlx::query_as(
             "UPDATE upload_records \
-             SET version = nextval('upload_record_version'), \
+             SET version = $7, \
                  expires = clock_timestamp() + $3 * interval '1 millisecond', \
                  counts_as = $4, declared_bytes = $5, record = $6 \
-             WHERE owner = $1 AND upload = $2 AND version = $7 AND expires > clock_timestamp() \
+             WHERE owner = $1 AND upload = $2 AND version = $8 AND expires > clock_timestamp() \
              RETURNING version",
         ),
     };
@@ -83,7 +84,8 @@ pub(super) async fn put(
         .bind(ttl_ms)
         .bind(i16::from(put.facts.counts_as.code()))
         .bind(put.facts.bytes().cast_signed())
-        .bind(put.record);
+        .bind(put.record)
+        .bind(version.0.cast_signed());
     let statement = match expected {
         None => statement,
         Some(version) => statement.bind(version),
@@ -101,6 +103,7 @@ pub(super) async fn put_within(
     key: &UploadKey,
     put: &Put<'_>,
     limit: OwnerLimit,
+    version: Version,
 ) -> sqlx::Result<Done> {
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended(encode($1, 'hex'), 7596))")
         .bind(key.owner().as_bytes())
@@ -114,8 +117,8 @@ pub(super) async fn put_within(
     .bind(key.upload().as_slice())
     .fetch_optional(&mut *transaction)
     .await?;
-    let version = old.map(|(version, ..)| Version(version.cast_unsigned()));
-    if !put.expect.holds(version) {
+    let found = old.map(|(version, ..)| Version(version.cast_unsigned()));
+    if !put.expect.holds(found) {
         return Ok(Done::Conflict);
     }
     let old = old.map(|(_, counts_as, bytes)| facts(counts_as, bytes));
@@ -123,7 +126,7 @@ pub(super) async fn put_within(
     if !limit.permits(&counts, old, put.facts) {
         return Ok(Done::OverLimit);
     }
-    self::put(transaction, key, put).await
+    self::put(transaction, key, put, version).await
 }
 
 /// The same in a separate transaction.
@@ -132,11 +135,12 @@ pub(super) async fn put_alone(
     key: &UploadKey,
     put: &Put<'_>,
     limit: OwnerLimit,
+    version: Version,
 ) -> sqlx::Result<Done> {
     // Each statement has to see what was committed before it got the owner's lock.
     let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
     let mut transaction = connection.begin_with(begin).await?;
-    let done = put_within(&mut transaction, key, put, limit).await?;
+    let done = put_within(&mut transaction, key, put, limit, version).await?;
     transaction.commit().await?;
     Ok(done)
 }

@@ -15,6 +15,9 @@ use super::{RedbOptions, stopped};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::room::Room;
 
+#[cfg(test)]
+mod failed_syncs;
+
 /// The most calls applied in one transaction.
 const BATCH_MAX: usize = 256;
 

@@ -6,9 +6,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{self, Path, PathBuf};
 
+use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, StorageError};
 
-use super::backend::SyncedFile;
+use super::backend::{SyncedFile, forget_cache, sync_of};
 use super::{RedbDurability, RedbOptions};
 use crate::error::{StoreError, StoreErrorKind};
 
@@ -28,6 +29,10 @@ pub(super) struct Home {
     cache_bytes: usize,
     /// Makes the names in a directory durable.
     sync_dir: fn(&Path) -> io::Result<()>,
+    /// Makes the bytes of the file as durable as commits are.
+    pub(super) sync_data: fn(&FileBackend) -> io::Result<()>,
+    /// Has the file read from the disk.
+    pub(super) forget_cache: fn(&File) -> io::Result<()>,
     /// Keeps other processes out, and other stores of this one, also while the database is opened
     /// anew or exchanged.
     _lock: File,
@@ -67,6 +72,8 @@ impl Home {
             durability: options.durability,
             cache_bytes: options.cache_bytes,
             sync_dir,
+            sync_data: sync_of(options.durability),
+            forget_cache,
             _lock: lock,
         })
     }
@@ -107,8 +114,10 @@ impl Home {
         let file = file.map_err(|error| failed(path, error))?;
         if self.durability == RedbDurability::Disk {
             self.sync_names().map_err(|error| failed(path, error))?;
+            // A sync may have failed, in this process or in the one before.
+            (self.forget_cache)(&file).map_err(|error| failed(path, error))?;
         }
-        let backend = SyncedFile::new(file, self.durability).map_err(|error| sort(path, error))?;
+        let backend = SyncedFile::new(file, self.sync_data).map_err(|error| sort(path, error))?;
         let mut builder = Database::builder();
         builder.set_cache_size(self.cache_bytes);
         // Without forced writes a power loss can damage pages of a file that says it is whole.

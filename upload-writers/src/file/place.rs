@@ -86,15 +86,6 @@ impl Place {
         Self::parse(relative, slot, Uuid::try_parse(uuid).ok()?)
     }
 
-    /// Removes the file durably; none is there afterwards.
-    pub(super) fn remove(&self, data_dir: &Path) -> io::Result<()> {
-        match fs::remove_file(self.path(data_dir)) {
-            Ok(()) => sync_dir(&self.dir(data_dir)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
     /// The place as clients see it.
     pub(super) fn relative(&self) -> String {
         format!("{}/{}", self.dir, self.file)

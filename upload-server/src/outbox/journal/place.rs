@@ -88,6 +88,8 @@ impl Place {
             return opened.map_err(|source| database_error(Path::new(FILE), source));
         };
         let file = open_private(path).map_err(|source| self.unusable(source))?;
+        // A sync may have failed, in this process or in the one before.
+        forget_cache(&file).map_err(|source| self.unusable(source))?;
         let backend = redb::backends::FileBackend::new(file);
         let backend = backend.map_err(|source| database_error(path, source))?;
         let database = builder
@@ -172,6 +174,25 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
         }
         synced => synced,
     }
+}
+
+/// Drops what memory holds of a file, so that what is read next is what the disk has.
+///
+/// Linux says once that it could not write a page, and takes it for written from then on: read from memory, a commit
+/// whose sync failed looks whole.
+fn forget_cache(file: &fs::File) -> io::Result<()> {
+    // Only pages that count as written are dropped.
+    file.sync_data()?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use rustix::fs::{Advice, fadvise};
+
+        // A system that does not take the advice has no other way.
+        let _ = fadvise(file, 0, None, Advice::DontNeed);
+    }
+    #[cfg(test)]
+    super::tests::forget(file)?;
+    Ok(())
 }
 
 /// Opens or makes a file that only this user can read: calls of hooks hold addresses with keys in them.

@@ -3,19 +3,37 @@
 use std::{
     cell::RefCell,
     fs,
+    io::{self, Seek, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use redb::{ReadTransaction, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
 
 use super::{
-    Journal, JournalError, JournalOpenError, actor::SHRINK_FROM_BYTES, failed, place::FILE,
+    Journal, JournalError, JournalOpenError,
+    actor::SHRINK_FROM_BYTES,
+    failed,
+    place::{FILE, Place},
 };
 
 thread_local! {
     /// The directories whose names this thread made durable, in its order.
     pub(super) static SYNCED: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
+    /// What the disk has of the file that this thread opens, where memory holds something else.
+    static DISK: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// Has a file hold what the disk has.
+pub(super) fn forget(mut file: &fs::File) -> io::Result<()> {
+    DISK.with_borrow(|disk| match disk {
+        None => Ok(()),
+        Some(bytes) => {
+            file.set_len(bytes.len() as u64)?;
+            file.rewind()?;
+            file.write_all(bytes)
+        }
+    })
 }
 
 const NUMBERS: TableDefinition<'_, u64, u64> = TableDefinition::new("numbers");
@@ -66,6 +84,28 @@ async fn the_names_of_file_and_directories_are_durable_before_a_commit() {
         assert_eq!(SYNCED.take(), folders);
         journal.close().await;
     }
+}
+
+/// After a sync that failed, memory holds what the disk does not have.
+#[tokio::test]
+async fn a_file_is_opened_as_the_disk_has_it() {
+    let (dir, later) = (tempfile::tempdir(), tempfile::tempdir());
+    let (dir, later) = (dir.expect("a directory"), later.expect("a directory"));
+    let journal = Journal::open(Some(dir.path())).expect("opened");
+    let copy = || fs::read(dir.path().join(FILE)).expect("read");
+    put(&journal, 1).await.expect("put");
+    let on_disk = copy();
+    put(&journal, 2).await.expect("put");
+    fs::write(later.path().join(FILE), copy()).expect("written");
+    let place = Place::make(Some(later.path())).expect("there");
+    DISK.set(Some(on_disk));
+    let database = place.open();
+    DISK.take();
+    let database = database.expect("opened");
+    let read = database.begin_read().expect("begun");
+    let numbers = read.open_table(NUMBERS).expect("made by the first put");
+    let is_there = |key: u64| numbers.get(key).expect("read").is_some();
+    assert_eq!([1, 2].map(is_there), [true, false]);
 }
 
 #[tokio::test]

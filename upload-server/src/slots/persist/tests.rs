@@ -4,9 +4,22 @@ use std::{cell::RefCell, io::Write, thread};
 
 use super::*;
 
+mod syncs;
+
 thread_local! {
     /// What this thread made durable, in its order.
-    pub(super) static SYNCED: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
+    pub(in crate::slots) static SYNCED: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
+    /// What this thread cannot sync, and the number of the error.
+    static REFUSED: RefCell<Option<(PathBuf, i32)>> = const { RefCell::new(None) };
+}
+
+/// Notes that this thread syncs something, and fails where it is to.
+pub(super) fn syncs(path: &Path) -> io::Result<()> {
+    SYNCED.with_borrow_mut(|synced| synced.push(path.to_owned()));
+    REFUSED.with_borrow(|refused| match refused {
+        Some((folder, error)) if folder == path => Err(io::Error::from_raw_os_error(*error)),
+        Some(_) | None => Ok(()),
+    })
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -50,43 +63,6 @@ fn folders_are_made_and_nothing_is_replaced_unless_told() {
         assert_eq!(fs::read(&to).expect("there"), b"second");
         assert_eq!(names(&root.join("a/b")), ["to"], "no draft is left");
         assert!(!from.exists());
-    }
-}
-
-#[test]
-fn bytes_are_synced_before_the_name_and_folders_after_it() {
-    let (dir, far) = (tempfile::tempdir().expect("a directory"), elsewhere());
-    let from = dir.path().join("from");
-    for (root, drafts) in [(dir.path(), 0), (far.path(), 1)] {
-        fs::write(&from, b"bytes").expect("written");
-        let folder = root.join("a/b");
-        SYNCED.take();
-        moved(&from, &folder.join("to"), Existing::Keep).expect("moved");
-        let synced = SYNCED.take();
-        let made = [folder_of(root), root, &root.join("a")];
-        assert_eq!(synced[..3], made, "above those that were there or made");
-        assert_eq!(synced[3], from);
-        let (copies, last) = synced[4..].split_at(drafts);
-        assert!(copies.iter().all(|draft| draft.parent() == Some(&folder)));
-        let mut expected = vec![folder.clone(), dir.path().to_owned()];
-        // The name of the draft goes last.
-        expected.extend((drafts > 0).then_some(folder));
-        assert_eq!(last, expected);
-    }
-}
-
-/// A folder that is there may be one that a process made and did not sync before it died.
-#[test]
-fn the_name_of_a_folder_that_was_there_is_synced_once() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let (from, folder) = (dir.path().join("from"), dir.path().join("a/b"));
-    fs::create_dir_all(&folder).expect("made");
-    for is_first in [true, false] {
-        fs::write(&from, b"bytes").expect("written");
-        SYNCED.take();
-        moved(&from, &folder.join("to"), Existing::Replace).expect("moved");
-        let is_synced = SYNCED.take()[0] == dir.path().join("a");
-        assert_eq!(is_synced, is_first, "once, and before its file");
     }
 }
 
