@@ -16,6 +16,7 @@ mod leaving;
 mod page;
 mod plain;
 mod races;
+mod shares;
 mod sign_in;
 mod slow;
 mod splits;
