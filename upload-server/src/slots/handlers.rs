@@ -6,11 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use upload_core::{Amendment, Refusal};
+use upload_core::Amendment;
 use upload_proto::Code;
 use upload_writers::UploadFacts;
 
 use super::{
+    answer::Denial,
     slot::{AuthorizeRequest, CompletedEntry},
     timeouts,
 };
@@ -20,7 +21,7 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Answers whether an upload is welcome.
 pub(crate) type Authorize =
-    Arc<dyn Fn(AuthorizeRequest) -> BoxFuture<Result<(), Refusal>> + Send + Sync>;
+    Arc<dyn Fn(AuthorizeRequest) -> BoxFuture<Result<(), Denial>> + Send + Sync>;
 
 /// Runs when a file of a slot is stored.
 pub(crate) type OnComplete = Arc<dyn Fn(CompletedEntry) -> BoxFuture<()> + Send + Sync>;
@@ -69,14 +70,14 @@ pub(crate) fn one_after_the_other(first: Option<OnComplete>, second: &OnComplete
 
 /// Asks the application whether an upload is welcome; one that panics or takes too long says
 /// no.
-pub(crate) async fn ask(ask: Authorize, request: AuthorizeRequest) -> Result<Amendment, Refusal> {
+pub(crate) async fn ask(ask: Authorize, request: AuthorizeRequest) -> Result<Amendment, Denial> {
     let asked = request.clone();
     // The closure itself may panic before there is a future.
     match timeouts::of_authorize(async move { ask(asked).await }).await {
         Ok(answer) => answer.map(|()| request.take_amendment()),
         Err(why) => {
             tracing::error!(why, "an authorize closure did not answer");
-            Err(Code::Forbidden.into())
+            Err(Denial::Refused(Code::Forbidden.into()))
         }
     }
 }

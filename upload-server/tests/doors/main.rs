@@ -20,6 +20,7 @@ mod shares;
 mod sign_in;
 mod slow;
 mod splits;
+mod tokens;
 mod tus;
 mod tus_extensions;
 mod unread;
