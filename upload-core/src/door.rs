@@ -40,7 +40,7 @@ pub trait Door: OverUploads {
         self.pass_on(now);
     }
 
-    /// Learns that nobody can say at present whether the application allows what it was asked about; takes the
+    /// Learns that no one can say at present whether the application allows what it was asked about; takes the
     /// place of [`handle_authorized`](Self::handle_authorized).
     ///
     /// An upload that can be resumed leaves before its file is stored, and is asked about again once it is back.

@@ -241,7 +241,7 @@ impl Upload {
         }
     }
 
-    /// CTRL-5: learns that nobody can say at present whether the file may be stored. What can be resumed leaves with
+    /// CTRL-5: learns that no one can say at present whether the file may be stored. What can be resumed leaves with
     /// all its bytes.
     pub(crate) fn undecided(&mut self, refusal: Refusal, cx: &mut Context<'_>) {
         if self.stay == Stay::Finishing(Permit::Asked) && self.can_be_resumed() {

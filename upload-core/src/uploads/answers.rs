@@ -64,7 +64,7 @@ impl Uploads {
         }
     }
 
-    /// Learns that nobody can say at present whether the application allows what it was asked about. Only a file that
+    /// Learns that no one can say at present whether the application allows what it was asked about. Only a file that
     /// is all here could be lost by that: what has not begun is refused, and what is to be continued stays as it is.
     pub fn handle_undecided(&mut self, entry: EntryId, refusal: Refusal, now: Now) {
         if self.held.contains_key(&entry) {

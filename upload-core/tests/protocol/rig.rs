@@ -355,7 +355,7 @@ impl Rig {
         self.decide(Err(refusal))
     }
 
-    /// Says that nobody can decide about an upload at present.
+    /// Says that no one can decide about an upload at present.
     pub(crate) fn undecided(&mut self) -> &mut Self {
         let (entry, now) = (self.asks(), self.now());
         let refusal = Code::Forbidden.into();

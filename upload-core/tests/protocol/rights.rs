@@ -63,10 +63,10 @@ fn a_withdrawn_right_stores_nothing() {
     }
 }
 
-/// CTRL-5: where nobody can say at present whether a file may be stored, what can be resumed leaves with all its bytes,
+/// CTRL-5: where no one can say at present whether a file may be stored, what can be resumed leaves with all its bytes,
 /// and is asked about again.
 #[test]
-fn ctrl_5_what_nobody_can_decide_about_is_kept() {
+fn ctrl_5_what_is_undecided_is_kept() {
     for is_connected in [true, false] {
         let mut rig = registered("mind");
         rig.chunk(1, 0, "abcd").chunk(1, 1, "efgh").complete(1);
@@ -98,7 +98,7 @@ fn ctrl_5_what_nobody_can_decide_about_is_kept() {
 
 /// CTRL-5: the same after the process that asked is gone; what is not resumable, and what has not begun, is refused.
 #[test]
-fn ctrl_5_what_nobody_can_decide_about_is_refused_where_it_cannot_be_resumed() {
+fn ctrl_5_what_is_undecided_is_refused_where_it_cannot_be_resumed() {
     let mut rig = registered("mind");
     rig.chunk(1, 0, "abcd").chunk(1, 1, "efgh").complete(1);
     rig.undecided();

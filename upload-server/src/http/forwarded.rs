@@ -206,7 +206,7 @@ fn words<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
 }
 
 /// Returns who called each of the proxies, the outermost first; `None` where that is not said, or cannot be read.
-/// Of headers that differ there is one such `None`: somebody called, and nobody knows who.
+/// Of headers that differ there is one such `None`: somebody called, and no one knows who.
 fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     let read = |hop: &str| address(hop).map(|ip| ip.to_canonical());
     let listed = words(headers, &FORWARDED_FOR).into_iter().map(read);

@@ -131,7 +131,7 @@ impl Visitor {
         self
     }
 
-    /// The same with an answer that may be that nobody knows.
+    /// The same with an answer that may be that no one knows.
     #[cfg(feature = "cli")]
     pub(crate) fn asking(mut self, authorize: Authorize) -> Self {
         self.authorize = Some(authorize);

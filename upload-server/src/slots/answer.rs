@@ -197,7 +197,7 @@ pub(crate) enum Denial {
     Refused(Refusal),
     /// The sign-in that it is asked about with is over; with another one it may be allowed.
     SignedOut,
-    /// Nobody can say at present whether it is allowed.
+    /// No one can say at present whether it is allowed.
     #[cfg(feature = "cli")]
     Undecided,
 }

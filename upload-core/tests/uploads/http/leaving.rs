@@ -64,10 +64,10 @@ fn a_plain_request_whose_upload_leaves_leaves_nothing() {
     }
 }
 
-/// CTRL-5: where nobody can say whether a file may be stored, it is kept for a client that can name it. The next
+/// CTRL-5: where no one can say whether a file may be stored, it is kept for a client that can name it. The next
 /// request asks again.
 #[test]
-fn ctrl_5_what_nobody_can_decide_about_is_kept_for_its_client() {
+fn ctrl_5_what_is_undecided_is_kept_for_its_client() {
     for content in [tus(0), ietf(0, Ends::Here), plain()] {
         let asks = |slot: &mut SlotRules| slot.authorize = true;
         let mut rig = Rig::with(1, Storage::default(), asks);

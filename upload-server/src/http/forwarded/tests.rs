@@ -167,7 +167,7 @@ fn what_a_proxy_passes_on_is_not_local() {
     assert!(!is_local(&unknown));
 }
 
-/// Behind a proxy of this machine, over TCP or a socket of the file system, it is nobody's word that a request comes
+/// Behind a proxy of this machine, over TCP or a socket of the file system, it is no one's word that a request comes
 /// from the machine itself.
 #[test]
 fn what_is_not_believed_is_not_of_this_machine() {
