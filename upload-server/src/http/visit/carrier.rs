@@ -195,6 +195,8 @@ impl Carrier {
         self.content_until = config.until.filter(|_| keeps_what_comes(&request));
         self.host.config = config;
         self.replaced = self.served.replace(served);
+        // It was about the request before, and must not stop this one before its content is read.
+        self.content_by = None;
         self.host.core.request(id, request, self.host.now);
         self.drain();
         self.replaced = None;
