@@ -40,6 +40,16 @@ pub trait Door: OverUploads {
         self.pass_on(now);
     }
 
+    /// Learns that no one can say at present whether the application allows what it was asked about; takes the
+    /// place of [`handle_authorized`](Self::handle_authorized).
+    ///
+    /// An upload that can be resumed leaves before its file is stored, and is asked about again once it is back.
+    /// Anything else is refused for this reason.
+    fn handle_undecided(&mut self, entry: EntryId, refusal: Refusal, now: Now) {
+        self.room_mut().handle_undecided(entry, refusal, now);
+        self.pass_on(now);
+    }
+
     /// Learns as what the application takes an upload that it was asked about; comes before the answer.
     fn handle_amended(&mut self, entry: EntryId, amendment: Amendment, now: Now) {
         self.room_mut().handle_amended(entry, amendment, now);

@@ -180,7 +180,8 @@ pub enum Notice {
 /// What the application is asked.
 #[derive(Debug)]
 pub enum Question {
-    /// Is this upload allowed? Answer with [`crate::Door::handle_authorized`].
+    /// Is this upload allowed? Answer with [`crate::Door::handle_authorized`], or with
+    /// [`crate::Door::handle_undecided`].
     Authorize {
         /// The entry that waits.
         entry: EntryId,

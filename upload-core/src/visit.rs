@@ -27,8 +27,8 @@ use bytes::Bytes;
 use upload_proto::{Code, UploadRef};
 
 use crate::{
-    AbortReason, Append, DisconnectReason, Door, EntryId, Now, Output, Removed, SessionConfig,
-    Uploads, Why, door::OverUploads, news::Effect, pace::Pace,
+    AbortReason, Append, DisconnectReason, Door, EntryId, Now, Output, Refusal, Removed,
+    SessionConfig, Uploads, Why, door::OverUploads, news::Effect, pace::Pace,
 };
 
 use self::request::Registered;
@@ -341,6 +341,15 @@ impl OverUploads for Visit {
 }
 
 impl Door for Visit {
+    fn handle_undecided(&mut self, entry: EntryId, refusal: Refusal, now: Now) {
+        match self.is_all_or_nothing() {
+            // No client could come back for it.
+            true => self.uploads.handle_authorized(entry, Err(refusal), now),
+            false => self.uploads.handle_undecided(entry, refusal, now),
+        }
+        self.advance(now);
+    }
+
     fn handle_removed(&mut self, _entry: EntryId, removed: Removed, now: Now) {
         self.removed(removed, now);
         self.advance(now);

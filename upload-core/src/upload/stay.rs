@@ -81,7 +81,7 @@ impl Stay {
         means
     }
 
-    /// Storage is short, so the upload leaves for this reason, even if it was about to finish.
+    /// It cannot be stored at present, so the upload leaves for this reason, even if it was about to finish.
     pub(crate) fn suspend(&mut self, code: Code) -> bool {
         let means = !self.is_gone();
         if means {

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use serde_json::{Map, Value};
+use upload_proto::Code;
 
 use crate::{
     AbortReason, AuthorizeStage, CheckpointChange, Order, Output, Question, Refusal, StorageFault,
@@ -237,6 +238,17 @@ impl Upload {
                     self.fail(refusal.code, AbortReason::Cancelled, cx);
                 }
             }
+        }
+    }
+
+    /// CTRL-5: learns that no one can say at present whether the file may be stored. What can be resumed leaves with
+    /// all its bytes.
+    pub(crate) fn undecided(&mut self, refusal: Refusal, cx: &mut Context<'_>) {
+        if self.stay == Stay::Finishing(Permit::Asked) && self.can_be_resumed() {
+            self.stay.suspend(Code::StorageThrottled);
+            self.advance(cx);
+        } else {
+            self.authorized(Err(refusal), cx);
         }
     }
 }

@@ -64,6 +64,16 @@ impl Uploads {
         }
     }
 
+    /// Learns that no one can say at present whether the application allows what it was asked about. Only a file that
+    /// is all here could be lost by that: what has not begun is refused, and what is to be continued stays as it is.
+    pub fn handle_undecided(&mut self, entry: EntryId, refusal: Refusal, now: Now) {
+        if self.held.contains_key(&entry) {
+            self.with(entry, now, |upload, cx| upload.undecided(refusal, cx));
+        } else {
+            self.handle_authorized(entry, Err(refusal), now);
+        }
+    }
+
     /// Learns as what the application takes an upload that it was asked about; comes before the answer.
     ///
     /// The name takes the place of the client's and is checked in its stead; once the upload has begun,

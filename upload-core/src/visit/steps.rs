@@ -248,10 +248,15 @@ impl Visit {
         }
     }
 
+    /// Returns whether nothing is kept for the request unless all of its content comes.
+    pub(super) fn is_all_or_nothing(&self) -> bool {
+        let pending = self.pending.as_ref();
+        pending.is_some_and(|pending| pending.request.is_all_or_nothing())
+    }
+
     /// Its owner has no room for what came.
     pub(super) fn has_no_room(&mut self, entry: EntryId, now: Now) {
-        let pending = self.pending.as_ref();
-        let is_all_or_nothing = pending.is_some_and(|it| it.request.is_all_or_nothing());
+        let is_all_or_nothing = self.is_all_or_nothing();
         self.answer(Reply::Refused(Code::TooManyEntries.into()), now);
         if is_all_or_nothing {
             self.uploads.cancel(entry, now);

@@ -363,14 +363,26 @@ impl Rig {
         self.decide(Err(refusal))
     }
 
+    /// Says that no one can decide about an upload at present.
+    pub(crate) fn undecided(&mut self) -> &mut Self {
+        let (entry, now) = (self.asks(), self.now());
+        let refusal = Code::Forbidden.into();
+        self.session.handle_undecided(entry, refusal, now);
+        self.drain()
+    }
+
     fn decide(&mut self, answer: Result<(), Refusal>) -> &mut Self {
-        let Some(Output::App(Question::Authorize { entry, .. })) = self.unanswered.pop_front()
-        else {
-            panic!("no authorisation waits");
-        };
-        let now = self.now();
+        let (entry, now) = (self.asks(), self.now());
         self.session.handle_authorized(entry, answer, now);
         self.drain()
+    }
+
+    /// Takes off the question that waits for the application.
+    fn asks(&mut self) -> EntryId {
+        match self.unanswered.pop_front() {
+            Some(Output::App(Question::Authorize { entry, .. })) => entry,
+            _ => panic!("no authorisation waits"),
+        }
     }
 
     /// Returns what was sent since the last look, as lines.

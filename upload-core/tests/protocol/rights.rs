@@ -63,6 +63,62 @@ fn a_withdrawn_right_stores_nothing() {
     }
 }
 
+/// CTRL-5: where no one can say at present whether a file may be stored, what can be resumed leaves with all its bytes,
+/// and is asked about again.
+#[test]
+fn ctrl_5_what_is_undecided_is_kept() {
+    for is_connected in [true, false] {
+        let mut rig = registered("mind");
+        rig.chunk(1, 0, "abcd").chunk(1, 1, "efgh").complete(1);
+        rig.sent();
+        if !is_connected {
+            rig.disconnect(DisconnectReason::Lost);
+        }
+        let sent = rig.undecided().sent();
+        if is_connected {
+            assert_eq!(sent, ["1:uploading storage_throttled detached 8@2"]);
+        }
+        assert_eq!(rig.published(), 0);
+        let record = rig.room.borrow().record(1).expect("it is kept");
+        assert_eq!((record.epoch, record.lease), (1, None));
+        let mut rig = rig.next_connection(2, |_| {});
+        rig.resume(1, None);
+        assert_eq!(rig.authorize(Ok(())).sent(), ["1:resumed 8@2"]);
+        rig.complete(1).sent();
+        assert_eq!(
+            rig.asked(),
+            Some((AuthorizeStage::Complete, "a.txt".into()))
+        );
+        let sent = rig.authorize(Ok(())).sent();
+        assert_eq!(sent.last().expect("an ending"), "1:complete 8@2");
+        assert_eq!(rig.published(), 1);
+        assert_eq!(rig.kept(), "abcdefgh");
+    }
+}
+
+/// CTRL-5: the same after the process that asked is gone; what is not resumable, and what has not begun, is refused.
+#[test]
+fn ctrl_5_what_is_undecided_is_refused_where_it_cannot_be_resumed() {
+    let mut rig = registered("mind");
+    rig.chunk(1, 0, "abcd").chunk(1, 1, "efgh").complete(1);
+    rig.undecided();
+    let mut rig = rig.after_crash();
+    rig.resume(1, None);
+    assert_eq!(rig.undecided().sent(), ["error forbidden 1"]);
+    rig.resume(1, None);
+    assert_eq!(rig.authorize(Ok(())).sent(), ["1:resumed 8@2"]);
+
+    let mut rig = Rig::new();
+    rig.register(1, "mind", 8);
+    assert_eq!(rig.undecided().sent(), ["1:error forbidden 0@0"]);
+
+    let mut rig = registered("ask");
+    rig.chunk(1, 0, "abcd").chunk(1, 1, "efgh").complete(1);
+    rig.sent();
+    assert_eq!(rig.undecided().sent(), ["1:error forbidden 8@2"]);
+    assert_eq!(rig.published(), 0);
+}
+
 /// COMPLETE-6: an answer that comes after a cancel changes nothing.
 #[test]
 fn an_answer_that_comes_late() {

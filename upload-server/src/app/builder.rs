@@ -166,7 +166,10 @@ impl<S> UploadsBuilder<S> {
         F: Fn(AuthorizeRequest) -> R + Send + Sync + 'static,
         R: Future<Output = Result<(), upload_core::Refusal>> + Send + 'static,
     {
-        self.settings.authorize = Some(crate::slots::handlers::question(decide));
+        self.settings.authorize = Some(crate::slots::handlers::question(move |request| {
+            let answer = decide(request);
+            async move { answer.await.map_err(crate::slots::answer::Denial::Refused) }
+        }));
         self
     }
 

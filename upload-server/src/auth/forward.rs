@@ -21,6 +21,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use upload_core::AuthorizeStage;
+use upload_proto::Code;
 
 use super::{ClaimNames, Refusal};
 use crate::{
@@ -31,7 +32,7 @@ use crate::{
         visitor::Visitor,
     },
     outgoing::{self, HttpClient},
-    slots::slot::AuthorizeRequest,
+    slots::{answer::Denial, handlers, slot::AuthorizeRequest},
 };
 
 /// Questions running at a time; further ones wait, and their limit runs.
@@ -49,6 +50,8 @@ const IDLE_CONNECTIONS_MAX: usize = 32;
 const TRIES: u32 = 4;
 /// The pause between these tries.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long all of them may take: less than an `authorize` closure may, so that silence does not count as its no.
+const COMPLETE_MAX: Duration = Duration::from_secs(9);
 
 /// Whom to ask, and how.
 pub(crate) struct ForwardParts {
@@ -112,10 +115,11 @@ impl Forward {
         }
         let visitor = self.ask(&question).await?;
         let again = Arc::clone(self);
-        let visitor = Arc::new(visitor.authorize(move |request| {
+        let asks = handlers::question(move |request| {
             let (again, question) = (Arc::clone(&again), question.clone());
             async move { again.may_complete(question, request).await }
-        }));
+        });
+        let visitor = Arc::new(visitor.asking(asks));
         if !self.parts.remember.is_zero() {
             let until = Instant::now().checked_add(self.parts.remember.min(REMEMBER_MAX));
             let mut remembered = self.remembered();
@@ -143,22 +147,34 @@ impl Forward {
     }
 
     /// Asks once more before a file is stored, and remembers nothing.
-    async fn may_complete(&self, mut question: Question, request: AuthorizeRequest) -> bool {
+    async fn may_complete(
+        &self,
+        mut question: Question,
+        request: AuthorizeRequest,
+    ) -> Result<(), Denial> {
         if request.stage != AuthorizeStage::Complete {
-            return true;
+            return Ok(());
         }
         question.set("x-upload-stage", "complete");
         question.set("x-upload-slot", &request.slot);
-        for _ in 0..TRIES {
-            match self.ask(&question).await {
-                Ok(visitor) => {
-                    return visitor.owner() == request.owner && visitor.may_use(&request.slot);
+        let is_same =
+            |visitor: Visitor| visitor.owner() == request.owner && visitor.may_use(&request.slot);
+        let asking = async {
+            for number in 1..=TRIES {
+                match self.ask(&question).await.map(is_same) {
+                    Ok(true) => return Ok(()),
+                    Ok(false) | Err(Refusal::Forbidden) => {
+                        return Err(Denial::Refused(Code::Forbidden.into()));
+                    }
+                    Err(Refusal::Unauthenticated) => return Err(Denial::SignedOut),
+                    Err(Refusal::Unavailable) if number < TRIES => sleep(PAUSE).await,
+                    Err(Refusal::Unavailable) => {}
                 }
-                Err(Refusal::Unauthenticated | Refusal::Forbidden) => return false,
-                Err(Refusal::Unavailable) => sleep(PAUSE).await,
             }
-        }
-        false
+            Err(Denial::Undecided)
+        };
+        let answer = timeout(COMPLETE_MAX, asking).await;
+        answer.unwrap_or(Err(Denial::Undecided))
     }
 
     async fn ask(&self, question: &Question) -> Result<Visitor, Refusal> {

@@ -30,9 +30,7 @@ impl<R: Door> Host<R> {
                 }
                 self.core.handle_authorized(entry, Ok(()), now);
             }
-            Input::Authorized(entry, Err(refusal)) => {
-                self.core.handle_authorized(entry, Err(refusal), now);
-            }
+            Input::Authorized(entry, Err(denial)) => self.denied(entry, denial),
             Input::Verdict(entry, verdict) => self.core.handle_verdict(entry, verdict, now),
             Input::Writer(entry, event) => self.core.handle_writer(entry, event, now),
             Input::Store(entry, event) => self.core.handle_store(entry, event, now),

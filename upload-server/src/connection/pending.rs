@@ -8,8 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use upload_core::{
-    Amendment, CallId, CallOutcome, EntryId, PassedOver, Refusal, Removed, StoreEvent, Verdict,
-    WriterEvent,
+    Amendment, CallId, CallOutcome, EntryId, PassedOver, Removed, StoreEvent, Verdict, WriterEvent,
 };
 use upload_proto::UploadList;
 use uuid::Uuid;
@@ -19,7 +18,7 @@ use super::websocket::OUTGOING_BYTES_MAX;
 use crate::{
     server::{registry::Key, shared::Shared},
     slots::{
-        answer::HandlerError,
+        answer::{Denial, HandlerError},
         events::{EventContext, Handler, Offer},
         handlers::{Authorize, BoxFuture, ask},
         slot::AuthorizeRequest,
@@ -36,7 +35,7 @@ const RESULT_BYTES_MAX: usize = OUTGOING_BYTES_MAX / 2;
 /// An answer for the core.
 #[derive(Debug)]
 pub(crate) enum Input {
-    Authorized(EntryId, Result<Amendment, Refusal>),
+    Authorized(EntryId, Result<Amendment, Denial>),
     Verdict(EntryId, Verdict),
     Writer(EntryId, WriterEvent),
     Store(EntryId, StoreEvent),

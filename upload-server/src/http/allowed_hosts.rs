@@ -15,11 +15,14 @@ use axum::{
 use http::{HeaderMap, StatusCode, Uri, uri::Authority};
 use thiserror::Error;
 
-use super::origin::{host_of, split};
 #[cfg(feature = "doors")]
 use super::{
     doors::call::awaits_asking,
     visit::{Rest, rest::Drains},
+};
+use super::{
+    forwarded::Transport,
+    origin::{host_of, split},
 };
 use crate::server::log_limit::LogLimit;
 
@@ -57,9 +60,10 @@ impl AllowedHosts {
     }
 
     /// Has a router answer 421 to requests for other hosts, on every route and for what is no route.
-    pub(crate) fn guard(&self, router: Router) -> Router {
+    pub(crate) fn guard(&self, router: Router, transport: &Transport) -> Router {
         let guard = Guard {
             hosts: self.clone(),
+            transport: transport.clone(),
             #[cfg(feature = "doors")]
             drains: Arc::default(),
         };
@@ -71,6 +75,7 @@ impl AllowedHosts {
 #[derive(Clone)]
 struct Guard {
     hosts: AllowedHosts,
+    transport: Transport,
     /// Reads what is left of refused requests.
     #[cfg(feature = "doors")]
     drains: Arc<Drains>,
@@ -82,19 +87,23 @@ async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Resp
     }
     static LOG_LIMIT: LogLimit = LogLimit::new();
 
+    let (parts, body) = request.into_parts();
+    let address = guard.transport.address(&parts);
     if let Some(left_out) = LOG_LIMIT.pass() {
         tracing::warn!(
-            host = ?request.headers().get(http::header::HOST),
+            host = ?parts.headers.get(http::header::HOST),
+            address = address.map(tracing::field::display),
             left_out,
             "a request for another host is refused; allowed_hosts names those that are welcome"
         );
     }
     #[cfg(feature = "doors")]
     {
-        let (parts, body) = request.into_parts();
         let awaits = awaits_asking(&parts.headers);
-        guard.drains.drain(Rest::Unread(body), awaits);
+        guard.drains.drain(Rest::Unread(body), awaits, address);
     }
+    #[cfg(not(feature = "doors"))]
+    drop(body);
     let text =
         "This server does not answer to this host name; allowed_hosts lists those it answers to.\n";
     (StatusCode::MISDIRECTED_REQUEST, text).into_response()

@@ -3,7 +3,7 @@
 //! They are read before much is known of who sends them, and there may be as many senders as
 //! connections.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -16,8 +16,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+use crate::server::shares::{Place, Shares};
+
 /// Bodies of the largest size whose bytes one route holds at a time; a body takes room as it arrives, so that
-/// slow senders hold what they sent and no more.
+/// slow senders hold what they sent and no more. Senders at one address have a quarter of it.
 const LARGEST_HELD: usize = 64;
 /// How long a sender may take for its body, waiting for room included.
 const BODY_TIME: Duration = Duration::from_secs(10);
@@ -34,37 +36,46 @@ pub(crate) const REGISTRATION_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Bodies {
     room: Arc<Semaphore>,
+    /// What each address has of it.
+    shares: Arc<Shares>,
     bytes_max: usize,
 }
 
 /// A body, which has its room until it is dropped.
 pub(crate) struct Read {
     pub(crate) bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
+    _room: (Option<OwnedSemaphorePermit>, Option<Place>),
 }
 
 impl Bodies {
     /// Reads bodies of at most `bytes_max` bytes.
     pub(crate) fn new(bytes_max: usize) -> Self {
         let room = bytes_max.saturating_mul(LARGEST_HELD);
+        let room = room.min(Semaphore::MAX_PERMITS);
         Self {
-            room: Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))),
+            room: Arc::new(Semaphore::new(room)),
+            shares: Shares::of(room),
             bytes_max,
         }
     }
 
-    /// Reads a body.
+    /// Reads a body that is sent from there.
     ///
     /// # Errors
     ///
     /// The status to answer with: this body is too large, takes too long or ends too soon, or there is no
     /// room for it.
-    pub(crate) async fn read(&self, body: Body) -> Result<Read, StatusCode> {
+    pub(crate) async fn read(
+        &self,
+        body: Body,
+        address: Option<IpAddr>,
+    ) -> Result<Read, StatusCode> {
         let begun = Instant::now();
         let end = after(begun, BODY_TIME);
         let mut body = body.into_data_stream();
         let mut bytes = BytesMut::new();
         let mut room: Option<OwnedSemaphorePermit> = None;
+        let mut share = self.shares.begin(address);
         loop {
             let received = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
             let paid = Duration::from_secs(received / BYTES_PER_SECOND_MIN);
@@ -77,6 +88,10 @@ impl Bodies {
             let data = data.map_err(|_| StatusCode::BAD_REQUEST)?;
             if data.len() > self.bytes_max.saturating_sub(bytes.len()) {
                 return Err(StatusCode::PAYLOAD_TOO_LARGE);
+            }
+            if let Some(share) = &mut share {
+                let grown = share.grow(data.len());
+                grown.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
             }
             let places = u32::try_from(data.len()).unwrap_or(u32::MAX);
             let more = Arc::clone(&self.room).acquire_many_owned(places);
@@ -92,7 +107,7 @@ impl Bodies {
         }
         Ok(Read {
             bytes: bytes.freeze(),
-            _room: room,
+            _room: (room, share),
         })
     }
 }
@@ -118,11 +133,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn any_number_of_slow_senders_leaves_room_for_others() {
         let bodies = Bodies::new(1024);
-        let slow = async { join_all((0..1_000).map(|_| bodies.read(stuck()))).await };
+        let slow = async { join_all((0..1_000).map(|_| bodies.read(stuck(), None))).await };
         let beside = async {
             tokio::time::sleep(SLOW_TIME / 2).await;
             let begun = Instant::now();
-            let body = bodies.read(Body::from(vec![0; 1024])).await;
+            let body = bodies.read(Body::from(vec![0; 1024]), None).await;
             assert_eq!(begun.elapsed(), Duration::ZERO);
             body.map(|body| body.bytes.len())
         };
@@ -136,15 +151,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn senders_at_one_address_leave_room_for_others() {
+        let bodies = Bodies::new(1024);
+        let at = |text: &str| Some(text.parse::<IpAddr>().expect("an address"));
+        let whole = || Body::from(vec![0; 1024]);
+        let mut held = Vec::new();
+        for _ in 0..LARGEST_HELD / 4 {
+            let read = bodies.read(whole(), at("203.0.113.7")).await;
+            held.push(read.expect("its share"));
+        }
+        let beyond = bodies.read(Body::from("1"), at("203.0.113.7")).await;
+        assert_eq!(beyond.err(), Some(StatusCode::SERVICE_UNAVAILABLE));
+        let other = bodies.read(whole(), at("198.51.100.9")).await;
+        assert!(other.is_ok());
+        held.pop();
+        assert!(bodies.read(whole(), at("203.0.113.7")).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_body_waits_for_room() {
         let bodies = Bodies::new(4);
-        let held = (0..LARGEST_HELD).map(|_| bodies.read(Body::from("1234")));
+        let held = (0..LARGEST_HELD).map(|_| bodies.read(Body::from("1234"), None));
         let mut held = join_all(held).await;
         let begun = Instant::now();
-        let none = bodies.read(Body::from("1")).await;
+        let none = bodies.read(Body::from("1"), None).await;
         assert_eq!(none.err(), Some(StatusCode::SERVICE_UNAVAILABLE));
         assert_eq!(begun.elapsed(), BODY_TIME);
-        let waiting = bodies.read(Body::from("1"));
+        let waiting = bodies.read(Body::from("1"), None);
         let leaving = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
             held.pop();
@@ -156,12 +189,15 @@ mod tests {
     #[tokio::test]
     async fn each_trouble_has_its_status() {
         let bodies = Bodies::new(4);
-        let small = bodies.read(Body::from("1234")).await.map(|read| read.bytes);
+        let small = bodies
+            .read(Body::from("1234"), None)
+            .await
+            .map(|read| read.bytes);
         assert_eq!(small, Ok(Bytes::from_static(b"1234")));
-        let large = bodies.read(Body::from("12345")).await;
+        let large = bodies.read(Body::from("12345"), None).await;
         assert_eq!(large.err(), Some(StatusCode::PAYLOAD_TOO_LARGE));
         let broken = stream::iter([Piece::Err(std::io::ErrorKind::UnexpectedEof.into())]);
-        let broken = bodies.read(Body::from_stream(broken)).await;
+        let broken = bodies.read(Body::from_stream(broken), None).await;
         assert_eq!(broken.err(), Some(StatusCode::BAD_REQUEST));
     }
 }

@@ -107,16 +107,16 @@ async fn admit(app: &App, mut parts: Parts) -> Result<Admitted, Response> {
     if app.shared.draining.is_cancelled() {
         return Err(unavailable());
     }
-    let places = match who {
-        Some(_) => &app.shared.connections,
-        None => &app.shared.unauthenticated,
+    let shared = &app.shared;
+    let (places, shares) = match who {
+        Some(_) => (&shared.connections, &shared.connection_shares),
+        None => (&shared.unauthenticated, &shared.unauthenticated_shares),
     };
     let permit = Arc::clone(places)
         .try_acquire_owned()
         .map_err(|_| unavailable())?;
     let address = app.identity.transport.address(&parts);
-    let share = app.shared.connection_shares.take(address);
-    let share = share.map_err(|_| unavailable())?;
+    let share = shares.take(address).map_err(|_| unavailable())?;
     let plain = !offers_subprotocol(&parts.headers);
     // A server without upgrades (HTTP/1.0, or one that was not asked to support them).
     let on_upgrade = parts

@@ -46,7 +46,7 @@ pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client that had just connected may take to send its request once the server stops.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
-/// Connections that are refused with an answer at a time; further ones are closed at once.
+/// Connections that are refused with an answer at a time, of one address a quarter; further ones are closed at once.
 const REFUSALS_MAX: usize = 64;
 
 /// How long that may take.
@@ -183,20 +183,23 @@ pub(crate) async fn serve_as<L>(
     let places = Arc::new(Semaphore::new(places_max));
     let shares = Shares::of(places_max);
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+    let refusal_shares = Shares::of(REFUSALS_MAX);
     loop {
         let (socket, peer) = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => break,
         };
         let place = Arc::clone(&places).try_acquire_owned();
-        let share = shares.take(speech.address(&peer));
+        let address = speech.address(&peer);
+        let share = shares.take(address);
         let (Ok(place), Ok(share)) = (place, share) else {
             if speech.has_words()
+                && let Ok(share) = refusal_shares.take(address)
                 && let Ok(permit) = Arc::clone(&refusals).try_acquire_owned()
             {
                 tokio::spawn(async move {
                     let _ = timeout(REFUSAL_TIMEOUT, refuse(socket)).await;
-                    drop(permit);
+                    drop((permit, share));
                 });
             }
             continue;

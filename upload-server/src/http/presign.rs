@@ -42,7 +42,9 @@ pub(crate) async fn presign(State(app): State<Arc<App>>, request: Request) -> Re
         Err(no_owner @ NoOwner::Failed(_)) => return no_owner.into_response(),
     };
     // Its place is given back before anybody is asked about the file.
-    let register = app.bodies.read(body).await.map(|body| read(&body.bytes));
+    let address = app.identity.transport.address(&parts);
+    let register = app.bodies.read(body, address).await;
+    let register = register.map(|body| read(&body.bytes));
     let mut response = match register {
         Ok(register) => match sign(&app, &mut parts, &who.owner, register).await {
             Ok(put) => Json(put).into_response(),

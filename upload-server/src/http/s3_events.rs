@@ -187,7 +187,8 @@ async fn receive(State(app): State<Arc<App>>, request: Request) -> Response {
     if !is_claimed(&parts.headers) {
         return refusal(StatusCode::FORBIDDEN);
     }
-    let created = match events.bodies.read(body).await {
+    let address = app.identity.transport.address(&parts);
+    let created = match events.bodies.read(body, address).await {
         Ok(body) if signer.is_signed(&parts.headers, &body.bytes) => {
             notification::read(&body.bytes)
         }

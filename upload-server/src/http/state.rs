@@ -208,7 +208,7 @@ impl App {
 
     pub(crate) fn guard(&self, router: Router) -> Router {
         match &self.hosts {
-            Some(hosts) => hosts.guard(router),
+            Some(hosts) => hosts.guard(router, &self.identity.transport),
             None => router,
         }
     }

@@ -9,10 +9,9 @@ use std::{
 
 use http::request::Parts;
 use upload_core::SessionLimits;
-use upload_proto::Code;
 
 use crate::slots::{
-    answer::{Authorization, asked},
+    answer::{Authorization, Denial, asked},
     handlers::{Authorize, both},
     slot::{AuthorizeRequest, Slot, Slots},
 };
@@ -114,7 +113,8 @@ impl Visitor {
         self
     }
 
-    /// Ends the sign-in at that time: sockets are closed with 4401, and nothing begins or completes.
+    /// Ends the sign-in at that time: sockets are closed with 4401, and nothing begins or completes. What came of an
+    /// upload that can be resumed is kept, and continues with another sign-in.
     pub fn until(mut self, end: SystemTime) -> Self {
         self.until = Some(end);
         self
@@ -128,6 +128,13 @@ impl Visitor {
         R: Future<Output: Authorization> + Send + 'static,
     {
         self.authorize = Some(asked(authorize));
+        self
+    }
+
+    /// The same with an answer that may be that no one knows.
+    #[cfg(feature = "cli")]
+    pub(crate) fn asking(mut self, authorize: Authorize) -> Self {
+        self.authorize = Some(authorize);
         self
     }
 
@@ -194,7 +201,7 @@ impl Visitor {
         };
         let lasts: Authorize = Arc::new(move |_| {
             let lasts = SystemTime::now() < until;
-            let answer = lasts.then_some(()).ok_or(Code::Forbidden.into());
+            let answer = lasts.then_some(()).ok_or(Denial::SignedOut);
             Box::pin(std::future::ready(answer))
         });
         Some(match &self.authorize {

@@ -66,6 +66,8 @@ pub(crate) struct Shared {
     /// Places of sockets that are opened only to be closed with 4401, so that they take none of those that
     /// have an owner.
     pub(crate) unauthenticated: Arc<Semaphore>,
+    /// What each address has of [`unauthenticated`](Self::unauthenticated).
+    pub(crate) unauthenticated_shares: Arc<Shares>,
     pub(crate) owner_counts: OwnerCounts,
     pub(crate) rates: AllRates,
     pub(crate) log_limits: LogLimits,
@@ -156,6 +158,7 @@ impl Shared {
             connections: Arc::new(Semaphore::new(places)),
             connection_shares: Shares::of(places),
             unauthenticated: Arc::new(Semaphore::new(UNAUTHENTICATED_MAX)),
+            unauthenticated_shares: Shares::of(UNAUTHENTICATED_MAX),
             owner_counts,
             pages: Arc::default(),
             sessions: AtomicU64::new(0),

@@ -18,11 +18,12 @@ pub(crate) struct Shares {
     held: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// One of them; given back when dropped.
+/// Some of them, which one address has; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     of: Arc<Shares>,
     address: IpAddr,
+    count: usize,
 }
 
 impl Shares {
@@ -37,21 +38,21 @@ impl Shares {
     /// Counts one more, unless the address has its share. Programs of this very machine share nothing: an
     /// unlisted proxy speaks for everyone behind it.
     pub(crate) fn take(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Option<Place>, Full> {
-        let Some(address) = address.map(|address| address.to_canonical()) else {
-            return Ok(None);
-        };
-        if address.is_loopback() {
-            return Ok(None);
+        let mut place = self.begin(address);
+        if let Some(place) = &mut place {
+            place.grow(1)?;
         }
-        let address = network_of(address);
-        let mut held = self.lock();
-        let count = held.entry(address).or_default();
-        if *count >= self.most {
-            return Err(Full);
-        }
-        *count = count.saturating_add(1);
-        let of = Arc::clone(self);
-        Ok(Some(Place { of, address }))
+        Ok(place)
+    }
+
+    /// Begins to count for an address, from none; nothing is counted for programs of this very machine.
+    pub(crate) fn begin(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Place> {
+        let address = address?.to_canonical();
+        (!address.is_loopback()).then(|| Place {
+            of: Arc::clone(self),
+            address: network_of(address),
+            count: 0,
+        })
     }
 
     /// The map is whole after every step, so a panic elsewhere does not spoil it.
@@ -64,11 +65,28 @@ impl Shares {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
+impl Place {
+    /// Counts so many more, unless the address has its share.
+    pub(crate) fn grow(&mut self, more: usize) -> Result<(), Full> {
+        let mut held = self.of.lock();
+        let count = held.get(&self.address).copied().unwrap_or_default();
+        let count = count.saturating_add(more);
+        if count > self.of.most {
+            return Err(Full);
+        }
+        if more > 0 {
+            held.insert(self.address, count);
+            self.count = self.count.saturating_add(more);
+        }
+        Ok(())
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let mut held = self.of.lock();
         if let Some(count) = held.get_mut(&self.address) {
-            *count = count.saturating_sub(1);
+            *count = count.saturating_sub(self.count);
             if *count == 0 {
                 held.remove(&self.address);
             }
@@ -109,6 +127,21 @@ mod tests {
         assert!(shares.take(address("192.0.2.1")).is_ok());
         held.clear();
         assert!(shares.lock().is_empty());
+    }
+
+    #[test]
+    fn a_place_grows_within_the_share_of_its_address() {
+        let shares = Shares::of(40);
+        let mut first = shares.begin(address("192.0.2.1")).expect("it is counted");
+        let mut second = shares.begin(address("192.0.2.1")).expect("it is counted");
+        assert_eq!((first.grow(6), second.grow(4)), (Ok(()), Ok(())));
+        assert_eq!((first.grow(0), second.grow(1)), (Ok(()), Err(Full)));
+        drop(first);
+        assert_eq!(second.grow(6), Ok(()));
+        assert_eq!(second.grow(1), Err(Full));
+        drop(second);
+        assert!(shares.lock().is_empty());
+        assert!(shares.begin(address("127.0.0.1")).is_none());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the application's closures may answer: errors in words, and whether an upload is allowed.
+//! What the application's closures may answer: errors in words, and whether an upload is allowed, or why not.
 
 use std::{error::Error, fmt};
 
@@ -190,6 +190,29 @@ impl<E: IntoHandlerError> Authorization for Result<(), E> {
     }
 }
 
+/// Why an upload is not allowed.
+#[derive(Debug)]
+pub(crate) enum Denial {
+    /// The application refuses it.
+    Refused(Refusal),
+    /// The sign-in that it is asked about with is over; with another one it may be allowed.
+    SignedOut,
+    /// No one can say at present whether it is allowed.
+    #[cfg(feature = "cli")]
+    Undecided,
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        match denial {
+            Denial::Refused(refusal) => refusal,
+            Denial::SignedOut => Code::Forbidden.into(),
+            #[cfg(feature = "cli")]
+            Denial::Undecided => Code::Forbidden.into(),
+        }
+    }
+}
+
 /// Makes what the server asks of a closure of the application.
 pub(crate) fn asked<F, R>(authorize: F) -> Authorize
 where
@@ -198,7 +221,10 @@ where
 {
     question(move |request| {
         let answer = authorize.clone()(request);
-        async move { answer.await.into_authorization().map_err(refused) }
+        async move {
+            let answer = answer.await.into_authorization();
+            answer.map_err(|error| Denial::Refused(refused(error)))
+        }
     })
 }
 

@@ -6,11 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use upload_core::{Amendment, Refusal};
+use upload_core::Amendment;
 use upload_proto::Code;
 use upload_writers::UploadFacts;
 
 use super::{
+    answer::Denial,
     slot::{AuthorizeRequest, CompletedEntry},
     timeouts,
 };
@@ -20,7 +21,7 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Answers whether an upload is welcome, in bounded time; [`question`] makes one.
 pub(crate) type Authorize =
-    Arc<dyn Fn(AuthorizeRequest) -> BoxFuture<Result<(), Refusal>> + Send + Sync>;
+    Arc<dyn Fn(AuthorizeRequest) -> BoxFuture<Result<(), Denial>> + Send + Sync>;
 
 /// Runs when a file of a slot is stored.
 pub(crate) type OnComplete = Arc<dyn Fn(CompletedEntry) -> BoxFuture<()> + Send + Sync>;
@@ -41,7 +42,7 @@ pub(crate) fn folder_of(folder: &FolderOf, facts: &UploadFacts) -> String {
 pub(crate) fn question<F, R>(ask: F) -> Authorize
 where
     F: Fn(AuthorizeRequest) -> R + Send + Sync + 'static,
-    R: Future<Output = Result<(), Refusal>> + Send + 'static,
+    R: Future<Output = Result<(), Denial>> + Send + 'static,
 {
     let ask = Arc::new(ask);
     Arc::new(move |request: AuthorizeRequest| {
@@ -51,7 +52,7 @@ where
             let answer = timeouts::of_authorize(async move { ask(request).await }).await;
             answer.unwrap_or_else(|why| {
                 tracing::error!(why, "an authorize closure did not answer");
-                Err(Code::Forbidden.into())
+                Err(Denial::Refused(Code::Forbidden.into()))
             })
         })
     })
@@ -88,7 +89,7 @@ pub(crate) fn one_after_the_other(first: Option<OnComplete>, second: &OnComplete
 }
 
 /// Asks the application whether an upload is welcome, and returns as what.
-pub(crate) async fn ask(ask: Authorize, request: AuthorizeRequest) -> Result<Amendment, Refusal> {
+pub(crate) async fn ask(ask: Authorize, request: AuthorizeRequest) -> Result<Amendment, Denial> {
     let asked = request.clone();
     ask(asked).await.map(|()| request.take_amendment())
 }
@@ -179,7 +180,7 @@ mod tests {
         assert!(!is_let_in(both(Some(hook), &never)).await);
         assert_eq!(began.elapsed().as_secs(), 18, "each has ten seconds");
         let panics =
-            question(|_| -> BoxFuture<Result<(), Refusal>> { panic!("before there is a future") });
+            question(|_| -> BoxFuture<Result<(), Denial>> { panic!("before there is a future") });
         assert!(!is_let_in(both(Some(sign_in), &panics)).await);
     }
 

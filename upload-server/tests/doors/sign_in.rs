@@ -18,7 +18,7 @@ use crate::wire::{LAST, MORE, OFFSET_TYPE, Server, files};
 const FILES: &str = "/uploads/files/files";
 
 /// A layer that lets alice in for so many milliseconds as the request says, and does not know where it says nothing.
-async fn sign_in(mut request: Request, next: Next) -> Response {
+pub(crate) async fn sign_in(mut request: Request, next: Next) -> Response {
     let lasts = request.headers().get("x-lasts");
     let lasts = lasts.and_then(|value| value.to_str().ok()?.parse().ok());
     let sign_in = match lasts {
@@ -32,42 +32,9 @@ async fn sign_in(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-async fn server() -> Server {
+pub(crate) async fn server() -> Server {
     let layer = from_fn(sign_in);
     Server::behind(|builder| builder, |router| router.layer(layer)).await
-}
-
-/// A token lasts for minutes and an upload for hours: the newest request says until when.
-#[tokio::test]
-async fn an_upload_outlasts_the_token_that_it_began_with() {
-    let server = server().await;
-    let (short, long) = (("x-lasts", "400"), ("x-lasts", "60000"));
-    let length = ("upload-length", "6");
-    let created = server.tus("POST", FILES, &[length, short], b"").await;
-    assert_eq!(created.status, 201, "{created:?}");
-    let path = created.header("location").expect("a location");
-    let append = async |at: &str, token, data: &[u8]| {
-        let headers = [OFFSET_TYPE, ("upload-offset", at), token];
-        server.tus("PATCH", path, &headers, data).await
-    };
-    assert_eq!(append("0", short, b"abc").await.status, 204);
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let last = append("3", long, b"def").await;
-    assert_eq!(last.status, 204, "{last:?}");
-    assert_eq!(server.stored(), [b"abcdef"]);
-}
-
-/// A file is not complete for somebody whose sign-in ended while it came.
-#[tokio::test]
-async fn nothing_completes_behind_the_end_of_its_sign_in() {
-    let server = server().await;
-    let mut wire = server.connect().await;
-    let headers = [("x-lasts", "200"), ("content-length", "6")];
-    wire.send("POST", FILES, &headers, b"abc").await;
-    tokio::time::sleep(Duration::from_millis(400)).await;
-    wire.write(b"def").await;
-    assert_eq!(wire.answer("POST").await.status, 403);
-    assert!(server.stored().is_empty());
 }
 
 /// T8: a tus client takes every other answer for the end of its upload, and begins anew.

@@ -75,3 +75,25 @@ async fn t46_refusals_arrive_from_another_host() {
     let answer = server.ask("POST", FILES, &host, &pattern(BYTES)).await;
     assert_eq!(answer.status, 421, "{answer:?}");
 }
+
+/// T46: as much content as is read at a time, all of it of one address, takes no answer from others.
+#[tokio::test]
+async fn t46_one_address_takes_no_others_answers() {
+    const READ_AT_A_TIME: usize = 256;
+    const NOTHING: &str = "/uploads/files/nothing";
+
+    let server = Server::with(|builder| builder.trust_proxy(true)).await;
+    let near = ("x-forwarded-for", "203.0.113.7");
+    let length = ("content-length", "1000000000");
+    let mut slow = Vec::new();
+    for _ in 0..READ_AT_A_TIME {
+        let mut wire = server.connect().await;
+        wire.send("POST", NOTHING, &[near, length], b"").await;
+        assert_eq!(wire.answer("POST").await.status, 404);
+        slow.push(wire);
+    }
+    let far = ("x-forwarded-for", "198.51.100.9");
+    let body = pattern(BYTES);
+    let answer = server.ask("POST", NOTHING, &[far], &body).await;
+    assert_eq!(answer.status, 404, "{answer:?}");
+}

@@ -1,6 +1,7 @@
 //! The routes over real connections: handshake, cookie, status, files.
 
 mod raw;
+mod shares;
 
 use std::sync::Arc;
 

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use upload_core::{Door, Ends, OwnerTally, RequestId, SessionConfig, SlotRules, StorageFault};
+use upload_core::{
+    ContentEnd, Door, Ends, EntryId, OwnerTally, RequestId, SessionConfig, SlotRules, StorageFault,
+};
 use upload_proto::Code;
 
 use super::{
-    has_left, is_refused, offset,
+    has_left, is_done, is_refused, offset,
     rig::{Rig, ietf, plain, tus},
 };
 use crate::{
@@ -59,6 +61,35 @@ fn a_plain_request_whose_upload_leaves_leaves_nothing() {
         assert!(rig.storage.records.is_empty(), "{code}");
         assert_eq!(rig.storage.files, [b""], "{code}");
         assert!(rig.visit.is_over(), "{code}");
+    }
+}
+
+/// CTRL-5: where no one can say whether a file may be stored, it is kept for a client that can name it. The next
+/// request asks again.
+#[test]
+fn ctrl_5_what_is_undecided_is_kept_for_its_client() {
+    for content in [tus(0), ietf(0, Ends::Here), plain()] {
+        let asks = |slot: &mut SlotRules| slot.authorize = true;
+        let mut rig = Rig::with(1, Storage::default(), asks);
+        let id = rig.create(3, Some(content));
+        rig.send(id, "abc");
+        rig.is_undecided = true;
+        rig.end(id, ContentEnd::Whole);
+        assert!(!rig.is_answered(id), "it is asked about");
+        let refusal = Code::Forbidden.into();
+        rig.visit.handle_undecided(EntryId(1), refusal, rig.now);
+        rig.drain();
+        assert!(rig.visit.is_over());
+        assert_eq!(rig.storage.closed, 0);
+        if content == plain() {
+            assert!(is_refused(&rig.reply(id), Code::Forbidden));
+            assert!(rig.storage.records.is_empty());
+            continue;
+        }
+        assert!(has_left(&rig.reply(id), Code::StorageThrottled));
+        let mut next = Rig::with(2, rig.storage, asks);
+        assert!(is_done(&next.offset()), "it is stored");
+        assert_eq!(next.storage.files, [b"abc"]);
     }
 }
 

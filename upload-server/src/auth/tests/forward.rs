@@ -17,7 +17,7 @@ use super::{
     super::forward::{Forward, ForwardParts},
     *,
 };
-use crate::slots::slot::AuthorizeRequest;
+use crate::slots::{answer::Denial, slot::AuthorizeRequest};
 
 /// Answers by what follows `Bearer`, and notes what it was asked.
 #[derive(Default)]
@@ -44,7 +44,9 @@ async fn backend() -> (Arc<Backend>, SocketAddr) {
                     .into_response()
             }
             "Bearer withdrawn" if complete => StatusCode::FORBIDDEN.into_response(),
-            "Bearer bob" | "Bearer withdrawn" => {
+            "Bearer ended" if complete => StatusCode::UNAUTHORIZED.into_response(),
+            "Bearer mute" if complete => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            "Bearer bob" | "Bearer withdrawn" | "Bearer ended" | "Bearer mute" => {
                 axum::Json(json!({ "owner": "bob" })).into_response()
             }
             "Bearer banned" => StatusCode::FORBIDDEN.into_response(),
@@ -271,7 +273,7 @@ async fn completion_asks_again_and_waits_for_an_answer() {
     };
     let alice = visitor("alice").await.narrow(Arc::clone(&slots));
     assert_eq!(alice.keys().collect::<Vec<_>>(), ["a"]);
-    let bob = visitor("withdrawn").await.narrow(slots);
+    let bob = visitor("withdrawn").await.narrow(Arc::clone(&slots));
     assert_eq!(bob.len(), 2);
     let request = |owner: &str, stage| AuthorizeRequest {
         stage,
@@ -306,4 +308,15 @@ async fn completion_asks_again_and_waits_for_an_answer() {
     assert_eq!(backend.asked.load(Ordering::Relaxed), 3);
     let seen = backend.seen.lock().expect("whole").clone();
     assert_eq!(seen["x-upload-slot"], "a");
+    // What is no answer about the upload does not end it.
+    for (who, is_over) in [("ended", true), ("mute", false)] {
+        let theirs = visitor(who).await.narrow(Arc::clone(&slots));
+        let ask = theirs["a"].authorize.clone().expect("asks");
+        let denial = ask(request("bob", AuthorizeStage::Complete)).await;
+        match denial.expect_err("no yes") {
+            Denial::SignedOut => assert!(is_over, "{who}"),
+            Denial::Undecided => assert!(!is_over, "{who}"),
+            Denial::Refused(refusal) => panic!("{who}: {refusal:?}"),
+        }
+    }
 }

@@ -20,6 +20,7 @@ use crate::{
     },
     outbox::hooks,
     slots::{
+        answer::Denial,
         events::{EventContext, Offer, UploadsHandle},
         slot::{AuthorizeRequest, refusal_of},
         unclaimed,
@@ -84,12 +85,29 @@ impl<R: Door> Host<R> {
         let slot = slot.filter(|slot| !slot.rules.direct);
         let Some(ask) = slot.and_then(|slot| slot.authorize.clone()) else {
             // Nobody to ask lets nobody in; neither does a slot whose bytes do not come this way.
-            return Some(Input::Authorized(entry, Err(Code::Forbidden.into())));
+            let denial = Denial::Refused(Code::Forbidden.into());
+            return Some(Input::Authorized(entry, Err(denial)));
         };
         let request = AuthorizeRequest::new(&self.config.owner, register, stage);
         self.pending_operations
             .push(pending::authorize(entry, ask, request));
         None
+    }
+
+    /// Tells the core that an upload is not allowed, or cannot be for now: then what can be resumed is kept.
+    pub(super) fn denied(&mut self, entry: EntryId, denial: Denial) {
+        let now = self.now;
+        match denial {
+            Denial::Refused(refusal) => self.core.handle_authorized(entry, Err(refusal), now),
+            Denial::SignedOut => {
+                // A socket closes by that, so that its client comes back with another sign-in.
+                let until = self.config.until.or(Some(self.instant()));
+                self.config.until = until;
+                self.core.handle_undecided(entry, denial.into(), now);
+            }
+            #[cfg(feature = "cli")]
+            Denial::Undecided => self.core.handle_undecided(entry, denial.into(), now),
+        }
     }
 
     /// Judges the first bytes where they are, and names the file if it is not stored under its own name; a check

@@ -190,7 +190,8 @@ impl Call {
     /// Reads what is left of the content.
     pub(crate) fn drain(&self, rest: Rest) {
         let awaits = awaits_asking(self.headers());
-        self.app.doors.drains.drain(rest, awaits);
+        let address = self.app.identity.transport.address(&self.parts);
+        self.app.doors.drains.drain(rest, awaits, address);
     }
 
     /// Returns where an upload of this slot is found.

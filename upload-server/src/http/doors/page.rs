@@ -53,7 +53,8 @@ pub(super) async fn register(call: &mut Call) -> Result<Response, Refusal> {
     }
     let refused = |code| Refusal::of(code, call.door, Asked::Change);
     let body = call.body.take().unwrap_or_default();
-    let read = call.app.bodies.read(body).await;
+    let address = call.app.identity.transport.address(&call.parts);
+    let read = call.app.bodies.read(body, address).await;
     let read = read.map_err(|status| match status {
         StatusCode::SERVICE_UNAVAILABLE => refused(Code::RateLimited),
         _ => refused(Code::BadMessage),

@@ -84,7 +84,13 @@ impl World {
             }))
         };
         let bodies = Arc::new(Bodies::new(1024));
-        let read = async move |body: Body| bodies.read(body).await.err().unwrap_or(StatusCode::OK);
+        let read = async move |body: Body| {
+            bodies
+                .read(body, None)
+                .await
+                .err()
+                .unwrap_or(StatusCode::OK)
+        };
         let app = Router::new()
             .route("/", get(version).post(read))
             .route("/endless", get(endless))

@@ -123,6 +123,59 @@ async fn who_finds_no_place_is_answered() {
     serving.await.expect("no panic").expect("no error");
 }
 
+/// Clients that seem to come from other machines: from the last of these addresses first.
+struct Elsewhere {
+    listener: TcpListener,
+    peers: Vec<SocketAddr>,
+}
+
+impl Listener for Elsewhere {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        let (socket, _) = self.listener.accept().await.expect("a client");
+        (socket, self.peers.pop().expect("its address"))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// Clients of one address that are refused and say nothing leave answers for others.
+#[tokio::test]
+async fn refusals_of_one_address_leave_answers_to_others() {
+    let limits = Limits {
+        max_connections: 1,
+        drain: Duration::from_millis(20),
+        ..Limits::default()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let far = SocketAddr::from(([198, 51, 100, 9], 1));
+    let mut peers = vec![far];
+    peers.extend([SocketAddr::from(([203, 0, 113, 7], 1)); REFUSALS_MAX + 1]);
+    let listener = Elsewhere { listener, peers };
+    let stop = CancellationToken::new();
+    let serving = {
+        let stop = stop.clone();
+        let app = Router::new().route("/", get(async || "here"));
+        tokio::spawn(async move { serve(listener, app, &limits, stop).await })
+    };
+    let mut silent = Vec::new();
+    for _ in 0..=REFUSALS_MAX {
+        silent.push(TcpStream::connect(address).await.expect("connected"));
+    }
+    let mut other = TcpStream::connect(address).await.expect("connected");
+    let request = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n";
+    other.write_all(request).await.expect("sent");
+    assert!(answer(&mut other).await.starts_with("HTTP/1.1 503 "));
+    drop(silent);
+    stop.cancel();
+    serving.await.expect("no panic").expect("no error");
+}
+
 /// T8: a client that finds no place and asks how far its upload has come keeps the upload, also if it asks in pieces.
 #[tokio::test]
 async fn t8_head_is_423_where_no_connection_is_left() {

@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Span;
-use upload_core::{ContentEnd, Door, RequestId, Taken, Visit, VisitOutput};
+use upload_core::{Broken, ContentEnd, Door, Request, RequestId, Taken, Visit, VisitOutput};
 
 use super::{
     Ask, Held, Key, Visits,
@@ -68,6 +68,8 @@ pub(super) struct Carrier {
     rest_until: Option<Instant>,
     /// When content must have come.
     content_by: Option<Instant>,
+    /// When the sign-in ends that content comes with, where what comes is kept.
+    content_until: Option<Instant>,
     draining: Signal,
     closing: Signal,
     timer: Timer,
@@ -104,6 +106,7 @@ impl Carrier {
             last_id: 0,
             rest_until: None,
             content_by: None,
+            content_until: None,
             draining: Signal::new(shared.draining.clone()),
             closing: Signal::new(shared.closing.clone()),
             timer: Timer::new(),
@@ -188,8 +191,12 @@ impl Carrier {
         let (mut config, request, served) = ask.into_parts(id);
         // Many small requests about an upload send no faster than one.
         config.rates = config.rates.continuing(&self.host.config.rates);
+        // Its file could not be complete behind that, and what came is worth another request.
+        self.content_until = config.until.filter(|_| keeps_what_comes(&request));
         self.host.config = config;
         self.replaced = self.served.replace(served);
+        // It was about the request before, and must not stop this one before its content is read.
+        self.content_by = None;
         self.host.core.request(id, request, self.host.now);
         self.drain();
         self.replaced = None;
@@ -350,7 +357,8 @@ impl Carrier {
 
     fn content_deadline(&self) -> Instant {
         let now = self.host.instant();
-        now.checked_add(self.host.content_pause()).unwrap_or(now)
+        let by = now.checked_add(self.host.content_pause()).unwrap_or(now);
+        self.content_until.map_or(by, |until| by.min(until))
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -360,5 +368,15 @@ impl Carrier {
             .into_iter()
             .flatten()
             .min()
+    }
+}
+
+/// Returns whether what comes of a request's content is kept where not all of it comes.
+fn keeps_what_comes(request: &Request) -> bool {
+    match request {
+        Request::Create(_, Some(content)) | Request::Append(content) => {
+            content.broken == Broken::Keep
+        }
+        Request::Create(_, None) | Request::Offset(_) | Request::Delete => false,
     }
 }
