@@ -222,7 +222,7 @@ impl Reach {
             }
             (Stage::Claiming(_), StoreEvent::Conflict) => self.lost_race(id, accepts, cx),
             (Stage::Claiming(claim), StoreEvent::Failed) => {
-                // COMPLETE-7: nobody else has it, so a cancel is not refused as if somebody had.
+                // COMPLETE-7: no other holder has it, so a cancel is not refused as if one had.
                 Step::Answered(match claim.then {
                     Then::Cancel => Answer::Unreadable,
                     Then::Continue | Then::Leave(_) | Then::Fail(..) => {

@@ -102,7 +102,7 @@ async fn pass(
     }
 }
 
-/// Starts a server before the bucket at `port`, which trusts the certificate where it is told to.
+/// Starts a server before the bucket at `port`, which trusts the certificate if asked to.
 async fn server(port: u16, pem: Option<&str>) -> Server {
     let config = bucket::config(port).replace("http://127.0.0.1", "https://localhost");
     let dir = Arc::new(TempDir::new().expect("a temporary directory"));

@@ -22,7 +22,7 @@ pub struct BackendError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Meaning {
-    /// It is not there, and the storage itself says so: an answer of anybody before it is no reason to think that.
+    /// It is not there, and the storage itself says so: an answer of a proxy before it is no reason to think that.
     Missing,
     /// It is there already.
     Exists,

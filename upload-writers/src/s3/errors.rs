@@ -58,7 +58,7 @@ where
     }
 }
 
-/// Judges what the SDK answered to a request that an upload begins with. Where nobody vouches for the bucket,
+/// Judges what the SDK answered to a request that an upload begins with. Where no authority vouches for the bucket,
 /// its client learns so at once: nothing is stored that could be lost, and waiting does not help.
 pub(super) fn of_first<E>(error: SdkError<E, HttpResponse>) -> BackendError
 where
@@ -75,7 +75,7 @@ where
 /// How TLS begins to tell of a certificate that it refuses.
 const UNTRUSTED: &str = "invalid peer certificate";
 
-/// Tells whether nobody vouches for the certificate of the bucket.
+/// Tells whether no authority vouches for the certificate of the bucket.
 fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
     garbled(error).is_some_and(|error| error.to_string().starts_with(UNTRUSTED))
 }

@@ -52,7 +52,7 @@ pub(crate) struct Counting {
     pub(crate) is_blind: bool,
     /// As with Azure, uploads have no ids, and an abort does nothing.
     pub(crate) aborts_nothing: bool,
-    /// The ids that nobody is told then.
+    /// The ids that no one receives then.
     pub(crate) untold: Mutex<BTreeMap<Path, MultipartId>>,
 }
 

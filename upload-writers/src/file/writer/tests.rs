@@ -260,7 +260,7 @@ fn on_disk() -> (TempDir, FileWriterFactory) {
     (dir, factory)
 }
 
-/// How many files are under way.
+/// How many files are written at present.
 fn files(factory: &FileWriterFactory) -> usize {
     let names = fs::read_dir(&factory.config().temp_dir);
     names.expect("lists").count()
@@ -325,7 +325,7 @@ fn a_new_file_is_removed_elsewhere_while_another_one_is_made() {
 
 /// Closing a file may wait as well as removing it.
 #[test]
-fn an_abort_that_nobody_waits_for_ends_elsewhere() {
+fn an_abort_whose_future_is_dropped_ends_elsewhere() {
     let (ground, runtime) = (Ground::new(), runtime());
     runtime.block_on(async {
         let writer = ground.written(4 * MIB).await;
@@ -342,7 +342,7 @@ fn an_abort_that_nobody_waits_for_ends_elsewhere() {
     });
 }
 
-/// A resume may be given up when its file is open already.
+/// A resume may be dropped when its file is open already.
 #[test]
 fn a_file_that_was_reopened_is_closed_elsewhere_next_to_a_call_that_does_not_return() {
     let (ground, runtime) = (Ground::new(), runtime());
