@@ -16,7 +16,7 @@ use super::{
     Checkpoint, Context, Upload,
     cleanup::Cleanup,
     mark::{Mark, Removal},
-    recorder::Standing,
+    recorder::{Recorder, Standing},
     stay::{Departure, Stay, Undo},
     writer::Writer,
 };
@@ -98,8 +98,19 @@ impl Upload {
         limits: &SessionLimits,
         now: Now,
     ) -> Option<(Cleanup, Standing)> {
-        let Stay::Gone(Departure::Ended(undo)) = self.stay else {
-            return None;
+        let undo = match (self.stay, &self.recorder) {
+            (Stay::Gone(Departure::Ended(undo)), _) => undo,
+            // A record that was to be deleted may be there still, and would say less than is stored.
+            (Stay::Gone(Departure::Complete), Recorder::Deleting(_) | Recorder::Unsure(_)) => {
+                Undo::Nothing
+            }
+            (
+                Stay::Gone(Departure::Complete | Departure::Detached | Departure::Refused)
+                | Stay::Held
+                | Stay::Finishing(_)
+                | Stay::Leaving(_),
+                _,
+            ) => return None,
         };
         let standing = self.recorder.standing();
         if standing == Standing::Nothing {
@@ -134,7 +145,10 @@ impl Upload {
     /// Returns what is to take the place of its record, where a holder of another process may not know that it lost
     /// the upload. That one would write a record that is gone anew, and tell its client of bytes that are removed.
     fn mark(&self, limits: &SessionLimits, now: Now) -> Option<Mark> {
-        let until = self.lineage.rival_until?;
+        let until = self
+            .lineage
+            .rival_until
+            .filter(|_| !self.writer.is_published())?;
         (now.instant < until).then(|| Mark {
             code: self.ended_as(),
             unix_ms: now.unix_ms,

@@ -304,6 +304,22 @@ fn a_record_that_is_not_deleted_at_once() {
     assert!(rig.room.borrow().record(1).is_none());
 }
 
+/// RESUME-1, COMPLETE-4: nor is one left behind a file that is stored, which it knows nothing of.
+#[test]
+fn a_record_that_is_not_deleted_before_the_end() {
+    let mut rig = Rig::new();
+    rig.room.borrow_mut().told_max = 4;
+    rig.register(1, "keep", 12).chunk(1, 0, "abcd").pass(200);
+    rig.room.borrow_mut().store_mood = Mood::Fails;
+    rig.chunk(1, 1, "efgh");
+    rig.room.borrow_mut().store_mood = Mood::Works;
+    assert!(rig.room.borrow().record(1).is_some());
+    rig.chunk(1, 2, "ijkl").complete(1);
+    assert_eq!(rig.sent().last().expect("an ending"), "1:complete 12@3");
+    assert!(rig.room.borrow().record(1).is_none());
+    assert!(rig.room.borrow().files[0].published);
+}
+
 /// RESUME-1: from the start, with metadata that fills it.
 #[test]
 fn a_registration_that_is_too_large() {

@@ -235,6 +235,8 @@ mutants! {
         "Some(saved) if saved != target => age >= interval," => "Some(saved) if saved.offset != target.offset => age >= interval,";
     "upload/saving.rs": "first bytes go for what the writer needs"
         "            return self.keep_no_record(cx);\n        };" => "            if self.kept_head.is_empty() { return self.keep_no_record(cx); }\n            self.kept_head = bytes::Bytes::new();\n            return self.save_when_due(cx);\n        };";
+    "upload/ending.rs": "a record that was not deleted stays behind its file"
+        "Recorder::Deleting(_) | Recorder::Unsure(_)) => {" => "Recorder::Deleting(_) | Recorder::Unsure(_)) if false => {";
     "upload/ending.rs": "the bytes of what was let go of are named by nothing"
         "} else if was_released {\n            Undo::Later" => "} else if was_released {\n            Undo::Nothing";
     "upload/waiting.rs": "an end that is refused waits for an answer that came"
