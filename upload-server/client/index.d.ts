@@ -69,7 +69,8 @@ export interface SlotOptions {
    * Asked before a file is sent, when its turn has come.
    *
    * Returns another file, name or `meta` for it, or nothing to leave it as it is. Null takes it out, and an error refuses
-   * it with its message (`rejected`). `resize.js` makes one for pictures.
+   * it with its message (`rejected`). `resize.js` makes one for pictures. The signal says that the upload has ended; if it is
+   * tried again, the answer that was still to come counts no more, and this is asked anew.
    */
   before?: (picked: Picked, ask: { signal: AbortSignal }) => Blob | Partial<Picked> | null | void | Promise<Blob | Partial<Picked> | null | void>;
 }

@@ -503,6 +503,54 @@ test("before it is sent a file may be changed, renamed, left out or refused by t
   uploads.close();
 });
 
+test("a file is changed before it is sent also when it is tried again", async () => {
+  for (const isLate of [false, true]) {
+    let open;
+    let asked = 0;
+    const gate = new Promise((done) => (open = done));
+    const before = () => (asked++, gate.then(() => new File(["small"], "small.txt")));
+    await dialling(96 + isLate, async (uploads, pass) => {
+      await pass(1);
+      sockets[0].onclose({ code: 4408 });
+      refuse = 4401;
+      const [up] = uploads.add([new File(["large"], "big.txt")], "documents");
+      await Promise.all([assert.rejects(up.done, { code: "unauthenticated" }), pass(1)]);
+      assert.equal(asked, 1, "it began while the page dialled");
+      const answer = async () => {
+        open();
+        await pass(1);
+      };
+      if (!isLate) await answer();
+      refuse = 0;
+      up.retry();
+      await pass(1);
+      if (isLate) await answer();
+      assert.equal((await up.done).status, "complete");
+      await pass(1);
+      assert.deepEqual([namesAtServer(), asked, up.name], [["small.txt"], 2, "small.txt"]);
+      assert.deepEqual(server.violations, []);
+    }, { slots: { documents: { before } } });
+  }
+});
+
+test("a file that the page refused is asked about again when it is tried again, and is never sent as it was", async () => {
+  server = new ModelServer();
+  define("indexedDB", database());
+  let refusals = 1;
+  const before = async () => {
+    if (refusals--) throw new Error("Not yet");
+    return new File(["small"], "small.txt");
+  };
+  const uploads = await tab(98, { slots: { documents: { before } } });
+  const [up] = uploads.add([new File(["large"], "big.txt")], "documents");
+  await assert.rejects(up.done, { code: "rejected" });
+  up.retry();
+  await up.done;
+  assert.deepEqual(namesAtServer(), ["small.txt"]);
+  uploads.close();
+});
+
+
 test("a slot has its own concurrency, uploads their order, and a signal cancels what was added with it", async () => {
   server = new ModelServer({ slots: { queue: { accept: "", max_entries: 50, max_file_size: 1e6 } } });
   define("indexedDB", database());
