@@ -24,6 +24,8 @@ export class Lifecycle {
   #latest = new Map();
   /** @type {string | undefined} */
   #clientId;
+  /** @type {Promise<void> | undefined} */
+  #scheduled;
 
   /**
    * @param {import("./uploads.js").Uploads} page
@@ -134,9 +136,13 @@ export class Lifecycle {
     this.schedule();
   }
 
+  /** Gives the free places away, once everything that ends at this moment has ended: of those that end, none is started. */
   schedule() {
-    this.queue.fill((transfer) => this.#start(transfer));
-    this.outgoing.pump();
+    this.#scheduled ??= Promise.resolve().then(() => {
+      this.#scheduled = undefined;
+      this.queue.fill((transfer) => this.#start(transfer));
+      this.outgoing.pump();
+    });
   }
 
   /** Lets the page change the file or refuse it, when its turn has come. @param {Transfer} transfer @param {NonNullable<import("./index.d.ts").SlotOptions["before"]>} before */

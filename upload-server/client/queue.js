@@ -84,9 +84,9 @@ export class Queue {
     const ready = order ? [...this.#ready].sort((a, b) => order(a.upload, b.upload)) : this.#ready;
     for (const transfer of ready) {
       if (busy >= concurrency) break;
-      if (transfer.paused || !this.#hasPlace(transfer.slot)) continue;
+      // A listener may have taken it out when another one was started.
+      if (transfer.paused || !this.#hasPlace(transfer.slot) || !this.#ready.delete(transfer)) continue;
       transfer.stage = "running";
-      this.#ready.delete(transfer);
       this.#running.add(transfer);
       start(transfer);
       busy += transfer.share;

@@ -380,6 +380,68 @@ test("close ends what is there, and nothing starts after it", async () => {
   await assert.rejects(uploads.event("save"), { code: "session_closed" });
 });
 
+test("cancel all, a signal, close, and removing each start nothing that waited", async () => {
+  const queue = { accept: "", max_entries: 200, max_file_size: 1e6 };
+  const ends = [
+    (uploads) => uploads.cancelAll(),
+    (uploads) => uploads.cancelAll("queue"),
+    (uploads, stop) => stop.abort(),
+    (uploads) => uploads.uploads.forEach((upload) => upload.remove()), // as the widget does when its form is reset
+    (uploads) => uploads.close(),
+  ];
+  for (const [i, end] of ends.entries()) {
+    server = new ModelServer({ slots: { queue } });
+    define("indexedDB", database());
+    let asked = 0;
+    const stop = new AbortController();
+    const before = () => (asked++, new Promise(() => {}));
+    const uploads = await tab(100 + i, { slots: { queue: { before } } });
+    const files = Array.from({ length: 100 }, (_, n) => new File(["x"], `${n}.txt`));
+    const added = uploads.add(files, "queue", { signal: stop.signal });
+    await until("three of them", () => asked === 3);
+    end(uploads, stop);
+    await Promise.allSettled(added.map((up) => up.done));
+    await new Promise((done) => setTimeout(done, 5));
+    assert.deepEqual([asked, server.uploads.size, uploads.totals.running], [3, 0, 0], String(end));
+    uploads.close();
+  }
+});
+
+test("what a listener cancels when another one starts is not started, even if files have an order", async () => {
+  server = new ModelServer({ slots: { queue: { accept: "", max_entries: 9, max_file_size: 1e6 } } });
+  define("indexedDB", database());
+  const asked = [];
+  const before = ({ name }) => {
+    asked.push(name);
+    if (name === "1.txt") throw new Error("Not this one");
+  };
+  const uploads = await tab(94, { slots: { queue: { before } }, order: (a, b) => a.name.localeCompare(b.name) });
+  const added = uploads.add(["1.txt", "2.txt", "3.txt", "4.txt"].map((name) => new File([name], name)), "queue");
+  uploads.on("error", ({ upload }) => upload === added[0] && added[1].cancel());
+  const ends = await Promise.all(added.map((up) => up.done.then(({ status }) => status, ({ code }) => code)));
+  assert.deepEqual(ends, ["rejected", "cancelled", "complete", "complete"]);
+  assert.deepEqual(asked, ["1.txt", "3.txt", "4.txt"], "each is asked about once");
+  assert.deepEqual([...server.uploads.values()].map(({ name }) => name), ["3.txt", "4.txt"]);
+  uploads.close();
+});
+
+test("a listener may try again at once what failed", async () => {
+  server = new ModelServer();
+  define("indexedDB", database());
+  const uploads = await tab(95);
+  const file = unreadable("gone.txt");
+  const [up] = uploads.add([file], "documents");
+  const first = up.done;
+  uploads.on("error", () => {
+    file.arrayBuffer = async () => new ArrayBuffer(0);
+    up.retry();
+  });
+  await assert.rejects(first, { code: "file_unreadable" });
+  assert.equal((await up.done)?.status, "complete");
+  uploads.close();
+});
+
+
 test("a server that cannot be reached is an error after three tries, once, and tries continue", () =>
   dialling(18, async (uploads, pass) => {
     refuse = 1006;
