@@ -293,7 +293,7 @@ export declare class Upload implements AsyncIterable<Progress> {
   retry(): void;
   /**
    * Cancels it if it has not ended, deletes it at the server if it is complete and the application has not taken it, and
-   * takes it out of rows and totals.
+   * takes it out of rows and totals. Where the server cannot delete it, it stays, and an error says why.
    */
   remove(): void;
   /** Yields progress, at most every 80 ms, until it has ended; the last one is the ending's. Never throws. */

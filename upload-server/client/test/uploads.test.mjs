@@ -683,6 +683,40 @@ test("a finished upload that waits is named with events, found again by another 
   other.close();
 });
 
+test("a file that the server could not remove stays, and why is said (COMPLETE-7)", async () => {
+  server = new ModelServer({ slots: { queue: { accept: "", max_entries: 9, max_file_size: 1e6, consumes_on_complete: false } } });
+  define("indexedDB", database());
+  const { connect } = server;
+  let refusal;
+  server.connect = (send) => connect.call(server, (m) => send(refusal && m.status === "cancelled" ? { type: "error", ref: m.ref, ...refusal } : m));
+  const uploads = await tab(99);
+  const told = [];
+  const removed = [];
+  uploads.on("error", ({ code, error, retry, slot }) => told.push([code, error, retry, slot]));
+  uploads.on("remove", ({ name }) => removed.push(name));
+  const [up] = uploads.add([new File(["a"], "a.txt")], "queue");
+  await up.done;
+  const stored = server.uploads.get(up.ref);
+  for (const [code, said, error] of [
+    ["storage_throttled", "storage_throttled", "The server's storage is busy"],
+    ["draining", "draining", "The server is restarting"],
+    ["locked", "in_use", "It is being saved right now. Try again"],
+  ]) {
+    refusal = { code, error: code, retry: "later" };
+    server.uploads.set(up.ref, stored);
+    up.remove();
+    await until("the answer", () => told.length);
+    assert.deepEqual(told.splice(0), [[said, error, "later", "queue"]]);
+    assert.deepEqual([up.removing, uploads.finished(), removed], [false, [up.ref], []], code);
+  }
+  // It is gone when the next try comes, which is as good.
+  up.remove();
+  await until("the removal", () => removed.length);
+  assert.deepEqual([told, uploads.finished()], [[], []]);
+  uploads.close();
+});
+
+
 test("an event whose answer was lost is sent again, and says what the first took; what another page removed is no longer there", async () => {
   const waiting = { accept: "", max_entries: 9, max_file_size: 1e6, consumes_on_complete: false };
   server = new ModelServer({ slots: { queue: waiting } });
