@@ -61,7 +61,7 @@ export interface Picked {
 export interface SlotOptions {
   /** Goes along with each file; at most 4 KiB of JSON. */
   meta?: Record<string, unknown>;
-  /** Brings a signed URL instead of the server's. */
+  /** Brings a signed URL instead of the server's. An error without a `code` ends the upload as `unreachable`, which may be retried. */
   presign?: (file: File) => PresignedSpec | Promise<PresignedSpec>;
   /** Files of the slot that are sent at once, within `concurrency`. */
   concurrency?: number;

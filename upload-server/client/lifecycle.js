@@ -187,15 +187,12 @@ export class Lifecycle {
 
   /** @param {Transfer} transfer */
   async #sendDirect(transfer) {
-    transfer.direct = true;
-    this.reports.changed(transfer, true);
-    try {
-      const { sendDirect } = await import("./presigned.js"); // few pages have such a slot
-      const result = await sendDirect(transfer, this.page.options, wholeOf, () => this.reports.changed(transfer));
-      this.end(transfer, { status: "complete", result });
-    } catch (/** @type {any} */ { code, reason, error, retry }) {
-      this.end(transfer, { status: "error", code: typeof code === "string" ? code : "storage_failed", reason, error, retry });
-    }
+    const { signal } = transfer.abort;
+    const ending = await import("./presigned.js").then( // few pages have such a slot
+      ({ sendDirect }) => sendDirect(transfer, signal, wholeOf),
+      () => /** @type {Ending} */ ({ status: "error", code: "unreachable", retry: "later" }),
+    );
+    if (!signal.aborted) this.end(transfer, ending);
   }
 
   /** Reports progress, and keeps a record of it now and then. @param {Transfer} transfer @param {boolean} [now] */

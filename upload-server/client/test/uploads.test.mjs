@@ -138,6 +138,72 @@ test("a refused signature says whether it is worth asking again (MSG-3)", async 
   uploads.close();
 });
 
+/** A bucket that answers each request at once with the next of these, and the last one again and again. */
+function bucket(...statuses) {
+  const puts = [];
+  define(
+    "XMLHttpRequest",
+    class {
+      upload = {};
+      open(method, url) {
+        puts.push(this);
+        Object.assign(this, { method, url });
+      }
+      send() {
+        const [status] = statuses.length > 1 ? statuses.splice(0, 1) : statuses;
+        if (status !== "never") setImmediate(() => this.end(status));
+      }
+      end(status) {
+        this.status = status;
+        this.onloadend();
+      }
+      abort() {
+        this.end(0);
+      }
+    },
+  );
+  return puts;
+}
+
+const direct = { accept: "", max_entries: 9, max_file_size: 1e9, direct: true };
+const signature = { url: "http://bucket/key", key: "key", fields: {} };
+
+test("a signature that cannot be asked for just now may be asked for again", async () => {
+  server = new ModelServer({ slots: { reports: direct } });
+  bucket(200);
+  const answers = [
+    () => Promise.reject(new TypeError("no answer")),
+    () => new Response("<h1>Bad gateway</h1>", { status: 502 }),
+    () => new Response("<h1>Sign in to this network</h1>"),
+    () => new Response("", { status: 401 }),
+    () => Response.json(signature),
+  ];
+  define("fetch", async () => answers.shift()());
+  const uploads = await tab(90);
+  const [up] = uploads.add([new File(["x"], "a.txt")], "reports");
+  for (const code of ["unreachable", "unreachable", "unreachable", "unauthenticated"]) {
+    await assert.rejects(up.done, { code, retry: "later" });
+    up.retry();
+  }
+  assert.deepEqual((await up.done).result, { key: "key" });
+  uploads.close();
+});
+
+test("what a page's own function cannot sign ends, and so does a file that the bucket does not answer", async () => {
+  server = new ModelServer();
+  const puts = bucket(0, 403, 500, 200);
+  const signed = [() => Promise.reject(), () => Promise.reject(new TypeError("no answer")), () => Promise.reject({ code: "forbidden", error: "Not yours" })];
+  const uploads = await tab(91, { slots: { documents: { presign: () => (signed.shift() ?? (() => signature))() } } });
+  const [up] = uploads.add([new File(["x"], "a.txt")], "documents");
+  for (const [code, retry] of [["unreachable", "later"], ["unreachable", "later"], ["forbidden", "never"], ["unreachable", "later"], ["storage_denied", "restart"], ["storage_failed", "restart"]]) {
+    await assert.rejects(up.done, { code, retry });
+    up.retry();
+  }
+  assert.deepEqual([(await up.done).result, puts.length], [{ key: "key" }, 4]);
+  uploads.close();
+});
+
+
 /** Sockets of a page that wants one, while time is in the test's hands. */
 async function dialling(number, act, options = {}) {
   server = new ModelServer();
@@ -207,6 +273,54 @@ test("a page that becomes visible dials at once, one that becomes hidden does no
     await pass(1);
     assert.deepEqual([sockets.length, uploads.connected], [2, true]);
   }));
+
+test("a file for a bucket waits while there is no connection, as others do", () =>
+  dialling(92, async (uploads, pass) => {
+    server = new ModelServer({ slots: { reports: direct } });
+    await pass(1);
+    const asked = [];
+    define("fetch", async (url) => (asked.push(new URL(url).pathname), system.onLine ? Response.json(signature) : Promise.reject(new TypeError("no answer"))));
+    bucket(200);
+    system.onLine = false;
+    fire(window, "offline");
+    const [up] = uploads.add([new File(["x"], "a.txt")], "reports");
+    await pass(5000);
+    assert.deepEqual([up.status, asked], ["queued", []]);
+    system.onLine = true;
+    fire(window, "online");
+    await pass(1);
+    assert.equal((await up.done).status, "complete");
+    assert.deepEqual(asked, ["/uploads/presign"]);
+  }));
+
+test("an attempt that has ended is stopped, and what it brings later belongs to no other", () =>
+  dialling(93, async (uploads, pass) => {
+    server = new ModelServer({ slots: { reports: direct } });
+    const puts = bucket("never");
+    const sent = async (count) => {
+      for (let i = 0; i < 100 && puts.length < count; i++) await pass(1);
+      assert.equal(puts.length, count);
+    };
+    define("fetch", async () => Response.json(signature));
+    const [up] = uploads.add([new File(["x"], "a.txt")], "reports");
+    await sent(1);
+    puts[0].abort = () => {}; // a browser that is slow to stop
+    sockets[0].onclose({ code: 4401 });
+    await assert.rejects(up.done, { code: "unauthenticated" });
+    up.retry();
+    await sent(2);
+    puts[0].end(500);
+    await pass(1);
+    assert.equal(up.status, "uploading");
+    puts[1].end(200);
+    assert.equal((await up.done).status, "complete");
+    const [last] = uploads.add([new File(["y"], "b.txt")], "reports");
+    await sent(3);
+    uploads.close();
+    await assert.rejects(last.done, { code: "session_closed" });
+    assert.equal(puts[2].status, 0, "it is stopped");
+  }));
+
 
 /** A file that is shown and cannot be opened: browsers say 0 bytes, and its slices and streams end at once. */
 function unreadable(name) {
