@@ -350,9 +350,10 @@ export class HttpLine {
     sent?.abort.abort();
     const response = await this.#ask(this.#urlOf(ref), "DELETE", this.#headers(sent?.clientId));
     if (!response) return;
-    const isLater = response.status === 423 || response.status === 429 || response.status >= 500;
-    if (isLater) this.#hear({ type: "error", ref, code: "locked", retry: "later" });
-    else this.#hear({ type: "upload_progress", ref, status: "cancelled", code: "cancelled" });
+    const { ok, status, headers } = response;
+    const isGone = ok || ((status === 404 || status === 410) && !isForeign(response));
+    if (isGone) this.#hear({ type: "upload_progress", ref, status: "cancelled", code: "cancelled" });
+    else this.#hear({ type: "error", ref, code: headers.get("upload-code") ?? "unreachable", retry: "later" });
   }
 }
 

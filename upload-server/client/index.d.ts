@@ -61,7 +61,7 @@ export interface Picked {
 export interface SlotOptions {
   /** Goes along with each file; at most 4 KiB of JSON. */
   meta?: Record<string, unknown>;
-  /** Brings a signed URL instead of the server's. */
+  /** Brings a signed URL instead of the server's. An error without a `code` ends the upload as `unreachable`, which may be retried. */
   presign?: (file: File) => PresignedSpec | Promise<PresignedSpec>;
   /** Files of the slot that are sent at once, within `concurrency`. */
   concurrency?: number;
@@ -69,7 +69,8 @@ export interface SlotOptions {
    * Asked before a file is sent, when its turn has come.
    *
    * Returns another file, name or `meta` for it, or nothing to leave it as it is. Null takes it out, and an error refuses
-   * it with its message (`rejected`). `resize.js` makes one for pictures.
+   * it with its message (`rejected`). `resize.js` makes one for pictures. The signal says that the upload has ended; if it is
+   * tried again, the answer that was still to come counts no more, and this is asked anew.
    */
   before?: (picked: Picked, ask: { signal: AbortSignal }) => Blob | Partial<Picked> | null | void | Promise<Blob | Partial<Picked> | null | void>;
 }
@@ -292,7 +293,7 @@ export declare class Upload implements AsyncIterable<Progress> {
   retry(): void;
   /**
    * Cancels it if it has not ended, deletes it at the server if it is complete and the application has not taken it, and
-   * takes it out of rows and totals.
+   * takes it out of rows and totals. Where the server cannot delete it, it stays, and an error says why.
    */
   remove(): void;
   /** Yields progress, at most every 80 ms, until it has ended; the last one is the ending's. Never throws. */

@@ -94,8 +94,9 @@ export class Kept {
       return true;
     }
     if (!this.#discards.has(message.ref)) return false;
-    const isHeld = message.code === "locked" || message.code === "rate_limited";
-    this.#settle(message.ref, isHeld ? message.code : "");
+    // Any other error says that it could not be removed.
+    const isGone = message.type !== "error" || message.code === "unknown_ref";
+    this.#settle(message.ref, isGone ? "" : message.code);
     return true;
   }
 

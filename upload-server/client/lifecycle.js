@@ -24,6 +24,8 @@ export class Lifecycle {
   #latest = new Map();
   /** @type {string | undefined} */
   #clientId;
+  /** @type {Promise<void> | undefined} */
+  #scheduled;
 
   /**
    * @param {import("./uploads.js").Uploads} page
@@ -134,25 +136,31 @@ export class Lifecycle {
     this.schedule();
   }
 
+  /** Gives the free places away, once everything that ends at this moment has ended: of those that end, none is started. */
   schedule() {
-    this.queue.fill((transfer) => this.#start(transfer));
-    this.outgoing.pump();
+    this.#scheduled ??= Promise.resolve().then(() => {
+      this.#scheduled = undefined;
+      this.queue.fill((transfer) => this.#start(transfer));
+      this.outgoing.pump();
+    });
   }
 
   /** Lets the page change the file or refuse it, when its turn has come. @param {Transfer} transfer @param {NonNullable<import("./index.d.ts").SlotOptions["before"]>} before */
   async #alter(transfer, before) {
-    const { file, name, relativePath, meta, abort, slot } = transfer;
+    const { file, name, relativePath, meta } = transfer;
+    const { signal } = transfer.abort;
     try {
-      const made = await before({ file, name, relativePath, meta }, { signal: abort.signal });
-      if (transfer.ended) return;
+      const made = await before({ file, name, relativePath, meta }, { signal });
+      if (signal.aborted) return; // it ended, and may have begun anew
       if (made === null) return void this.remove(transfer);
       if (made) transfer.alter(pickedOf(made));
+      transfer.altered = true;
       for (const tally of this.queue.sums(transfer)) tally.resize(file.size, transfer.file.size);
-      const code = this.#refusal(transfer, this.page.configs[slot], 0);
+      const code = this.#refusal(transfer, this.page.configs[transfer.slot], 0);
       if (code) this.end(transfer, { status: "error", code });
       else this.#start(transfer);
     } catch (/** @type {any} */ error) {
-      this.end(transfer, { status: "error", code: "rejected", error: error?.message, retry: "never" });
+      if (!signal.aborted) this.end(transfer, { status: "error", code: "rejected", error: error?.message, retry: "never" });
     }
   }
 
@@ -163,7 +171,6 @@ export class Lifecycle {
     const { chunk_size: chunkSize, resumable, direct } = configs[slot];
     const own = options.slots?.[slot];
     if (own?.before && !altered) {
-      transfer.altered = true;
       void this.#alter(transfer, own.before);
       return;
     }
@@ -180,15 +187,12 @@ export class Lifecycle {
 
   /** @param {Transfer} transfer */
   async #sendDirect(transfer) {
-    transfer.direct = true;
-    this.reports.changed(transfer, true);
-    try {
-      const { sendDirect } = await import("./presigned.js"); // few pages have such a slot
-      const result = await sendDirect(transfer, this.page.options, wholeOf, () => this.reports.changed(transfer));
-      this.end(transfer, { status: "complete", result });
-    } catch (/** @type {any} */ { code, reason, error, retry }) {
-      this.end(transfer, { status: "error", code: typeof code === "string" ? code : "storage_failed", reason, error, retry });
-    }
+    const { signal } = transfer.abort;
+    const ending = await import("./presigned.js").then( // few pages have such a slot
+      ({ sendDirect }) => sendDirect(transfer, signal, wholeOf),
+      () => /** @type {Ending} */ ({ status: "error", code: "unreachable", retry: "later" }),
+    );
+    if (!signal.aborted) this.end(transfer, ending);
   }
 
   /** Reports progress, and keeps a record of it now and then. @param {Transfer} transfer @param {boolean} [now] */
@@ -224,15 +228,16 @@ export class Lifecycle {
     if (!comesBack) this.#dropRecord(transfer);
     reports.changed(transfer);
     if (ending.status === "error") reports.trouble(transfer, ending);
-    if (transfer.error && transfer.error.retry !== "never") this.#retryLater(transfer, transfer.error);
-    transfer.settle();
+    this.#retryLater(transfer);
     this.schedule();
   }
 
-  /** Where the page has a policy, it says when a failure is tried again. @param {Transfer} transfer @param {import("./upload.js").UploadError} error */
-  #retryLater(transfer, { code }) {
-    const wait = this.page.options.retry?.({ upload: transfer.upload, code, tries: transfer.tries++ });
-    if (typeof wait === "number") setTimeout(() => transfer.error && this.queue.tally.failed.has(transfer) && this.retry([transfer]), wait);
+  /** Where the page has a policy, it says when a failure is tried again. @param {Transfer} transfer */
+  #retryLater(transfer) {
+    const { error, upload } = transfer;
+    if (!error || error.retry === "never") return;
+    const wait = this.page.options.retry?.({ upload, code: error.code, tries: transfer.tries++ });
+    if (typeof wait === "number") setTimeout(() => this.queue.tally.failed.has(transfer) && this.retry([transfer]), wait);
   }
 
   /** Remembers what is complete and may still be removed at the server, or replaced. @param {Transfer} transfer */
@@ -276,7 +281,6 @@ export class Lifecycle {
   /** @param {Transfer[]} chosen */
   cancel(chosen) {
     for (const transfer of chosen) {
-      transfer.abort.abort();
       transfer.sender?.cancel(Date.now());
       this.outgoing.drain(transfer);
       this.end(transfer, { status: "cancelled", code: "cancelled" });

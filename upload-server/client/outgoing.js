@@ -15,7 +15,7 @@ import { Source } from "./source.js";
  * @property {(transfer: Transfer, trouble: Record<string, any>) => void} trouble something went wrong that is tried again
  * @property {(transfer: Transfer, ref: string) => void} restarted it starts over under this ref
  * @property {(transfer: Transfer, ending: Ending) => void} ended
- * @property {() => void} free another may be sent: one has nothing more to say, or no more bytes
+ * @property {() => void} free another may be sent: one has nothing more to say, or no more bytes, or the connection is open
  */
 
 /** Frames of one turn of the event loop. */
@@ -59,7 +59,7 @@ export class Outgoing {
 
   connected() {
     this.#each((transfer) => transfer.sender?.handleConnected(Date.now()));
-    this.pump();
+    this.on.free();
   }
 
   disconnected() {

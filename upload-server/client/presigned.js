@@ -2,9 +2,12 @@
 /** Uploads that go straight to a bucket: asks for a signed URL, then PUTs the file there. */
 
 /** @typedef {import("./index.d.ts").PresignedSpec} PresignedSpec */
-/** @typedef {import("./index.d.ts").UploadsOptions} UploadsOptions */
+/** @typedef {import("./index.d.ts").Ending} Ending */
 /** @typedef {import("./transfer.js").Transfer} Transfer */
 /** @typedef {{ name: string, file: File }} Named */
+
+/** Where no answer came, or none of the server: it may come the next time. */
+const UNREACHABLE = { code: "unreachable", retry: "later" };
 
 /** Why a request failed, as the endings of uploads say it. */
 export class RequestError extends Error {
@@ -31,8 +34,12 @@ export async function presign(url, slot, { name, file }, headers = {}) {
   const body = JSON.stringify({ upload_name: slot, client_name: name, client_type: file.type, client_size: file.size });
   const response = await fetch(url, { method: "POST", body, headers: { ...headers, "content-type": "application/json" } });
   const answer = await response.json().catch(() => ({}));
-  if (response.ok) return answer;
-  throw new RequestError({ code: "forbidden", ...answer });
+  const { status, ok } = response;
+  if (ok && answer.url) return answer;
+  if (status === 401) throw new RequestError({ code: "unauthenticated", retry: "later" });
+  // A proxy or the page of a network that wants a sign-in has no code.
+  const isRefused = status >= 400 && status < 500 && status !== 429;
+  throw new RequestError({ ...(isRefused ? { code: "forbidden" } : UNREACHABLE), ...answer });
 }
 
 /**
@@ -55,6 +62,7 @@ export function putPresigned(spec, file, progress, signal) {
     request.onloadend = () => {
       const { status } = request;
       if (status >= 200 && status < 300) done({ key: spec.key });
+      else if (!status) fail(new RequestError(UNREACHABLE));
       else fail(new RequestError({ code: status === 403 ? "storage_denied" : "storage_failed", retry: "restart" }));
     };
     signal.addEventListener("abort", () => request.abort());
@@ -63,24 +71,44 @@ export function putPresigned(spec, file, progress, signal) {
 }
 
 /**
- * Sends an upload to the bucket; rejects with the ending's code.
+ * Sends an upload to the bucket; resolves to its ending.
  *
  * @param {Transfer} transfer
- * @param {UploadsOptions} options
+ * @param {AbortSignal} signal ends this attempt; another one may follow
  * @param {(file: Blob) => Promise<unknown>} wholeOf rejects for a file that cannot be opened
- * @param {() => void} changed
+ * @returns {Promise<Ending>}
  */
-export async function sendDirect(transfer, { url, headers, slots }, wholeOf, changed) {
-  const { file, slot, abort } = transfer;
+export async function sendDirect(transfer, signal, wholeOf) {
+  const { file, driver } = transfer;
+  const { reports } = driver;
+  try {
+    signal.throwIfAborted();
+    transfer.direct = true;
+    reports.changed(transfer, true);
+    const spec = transfer.spec ?? (await signed(transfer, signal));
+    if (!file.size) await wholeOf(file).catch(() => Promise.reject({ code: "file_unreadable", retry: "restart" }));
+    signal.throwIfAborted();
+    const progress = (/** @type {number} */ sent) => {
+      transfer.sentDirect = sent;
+      reports.changed(transfer);
+    };
+    return { status: "complete", result: await putPresigned(spec, file, progress, signal) };
+  } catch (/** @type {any} */ failure) {
+    // A request without an answer, and a function of the page that could not ask, fail without a code.
+    const { code, reason, error, retry } = typeof failure?.code === "string" ? failure : UNREACHABLE;
+    return { status: "error", code, reason, error, retry };
+  }
+}
+
+/** @param {Transfer} transfer @param {AbortSignal} signal */
+async function signed(transfer, signal) {
+  const { file, slot } = transfer;
+  const { url, headers, slots } = transfer.driver.page.options;
   const own = slots?.[slot]?.presign;
+  if (own) return own(file);
   const base = new URL(typeof url === "function" ? await url({ refresh: false }) : url, location.href);
   const to = new URL("presign", base.href.replace(/^ws/, "http"));
-  const spec = transfer.spec ?? (own ? await own(file) : await presign(to, slot, transfer, await headers?.()));
-  if (!file.size) await wholeOf(file).catch(() => Promise.reject({ code: "file_unreadable", retry: "restart" }));
-  abort.signal.throwIfAborted();
-  const progress = (/** @type {number} */ sent) => {
-    transfer.sentDirect = sent;
-    changed();
-  };
-  return putPresigned(spec, file, progress, abort.signal);
+  const all = await headers?.();
+  signal.throwIfAborted();
+  return presign(to, slot, transfer, all);
 }

@@ -20,7 +20,7 @@ export class Queue {
   /** @type {Map<string, Tally>} */
   #tallies = new Map();
 
-  /** @param {Pick<import("./index.d.ts").Uploads, "options" | "configs">} page */
+  /** @param {Pick<import("./index.d.ts").Uploads, "options" | "configs" | "connected">} page */
   constructor(page) {
     this.page = page;
   }
@@ -84,20 +84,23 @@ export class Queue {
     const ready = order ? [...this.#ready].sort((a, b) => order(a.upload, b.upload)) : this.#ready;
     for (const transfer of ready) {
       if (busy >= concurrency) break;
-      if (transfer.paused || !this.#hasPlace(transfer.slot)) continue;
+      // A listener may have taken it out when another one was started.
+      if (transfer.paused || !this.#hasPlace(transfer) || !this.#ready.delete(transfer)) continue;
       transfer.stage = "running";
-      this.#ready.delete(transfer);
       this.#running.add(transfer);
       start(transfer);
       busy += transfer.share;
     }
   }
 
-  /** @param {string} slot */
-  #hasPlace(slot) {
-    const { options, configs } = this.page;
-    const { consumes_on_complete: frees, max_entries: places } = configs[slot];
-    const most = Math.min(options.slots?.[slot]?.concurrency ?? Infinity, frees ? places : Infinity);
+  /** @param {Transfer} transfer */
+  #hasPlace({ slot, spec }) {
+    const { options, configs, connected } = this.page;
+    const { direct, consumes_on_complete: frees, max_entries: places } = configs[slot];
+    const own = options.slots?.[slot];
+    // What goes straight to a bucket has no sender that waits for the connection.
+    if ((direct || own?.presign || spec) && !connected) return false;
+    const most = Math.min(own?.concurrency ?? Infinity, frees ? places : Infinity);
     let taken = 0;
     for (const transfer of this.#running) if (transfer.slot === slot) taken++;
     return taken < most;

@@ -27,7 +27,7 @@ export class Transfer {
   resuming = false;
   /** When its record was saved last. */
   savedAt = 0;
-  /** The page's hook was asked. */
+  /** The page's hook has changed it, or left it as it is. */
   altered = false;
   /** How often it was tried again after a failure. */
   tries = 0;
@@ -78,6 +78,7 @@ export class Transfer {
     this.hint = fileHint(this.file);
     this.spec = picked.spec;
     this.meta = picked.meta;
+    /** Of this attempt. */
     this.abort = new AbortController();
     this.next = this.#nextTick();
     this.done = this.#promise();
@@ -126,11 +127,16 @@ export class Transfer {
     tick();
   }
 
-  /** Ends it: from here on it is a small record. @param {Ending} ending */
+  /** Ends it, and settles `done`: from here on it is a small record. @param {Ending} ending */
   end(ending) {
     this.stage = "ended";
     this.ending = ending;
-    if (ending.status !== "complete") this.error = new UploadError(ending);
+    if (ending.status === "complete") {
+      this.#succeed(ending);
+    } else {
+      this.abort.abort();
+      this.#fail((this.error = new UploadError(ending)));
+    }
     this.#last = Object.freeze(this.#measure());
     this.source = undefined;
     if (this.sender?.finished) this.release();
@@ -140,12 +146,6 @@ export class Transfer {
   release() {
     clearTimeout(this.timer);
     this.timer = this.sender = undefined;
-  }
-
-  /** Settles `done`. */
-  settle() {
-    if (this.error) this.#fail(this.error);
-    else this.#succeed(this.ending);
   }
 
   get ended() {

@@ -242,7 +242,6 @@ export class Uploads {
       const transfer = new Transfer(this.#life, { file }, slot);
       transfer.ref = ref;
       transfer.end({ status: "complete", result });
-      transfer.settle();
       this.#life.keep(transfer);
       this.#reports.emit("add", transfer.upload);
       return transfer.upload;

@@ -289,6 +289,34 @@ test("pause holds an upload back, resume goes on, cancel and remove end it at th
   for (const each of [uploads, again]) each.close();
 });
 
+test("a file that the server could not remove stays, and why is said; one that is not there is gone (PAGE-5)", async () => {
+  server.slots.video.consumes_on_complete = false;
+  const uploads = open();
+  const told = [];
+  const removed = [];
+  uploads.on("error", ({ code }) => told.push(code));
+  uploads.on("remove", ({ name }) => removed.push(name));
+  const [up] = uploads.add([film(1000)], "video");
+  await up.done;
+  for (const [said, answers] of [
+    ["storage_throttled", () => refusal(503, "storage_throttled", "later")],
+    ["in_use", () => refusal(503, "locked", "later")],
+    ["unreachable", () => new Response("<h1>403</h1>", { status: 403 })],
+    ["unreachable", () => new Response("<h1>404</h1>", { status: 404 })],
+  ]) {
+    server.proxy = (method, path) => (path.endsWith(up.ref) ? answers() : undefined);
+    up.remove();
+    await until("the answer", () => told.length);
+    assert.deepEqual([told.splice(0), up.removing, removed, uploads.finished()], [[said], false, [], [up.ref]]);
+  }
+  server.proxy = () => undefined;
+  server.uploads.clear(); // another page removed it
+  up.remove();
+  await until("the removal", () => removed.length);
+  assert.deepEqual([told, uploads.finished()], [[], []]);
+  uploads.close();
+});
+
 test("a busy server is asked again when it said, and what it says is shown", async () => {
   let busy = 2;
   const uploads = open();

@@ -138,6 +138,72 @@ test("a refused signature says whether it is worth asking again (MSG-3)", async 
   uploads.close();
 });
 
+/** A bucket that answers each request at once with the next of these, and the last one again and again. */
+function bucket(...statuses) {
+  const puts = [];
+  define(
+    "XMLHttpRequest",
+    class {
+      upload = {};
+      open(method, url) {
+        puts.push(this);
+        Object.assign(this, { method, url });
+      }
+      send() {
+        const [status] = statuses.length > 1 ? statuses.splice(0, 1) : statuses;
+        if (status !== "never") setImmediate(() => this.end(status));
+      }
+      end(status) {
+        this.status = status;
+        this.onloadend();
+      }
+      abort() {
+        this.end(0);
+      }
+    },
+  );
+  return puts;
+}
+
+const direct = { accept: "", max_entries: 9, max_file_size: 1e9, direct: true };
+const signature = { url: "http://bucket/key", key: "key", fields: {} };
+
+test("a signature that cannot be asked for just now may be asked for again", async () => {
+  server = new ModelServer({ slots: { reports: direct } });
+  bucket(200);
+  const answers = [
+    () => Promise.reject(new TypeError("no answer")),
+    () => new Response("<h1>Bad gateway</h1>", { status: 502 }),
+    () => new Response("<h1>Sign in to this network</h1>"),
+    () => new Response("", { status: 401 }),
+    () => Response.json(signature),
+  ];
+  define("fetch", async () => answers.shift()());
+  const uploads = await tab(90);
+  const [up] = uploads.add([new File(["x"], "a.txt")], "reports");
+  for (const code of ["unreachable", "unreachable", "unreachable", "unauthenticated"]) {
+    await assert.rejects(up.done, { code, retry: "later" });
+    up.retry();
+  }
+  assert.deepEqual((await up.done).result, { key: "key" });
+  uploads.close();
+});
+
+test("what a page's own function cannot sign ends, and so does a file that the bucket does not answer", async () => {
+  server = new ModelServer();
+  const puts = bucket(0, 403, 500, 200);
+  const signed = [() => Promise.reject(), () => Promise.reject(new TypeError("no answer")), () => Promise.reject({ code: "forbidden", error: "Not yours" })];
+  const uploads = await tab(91, { slots: { documents: { presign: () => (signed.shift() ?? (() => signature))() } } });
+  const [up] = uploads.add([new File(["x"], "a.txt")], "documents");
+  for (const [code, retry] of [["unreachable", "later"], ["unreachable", "later"], ["forbidden", "never"], ["unreachable", "later"], ["storage_denied", "restart"], ["storage_failed", "restart"]]) {
+    await assert.rejects(up.done, { code, retry });
+    up.retry();
+  }
+  assert.deepEqual([(await up.done).result, puts.length], [{ key: "key" }, 4]);
+  uploads.close();
+});
+
+
 /** Sockets of a page that wants one, while time is in the test's hands. */
 async function dialling(number, act, options = {}) {
   server = new ModelServer();
@@ -207,6 +273,54 @@ test("a page that becomes visible dials at once, one that becomes hidden does no
     await pass(1);
     assert.deepEqual([sockets.length, uploads.connected], [2, true]);
   }));
+
+test("a file for a bucket waits while there is no connection, as others do", () =>
+  dialling(92, async (uploads, pass) => {
+    server = new ModelServer({ slots: { reports: direct } });
+    await pass(1);
+    const asked = [];
+    define("fetch", async (url) => (asked.push(new URL(url).pathname), system.onLine ? Response.json(signature) : Promise.reject(new TypeError("no answer"))));
+    bucket(200);
+    system.onLine = false;
+    fire(window, "offline");
+    const [up] = uploads.add([new File(["x"], "a.txt")], "reports");
+    await pass(5000);
+    assert.deepEqual([up.status, asked], ["queued", []]);
+    system.onLine = true;
+    fire(window, "online");
+    await pass(1);
+    assert.equal((await up.done).status, "complete");
+    assert.deepEqual(asked, ["/uploads/presign"]);
+  }));
+
+test("an attempt that has ended is stopped, and what it brings later belongs to no other", () =>
+  dialling(93, async (uploads, pass) => {
+    server = new ModelServer({ slots: { reports: direct } });
+    const puts = bucket("never");
+    const sent = async (count) => {
+      for (let i = 0; i < 100 && puts.length < count; i++) await pass(1);
+      assert.equal(puts.length, count);
+    };
+    define("fetch", async () => Response.json(signature));
+    const [up] = uploads.add([new File(["x"], "a.txt")], "reports");
+    await sent(1);
+    puts[0].abort = () => {}; // a browser that is slow to stop
+    sockets[0].onclose({ code: 4401 });
+    await assert.rejects(up.done, { code: "unauthenticated" });
+    up.retry();
+    await sent(2);
+    puts[0].end(500);
+    await pass(1);
+    assert.equal(up.status, "uploading");
+    puts[1].end(200);
+    assert.equal((await up.done).status, "complete");
+    const [last] = uploads.add([new File(["y"], "b.txt")], "reports");
+    await sent(3);
+    uploads.close();
+    await assert.rejects(last.done, { code: "session_closed" });
+    assert.equal(puts[2].status, 0, "it is stopped");
+  }));
+
 
 /** A file that is shown and cannot be opened: browsers say 0 bytes, and its slices and streams end at once. */
 function unreadable(name) {
@@ -380,6 +494,68 @@ test("close ends what is there, and nothing starts after it", async () => {
   await assert.rejects(uploads.event("save"), { code: "session_closed" });
 });
 
+test("cancel all, a signal, close, and removing each start nothing that waited", async () => {
+  const queue = { accept: "", max_entries: 200, max_file_size: 1e6 };
+  const ends = [
+    (uploads) => uploads.cancelAll(),
+    (uploads) => uploads.cancelAll("queue"),
+    (uploads, stop) => stop.abort(),
+    (uploads) => uploads.uploads.forEach((upload) => upload.remove()), // as the widget does when its form is reset
+    (uploads) => uploads.close(),
+  ];
+  for (const [i, end] of ends.entries()) {
+    server = new ModelServer({ slots: { queue } });
+    define("indexedDB", database());
+    let asked = 0;
+    const stop = new AbortController();
+    const before = () => (asked++, new Promise(() => {}));
+    const uploads = await tab(100 + i, { slots: { queue: { before } } });
+    const files = Array.from({ length: 100 }, (_, n) => new File(["x"], `${n}.txt`));
+    const added = uploads.add(files, "queue", { signal: stop.signal });
+    await until("three of them", () => asked === 3);
+    end(uploads, stop);
+    await Promise.allSettled(added.map((up) => up.done));
+    await new Promise((done) => setTimeout(done, 5));
+    assert.deepEqual([asked, server.uploads.size, uploads.totals.running], [3, 0, 0], String(end));
+    uploads.close();
+  }
+});
+
+test("what a listener cancels when another one starts is not started, even if files have an order", async () => {
+  server = new ModelServer({ slots: { queue: { accept: "", max_entries: 9, max_file_size: 1e6 } } });
+  define("indexedDB", database());
+  const asked = [];
+  const before = ({ name }) => {
+    asked.push(name);
+    if (name === "1.txt") throw new Error("Not this one");
+  };
+  const uploads = await tab(94, { slots: { queue: { before } }, order: (a, b) => a.name.localeCompare(b.name) });
+  const added = uploads.add(["1.txt", "2.txt", "3.txt", "4.txt"].map((name) => new File([name], name)), "queue");
+  uploads.on("error", ({ upload }) => upload === added[0] && added[1].cancel());
+  const ends = await Promise.all(added.map((up) => up.done.then(({ status }) => status, ({ code }) => code)));
+  assert.deepEqual(ends, ["rejected", "cancelled", "complete", "complete"]);
+  assert.deepEqual(asked, ["1.txt", "3.txt", "4.txt"], "each is asked about once");
+  assert.deepEqual([...server.uploads.values()].map(({ name }) => name), ["3.txt", "4.txt"]);
+  uploads.close();
+});
+
+test("a listener may try again at once what failed", async () => {
+  server = new ModelServer();
+  define("indexedDB", database());
+  const uploads = await tab(95);
+  const file = unreadable("gone.txt");
+  const [up] = uploads.add([file], "documents");
+  const first = up.done;
+  uploads.on("error", () => {
+    file.arrayBuffer = async () => new ArrayBuffer(0);
+    up.retry();
+  });
+  await assert.rejects(first, { code: "file_unreadable" });
+  assert.equal((await up.done)?.status, "complete");
+  uploads.close();
+});
+
+
 test("a server that cannot be reached is an error after three tries, once, and tries continue", () =>
   dialling(18, async (uploads, pass) => {
     refuse = 1006;
@@ -503,6 +679,54 @@ test("before it is sent a file may be changed, renamed, left out or refused by t
   uploads.close();
 });
 
+test("a file is changed before it is sent also when it is tried again", async () => {
+  for (const isLate of [false, true]) {
+    let open;
+    let asked = 0;
+    const gate = new Promise((done) => (open = done));
+    const before = () => (asked++, gate.then(() => new File(["small"], "small.txt")));
+    await dialling(96 + isLate, async (uploads, pass) => {
+      await pass(1);
+      sockets[0].onclose({ code: 4408 });
+      refuse = 4401;
+      const [up] = uploads.add([new File(["large"], "big.txt")], "documents");
+      await Promise.all([assert.rejects(up.done, { code: "unauthenticated" }), pass(1)]);
+      assert.equal(asked, 1, "it began while the page dialled");
+      const answer = async () => {
+        open();
+        await pass(1);
+      };
+      if (!isLate) await answer();
+      refuse = 0;
+      up.retry();
+      await pass(1);
+      if (isLate) await answer();
+      assert.equal((await up.done).status, "complete");
+      await pass(1);
+      assert.deepEqual([namesAtServer(), asked, up.name], [["small.txt"], 2, "small.txt"]);
+      assert.deepEqual(server.violations, []);
+    }, { slots: { documents: { before } } });
+  }
+});
+
+test("a file that the page refused is asked about again when it is tried again, and is never sent as it was", async () => {
+  server = new ModelServer();
+  define("indexedDB", database());
+  let refusals = 1;
+  const before = async () => {
+    if (refusals--) throw new Error("Not yet");
+    return new File(["small"], "small.txt");
+  };
+  const uploads = await tab(98, { slots: { documents: { before } } });
+  const [up] = uploads.add([new File(["large"], "big.txt")], "documents");
+  await assert.rejects(up.done, { code: "rejected" });
+  up.retry();
+  await up.done;
+  assert.deepEqual(namesAtServer(), ["small.txt"]);
+  uploads.close();
+});
+
+
 test("a slot has its own concurrency, uploads their order, and a signal cancels what was added with it", async () => {
   server = new ModelServer({ slots: { queue: { accept: "", max_entries: 50, max_file_size: 1e6 } } });
   define("indexedDB", database());
@@ -572,6 +796,40 @@ test("a finished upload that waits is named with events, found again by another 
   uploads.close();
   other.close();
 });
+
+test("a file that the server could not remove stays, and why is said (COMPLETE-7)", async () => {
+  server = new ModelServer({ slots: { queue: { accept: "", max_entries: 9, max_file_size: 1e6, consumes_on_complete: false } } });
+  define("indexedDB", database());
+  const { connect } = server;
+  let refusal;
+  server.connect = (send) => connect.call(server, (m) => send(refusal && m.status === "cancelled" ? { type: "error", ref: m.ref, ...refusal } : m));
+  const uploads = await tab(99);
+  const told = [];
+  const removed = [];
+  uploads.on("error", ({ code, error, retry, slot }) => told.push([code, error, retry, slot]));
+  uploads.on("remove", ({ name }) => removed.push(name));
+  const [up] = uploads.add([new File(["a"], "a.txt")], "queue");
+  await up.done;
+  const stored = server.uploads.get(up.ref);
+  for (const [code, said, error] of [
+    ["storage_throttled", "storage_throttled", "The server's storage is busy"],
+    ["draining", "draining", "The server is restarting"],
+    ["locked", "in_use", "It is being saved right now. Try again"],
+  ]) {
+    refusal = { code, error: code, retry: "later" };
+    server.uploads.set(up.ref, stored);
+    up.remove();
+    await until("the answer", () => told.length);
+    assert.deepEqual(told.splice(0), [[said, error, "later", "queue"]]);
+    assert.deepEqual([up.removing, uploads.finished(), removed], [false, [up.ref], []], code);
+  }
+  // It is gone when the next try comes, which is as good.
+  up.remove();
+  await until("the removal", () => removed.length);
+  assert.deepEqual([told, uploads.finished()], [[], []]);
+  uploads.close();
+});
+
 
 test("an event whose answer was lost is sent again, and says what the first took; what another page removed is no longer there", async () => {
   const waiting = { accept: "", max_entries: 9, max_file_size: 1e6, consumes_on_complete: false };

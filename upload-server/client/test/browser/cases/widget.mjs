@@ -267,6 +267,22 @@ const MOMENTS = {
     w.line.says = (message) => (message.status === "cancelled" ? { type: "error", ref: message.ref, code: "locked", error: "locked", retry: "later" } : message);
     await w.button("a.jpg", "remove").click();
   }, row: ["a.jpg", "Done"], words: { ".notice": "It is being saved right now. Try again" } },
+  "not removed, because the store does not answer": { act: async (w) => {
+    await w.add(["a.jpg"]);
+    await until("done", async () => (await w.state("a.jpg")) === "Done");
+    w.line.says = (message) => (message.status === "cancelled" ? { type: "error", ref: message.ref, code: "storage_throttled", error: "Storage is busy", retry: "later" } : message);
+    await w.button("a.jpg", "remove").click();
+  }, row: ["a.jpg", "Done"], words: { ".notice": "The server's storage is busy" } },
+  "its form is reset while a file waits": { options: { slot: "freed", before: (line) => (line.says = half) }, act: async (w) => {
+    let registered = 0;
+    w.line.hears = ({ type }) => void (type === "upload_register" && registered++);
+    await w.add(["a.bin", 900_000], ["b.bin", 900_000], ["c.bin"]);
+    await until("two of them", () => registered === 2);
+    await w.page.evaluate(() => document.querySelector("form").reset());
+    await until("an empty list", async () => (await w.zone.locator(".row").count()) === 0);
+    await w.page.waitForTimeout(300);
+    assert.equal(registered, 2, "the third is not started");
+  }, hidden: [".total"] },
   "files of an earlier page": { options: { before: (line) => (line.listed = [{ ref: "6e0d3b3c-58a8-4a4e-9a6c-0d2a1c3f5b77", upload_name: "photos", client_name: "before.jpg", client_size: 1234, status: "complete", result: { url: "/files/before.jpg" } }]) }, row: ["before.jpg", "Done"], tree: ['link "before.jpg"', 'button "Remove before.jpg"'] },
   "another file in place of the first": { options: { slot: "one" }, act: async (w) => {
     await w.pick(["first.txt", 100, "text/plain"]);
