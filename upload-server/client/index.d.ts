@@ -369,7 +369,7 @@ export interface UploadsEvents {
   error: Trouble;
   /** `addFrom` has added what could be. */
   intake: Intake;
-  /** An upload was removed by `remove`. */
+  /** An upload was removed by `remove`; or it failed, and its file was added again and continues as another upload. */
   remove: Upload;
   /** An `event_result` message: `{id, event, ok, result}` or `{id, event, ok, code, error}`. */
   event: Record<string, any>;

@@ -56,7 +56,7 @@ export class Uploads {
       changed: () => this.#reports.emit("connection", this.connection),
       unreachable: () => this.#reports.trouble(undefined, { code: "unreachable", retry: "later" }),
       unauthenticated: () => this.#give("unauthenticated"),
-      slotOf: (ref) => this.#life.outgoing.slotOf(ref) ?? this.#life.kept.slotOf(ref),
+      slotOf: (ref) => this.#life.outgoing.slotOf(ref) ?? this.#life.kept.find(ref)?.slot,
     });
     this.#questions = new Questions(this.#socket, (reason) => this.#reports.error(reason));
     this.#life = new Lifecycle(this, this.#reports, this.#socket);
@@ -236,11 +236,11 @@ export class Uploads {
     await this.connect();
     if (this.configs[slot]?.consumes_on_complete !== false) return [];
     const { uploads = [] } = (await this.#life.kept.list(slot)) ?? {};
-    const found = uploads.filter(({ status, ref, upload_name }) => status === "complete" && upload_name === slot && !this.#life.kept.has({ ref }));
+    const found = uploads.filter(({ status, ref, upload_name }) => status === "complete" && upload_name === slot && !this.#life.isOwned(ref));
     return found.reverse().map(({ ref, client_name: name, client_size: size, result }) => {
       const file = /** @type {File} */ ({ name, size, type: "", lastModified: 0 });
       const transfer = new Transfer(this.#life, { file }, slot);
-      transfer.ref = ref;
+      this.#life.own(transfer, ref);
       transfer.end({ status: "complete", result });
       transfer.settle();
       this.#life.keep(transfer);
@@ -263,6 +263,7 @@ export class Uploads {
 
   /** @param {string} ref */
   forget(ref) {
+      void this.#life.records.remove(ref); // nothing of it is left to be continued
     return this.#life.records.remove(ref);
   }
 
@@ -280,7 +281,10 @@ export class Uploads {
     this.#unconfigured(error);
     this.ready = this.#whenConfigured();
     if (code === "unauthenticated" && !this.#life.queue.open.size) this.#reports.trouble(undefined, { code });
-    for (const transfer of [...this.#life.queue.open]) this.#life.end(transfer, { status: "error", code, retry: "later" });
+    for (const transfer of [...this.#life.queue.open]) {
+      this.#life.end(transfer, { status: "error", code, retry: "later" });
+      this.#life.outgoing.forget(transfer); // or hiding it would cancel it at the server
+    }
     this.#questions.failAll(error);
   }
 
