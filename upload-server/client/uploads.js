@@ -34,6 +34,8 @@ export class Uploads {
   /** @type {(error: UploadError) => void} */
   #unconfigured = () => {};
   #reports = new Reports(this);
+  /** Drops and picks that are being read, each with its slot. @type {Map<Promise<void>, string>} */
+  #reading = new Map();
   /** @type {Socket} */
   #socket;
   /** @type {Questions} */
@@ -134,7 +136,20 @@ export class Uploads {
   }
 
   /** @param {DataTransfer | Iterable<File>} source @param {string} slot @param {{ replace?: boolean }} [options] */
-  async addFrom(source, slot, { replace } = {}) {
+  addFrom(source, slot, options) {
+    const adding = this.#addFrom(source, slot, options);
+    const read = adding.then(() => {}, () => {}).then(() => void this.#reading.delete(read));
+    this.#reading.set(read, slot);
+    return adding;
+  }
+
+  /** @param {string} [slot] */
+  reading(slot) {
+    return [...this.#reading.keys()].filter((read) => !slot || this.#reading.get(read) === slot);
+  }
+
+  /** @param {DataTransfer | Iterable<File>} source @param {string} slot @param {{ replace?: boolean }} [options] */
+  async #addFrom(source, slot, { replace } = {}) {
     const found = "items" in source ? await filesOf(source, this.options) : filesIn(source, this.options);
     const { files, unreadable, beyond, companions } = found;
     const uploads = [];
@@ -153,11 +168,15 @@ export class Uploads {
 
   /** @param {string} [slot] */
   async start(slot) {
-    const chosen = this.#life.queue.of(slot);
-    if (!chosen.length) return;
-    await this.connect().catch(() => {}); // then they have ended
-    this.#life.release(chosen);
-    await Promise.all(chosen.map((transfer) => transfer.settledOrPaused()));
+    const { queue } = this.#life;
+    for (let isRead = false; !isRead; ) {
+      const reading = this.reading(slot);
+      isRead = !reading.length;
+      const chosen = queue.of(slot);
+      if (chosen.length) await this.connect().catch(() => {}); // then they have ended
+      this.#life.release(chosen);
+      await Promise.all(isRead ? chosen.map((transfer) => transfer.settledOrPaused()) : reading);
+    }
   }
 
   /** @param {string} ref */
@@ -244,6 +263,7 @@ export class Uploads {
       transfer.end({ status: "complete", result });
       transfer.settle();
       this.#life.keep(transfer);
+      void this.#life.records.remove(ref); // nothing of it is left to be continued
       this.#reports.emit("add", transfer.upload);
       return transfer.upload;
     });
@@ -263,7 +283,6 @@ export class Uploads {
 
   /** @param {string} ref */
   forget(ref) {
-      void this.#life.records.remove(ref); // nothing of it is left to be continued
     return this.#life.records.remove(ref);
   }
 

@@ -373,6 +373,98 @@ test("what could not be added is reported as errors with a count", async () => {
   uploads.close();
 });
 
+/** A drop of a folder that is listed when the test says so. */
+function slowFolder(...files) {
+  let list;
+  const entries = files.map((file) => ({ name: file.name, isFile: true, fullPath: `/f/${file.name}`, file: (done, fail) => (file.isShut ? fail() : done(file)) }));
+  const batches = new Promise((done) => (list = () => done([entries, []])));
+  const readEntries = (done) => void batches.then((left) => done(left.shift()));
+  const folder = { name: "f", isDirectory: true, fullPath: "/f", createReader: () => ({ readEntries }) };
+  return { list, drop: { items: [{ kind: "file", getAsFile: () => null, webkitGetAsEntry: () => folder }] } };
+}
+
+test("start starts what is there at once, and waits for a folder that is still being read", async () => {
+  server = new ModelServer({ slots: { later: { accept: "", max_entries: 9, max_file_size: 1e9, auto_upload: false } } });
+  define("indexedDB", database());
+  const uploads = await tab(101);
+  const { list, drop } = slowFolder(new File(["b"], "b.txt"));
+  const [a] = uploads.add([new File(["a"], "a.txt")], "later");
+  void uploads.addFrom(drop, "later");
+  assert.deepEqual(["later", "documents", undefined].map((slot) => uploads.reading(slot).length), [1, 0, 1]);
+  let isOver = false;
+  const started = uploads.start("later").then(() => (isOver = true));
+  await a.done;
+  await uploads.start("documents");
+  assert.equal(isOver, false);
+  list();
+  await started;
+  assert.deepEqual([uploads.reading(), [...server.uploads.values()].map(({ name }) => name)], [[], ["a.txt", "b.txt"]]);
+  uploads.close();
+});
+
+/** A form without a browser; `posts` has what it would name, `said` what it says. */
+function formOf(uploads, slot) {
+  const [posts, said] = [[], []];
+  const output = { childNodes: [], dataset: {}, querySelector: () => null, append: (text) => said.push(text) };
+  const form = { ariaBusy: null, hasAttribute: () => false, querySelector: () => output, requestSubmit: () => submit() };
+  async function submit() {
+    const event = Object.assign(new Event("submit", { cancelable: true }), { submitter: null });
+    Object.defineProperty(event, "target", { value: form });
+    const { hold } = await import("../forms.js");
+    const held = hold(uploads, event, [slot]);
+    if (!event.defaultPrevented) posts.push(uploads.finished(slot));
+    await held;
+  }
+  return { posts, said, submit };
+}
+
+test("a form waits for a folder that is still being read, and a page asks before it is left", async () => {
+  server = new ModelServer({ slots: { clips } });
+  define("indexedDB", database());
+  const uploads = await tab(102);
+  const { attend } = await import("../attend.js");
+  const leave = attend(uploads);
+  const isAsked = () => {
+    const event = new Event("beforeunload", { cancelable: true });
+    window.dispatchEvent(event);
+    return event.defaultPrevented;
+  };
+  const { posts, submit } = formOf(uploads, "clips");
+  const { list, drop } = slowFolder(new File(["a"], "a.mp4"), new File(["b"], "b.mp4"));
+  assert.equal(isAsked(), false);
+  void uploads.addFrom(drop, "clips");
+  assert.equal(isAsked(), true);
+  const sent = submit();
+  await pause(50);
+  assert.deepEqual(posts, []);
+  list();
+  await sent;
+  await until("the form", () => posts.length);
+  assert.deepEqual([posts, isAsked()], [[[...server.uploads.keys()]], false]);
+  assert.equal(posts[0].length, 2);
+  leave();
+  uploads.close();
+});
+
+test("a form whose folder has a file that is refused or cannot be opened names it, is not sent, and is sent the next time", async () => {
+  server = new ModelServer();
+  define("indexedDB", database());
+  const uploads = await tab(103);
+  const { posts, said, submit } = formOf(uploads, "documents");
+  const shut = Object.assign(new File(["x"], "shut.txt"), { isShut: true });
+  const { list, drop } = slowFolder(new File(["a"], "a.exe"), shut, new File(["b"], "b.txt"));
+  void uploads.addFrom(drop, "documents");
+  const sent = submit();
+  await uploads.connect();
+  list();
+  await sent;
+  assert.deepEqual(posts, []);
+  assert.match(said.join(), /^One file or folder could not be opened\. a\.exe: /);
+  await submit();
+  assert.equal(posts.length, 1);
+  uploads.close();
+});
+
 test("no timer is between an answer and the next frame: a hidden page whose timers do not fire sends all the same", () =>
   dialling(11, async (uploads, pass) => {
     await pass(1);
