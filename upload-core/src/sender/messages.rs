@@ -128,6 +128,7 @@ impl Sender {
             }
             // Under its ref a lost connection stored the file first, at another node.
             Status::Error if snapshot.code == Some(Code::RefInUse) => {
+                self.ref_use.step(RefEvent::Registered);
                 self.come_back(snapshot.retry_after_ms, snapshot.code, now);
             }
             Status::Error => {
