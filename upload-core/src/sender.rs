@@ -118,6 +118,9 @@ impl Sender {
         }
         self.out
             .retain(|output| matches!(output, SenderOutput::NeedRef));
+        if self.stage == Stage::Completing {
+            self.retries.completing_lost();
+        }
         // A registration whose answer was lost may have been heard. Even what is said not to be
         // resumable is asked for again: the server may have finished it (COMPLETE-4).
         self.ref_use.step(RefEvent::Registered);
@@ -270,17 +273,25 @@ impl Sender {
 
     /// Begins anew under a fresh ref; ends as `otherwise` where that was tried too often.
     fn restart(&mut self, otherwise: Outcome) {
+        if self.begin_anew(otherwise) {
+            self.ref_use.step(RefEvent::GiveUp);
+            self.stage.step(Step::Deferred(Wake::FreshRef));
+            self.out.push_back(SenderOutput::NeedRef);
+        }
+    }
+
+    /// Goes back to byte 0; returns false, and ends as `otherwise`, where that was tried too often.
+    fn begin_anew(&mut self, otherwise: Outcome) -> bool {
         if !self.retries.restart(&self.config) {
-            return self.finish(otherwise);
+            self.finish(otherwise);
+            return false;
         }
         self.drop_frames();
         self.prefix = PrefixCrc::from(0, Some(0));
         self.credit = 0;
         self.received = 0;
         self.durable = 0;
-        self.ref_use.step(RefEvent::GiveUp);
-        self.stage.step(Step::Deferred(Wake::FreshRef));
-        self.out.push_back(SenderOutput::NeedRef);
+        true
     }
 
     /// Gives up what this connection holds, which is another file, and begins anew (RESUME-6).

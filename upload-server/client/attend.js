@@ -32,7 +32,7 @@ function begin(uploads) {
   addEventListener("drop", keep, { signal });
   addEventListener("beforeunload", (event) => {
     const isLost = (/** @type {Upload} */ { slot, status }) => status === "queued" || !uploads.configs[slot]?.resumable;
-    if (uploads.uploads.some(isLost)) event.preventDefault();
+    if (uploads.reading().length || uploads.uploads.some(isLost)) event.preventDefault();
   }, { signal });
   return () => {
     stop.abort();

@@ -19,6 +19,7 @@
  * @property {number} at bytes that the server has
  * @property {Uint8Array<ArrayBuffer>[]} pieces of what follows
  * @property {number} bytes of the pieces
+ * @property {number} piece content of a request when credit was given last: more than twice of it does not come
  * @property {number | undefined} crc of the whole file, once its sender is through
  * @property {boolean} busy a request of it is under way
  * @property {AbortController} abort
@@ -236,14 +237,15 @@ export class HttpLine {
   #begin(ref, size, at, clientId) {
     this.#sent.get(ref)?.abort.abort();
     /** @type {Sent} */
-    const sent = { ref, size, at, clientId, url: this.#urlOf(ref), pieces: [], bytes: 0, crc: undefined, busy: false, abort: new AbortController() };
+    const sent = { ref, size, at, clientId, url: this.#urlOf(ref), pieces: [], bytes: 0, piece: this.#piece, crc: undefined, busy: false, abort: new AbortController() };
     this.#sent.set(ref, sent);
     return sent;
   }
 
   /** One request's content on its way, and the next one's behind it. @param {Sent} sent */
-  #credit({ at }) {
-    return at + 2 * this.#piece;
+  #credit(sent) {
+    sent.piece = this.#piece;
+    return sent.at + 2 * sent.piece;
   }
 
   /** @param {Uint8Array<ArrayBuffer>} frame */
@@ -269,9 +271,11 @@ export class HttpLine {
     sent.busy = true;
     while (this.#sent.get(sent.ref) === sent) {
       const over = sent.crc !== undefined;
+      // Other uploads may have made the line's piece larger than what this one has credit for.
+      const piece = Math.min(this.#piece, sent.piece);
       // The end of a file is sent with its checksum.
-      if (!over && (sent.bytes < this.#piece || sent.at + sent.bytes === sent.size)) break;
-      const length = Math.min(sent.bytes, this.#piece);
+      if (!over && (sent.bytes < piece || sent.at + sent.bytes === sent.size)) break;
+      const length = Math.min(sent.bytes, piece);
       if (!(await this.#patch(sent, length, over && length === sent.bytes))) break;
     }
     sent.busy = false;

@@ -39,15 +39,21 @@ export async function hold(uploads, event, slots = slotsOf(/** @type {HTMLFormEl
   const form = /** @type {HTMLFormElement} */ (event.target);
   const { submitter } = event;
   if (event.defaultPrevented || form.hasAttribute("dj-submit")) return;
-  const open = uploads.uploads.filter((upload) => slots.includes(upload.slot));
-  if (!open.length) return;
+  const isMine = (/** @type {{ slot?: string }} */ { slot = "" }) => slots.includes(slot);
+  if (!uploads.uploads.some(isMine) && !slots.some((slot) => uploads.reading(slot).length)) return;
   event.preventDefault();
   if (form.ariaBusy) return;
   form.ariaBusy = "true";
+  /** @type {import("./index.d.ts").Trouble[]} */
+  const troubles = [];
+  const end = uploads.on("error", (trouble) => void (isMine(trouble) && troubles.push(trouble)));
   for (const slot of slots) await uploads.start(slot);
+  end();
   form.ariaBusy = null;
-  const stuck = open.filter(({ status, ended, paused }) => status === "error" || (paused && !ended));
-  if (stuck.length) (await results()).refuse(form, stuck, uploads.words);
+  // Of uploads, also of those that came meanwhile, and of files that could not be added.
+  const failures = troubles.filter(({ upload, count }) => count || upload?.status === "error");
+  const isPaused = uploads.uploads.some((upload) => upload.paused && isMine(upload));
+  if (failures.length || isPaused) (await results()).refuse(form, failures, isPaused, uploads.words);
   else form.requestSubmit(submitter);
 }
 

@@ -370,7 +370,7 @@ export interface UploadsEvents {
   error: Trouble;
   /** `addFrom` has added what could be. */
   intake: Intake;
-  /** An upload was removed by `remove`. */
+  /** An upload was removed by `remove`; or it failed, and its file was added again and continues as another upload. */
   remove: Upload;
   /** An `event_result` message: `{id, event, ok, result}` or `{id, event, ok, code, error}`. */
   event: Record<string, any>;
@@ -439,7 +439,12 @@ export declare class Uploads {
    * With `replace`, a file for a slot of one removes what is there, unless the slot's rules refuse it.
    */
   addFrom(source: DataTransfer | Iterable<File>, slot: string, options?: { replace?: boolean }): Promise<Upload[]>;
-  /** Starts what waits because `auto_upload` is off; resolves when what the slot, or all slots, had then has ended, or is paused. */
+  /** What `addFrom` is still reading, such as a dropped folder, for the slot or for any: each resolves when its files are added. */
+  reading(slot?: string): Promise<void>[];
+  /**
+   * Starts what waits because `auto_upload` is off; resolves when what the slot, or all slots, had then has ended, or is
+   * paused. What `addFrom` is still reading belongs to it.
+   */
   start(slot?: string): Promise<void>;
   /** Pauses the upload of this ref. */
   pause(ref: string): void;

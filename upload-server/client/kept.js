@@ -45,14 +45,9 @@ export class Kept {
     this.#waiting.set(transfer.ref, transfer);
   }
 
-  /** @param {{ ref: string }} transfer */
-  has({ ref }) {
-    return this.#waiting.has(ref);
-  }
-
-  /** @param {string} ref */
-  slotOf(ref) {
-    return this.#waiting.get(ref)?.slot;
+  /** Whose finished file waits under this ref. @param {string} ref */
+  find(ref) {
+    return this.#waiting.get(ref);
   }
 
   /** What an event names: all that wait, or those of some slots. @param {string[]} [slots] @returns {Transfer[]} */
@@ -134,9 +129,9 @@ export class Kept {
     }
   }
 
-  /** @param {string} ref */
-  forget(ref) {
-    this.#taken.delete(ref);
+  /** @param {Transfer} transfer */
+  forget(transfer) {
+    if (this.#taken.get(transfer.ref) === transfer) this.#taken.delete(transfer.ref);
   }
 
   /** After an event: what the server does not list any more was taken. @param {string[]} named */

@@ -112,10 +112,34 @@ export class Lifecycle {
     return refusal(config, { name, type: file.type, size: file.size }, config.consumes_on_complete ? 0 : accepted);
   }
 
+  /** Whether an upload that runs, or waits for the application, has this ref. @param {string} ref */
+  isOwned(ref) {
+    return this.queue.find(ref).length > 0 || !!this.kept.find(ref);
+  }
+
+  /**
+   * Gives an upload a ref that no other has. One ref has one owner in the page: a failed upload that could have gone on
+   * under it is gone, or hiding it would delete what the new owner stored.
+   *
+   * @param {Transfer} transfer
+   * @param {string} ref
+   */
+  own(transfer, ref) {
+    for (const failed of this.queue.tally.failed) {
+      if (failed.ref !== ref) continue;
+      this.outgoing.forget(failed);
+      failed.savedAt = 0;
+      failed.resuming = false;
+      this.#vanish(failed);
+    }
+    transfer.ref = ref;
+  }
+
   /** @param {Transfer} transfer @param {ResumeRecord} record */
-  #takeUp(transfer, record) {
-    transfer.ref = record.ref;
-    transfer.handle ??= record.handle;
+  #takeUp(transfer, { ref, handle }) {
+    if (ref !== transfer.ref && this.isOwned(ref)) return;
+    this.own(transfer, ref);
+    transfer.handle ??= handle;
     transfer.resuming = true;
     this.reports.changed(transfer, true);
   }
@@ -292,8 +316,8 @@ export class Lifecycle {
     for (const transfer of chosen) {
       if (transfer.status !== "error") continue;
       this.outgoing.forget(transfer);
-      // Without a record it is a new upload: an answer about the old one may still come.
-      if (!transfer.savedAt && !transfer.resuming) transfer.ref = uuid();
+      // Without a record it is a new upload: an answer about the old one may still come. Another may have the ref by now.
+      if ((!transfer.savedAt && !transfer.resuming) || this.isOwned(transfer.ref)) transfer.ref = uuid();
       transfer.renew();
       this.enqueue([transfer], transfer.slot);
     }
@@ -301,7 +325,7 @@ export class Lifecycle {
 
   /** @param {Transfer} transfer @returns {Promise<void>} */
   async remove(transfer) {
-    if (this.kept.has(transfer)) {
+    if (this.kept.find(transfer.ref) === transfer) {
       transfer.removing = true;
       this.reports.emit("change", transfer.upload);
       return this.kept.discard(transfer);
@@ -314,7 +338,7 @@ export class Lifecycle {
   #vanish(transfer) {
     for (const tally of this.queue.sums(transfer)) tally.forget(transfer);
     if (this.#latest.get(transfer.slot) === transfer) this.#latest.delete(transfer.slot);
-    this.kept.forget(transfer.ref);
+    this.kept.forget(transfer);
     this.reports.emit("remove", transfer.upload);
   }
 }

@@ -114,7 +114,7 @@ export class Outgoing {
 
   /** @param {Transfer} transfer @param {string} previous @param {string} ref */
   #restarted(transfer, previous, ref) {
-    this.#live.delete(previous);
+    if (this.#live.get(previous) === transfer) this.#live.delete(previous);
     this.#live.set(ref, transfer);
     this.on.restarted(transfer, ref);
   }

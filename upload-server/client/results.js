@@ -73,13 +73,14 @@ const FAILURES_MAX = 5;
  * Says in a form why it is not sent.
  *
  * @param {HTMLFormElement} form
- * @param {import("./index.d.ts").Upload[]} stuck failed or paused
+ * @param {import("./index.d.ts").Trouble[]} failures
+ * @param {boolean} isPaused whether a file is
  * @param {import("./index.d.ts").Words} words
  */
-export function refuse(form, stuck, words) {
-  const failures = stuck.flatMap(({ name, error }) => (error ? [words.text("failed", { name, error: error.message })] : []));
-  const sentences = failures.slice(0, FAILURES_MAX);
-  if (stuck.some(({ ended }) => !ended)) sentences.push(words.text("paused"));
+export function refuse(form, failures, isPaused, words) {
+  const lines = failures.map(({ upload, error }) => (upload ? words.text("failed", { name: upload.name, error: upload.error?.message ?? error }) : error));
+  const sentences = [...new Set(lines)].slice(0, FAILURES_MAX);
+  if (isPaused) sentences.push(words.text("paused"));
   show(outputOf(form, form, "", false), sentences.join(". "), { ok: false, done: "" });
 }
 

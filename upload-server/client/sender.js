@@ -23,6 +23,8 @@ const MARKS_MAX = 64;
 const MARK_BYTES = 1 << 20;
 const TRIES_MAX = 12;
 const RESTARTS_MAX = 8;
+/** How often a ref that is in use is asked for again: over two minutes in all, in which a server stores a file or notices a lost connection. */
+const ASKS_MAX = 8;
 const DELAY_MS = 250;
 const DELAY_MAX_MS = 60_000;
 const RATE_MS = 400;
@@ -64,6 +66,8 @@ export class Sender {
   #frame = new Uint8Array(0);
   #tries = 0;
   #restarts = 0;
+  /** Above 0 while a lost connection may still be storing the file: times left to ask. */
+  #asks = 0;
   #wakeAt = 0;
   #rateAt = 0;
   #rateFrom = 0;
@@ -119,6 +123,9 @@ export class Sender {
   handleDisconnected(now) {
     this.#connected = false;
     if (this.#phase === "offline" || this.#phase === "waiting" || this.finished) return;
+    // What has every byte goes to its end without its client, resumable or not, and its receipt may be asked for (COMPLETE-4).
+    if (!this.#known && this.#phase === "completing") this.#asks = ASKS_MAX;
+    if (this.#asks) this.#known = true;
     if (this.#known) this.#detach();
     else if (this.#cancelled) this.#phase = "done";
     else this.#again(now, { code: "session_closed" }, true);
@@ -143,6 +150,7 @@ export class Sender {
       this.#snapshot(m, now);
     } else if (type === "error") {
       const unknown = code === "unknown_ref";
+      if (code === "ref_in_use" && (this.#asks || this.#attached)) return this.#askAgain(now, code);
       if (unknown && this.#phase === "resuming") return; // for what went out before the resume
       if (unknown || code === "ref_in_use" || retry === "later") this.#again(now, m, unknown ? !this.#known : retry !== "later");
       else this.#end({ ...m, status: "error" });
@@ -294,6 +302,7 @@ export class Sender {
 
   /** @param {Message} m @param {number} received @param {number} index @param {number} now */
   #attach(m, received, index, now) {
+    this.#asks = 0;
     this.chunkSize = m.chunk_size || this.chunkSize;
     this.#credit = m.credit ?? Infinity;
     this.received = received;
@@ -310,6 +319,8 @@ export class Sender {
       if (this.#phase !== "seeking" || !this.#expectedCrc) this.#arrived(now);
     } else if (status === "cancelled") {
       this.#end({ ...m, status });
+    } else if (code === "ref_in_use") {
+      this.#askAgain(now, code);
     } else if (status === "error") {
       const refused = this.#phase === "registering";
       this.#known = false;
@@ -441,6 +452,22 @@ export class Sender {
     const backoff = tries > 1 || trouble.retry === "later" ? DELAY_MS * 2 ** tries : 0;
     this.#wakeAt = now + Math.min(DELAY_MAX_MS, trouble.retry_after_ms ?? backoff);
     this.handleTimeout(now);
+  }
+
+  /**
+   * A lost connection of ours has the ref: its server stores the file and no record says so yet, or another node stored it
+   * first.
+   *
+   * @param {number} now
+   * @param {string} code
+   */
+  #askAgain(now, code) {
+    if (this.#asks) {
+      this.#asks--;
+      this.#restarts--; // nothing was sent anew
+    }
+    this.#known = true;
+    this.#again(now, { code });
   }
 
   /** @param {boolean} sameRef */

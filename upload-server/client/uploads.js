@@ -34,6 +34,8 @@ export class Uploads {
   /** @type {(error: UploadError) => void} */
   #unconfigured = () => {};
   #reports = new Reports(this);
+  /** Drops and picks that are being read, each with its slot. @type {Map<Promise<void>, string>} */
+  #reading = new Map();
   /** @type {Socket} */
   #socket;
   /** @type {Questions} */
@@ -56,7 +58,7 @@ export class Uploads {
       changed: () => this.#reports.emit("connection", this.connection),
       unreachable: () => this.#reports.trouble(undefined, { code: "unreachable", retry: "later" }),
       unauthenticated: () => this.#give("unauthenticated"),
-      slotOf: (ref) => this.#life.outgoing.slotOf(ref) ?? this.#life.kept.slotOf(ref),
+      slotOf: (ref) => this.#life.outgoing.slotOf(ref) ?? this.#life.kept.find(ref)?.slot,
     });
     this.#questions = new Questions(this.#socket, (reason) => this.#reports.error(reason));
     this.#life = new Lifecycle(this, this.#reports, this.#socket);
@@ -134,7 +136,20 @@ export class Uploads {
   }
 
   /** @param {DataTransfer | Iterable<File>} source @param {string} slot @param {{ replace?: boolean }} [options] */
-  async addFrom(source, slot, { replace } = {}) {
+  addFrom(source, slot, options) {
+    const adding = this.#addFrom(source, slot, options);
+    const read = adding.then(() => {}, () => {}).then(() => void this.#reading.delete(read));
+    this.#reading.set(read, slot);
+    return adding;
+  }
+
+  /** @param {string} [slot] */
+  reading(slot) {
+    return [...this.#reading.keys()].filter((read) => !slot || this.#reading.get(read) === slot);
+  }
+
+  /** @param {DataTransfer | Iterable<File>} source @param {string} slot @param {{ replace?: boolean }} [options] */
+  async #addFrom(source, slot, { replace } = {}) {
     const found = "items" in source ? await filesOf(source, this.options) : filesIn(source, this.options);
     const { files, unreadable, beyond, companions } = found;
     const uploads = [];
@@ -153,11 +168,15 @@ export class Uploads {
 
   /** @param {string} [slot] */
   async start(slot) {
-    const chosen = this.#life.queue.of(slot);
-    if (!chosen.length) return;
-    await this.connect().catch(() => {}); // then they have ended
-    this.#life.release(chosen);
-    await Promise.all(chosen.map((transfer) => transfer.settledOrPaused()));
+    const { queue } = this.#life;
+    for (let isRead = false; !isRead; ) {
+      const reading = this.reading(slot);
+      isRead = !reading.length;
+      const chosen = queue.of(slot);
+      if (chosen.length) await this.connect().catch(() => {}); // then they have ended
+      this.#life.release(chosen);
+      await Promise.all(isRead ? chosen.map((transfer) => transfer.settledOrPaused()) : reading);
+    }
   }
 
   /** @param {string} ref */
@@ -236,13 +255,14 @@ export class Uploads {
     await this.connect();
     if (this.configs[slot]?.consumes_on_complete !== false) return [];
     const { uploads = [] } = (await this.#life.kept.list(slot)) ?? {};
-    const found = uploads.filter(({ status, ref, upload_name }) => status === "complete" && upload_name === slot && !this.#life.kept.has({ ref }));
+    const found = uploads.filter(({ status, ref, upload_name }) => status === "complete" && upload_name === slot && !this.#life.isOwned(ref));
     return found.reverse().map(({ ref, client_name: name, client_size: size, result }) => {
       const file = /** @type {File} */ ({ name, size, type: "", lastModified: 0 });
       const transfer = new Transfer(this.#life, { file }, slot);
-      transfer.ref = ref;
+      this.#life.own(transfer, ref);
       transfer.end({ status: "complete", result });
       this.#life.keep(transfer);
+      void this.#life.records.remove(ref); // nothing of it is left to be continued
       this.#reports.emit("add", transfer.upload);
       return transfer.upload;
     });
@@ -279,7 +299,10 @@ export class Uploads {
     this.#unconfigured(error);
     this.ready = this.#whenConfigured();
     if (code === "unauthenticated" && !this.#life.queue.open.size) this.#reports.trouble(undefined, { code });
-    for (const transfer of [...this.#life.queue.open]) this.#life.end(transfer, { status: "error", code, retry: "later" });
+    for (const transfer of [...this.#life.queue.open]) {
+      this.#life.end(transfer, { status: "error", code, retry: "later" });
+      this.#life.outgoing.forget(transfer); // or hiding it would cancel it at the server
+    }
     this.#questions.failAll(error);
   }
 

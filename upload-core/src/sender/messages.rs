@@ -55,6 +55,7 @@ impl Sender {
         if self.stage != Stage::Asking || !self.ref_use.step(RefEvent::Registered) {
             return;
         }
+        self.retries.attached();
         self.take_chunk_size(registered.chunk_size);
         self.credit = registered.credit;
         self.prefix = PrefixCrc::from(0, Some(0));
@@ -78,6 +79,7 @@ impl Sender {
                 let Ok(next_index) = u32::try_from(resumed.next_index) else {
                     return self.violated(Violation::PastTheEnd);
                 };
+                self.retries.attached();
                 self.take_chunk_size(resumed.chunk_size);
                 self.credit = resumed.credit;
                 if resumed.bytes_received > self.received {
@@ -102,6 +104,7 @@ impl Sender {
                 self.stage.step(Step::ReceiptAnnounced);
             }
             ResumeStatus::Locked => self.come_back(None, Some(Code::Locked), now),
+            ResumeStatus::NotFound if self.retries.may_be_stored() => self.register_again(now),
             ResumeStatus::NotFound => self.restart(refused(Code::UnknownRef, None)),
         }
     }
@@ -126,6 +129,11 @@ impl Sender {
                 if snapshot.retry == Some(Retry::Resend) {
                     self.go_back(snapshot, now);
                 }
+            }
+            // Under its ref a lost connection stored the file first, at another node.
+            Status::Error if snapshot.code == Some(Code::RefInUse) => {
+                self.ref_use.step(RefEvent::Registered);
+                self.come_back(snapshot.retry_after_ms, snapshot.code, now);
             }
             Status::Error => {
                 let code = snapshot.code.unwrap_or(Code::StorageFailed);
@@ -161,7 +169,13 @@ impl Sender {
 
     fn refused(&mut self, error: &ErrorMessage, now: Now) {
         let is_resuming = self.stage == Stage::Asking && matches!(self.ref_use, RefUse::Known(_));
+        let is_registering = matches!(self.ref_use, RefUse::Offered(_));
         match error.code {
+            // Of our own, over the connection that was lost: its server is storing it, or has not noticed the loss.
+            Code::RefInUse if is_registering && self.retries.ask_again() => {
+                self.ref_use.step(RefEvent::Registered);
+                self.come_back(None, Some(error.code), now);
+            }
             // Another upload, perhaps of an earlier run of ours, has this ref.
             Code::RefInUse => self.restart(refused(error.code, Some(&error.error))),
             // It is about a frame that was sent before the resume, whose answer still comes.
@@ -189,6 +203,16 @@ impl Sender {
                 self.come_back(retry_after_ms, Some(code), now);
             }
             Retry::Never => self.finish(outcome),
+        }
+    }
+
+    /// Registers what a lost connection may still be storing under the same ref: while it does, that is refused, and
+    /// under a fresh one the file would be stored twice (COMPLETE-4).
+    fn register_again(&mut self, now: Now) {
+        if self.begin_anew(refused(Code::UnknownRef, None)) {
+            self.ref_use.step(RefEvent::NotFound);
+            self.stage.step(Step::Deferred(Wake::At(now.instant)));
+            self.ask(now);
         }
     }
 

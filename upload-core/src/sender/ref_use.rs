@@ -1,6 +1,8 @@
 //! The ref under which the upload is, and what the server may know of it.
 //!
 //! ```text
+//!    ┌─────────────────────┐
+//!    ▼                     │
 //! Unused ──▶ Offered ──▶ Known
 //!    ▲  ◀──────┘           │
 //!    └────── Wanted ◀──────┘
@@ -30,6 +32,8 @@ pub(super) enum RefEvent {
     Registered,
     /// The server refused the registration for now.
     Refused,
+    /// The server knows nothing of it, and it is registered once more.
+    NotFound,
     /// The upload begins anew under another ref.
     GiveUp,
     /// The host has a fresh one.
@@ -39,20 +43,22 @@ pub(super) enum RefEvent {
 impl RefUse {
     /// Moves to the next state; returns false, and changes nothing, where the event has no meaning.
     pub(super) fn step(&mut self, event: RefEvent) -> bool {
-        use RefEvent::{Fresh, GiveUp, Offer, Refused, Registered};
+        use RefEvent::{Fresh, GiveUp, NotFound, Offer, Refused, Registered};
 
         let next = match (*self, event) {
             (Self::Unused(upload), Offer) => Self::Offered(upload),
             (Self::Offered(upload), Registered) => Self::Known(upload),
-            (Self::Offered(upload), Refused) => Self::Unused(upload),
+            (Self::Offered(upload), Refused) | (Self::Known(upload), NotFound) => {
+                Self::Unused(upload)
+            }
             (Self::Unused(upload) | Self::Offered(upload) | Self::Known(upload), GiveUp) => {
                 Self::Wanted(upload)
             }
             (Self::Wanted(_), Fresh(upload)) => Self::Unused(upload),
-            (Self::Unused(_), Registered | Refused | Fresh(_))
-            | (Self::Offered(_), Offer | Fresh(_))
+            (Self::Unused(_), Registered | Refused | NotFound | Fresh(_))
+            | (Self::Offered(_), Offer | NotFound | Fresh(_))
             | (Self::Known(_), Offer | Registered | Refused | Fresh(_))
-            | (Self::Wanted(_), Offer | Registered | Refused | GiveUp) => return false,
+            | (Self::Wanted(_), Offer | Registered | Refused | NotFound | GiveUp) => return false,
         };
         *self = next;
         true
@@ -90,6 +96,7 @@ mod tests {
             RefEvent::Offer,
             RefEvent::Registered,
             RefEvent::Refused,
+            RefEvent::NotFound,
             RefEvent::GiveUp,
             RefEvent::Fresh(two),
         ];
@@ -97,7 +104,7 @@ mod tests {
         let table = [
             (
                 RefUse::Unused(one),
-                [Some(RefUse::Offered(one)), None, None, wanted, None],
+                [Some(RefUse::Offered(one)), None, None, None, wanted, None],
             ),
             (
                 RefUse::Offered(one),
@@ -105,14 +112,18 @@ mod tests {
                     None,
                     Some(RefUse::Known(one)),
                     Some(RefUse::Unused(one)),
+                    None,
                     wanted,
                     None,
                 ],
             ),
-            (RefUse::Known(one), [None, None, None, wanted, None]),
+            (
+                RefUse::Known(one),
+                [None, None, None, Some(RefUse::Unused(one)), wanted, None],
+            ),
             (
                 RefUse::Wanted(one),
-                [None, None, None, None, Some(RefUse::Unused(two))],
+                [None, None, None, None, None, Some(RefUse::Unused(two))],
             ),
         ];
         for (state, row) in table {

@@ -7,6 +7,10 @@ use super::facts::SenderConfig;
 /// Doublings of the pause after which it does not matter any more.
 const DOUBLINGS_MAX: u32 = 16;
 
+/// How often a ref that is in use is asked for again: over a minute in all, in which a server stores a file or
+/// notices a lost connection.
+const ASKS_MAX: u32 = 10;
+
 /// What was tried so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Retries {
@@ -14,6 +18,8 @@ pub(super) struct Retries {
     attempts: u32,
     /// In all: an upload that is sent whole and then begins anew made progress each time.
     restarts: u32,
+    /// Times left to ask for a ref that is in use, while a lost connection may still be storing its file.
+    asks: u32,
 }
 
 impl Retries {
@@ -27,6 +33,31 @@ impl Retries {
     pub(super) fn restart(&mut self, config: &SenderConfig) -> bool {
         self.restarts = self.restarts.saturating_add(1);
         self.restarts <= config.restarts_max
+    }
+
+    /// The connection was lost while its server may have been storing the file.
+    pub(super) fn completing_lost(&mut self) {
+        self.asks = ASKS_MAX;
+    }
+
+    /// Returns whether a lost connection may still be storing the file.
+    pub(super) fn may_be_stored(&self) -> bool {
+        self.asks > 0
+    }
+
+    /// The ref is in use, so nothing began anew; returns whether to ask for it again.
+    pub(super) fn ask_again(&mut self) -> bool {
+        let Some(asks) = self.asks.checked_sub(1) else {
+            return false;
+        };
+        self.asks = asks;
+        self.restarts = self.restarts.saturating_sub(1);
+        true
+    }
+
+    /// This connection holds the ref, so no lost one does.
+    pub(super) fn attached(&mut self) {
+        self.asks = 0;
     }
 
     /// The server has more than before.
@@ -73,6 +104,26 @@ mod tests {
         assert!(retries.restart(&config));
         retries.progressed();
         assert!(!retries.restart(&config));
+    }
+
+    #[test]
+    fn a_ref_in_use_is_asked_for_a_bounded_number_of_times() {
+        let config = SenderConfig {
+            restarts_max: 1,
+            ..SenderConfig::default()
+        };
+        let mut retries = Retries::default();
+        assert!(!retries.may_be_stored() && !retries.ask_again());
+        retries.completing_lost();
+        for _ in 0..ASKS_MAX {
+            assert!(retries.may_be_stored());
+            assert!(retries.restart(&config) && retries.ask_again());
+        }
+        assert!(!retries.may_be_stored() && !retries.ask_again());
+        retries.completing_lost();
+        retries.attached();
+        assert!(!retries.may_be_stored());
+        assert!(retries.restart(&config) && !retries.restart(&config));
     }
 
     #[test]

@@ -29,6 +29,8 @@ impl World {
                 }
                 if let Some(truth) = self.truth.get_mut(&key) {
                     truth.lost_record |= !it.resumable;
+                    // What was registered before under this ref is gone.
+                    truth.durable_told = 0;
                 }
                 let told = host.told.entry(it.upload).or_default();
                 *told = Told {

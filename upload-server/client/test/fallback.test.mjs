@@ -225,6 +225,39 @@ test("cancel without a connection, or while the server is asked how far it came,
   }
 });
 
+test("a file whose bytes come late continues although the line became faster", async () => {
+  const uploads = open();
+  const late = film(3_000_000, "late.mp4");
+  let come;
+  const gate = new Promise((done) => (come = done));
+  const { slice } = late;
+  late.slice = (...range) => {
+    const part = slice.apply(late, range);
+    const reader = part.stream().getReader({ mode: "byob" });
+    part.stream = () => ({ getReader: () => ({ read: (into) => gate.then(() => reader.read(into)), cancel: () => reader.cancel() }) });
+    return part;
+  };
+  const [a, up] = uploads.add([film(30_000_000, "a.mp4"), late], "video");
+  await a.done;
+  assert.deepEqual([up.status, up.progress.sent], ["uploading", 0]);
+  come();
+  await until("its end", () => up.status === "complete");
+  uploads.close();
+});
+
+test("an upload that is paused while the line becomes faster continues", async () => {
+  const uploads = open();
+  const [a, up] = uploads.add([film(30_000_000, "a.mp4"), film(20_000_000, "b.mp4")], "video");
+  server.proxy = (method, path) => void (method === "PATCH" && path.endsWith(up.ref) && up.pause());
+  await a.done;
+  server.proxy = () => undefined;
+  assert.equal(up.paused, true);
+  up.resume();
+  await until("its end", () => up.status === "complete");
+  assert.equal(stored(up.ref).length, 20_000_000);
+  uploads.close();
+});
+
 test("a refusal ends the upload in the page's words", async () => {
   const uploads = open();
   const troubles = [];

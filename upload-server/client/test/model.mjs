@@ -44,6 +44,8 @@ export class ModelServer {
   gone = new Set();
   /** Events are carried out, and their answers are lost. */
   losesAnswers = false;
+  /** What is whole is being stored until `finish` is called, whatever becomes of its client (CTRL-6). */
+  storesLate = false;
   /** Keep content, or only count and hash it. */
   keep = true;
   violations = [];
@@ -62,7 +64,7 @@ export class ModelServer {
     conn.close = () => {
       for (const up of conn.held) {
         up.holder = null;
-        if (!up.resumable && !up.done) this.uploads.delete(up.ref);
+        if (!up.resumable && !up.done && !up.isWhole) this.uploads.delete(up.ref);
       }
     };
     send({ type: "upload_configs", protocol: 1, upload_configs: this.configs, limits: {} });
@@ -75,6 +77,15 @@ export class ModelServer {
       up.holder = null;
       if (!up.resumable && !up.done) this.uploads.delete(up.ref);
       else if (!up.done) this.#truncate(up, up.durable);
+    }
+  }
+
+  /** Stores what is whole; its client hears of it, if it is there. */
+  finish() {
+    for (const up of this.uploads.values()) {
+      if (!up.isWhole || up.done) continue;
+      up.done = this.snapshot(up, { status: "complete", crc32c: crcHex(up.crc), result: { path: `${up.slot}/${up.name}`, size: up.size } });
+      up.holder?.send(up.done);
     }
   }
 
@@ -114,7 +125,7 @@ export class ModelServer {
     if (m.type === "upload_register") {
       const config = this.configs[m.upload_name];
       if (!config) return this.#refuse(conn, m.ref, "unknown_slot");
-      if (this.uploads.has(m.ref)) return conn.send({ type: "error", ref: m.ref, code: "ref_in_use", error: "ref in use", retry: "restart" });
+      if (this.uploads.has(m.ref)) return conn.send({ type: "error", ref: m.ref, code: "ref_in_use", error: "ref in use", retry: "never" });
       if (m.client_size > config.max_file_size) return this.#refuse(conn, m.ref, "too_large");
       const resumable = config.resumable && this.store;
       const up = {
@@ -163,8 +174,8 @@ export class ModelServer {
         this.uploads.delete(up.ref);
         return conn.send(this.snapshot(up, { status: "error", code: "checksum_mismatch", error: "checksum mismatch", retry: "restart" }));
       }
-      up.done = this.snapshot(up, { status: "complete", crc32c: crcHex(up.crc), result: { path: `${up.slot}/${up.name}`, size: up.size } });
-      return conn.send(up.done);
+      up.isWhole = true;
+      return this.storesLate || this.finish();
     }
     if (up.done || f.index < up.next) return;
     if (f.index > up.next) {

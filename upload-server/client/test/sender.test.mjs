@@ -435,6 +435,123 @@ test("an upload that is not resumable starts over after a drop", () => {
   assert.deepEqual(stored(rig), Buffer.from(rig.file));
 });
 
+test("an upload that is not resumable is not sent again where its last byte had arrived (COMPLETE-4)", () => {
+  const rig = new Rig(content(700_000), { slot: "photos" });
+  rig.connect();
+  rig.run(() => rig.sender.received > 0);
+  while (rig.read() || rig.frame() || rig.toServer()); // the answer is still on its way
+  rig.cut();
+  rig.connect();
+  rig.run();
+  assert.equal(rig.endings[0].status, "complete");
+  assert.deepEqual([rig.server.uploads.size, rig.server.taken], [1, 700_000]);
+});
+
+/** One that is not resumable, whose connection is lost while its server stores it. */
+function beingStored() {
+  const rig = new Rig(content(700_000), { slot: "photos" });
+  rig.server.storesLate = true;
+  rig.connect();
+  rig.run(() => [...rig.server.uploads.values()][0]?.isWhole);
+  rig.cut();
+  rig.connect();
+  return rig;
+}
+
+const registrations = (rig) => {
+  let count = 0;
+  const { text } = rig.conn;
+  rig.conn.text = (raw) => (JSON.parse(raw).type === "upload_register" && count++, text(raw));
+  return () => count;
+};
+
+test("an upload that is not resumable is asked for again while its server stores it (COMPLETE-4)", () => {
+  for (const isLostAgain of [false, true]) {
+    const rig = beingStored();
+    let count = registrations(rig);
+    rig.run(() => count() === 3);
+    if (isLostAgain) {
+      rig.cut();
+      rig.connect();
+      count = registrations(rig);
+      rig.run(() => count() === 1);
+    }
+    rig.server.finish();
+    rig.run();
+    assert.equal(rig.endings[0].status, "complete");
+    assert.deepEqual([rig.sender.ref, rig.server.uploads.size, rig.server.taken], [uuid(1), 1, 700_000]);
+  }
+});
+
+test("an upload that is not resumable is sent again where its server could not store it", () => {
+  const rig = beingStored();
+  const count = registrations(rig);
+  rig.run(() => count() === 3);
+  rig.server.uploads.clear();
+  rig.server.storesLate = false;
+  rig.run();
+  assert.deepEqual([rig.sender.ref, rig.server.uploads.size, rig.server.taken], [uuid(1), 1, 1_400_000]);
+  assert.deepEqual(stored(rig), Buffer.from(rig.file));
+});
+
+test("a ref that stays in use is asked for a bounded number of times, over minutes, and then the file is sent under another", () => {
+  const rig = beingStored();
+  const count = registrations(rig);
+  const from = rig.now;
+  rig.run(() => rig.sender.ref === uuid(2));
+  assert.equal(count(), 9);
+  assert.ok(rig.now - from > 120_000, `${rig.now - from} ms`);
+  rig.server.storesLate = false;
+  rig.run();
+  assert.equal(rig.endings[0].status, "complete");
+});
+
+test("an upload that another node stored first under its ref has the receipt of that one", () => {
+  for (const isOverHttp of [false, true]) {
+    const rig = beingStored();
+    rig.server.storesLate = false;
+    const stored = rig.server.uploads.get(uuid(1));
+    rig.server.uploads.clear(); // this node knows nothing of it
+    rig.run(() => rig.sender.received > 0 && rig.up.length);
+    const before = rig.server.taken;
+    rig.server.uploads.set(uuid(1), stored);
+    rig.server.finish();
+    const refusal = { ref: uuid(1), code: "ref_in_use", retry: "never" };
+    rig.sender.handleMessage(isOverHttp ? { type: "error", ...refusal } : { type: "upload_progress", status: "error", ...refusal }, rig.now);
+    rig.drain();
+    rig.up = rig.up.filter((what) => typeof what === "string"); // the resume
+    rig.down = [];
+    rig.run();
+    assert.equal(rig.endings[0].status, "complete");
+    assert.deepEqual([rig.sender.ref, rig.server.taken], [uuid(1), before]);
+  }
+});
+
+test("a line that is cut at the end of each try does not send an upload that is not resumable for ever", () => {
+  const rig = new Rig(content(70_000), { slot: "photos" });
+  rig.server.storesLate = true;
+  rig.connect();
+  for (let i = 0; i < 100 && !rig.sender.finished; i++) {
+    rig.run(() => rig.sender.finished || [...rig.server.uploads.values()][0]?.isWhole);
+    rig.server.uploads.clear();
+    rig.cut();
+    rig.connect();
+  }
+  assert.ok(rig.sender.finished);
+  assert.ok(rig.server.taken <= 9 * 70_000, `${rig.server.taken} bytes`);
+});
+
+test("a cancel that was lost while the server stored the file is sent over the next connection, even if it is not resumable (COMPLETE-7)", () => {
+  const rig = beingStored();
+  rig.cut();
+  rig.server.finish();
+  rig.sender.cancel(rig.now);
+  rig.drain();
+  rig.connect();
+  rig.run();
+  assert.deepEqual([rig.server.uploads.size, rig.endings.map(({ status }) => status)], [0, ["cancelled"]]);
+});
+
 test("a file that cannot be read any more ends on both sides", () => {
   const rig = new Rig(content(3_000_000));
   rig.connect();
@@ -494,7 +611,7 @@ test("three hundred seeds of cuts, restarts, pauses and slow queues: every file 
 });
 
 test("whatever a server says, the sender neither throws nor speaks after its end", () => {
-  const codes = ["incomplete", "chunk_out_of_order", "storage_full", "unknown_ref", "locked", undefined];
+  const codes = ["incomplete", "chunk_out_of_order", "storage_full", "unknown_ref", "ref_in_use", "locked", undefined];
   for (let seed = 1; seed <= 300; seed++) {
     const rnd = random(seed * 7919);
     const pick = (a) => a[Math.floor(rnd() * a.length)];

@@ -8,7 +8,7 @@ import { gzipSync } from "node:zlib";
 import { minify } from "./minify.mjs";
 
 const KIB = 1024;
-const CORE_MAX = 18 * KIB;
+const CORE_MAX = 18.5 * KIB;
 const WIDGET_MAX = 14 * KIB;
 const LANGUAGE_MAX = 1.5 * KIB;
 const folder = new URL("../", import.meta.url);
@@ -33,7 +33,7 @@ function loaded(...names) {
   return [...seen].reduce((sum, path) => sum + gzipped(textOf(path)), 0);
 }
 
-test("the minified client takes at most 18 KiB gzipped", () => {
+test("the minified client takes at most 18.5 KiB gzipped", () => {
   const sources = readdirSync(folder).filter((name) => name.endsWith(".js")).map((name) => readFileSync(new URL(name, folder), "utf8"));
   const core = loaded("index.js");
   console.log(`client minified: ${core} bytes, ${kib(core)} gzipped; as written ${kib(sources.reduce((sum, text) => sum + gzipped(text), 0))} in ${sources.length} modules`);

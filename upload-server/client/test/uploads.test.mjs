@@ -90,6 +90,119 @@ test("an upload that ended as locked goes on when it is tried again, once the ot
   second.close();
 });
 
+/** A file that can be resumed and then waits for its application. */
+const clips = { accept: "", max_entries: 9, max_file_size: 1e9, resumable: true, consumes_on_complete: false };
+const clip = (name = "clip.mp4") => new File([new Uint8Array(5_000_000).map((_, i) => i * 7 + (i >> 9))], name, { type: "video/mp4", lastModified: 5 });
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/** A page whose upload was refused since another tab had it; that tab is gone now. */
+async function refusedOnce(number) {
+  server = new ModelServer({ slots: { clips } });
+  define("indexedDB", database());
+  const file = clip();
+  const first = await tab(number);
+  const [theirs] = first.add([file], "clips");
+  await until("bytes", () => theirs.progress.sent > 1_000_000);
+  first.pauseAll();
+  await until("a record", () => indexedDB.rows.size);
+  const second = await tab(number + 1);
+  const [mine] = second.add([file], "clips");
+  await assert.rejects(mine.done, { code: "locked" });
+  first.close();
+  await until("the server to notice", () => ![...server.uploads.values()][0].holder);
+  return { second, mine, file };
+}
+
+test("a failed upload whose file was picked again is hidden without deleting it", async () => {
+  const { second, mine, file } = await refusedOnce(90);
+  const gone = [];
+  second.on("remove", (upload) => gone.push(upload));
+  const [again] = second.add([file], "clips");
+  await again.done;
+  assert.deepEqual([gone, second.failed], [[mine], []], "the new row continues it");
+  mine.remove();
+  await pause(50);
+  assert.ok(server.uploads.has(again.ref));
+  assert.deepEqual([second.finished("clips"), again.removing], [[again.ref], false]);
+  second.close();
+});
+
+test("a retry of a failed upload leaves the one that continues alone", async () => {
+  const { second, mine, file } = await refusedOnce(92);
+  const [again] = second.add([file], "clips");
+  await until("half of it", () => again.progress.received > 2_000_000);
+  again.pause();
+  const { ref } = again;
+  mine.retry();
+  again.resume();
+  assert.equal((await again.done).status, "complete");
+  assert.equal((await mine.done).status, "complete");
+  assert.equal(again.ref, ref);
+  assert.notEqual(mine.ref, ref);
+  second.close();
+});
+
+test("a failed upload that is hidden and then retried by a script takes nothing from the one that continues", async () => {
+  const { second, mine, file } = await refusedOnce(94);
+  mine.remove();
+  const [again] = second.add([file], "clips");
+  await until("half of it", () => again.progress.received > 2_000_000);
+  mine.retry();
+  assert.deepEqual((await Promise.all([again.done, mine.done])).map(({ status }) => status), ["complete", "complete"]);
+  assert.notEqual(mine.ref, again.ref);
+  second.close();
+});
+
+test("a stored file of an earlier page is not taken up by the same file that is picked again", async () => {
+  for (const isKnown of [true, false]) {
+    server = new ModelServer({ slots: { clips } });
+    define("indexedDB", database());
+    const former = await tab(isKnown ? 96 : 98);
+    const [left] = former.add([clip()], "clips");
+    await until("a record", () => indexedDB.rows.size);
+    const [record] = indexedDB.rows.values();
+    await left.done;
+    former.close();
+    // The tab was gone before the receipt came.
+    await until("its end", () => !indexedDB.rows.size);
+    indexedDB.rows.set(left.ref, record);
+
+    const uploads = await tab(isKnown ? 97 : 99);
+    const finding = uploads.earlier("clips");
+    if (isKnown) await finding;
+    const [up] = uploads.add([clip()], "clips");
+    await up.done;
+    const shown = [...(await finding), up];
+    assert.equal(new Set(shown.map(({ ref }) => ref)).size, shown.length, "one owner each");
+    assert.deepEqual(new Set(uploads.finished("clips")), new Set(server.uploads.keys()));
+    await until("nothing is left to be continued", () => !indexedDB.rows.size);
+    if (isKnown) {
+      assert.notEqual(up.ref, left.ref);
+      up.remove();
+      await until("its removal", () => !server.uploads.has(up.ref));
+      assert.deepEqual([uploads.finished("clips"), [...server.uploads.keys()]], [[left.ref], [left.ref]]);
+    }
+    uploads.close();
+  }
+});
+
+test("what ended since the server knows no one is hidden without cancelling it, and of two picks of its file one continues", async () => {
+  server = new ModelServer({ slots: { clips } });
+  define("indexedDB", undefined); // records live in memory, and lists of them come at once
+  const uploads = await tab(100);
+  const [left] = uploads.add([clip()], "clips");
+  await until("bytes", () => left.progress.received > 1_000_000);
+  sockets.at(-1).conn.close();
+  sockets.at(-1).onclose({ code: 4401 });
+  await assert.rejects(left.done, { code: "unauthenticated" });
+  left.remove();
+  const added = [...uploads.add([clip()], "clips"), ...uploads.add([clip()], "clips")];
+  await Promise.all(added.map((up) => up.done));
+  assert.notEqual(added[0].ref, added[1].ref);
+  assert.ok(added.some(({ ref }) => ref === left.ref), "one continues");
+  uploads.close();
+});
+
 test("of two uploads of one file, one takes up what a former page left", async () => {
   server = new ModelServer();
   define("indexedDB", database());
@@ -371,6 +484,98 @@ test("what could not be added is reported as errors with a count", async () => {
     ["file_unreadable", "documents", 2, "2 files or folders could not be opened"],
     ["too_many_files", "documents", 1, "One file was left out: at most 20000 can be added at once"],
   ]);
+  uploads.close();
+});
+
+/** A drop of a folder that is listed when the test says so. */
+function slowFolder(...files) {
+  let list;
+  const entries = files.map((file) => ({ name: file.name, isFile: true, fullPath: `/f/${file.name}`, file: (done, fail) => (file.isShut ? fail() : done(file)) }));
+  const batches = new Promise((done) => (list = () => done([entries, []])));
+  const readEntries = (done) => void batches.then((left) => done(left.shift()));
+  const folder = { name: "f", isDirectory: true, fullPath: "/f", createReader: () => ({ readEntries }) };
+  return { list, drop: { items: [{ kind: "file", getAsFile: () => null, webkitGetAsEntry: () => folder }] } };
+}
+
+test("start starts what is there at once, and waits for a folder that is still being read", async () => {
+  server = new ModelServer({ slots: { later: { accept: "", max_entries: 9, max_file_size: 1e9, auto_upload: false } } });
+  define("indexedDB", database());
+  const uploads = await tab(101);
+  const { list, drop } = slowFolder(new File(["b"], "b.txt"));
+  const [a] = uploads.add([new File(["a"], "a.txt")], "later");
+  void uploads.addFrom(drop, "later");
+  assert.deepEqual(["later", "documents", undefined].map((slot) => uploads.reading(slot).length), [1, 0, 1]);
+  let isOver = false;
+  const started = uploads.start("later").then(() => (isOver = true));
+  await a.done;
+  await uploads.start("documents");
+  assert.equal(isOver, false);
+  list();
+  await started;
+  assert.deepEqual([uploads.reading(), [...server.uploads.values()].map(({ name }) => name)], [[], ["a.txt", "b.txt"]]);
+  uploads.close();
+});
+
+/** A form without a browser; `posts` has what it would name, `said` what it says. */
+function formOf(uploads, slot) {
+  const [posts, said] = [[], []];
+  const output = { childNodes: [], dataset: {}, querySelector: () => null, append: (text) => said.push(text) };
+  const form = { ariaBusy: null, hasAttribute: () => false, querySelector: () => output, requestSubmit: () => submit() };
+  async function submit() {
+    const event = Object.assign(new Event("submit", { cancelable: true }), { submitter: null });
+    Object.defineProperty(event, "target", { value: form });
+    const { hold } = await import("../forms.js");
+    const held = hold(uploads, event, [slot]);
+    if (!event.defaultPrevented) posts.push(uploads.finished(slot));
+    await held;
+  }
+  return { posts, said, submit };
+}
+
+test("a form waits for a folder that is still being read, and a page asks before it is left", async () => {
+  server = new ModelServer({ slots: { clips } });
+  define("indexedDB", database());
+  const uploads = await tab(102);
+  const { attend } = await import("../attend.js");
+  const leave = attend(uploads);
+  const isAsked = () => {
+    const event = new Event("beforeunload", { cancelable: true });
+    window.dispatchEvent(event);
+    return event.defaultPrevented;
+  };
+  const { posts, submit } = formOf(uploads, "clips");
+  const { list, drop } = slowFolder(new File(["a"], "a.mp4"), new File(["b"], "b.mp4"));
+  assert.equal(isAsked(), false);
+  void uploads.addFrom(drop, "clips");
+  assert.equal(isAsked(), true);
+  const sent = submit();
+  await pause(50);
+  assert.deepEqual(posts, []);
+  list();
+  await sent;
+  await until("the form", () => posts.length);
+  assert.deepEqual([posts, isAsked()], [[[...server.uploads.keys()]], false]);
+  assert.equal(posts[0].length, 2);
+  leave();
+  uploads.close();
+});
+
+test("a form whose folder has a file that is refused or cannot be opened names it, is not sent, and is sent the next time", async () => {
+  server = new ModelServer();
+  define("indexedDB", database());
+  const uploads = await tab(103);
+  const { posts, said, submit } = formOf(uploads, "documents");
+  const shut = Object.assign(new File(["x"], "shut.txt"), { isShut: true });
+  const { list, drop } = slowFolder(new File(["a"], "a.exe"), shut, new File(["b"], "b.txt"));
+  void uploads.addFrom(drop, "documents");
+  const sent = submit();
+  await uploads.connect();
+  list();
+  await sent;
+  assert.deepEqual(posts, []);
+  assert.match(said.join(), /^One file or folder could not be opened\. a\.exe: /);
+  await submit();
+  assert.equal(posts.length, 1);
   uploads.close();
 });
 

@@ -125,6 +125,135 @@ fn complete_3_a_receipt_of_another_file_begins_anew() {
     assert!(matches!(sender.outcome(), Some(Outcome::Complete { .. })));
 }
 
+/// A sender that completed its file, lost its connection, and asked for what it knows over the next one.
+fn lost_while_completing(now: Now) -> (Sender, Now) {
+    let mut sender = registered(now);
+    feed(&mut sender, FILE, now);
+    assert_eq!(sender.progress().phase, SenderPhase::Completing);
+    sender.handle_disconnected(now);
+    let later = after(now, Duration::from_secs(60));
+    sender.handle_timeout(later);
+    sender.handle_connected(later);
+    assert_resumes(&drain(&mut sender));
+    (sender, later)
+}
+
+fn assert_resumes(asked: &[SenderOutput]) {
+    let [SenderOutput::Message(ClientMessage::Resume(resume))] = asked else {
+        panic!("{asked:?}");
+    };
+    assert_eq!(resume.upload, up(1));
+}
+
+fn assert_registers(asked: &[SenderOutput]) {
+    let [SenderOutput::Message(ClientMessage::Register(register))] = asked else {
+        panic!("{asked:?}");
+    };
+    assert_eq!(register.upload, up(1));
+}
+
+/// Answers the resume, and the registration after it, as a server does that is storing the file.
+fn is_being_stored(sender: &mut Sender, now: Now) {
+    sender.handle_message(&not_found(), now);
+    assert_registers(&drain(sender));
+    sender.handle_message(&in_use(), now);
+}
+
+fn in_use() -> ServerMessage {
+    ServerMessage::Error(ErrorMessage::new(Code::RefInUse, Some(up(1))))
+}
+
+fn not_found() -> ServerMessage {
+    ServerMessage::Resumed(Resumed {
+        status: ResumeStatus::NotFound,
+        ..resumed_at(0)
+    })
+}
+
+fn receipt_of_the_file() -> ServerMessage {
+    let mut receipt = snapshot(up(1), Status::Complete);
+    receipt.crc32c = Some(crc32c_hex(crc32c::crc32c(FILE)));
+    progress(receipt)
+}
+
+/// COMPLETE-4: while its server stores the file without a record, the ref is in use and is asked for again.
+#[test]
+fn complete_4_a_file_that_is_being_stored_is_not_sent_again() {
+    let (mut sender, mut now) = lost_while_completing(start());
+    for _ in 0..3 {
+        is_being_stored(&mut sender, now);
+        assert_eq!(drain(&mut sender), []);
+        now = after(now, Duration::from_secs(60));
+        sender.handle_timeout(now);
+        assert_resumes(&drain(&mut sender));
+    }
+    let complete = Resumed {
+        status: ResumeStatus::Complete,
+        ..resumed_at(16)
+    };
+    sender.handle_message(&ServerMessage::Resumed(complete), now);
+    sender.handle_message(&receipt_of_the_file(), now);
+    assert!(matches!(sender.outcome(), Some(Outcome::Complete { .. })));
+}
+
+/// COMPLETE-4: a file that its server did not store is sent again, under the same ref.
+#[test]
+fn complete_4_a_file_that_was_not_stored_is_sent_again() {
+    let (mut sender, mut now) = lost_while_completing(start());
+    is_being_stored(&mut sender, now);
+    now = after(now, Duration::from_secs(60));
+    sender.handle_timeout(now);
+    assert_resumes(&drain(&mut sender));
+    sender.handle_message(&not_found(), now);
+    assert_registers(&drain(&mut sender));
+    sender.handle_message(&registration(up(1)), now);
+    let complete = SenderOutput::Frame(Frame::Complete {
+        upload: up(1),
+        crc32c: Some(crc32c::crc32c(FILE)),
+    });
+    let sent = feed(&mut sender, FILE, now);
+    assert_eq!(sent, [chunk(0), chunk(1), chunk(2), chunk(3), complete]);
+}
+
+/// COMPLETE-4: a ref that stays in use is asked for a bounded number of times, over more than a minute.
+#[test]
+fn complete_4_a_ref_that_stays_in_use_is_given_up() {
+    let (mut sender, begun) = lost_while_completing(start());
+    let (mut now, mut asked) = (begun, 0);
+    loop {
+        sender.handle_message(&not_found(), now);
+        let answer = drain(&mut sender);
+        if answer == [SenderOutput::NeedRef] {
+            break;
+        }
+        assert_registers(&answer);
+        sender.handle_message(&in_use(), now);
+        asked += 1;
+        let wakes = sender.poll_timeout().expect("it waits");
+        now = after(now, wakes.saturating_duration_since(now.instant));
+        sender.handle_timeout(now);
+        assert_resumes(&drain(&mut sender));
+    }
+    assert_eq!(asked, 10);
+    let waited = now.instant.saturating_duration_since(begun.instant);
+    assert!(waited > Duration::from_secs(60), "{waited:?}");
+}
+
+/// COMPLETE-4: where another node stored the file under its ref meanwhile, the receipt of that one is asked for.
+#[test]
+fn complete_4_a_file_that_another_node_stored_first_has_its_receipt() {
+    let (mut sender, mut now) = lost_while_completing(start());
+    sender.handle_message(&not_found(), now);
+    assert_registers(&drain(&mut sender));
+    sender.handle_message(&registration(up(1)), now);
+    feed(&mut sender, FILE, now);
+    let in_use = snapshot(up(1), Status::Error).with_code(Code::RefInUse);
+    sender.handle_message(&progress(in_use), now);
+    now = after(now, Duration::from_secs(60));
+    sender.handle_timeout(now);
+    assert_resumes(&drain(&mut sender));
+}
+
 /// CHUNK-3: a server that asks for what follows the end of the file is not believed.
 #[test]
 fn chunk_3_nothing_follows_the_end() {

@@ -96,6 +96,27 @@ export default {
     assert.deepEqual(posts[0].getAll("files"), []);
   },
 
+  async "a form waits for a folder that is still being read"(t) {
+    const page = await withForm(t);
+    const posts = await posted(page);
+    await page.evaluate(async () => {
+      const { uploads } = await import("/uploads/client/index.js");
+      window.uploads = uploads;
+      const file = { name: "in.txt", isFile: true, isDirectory: false, fullPath: "/f/in.txt", file: (done) => done(new File(["words"], "in.txt")) };
+      const batches = [[file], []];
+      const readEntries = (done) => setTimeout(() => done(batches.shift()), 500);
+      const folder = { name: "f", isFile: false, isDirectory: true, fullPath: "/f", createReader: () => ({ readEntries }) };
+      void uploads.addFrom({ items: [{ kind: "file", getAsFile: () => null, webkitGetAsEntry: () => folder }] }, "documents");
+    });
+    await page.click("form button");
+    await sleep(200);
+    assert.equal(posts.length, 0);
+    await until("the form", () => posts.length);
+    const stored = await page.evaluate(() => window.uploads.finished("documents"));
+    assert.equal(stored.length, 1);
+    assert.deepEqual(posts.map((post) => post.getAll("files")), [stored]);
+  },
+
   async "a form without an output says that a file is paused, and is sent later"(t) {
     for (const form of [FORM, FORM.replace("<form", `<form dj-submit="save"`)]) {
       const page = await withForm(t, form);
