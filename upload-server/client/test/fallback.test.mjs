@@ -386,17 +386,15 @@ test("events need a socket, and say so", async () => {
 });
 
 test("a token that the server refuses is refreshed", async () => {
-  const tokens = [];
+  let expired = false;
+  const [tokens, plain] = [[], fetch];
   const uploads = open({ token: ({ refresh }) => (tokens.push(refresh), refresh ? "new" : "old") });
   server.proxy = () => undefined;
-  const plain = fetch;
-  let expired = false;
   define("fetch", (url, init) => (expired && !String(url).includes("token=new") ? Promise.resolve(own(401)) : plain(url, init)));
   const [up] = uploads.add([film(6_000_000)], "video");
   await until("bytes", () => up.progress.received > 0);
   expired = true;
-  assert.equal((await up.done).status, "complete");
-  assert.ok(tokens.includes(true));
+  assert.deepEqual([(await up.done).status, tokens.includes(true)], ["complete", true]);
   define("fetch", plain);
   uploads.close();
 });

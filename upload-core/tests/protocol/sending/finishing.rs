@@ -193,6 +193,7 @@ fn complete_4_a_file_that_is_being_stored_is_not_sent_again() {
     };
     sender.handle_message(&ServerMessage::Resumed(complete), now);
     sender.handle_message(&receipt_of_the_file(), now);
+    assert_eq!(feed(&mut sender, FILE, now), [], "it is read and compared");
     assert!(matches!(sender.outcome(), Some(Outcome::Complete { .. })));
 }
 
