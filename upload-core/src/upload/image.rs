@@ -77,7 +77,7 @@ impl Upload {
         }
         let before = std::mem::replace(&mut self.kept_head, head.copied());
         let record = self.record(self.target(), cx).encode();
-        let has_room = |record: Vec<u8>| record.len() + CHECKPOINT_ROOM <= RECORD_BYTES_MAX;
+        let has_room = |it: Vec<u8>| it.len() <= RECORD_BYTES_MAX.saturating_sub(CHECKPOINT_ROOM);
         if !record.is_ok_and(has_room) {
             self.kept_head = before;
         }
