@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::{
-    EntryStatus, Lease, OwnerQuota, Query, RECORD_BYTES_MAX, Record, RecordPhase, Save,
+    EntryStatus, Lease, Output, OwnerQuota, Query, RECORD_BYTES_MAX, Record, RecordPhase, Save,
     SessionLimits, Unclaimed, crc::Prefix, record::charge, time::millis,
 };
 
@@ -200,5 +200,17 @@ impl Upload {
             charge: charge(target.phase, self.entry.length, target.offset),
             quota,
         })))
+    }
+
+    /// Reads the record, to learn what became of a save.
+    pub(super) fn look_for_record(&mut self, cx: &mut Context<'_>) {
+        if let Some(keeper) = self.recorder.keeper_mut() {
+            keeper.looks();
+            let query = Query::Read {
+                upload: self.upload(),
+                slot: Some(Arc::clone(&self.entry.slot)),
+            };
+            cx.effects.push(Output::Store(self.entry.id, query));
+        }
     }
 }

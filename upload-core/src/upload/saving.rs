@@ -83,6 +83,7 @@ impl Upload {
         let phase = keeper.saved().map(|saved| saved.phase);
         match self.writer {
             Writer::Claiming(_) => self.claimed(cx),
+            Writer::Closed(_) if phase == Some(RecordPhase::Ended) => self.remove_unknown(cx),
             Writer::Closed(_) if phase.is_some_and(RecordPhase::is_stored) => self.completed(cx),
             Writer::Gate(..)
             | Writer::Judging(..)
@@ -112,7 +113,7 @@ impl Upload {
                 self.tell_resumable(false, cx);
             }
             // Its application could not find it: it is complete once the record says that it waits.
-            Writer::Closed(_) if self.slot.waits => self.wait_failed(is_first, tried.is_some(), cx),
+            Writer::Closed(_) if self.slot.waits => self.wait_failed(is_first, tried, cx),
             Writer::Closed(_) => match tried {
                 // Without a receipt it could not be said later that the file is here, so the store
                 // is asked once more, at once.
@@ -151,24 +152,11 @@ impl Upload {
         self.look_for_record(cx);
     }
 
-    /// Reads the record, to learn what became of a save.
-    pub(super) fn look_for_record(&mut self, cx: &mut Context<'_>) {
-        if let Some(keeper) = self.recorder.keeper_mut() {
-            keeper.looks();
-            let query = Query::Read {
-                upload: self.upload(),
-                slot: Some(Arc::clone(&self.entry.slot)),
-            };
-            cx.effects.push(Output::Store(self.entry.id, query));
-        }
-    }
-
     fn found(&mut self, found: Option<(Vec<u8>, RecordVersion)>, cx: &mut Context<'_>) {
         let Some((bytes, version)) = found else {
             if self.waits_to_be_recorded() && self.is_perhaps_unknown(cx) {
-                // No client waits for it, and no record tells of it.
                 self.adopt(None);
-                return self.discard(Code::StorageThrottled, cx);
+                return self.save_removal(cx);
             }
             // Either the store lost it, or a newer holder ended the upload. Where no client is here
             // to continue it, what is over stays over: the newer holder may have stored the file.
@@ -192,6 +180,7 @@ impl Upload {
         match record {
             // The answer of the save was lost, and the file may be its application's by now.
             Ok(record) if self.is_stored_by_us(&record) => self.completed(cx),
+            Ok(record) if self.is_to_be_removed_by_us(&record) => self.remove_unknown(cx),
             Ok(record) if fence.is_of(&record, &cx.config.holder) => self.adopt(Some(version)),
             // CTRL-4: the ref is another upload's.
             Ok(record) if *record.birth != *fence.registration && self.waits_to_be_recorded() => {

@@ -1,13 +1,18 @@
 //! An upload that is stored and waits for its application: it is complete once its record says so
 //! (CTRL-6).
 
+use std::sync::Arc;
+
 use upload_proto::Code;
 
-use crate::{Entry, EntryStatus, Fact, News, Order, Output, Record, RecordPhase};
+use crate::{
+    Charge, Entry, EntryStatus, Fact, News, Order, Output, Query, Record, RecordPhase, Save,
+};
 
 use super::{
     Context, Upload,
-    keeper::Keeper,
+    keeper::{Keeper, Saving},
+    recorder::Recorder,
     stay::{Departure, Undo},
     writer::Writer,
 };
@@ -48,13 +53,59 @@ impl Upload {
     }
 
     /// The store failed to take the record of a stored file, or to read it.
-    pub(super) fn wait_failed(&mut self, is_first: bool, was_save: bool, cx: &mut Context<'_>) {
+    pub(super) fn wait_failed(
+        &mut self,
+        is_first: bool,
+        tried: Option<RecordPhase>,
+        cx: &mut Context<'_>,
+    ) {
         if is_first {
             self.tell_delayed(cx);
-        } else if was_save && self.is_perhaps_unknown(cx) {
+        } else if tried.is_some_and(RecordPhase::is_stored) && self.is_perhaps_unknown(cx) {
             // The answer of a save may have been lost: only reading says whether a record tells of it.
             self.look_for_record(cx);
         }
+    }
+
+    /// No client waits for the file, and no record tells of it: has one say that it is to be removed. A
+    /// save that is late conflicts with that, or else it would tell of a file that is gone.
+    pub(super) fn save_removal(&mut self, cx: &mut Context<'_>) {
+        let target = self.target();
+        let removal = self.record(target, cx);
+        let removal = removal.ended(Code::Expired, cx.now.unix_ms);
+        let ttl = removal.kept_for(cx.config.limits.record_ttl, cx.now.unix_ms);
+        let (Ok(record), Some(keeper)) = (removal.encode(), self.recorder.keeper()) else {
+            return self.discard(Code::StorageThrottled, cx);
+        };
+        let save = Save {
+            upload: self.upload(),
+            slot: Arc::clone(&self.entry.slot),
+            record,
+            expect: keeper.expect(),
+            ttl,
+            charge: Charge::Nothing,
+            quota: None,
+        };
+        let query = Query::Save(Box::new(save));
+        cx.effects.push(Output::Store(self.entry.id, query));
+        if let Some(keeper) = self.recorder.keeper_mut() {
+            let phase = RecordPhase::Ended;
+            keeper.begin(Saving { phase, ..target }, cx.now);
+        }
+    }
+
+    /// Returns whether a record says that this very file is to be removed, although the answer of that
+    /// save was lost.
+    pub(super) fn is_to_be_removed_by_us(&self, record: &Record) -> bool {
+        record.phase == RecordPhase::Ended
+            && self.waits_to_be_recorded()
+            && self.lineage.fence().wrote(record)
+    }
+
+    /// The record says that it is to be removed, and stays until late saves have conflicted with it.
+    pub(super) fn remove_unknown(&mut self, cx: &mut Context<'_>) {
+        self.recorder = Recorder::Off;
+        self.discard(Code::StorageThrottled, cx);
     }
 
     /// Returns whether no client waits for the file, and no record is known to tell of it.

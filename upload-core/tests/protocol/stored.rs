@@ -25,6 +25,14 @@ fn waiting_query(rig: &mut Rig, is_save: bool) -> upload_core::EntryId {
     }
 }
 
+/// Returns the oldest query that waits, which is a save, and the record that it has.
+fn waiting_save(rig: &mut Rig) -> (upload_core::EntryId, Vec<u8>) {
+    match rig.unanswered.pop_front() {
+        Some(Output::Store(entry, Query::Save(save))) => (entry, save.record),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// CTRL-3: an owner that has as many waiting as it may loses the file, and nothing else is left of it.
 #[test]
 fn ctrl_3_a_refused_end_leaves_nothing() {
@@ -117,13 +125,48 @@ fn ctrl_6_what_no_record_names_is_removed() {
         rig.store(entry, StoreEvent::Failed).pass(20_000);
     }
     let entry = waiting_query(&mut rig, false);
-    assert!(rig.room.borrow().files[0].published);
     rig.store(entry, StoreEvent::Found(None));
+    assert!(rig.room.borrow().files[0].published, "a save may be late");
+    rig.answer();
     assert_eq!(rig.told().last().expect("an order"), "remove");
     assert!(!rig.room.borrow().files[0].published);
-    rig.room.borrow_mut().store_mood = Mood::Works;
-    rig.answer();
+    let record = rig.room.borrow().record(1).expect("a late save meets it");
+    assert_eq!(record.phase, RecordPhase::Ended);
     assert!(rig.session.is_finished());
+}
+
+/// CTRL-6: a save may take effect although its answer was lost: of the file itself, or of its removal.
+#[test]
+fn ctrl_6_a_late_save_never_tells_of_a_file_that_is_gone() {
+    for takes_effect in ["the file's", "the removal's"] {
+        let mut rig = Rig::with(waits);
+        rig.register(1, "file", 4).chunk(1, 0, "abcd");
+        rig.room.borrow_mut().store_mood = Mood::Silent;
+        rig.complete(1).disconnect(DisconnectReason::Lost);
+        let (entry, _) = waiting_save(&mut rig);
+        rig.store(entry, StoreEvent::Failed).pass(20_000);
+        let (entry, of_the_file) = waiting_save(&mut rig);
+        rig.store(entry, StoreEvent::Failed).pass(20_000);
+        let entry = waiting_query(&mut rig, false);
+        rig.store(entry, StoreEvent::Found(None));
+        if takes_effect == "the file's" {
+            rig.room.borrow_mut().store.insert(up(1), (of_the_file, 7));
+        } else {
+            let (entry, removal) = waiting_save(&mut rig);
+            rig.room.borrow_mut().store.insert(up(1), (removal, 7));
+            rig.store(entry, StoreEvent::Failed);
+        }
+        rig.room.borrow_mut().store_mood = Mood::Works;
+        while !rig.unanswered.is_empty() {
+            rig.answer();
+        }
+        rig.pass(60_000);
+        assert!(rig.session.is_finished(), "{takes_effect}");
+        let is_there = rig.room.borrow().files[0].published;
+        let record = rig.room.borrow().record(1).expect("a record");
+        let waits = record.phase == RecordPhase::Waiting;
+        assert_eq!((is_there, waits), (takes_effect == "the file's", is_there));
+    }
 }
 
 /// CTRL-6: a holder that was taken over does not say that a file is complete of which no record waits.

@@ -241,6 +241,8 @@ mutants! {
         "} else if was_released {\n            Undo::Later" => "} else if was_released {\n            Undo::Nothing";
     "upload/waiting.rs": "an end that is refused waits for an answer that came"
         "                    keeper.failed(cx.now);\n" => "                    let _ = keeper;\n";
+    "upload/saving.rs": "a file is removed that a late save may still tell of"
+        "return self.save_removal(cx);" => "return self.discard(Code::StorageThrottled, cx);";
     "upload/waiting.rs": "a stored file is removed without a look at its record"
         "            self.look_for_record(cx);\n" => "            self.discard(Code::StorageThrottled, cx);\n";
     "upload/saving.rs": "who was taken over completes what another has to record"
