@@ -93,6 +93,8 @@ impl World {
         self.plan.setup.keeping == Keeping::NoCheckpoint
             || truth.slot == "file"
             || truth.lost_record
+            // It ended, and its process died before what it had stored was removed.
+            || (truth.may_be_gone && truth.is_orphaned)
             || self.is_lossy
     }
 
