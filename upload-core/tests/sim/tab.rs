@@ -420,7 +420,9 @@ impl World {
         let truth = &self.truth[&key];
         // A resume that was long on its way on an old connection may come after that
         // of a newer one; and a clock that was set ends leases early.
-        let may_be_overtaken = self.plan.has_delays() || self.clocks_were_set;
+        // So does a cancel, which another connection of the tab carried out.
+        let is_cancelled = self.cancelled.contains(&key);
+        let may_be_overtaken = self.plan.has_delays() || self.clocks_were_set || is_cancelled;
         let wrong = match outcome {
             Outcome::Complete { .. } => (!truth.is_complete).then_some("complete, nobody said so"),
             Outcome::Refused { code, .. } => match code {
