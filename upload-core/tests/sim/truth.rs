@@ -93,8 +93,8 @@ impl World {
         self.plan.setup.keeping == Keeping::NoCheckpoint
             || truth.slot == "file"
             || truth.lost_record
-            // It ended, and its process died before what it had stored was removed.
-            || (truth.may_be_gone && truth.is_orphaned)
+            // It ended, and began anew before what it had stored was removed, if its process lived to do that.
+            || truth.may_be_gone
             || self.is_lossy
     }
 
