@@ -1,6 +1,7 @@
 //! `upload-server send`: uploads files, resumes what was cut off, and says how it went.
 
 mod address;
+mod answer_head;
 mod cookies;
 mod link;
 mod memory;

@@ -18,7 +18,11 @@ use upload_proto::{
     limits::{SUBPROTOCOL, close},
 };
 
-use super::{address::Address, cookies, tls};
+use super::{
+    address::Address,
+    answer_head::{AnswerHead, Answering},
+    cookies, tls,
+};
 use crate::errors;
 
 /// Longest time for connecting and the handshake.
@@ -65,12 +69,11 @@ impl Server {
     pub(super) async fn connect(&self, cookie: Option<&str>) -> Result<Link, LinkError> {
         let opened = timeout(CONNECT, self.open(cookie)).await;
         let timed_out = |_| LinkError::Passing(anyhow!("the server does not answer"));
-        let (socket, response) = opened.map_err(timed_out)??;
-        let set = response.headers().get_all(header::SET_COOKIE);
-        let set = set.into_iter().filter_map(|value| value.to_str().ok());
+        let (socket, head) = opened.map_err(timed_out)??;
+        let set = head.fields(header::SET_COOKIE.as_str());
         Ok(Link {
             socket,
-            cookie: cookies::after(cookie, set),
+            cookie: cookies::after(cookie, set.iter().map(String::as_str)),
             buffer: BytesMut::new(),
         })
     }
@@ -91,8 +94,11 @@ impl Server {
                 .with_context(|| format!("--header {name}"))
                 .map_err(LinkError::Final)?;
         }
-        let stream = self.stream().await?;
-        client.connect_on(stream).await.map_err(handshake_failed)
+        let head = AnswerHead::default();
+        let stream: Box<dyn Stream> = Box::new(Answering::new(self.stream().await?, head.clone()));
+        let opened = client.connect_on(stream).await;
+        let (socket, _) = opened.map_err(handshake_failed)?;
+        Ok((socket, head))
     }
 
     async fn stream(&self) -> Result<Box<dyn Stream>, LinkError> {
@@ -112,7 +118,7 @@ impl Server {
     }
 }
 
-type Opened = (WebSocketStream<Box<dyn Stream>>, upgrade::Response);
+type Opened = (WebSocketStream<Box<dyn Stream>>, AnswerHead);
 
 impl Link {
     /// Returns the cookies for the next connection of the same owner.
