@@ -102,7 +102,7 @@ export default {
     await page.evaluate(async () => {
       const { uploads } = await import("/uploads/client/index.js");
       window.stored = 0;
-      uploads.on("complete", () => void window.stored++);
+      uploads.on("progress", ({ status }) => void (window.stored += +(status === "complete")));
       const file = { name: "in.txt", isFile: true, isDirectory: false, fullPath: "/f/in.txt", file: (done) => done(new File(["words"], "in.txt")) };
       const batches = [[file], []];
       const readEntries = (done) => setTimeout(() => done(batches.shift()), 500);
