@@ -3,7 +3,7 @@
 use upload_core::RecordPhase;
 use upload_proto::{ResumeStatus, ServerMessage, Snapshot, Status};
 
-use crate::{host::Host, world::World};
+use crate::{host::Host, truth::Truth, world::World};
 
 /// What was told of one upload on one connection.
 #[derive(Clone, Debug, Default)]
@@ -128,7 +128,8 @@ impl World {
             self.check_complete(owner, it.upload);
             self.check_prefix(key, it.bytes_received, it.crc32c.as_deref());
             // A close that was found later has a checksum only if the store knew of it.
-            let has_record = self.truth.get(&key).is_some_and(|it| !it.lost_record);
+            let has_record = |it: &Truth| !it.lost_record && !it.store_failed;
+            let has_record = self.truth.get(&key).is_some_and(has_record);
             let is_excused = !has_record || self.plan.has_delays() || !self.plan.setup.checksum;
             if !is_excused && it.crc32c.is_none() {
                 self.fail("COMPLETE-3: a receipt without a checksum".into());

@@ -27,6 +27,8 @@ pub(crate) struct Truth {
     pub(crate) may_be_gone: bool,
     /// Somebody was told that it can not be resumed, at least for a while.
     pub(crate) lost_record: bool,
+    /// A call of the store about it failed, so that a record may lack what was to be saved.
+    pub(crate) store_failed: bool,
     /// Its writer could tell no more where its bytes are.
     pub(crate) lost_checkpoint: bool,
     /// A process died that may have held its only writer.

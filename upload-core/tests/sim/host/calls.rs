@@ -176,11 +176,11 @@ impl World {
         }
         // A client over HTTP is not told that its upload can not be resumed for a while.
         if matches!(event, StoreEvent::Failed)
-            && host.session.visited().is_some()
             && let Some(upload) = host.session.entry(entry).map(|entry| entry.upload)
             && let Some(truth) = self.truth.get_mut(&(owner, upload))
         {
-            truth.lost_record = true;
+            truth.store_failed = true;
+            truth.lost_record |= host.session.visited().is_some();
         }
         self.input(conn, |session, now| session.handle_store(entry, event, now));
     }
