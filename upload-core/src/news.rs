@@ -73,7 +73,7 @@ pub enum News {
         crc32c: Option<u32>,
     },
     /// It was reached for, and its file turned out to be stored: only its end is missing.
-    Ends(Box<Subject>),
+    Finishing(Box<Subject>),
     /// Bytes were taken or became durable.
     Moved(Position),
     /// Its record is kept no more, or once more (RESUME-9).

@@ -10,8 +10,8 @@
 //!   durable together; `group_close`: the same for small files; `dir_names`: those of the directories themselves.
 //! - `pace`: inline or blocking writes; `write_back`: an early start on the disk; `writer`: the writer itself;
 //!   `ending`: a file on its way to its final name; `fresh_dirs`: the directory of that name.
-//! - `reopen`: going on after a restart or on another node; `sweep`: what nobody holds any more; `removal`: a
-//!   finished file that is not wanted.
+//! - `reopen`: continuing after a restart or on another node; `sweep`: removing what no writer holds; `removal`:
+//!   removing a finished file.
 
 mod begin;
 mod checkpoint;

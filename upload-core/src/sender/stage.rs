@@ -31,7 +31,7 @@ pub(super) enum Stage {
         /// Reads up to where it is compared.
         reads: Reads,
         /// With what.
-        claim: Claim,
+        at_server: AtServer,
     },
     /// Chunks are sent.
     Sending {
@@ -70,7 +70,7 @@ pub(super) enum Wake {
 
 /// What the server says that it has of the file.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Claim {
+pub(super) enum AtServer {
     /// Its beginning, behind which sending continues.
     Prefix(Goal),
     /// All of it: this is its receipt.
@@ -157,17 +157,17 @@ impl Stage {
                 Step::SentBack(reads, goal),
             ) => Self::Verifying {
                 reads,
-                claim: Claim::Prefix(goal),
+                at_server: AtServer::Prefix(goal),
             },
             (Self::Completing, Step::ReceiptToCompare(reads, receipt)) => Self::Verifying {
                 reads,
-                claim: Claim::Whole(receipt),
+                at_server: AtServer::Whole(receipt),
             },
             (Self::Asking | Self::Waiting(_), Step::ReceiptAnnounced) => Self::Completing,
             (
                 Self::Verifying {
                     reads,
-                    claim: Claim::Prefix(goal),
+                    at_server: AtServer::Prefix(goal),
                 },
                 Step::Verified,
             ) => Self::Sending {

@@ -6,7 +6,7 @@ use upload_proto::{Code, Frame};
 use super::{
     FileCheck, Outcome, Pace, ReadId, Sender, SenderOutput,
     reads::{Answered, Reads},
-    stage::{Claim, Goal, Stage, Step},
+    stage::{AtServer, Goal, Stage, Step},
 };
 use crate::{
     Now,
@@ -101,10 +101,10 @@ impl Sender {
     /// Returns the end of what is read at present, and the size of a read, in bytes.
     fn range(&self) -> (u64, u32) {
         match &self.stage {
-            Stage::Verifying { claim, .. } => {
-                let end = match claim {
-                    Claim::Prefix(goal) => goal.offset,
-                    Claim::Whole(_) => self.facts.size,
+            Stage::Verifying { at_server, .. } => {
+                let end = match at_server {
+                    AtServer::Prefix(goal) => goal.offset,
+                    AtServer::Whole(_) => self.facts.size,
                 };
                 (end, VERIFY_READ_BYTES)
             }
@@ -159,17 +159,17 @@ impl Sender {
     }
 
     pub(super) fn verify_if_reached(&mut self, now: Now) {
-        let Stage::Verifying { claim, .. } = &self.stage else {
+        let Stage::Verifying { at_server, .. } = &self.stage else {
             return;
         };
         let end = self.prefix.end();
-        let Goal { offset, crc32c, .. } = match claim {
-            Claim::Prefix(goal) => *goal,
-            Claim::Whole(receipt) if end.offset == self.facts.size => {
+        let Goal { offset, crc32c, .. } = match at_server {
+            AtServer::Prefix(goal) => *goal,
+            AtServer::Whole(receipt) if end.offset == self.facts.size => {
                 let receipt = receipt.clone();
                 return self.completed(&receipt);
             }
-            Claim::Whole(_) => return,
+            AtServer::Whole(_) => return,
         };
         if end.offset != offset {
             return;
@@ -196,11 +196,11 @@ impl Sender {
     fn end_as_changed(&mut self) {
         match self.stage {
             Stage::Verifying {
-                claim: Claim::Whole(_),
+                at_server: AtServer::Whole(_),
                 ..
             } => self.finish(Outcome::FileChanged),
             Stage::Verifying {
-                claim: Claim::Prefix(_),
+                at_server: AtServer::Prefix(_),
                 ..
             }
             | Stage::Idle

@@ -222,6 +222,7 @@ pub fn received_ranges(next_index: u64) -> Vec<[u64; 2]> {
         .unwrap_or_default()
 }
 
+/// Returns the receipt that a record tells of.
 pub(super) fn receipt(upload: UploadRef, record: &Record) -> Snapshot {
     let mut snapshot = Snapshot::new(upload, Status::Complete);
     snapshot.progress = 100;

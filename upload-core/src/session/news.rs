@@ -56,7 +56,7 @@ impl Session {
                 self.drop_channel(entry);
             }
             News::Continued { subject, crc32c } => self.continued(entry, &subject, crc32c, now),
-            News::Ends(subject) => {
+            News::Finishing(subject) => {
                 // Its answer follows the end; until then its client hears of trouble.
                 if matches!(self.requests.get(&entry), Some(Request::Resume { .. })) {
                     self.channels

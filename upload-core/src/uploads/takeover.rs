@@ -72,7 +72,7 @@ impl Uploads {
             }
             Step::Became(upload, then) => {
                 if upload.stay.is_finishing() {
-                    let news = News::Ends(upload.subject());
+                    let news = News::Finishing(upload.subject());
                     self.effects.news(entry, news);
                 }
                 self.hold(*upload);

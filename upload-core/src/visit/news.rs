@@ -16,7 +16,7 @@ impl Visit {
         match news {
             News::Begun { resumable, .. } => self.hold(entry, resumable, now),
             News::Continued { subject, .. } => self.hold(entry, subject.entry.resumable, now),
-            News::Ends(subject) => {
+            News::Finishing(subject) => {
                 self.stage = Stage::Finishing(Remembered::by_record(subject.entry.resumable));
             }
             News::Resumable(resumable, _) => {

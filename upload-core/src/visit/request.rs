@@ -35,7 +35,7 @@ impl Request {
     }
 
     /// Returns whether nothing is kept unless all of its content comes: its client cannot name the upload.
-    pub(super) fn is_all_or_nothing(&self) -> bool {
+    pub fn is_all_or_nothing(&self) -> bool {
         let content = match self {
             Self::Create(_, content) => content.as_ref(),
             Self::Append(content) => Some(content),

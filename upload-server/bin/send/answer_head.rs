@@ -1,14 +1,10 @@
 //! The head of a server's answer, as it came: the library of WebSockets keeps one field of each name, and an answer may
 //! set several cookies.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncRead;
+use tokio_util::io::InspectReader;
 
 /// Most bytes of a head that are kept.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -17,15 +13,20 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 #[derive(Clone, Default)]
 pub(super) struct AnswerHead(Arc<Mutex<Vec<u8>>>);
 
-/// A stream whose first bytes are an answer.
-pub(super) struct Answering<S> {
-    stream: S,
-    /// What of the head came, until it is whole.
-    head: Option<AnswerHead>,
-}
-
 impl AnswerHead {
-    /// Returns the values of all fields of this name, in lower case, in order.
+    /// Returns a stream of which the first bytes are heard.
+    pub(super) fn of<S: AsyncRead>(
+        &self,
+        stream: S,
+    ) -> InspectReader<S, impl FnMut(&[u8]) + use<S>> {
+        let head = self.clone();
+        let mut is_wanted = true;
+        InspectReader::new(stream, move |bytes: &[u8]| {
+            is_wanted = is_wanted && head.take(bytes);
+        })
+    }
+
+    /// Returns the values of all fields of this name, in order.
     pub(super) fn fields(&self, name: &str) -> Vec<String> {
         let head = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&head);
@@ -41,61 +42,6 @@ impl AnswerHead {
         let end = head.windows(4).position(|four| four == b"\r\n\r\n");
         head.truncate(end.unwrap_or(HEAD_BYTES_MAX));
         end.is_none() && head.len() < HEAD_BYTES_MAX
-    }
-}
-
-impl<S> Answering<S> {
-    pub(super) fn new(stream: S, head: AnswerHead) -> Self {
-        let head = Some(head);
-        Self { stream, head }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Answering<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        let came = buf.filled().get(before..).unwrap_or_default();
-        if let Some(head) = &self.head
-            && !head.take(came)
-        {
-            self.head = None;
-        }
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Answering<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

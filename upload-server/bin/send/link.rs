@@ -18,11 +18,7 @@ use upload_proto::{
     limits::{SUBPROTOCOL, close},
 };
 
-use super::{
-    address::Address,
-    answer_head::{AnswerHead, Answering},
-    cookies, tls,
-};
+use super::{address::Address, answer_head::AnswerHead, cookies, tls};
 use crate::errors;
 
 /// Longest time for connecting and the handshake.
@@ -95,7 +91,7 @@ impl Server {
                 .map_err(LinkError::Final)?;
         }
         let head = AnswerHead::default();
-        let stream: Box<dyn Stream> = Box::new(Answering::new(self.stream().await?, head.clone()));
+        let stream: Box<dyn Stream> = Box::new(head.of(self.stream().await?));
         let opened = client.connect_on(stream).await;
         let (socket, _) = opened.map_err(handshake_failed)?;
         Ok((socket, head))

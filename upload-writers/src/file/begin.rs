@@ -55,7 +55,7 @@ impl Beginnings {
 }
 
 /// An open file that no writer has taken yet. It is closed when it is dropped, and removed if it is new.
-pub(super) struct Unclaimed {
+pub(super) struct UntakenFile {
     shared: Arc<Shared>,
     left: Option<Left>,
 }
@@ -66,7 +66,7 @@ struct Left {
     path: Option<PathBuf>,
 }
 
-impl Unclaimed {
+impl UntakenFile {
     fn create(shared: &Arc<Shared>, path: PathBuf) -> io::Result<Self> {
         let file = temp::create(&path)?;
         Ok(Self::new(shared, file, Some(path)))
@@ -92,7 +92,7 @@ impl Unclaimed {
     }
 }
 
-impl Drop for Unclaimed {
+impl Drop for UntakenFile {
     /// A future may be dropped while the volume does not answer, by a thread of the runtime. That one closes and
     /// removes a file in a turn only, and where no other thread is at the directory.
     fn drop(&mut self) {
@@ -124,7 +124,7 @@ pub(super) async fn begin(
     shared: &Arc<Shared>,
     temp: TempName,
     place: &Place,
-) -> Result<Unclaimed, WriteError> {
+) -> Result<UntakenFile, WriteError> {
     let path = shared.temp_path(temp);
     if let Some(made) = begin_inline(shared, &path, place) {
         return made;
@@ -134,7 +134,7 @@ pub(super) async fn begin(
         config.check_free()?;
         config.make_dir(&of_slot)?;
         let _naming = config.naming();
-        Ok(Unclaimed::create(&config, path)?)
+        Ok(UntakenFile::create(&config, path)?)
     })
     .await
 }
@@ -144,7 +144,7 @@ fn begin_inline(
     shared: &Arc<Shared>,
     path: &Path,
     place: &Place,
-) -> Option<Result<Unclaimed, WriteError>> {
+) -> Option<Result<UntakenFile, WriteError>> {
     let begun = Instant::now();
     let may_begin =
         shared.has_seen(place) && !shared.usage.is_bounded() && shared.beginnings.may_begin(begun);
@@ -155,7 +155,7 @@ fn begin_inline(
     let naming = shared.naming.try_lock().ok()?;
     let made = shared
         .check_free()
-        .and_then(|()| Ok(Unclaimed::create(shared, path.to_owned())?));
+        .and_then(|()| Ok(UntakenFile::create(shared, path.to_owned())?));
     drop(naming);
     drop(turn);
     shared.beginnings.end(begun, Instant::now());

@@ -29,7 +29,7 @@ use tokio::time::sleep;
 
 use super::{
     Durability, Shared,
-    begin::Unclaimed,
+    begin::UntakenFile,
     checkpoint::{FileCheckpoint, Kept},
     permitted, place,
     temp::{self, TempName},
@@ -62,9 +62,9 @@ const SMALL_BYTES: u64 = 1024 * 1024;
 /// What a look at the files found.
 enum Found {
     /// A file with all the bytes, locked by us and of our epoch.
-    Free(Unclaimed),
+    Free(UntakenFile),
     /// A file with all the bytes, locked by somebody else.
-    Held(Unclaimed, TempName),
+    Held(UntakenFile, TempName),
     /// An earlier close had taken effect.
     Published,
     /// Somebody else took the file while we were at it.
@@ -187,7 +187,7 @@ impl Job {
                 continue;
             }
             if !temp::try_lock(&file)? {
-                return Ok(Found::Held(Unclaimed::found(&self.shared, file), name));
+                return Ok(Found::Held(UntakenFile::found(&self.shared, file), name));
             }
             if !self.has_the_bytes(&file)? {
                 continue;
@@ -267,7 +267,7 @@ impl Job {
             // From here on its checkpoint says that they were.
             file.sync_data().map_err(place::lost)?;
         }
-        Ok(Found::Free(Unclaimed::found(&self.shared, file)))
+        Ok(Found::Free(UntakenFile::found(&self.shared, file)))
     }
 
     /// Removes the copy that an earlier try of our own epoch did not finish.
@@ -317,7 +317,7 @@ impl Job {
             Ok(if self.is_published(old)? {
                 self.finished()?
             } else {
-                Found::Free(Unclaimed::found(&self.shared, file))
+                Found::Free(UntakenFile::found(&self.shared, file))
             })
         });
         if !matches!(taken, Ok(Found::Free(_))) {

@@ -48,11 +48,11 @@ fn every_stage_meets_every_step() {
     };
     let verifying = Stage::Verifying {
         reads: Reads::from(8),
-        claim: Claim::Prefix(goal),
+        at_server: AtServer::Prefix(goal),
     };
     let comparing = Stage::Verifying {
         reads: Reads::from(8),
-        claim: Claim::Whole(receipt.clone()),
+        at_server: AtServer::Whole(receipt.clone()),
     };
     let waits = [
         Wake::Unpaused,

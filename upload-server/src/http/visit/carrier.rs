@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Span;
-use upload_core::{Broken, ContentEnd, Door, Request, RequestId, Taken, Visit, VisitOutput};
+use upload_core::{ContentEnd, Door, RequestId, Taken, Visit, VisitOutput};
 
 use super::{
     Ask, Held, Key, Visits,
@@ -192,7 +192,7 @@ impl Carrier {
         // Many small requests about an upload send no faster than one.
         config.rates = config.rates.continuing(&self.host.config.rates);
         // Its file could not be complete behind that, and what came is worth another request.
-        self.content_until = config.until.filter(|_| keeps_what_comes(&request));
+        self.content_until = config.until.filter(|_| !request.is_all_or_nothing());
         self.host.config = config;
         self.replaced = self.served.replace(served);
         // It was about the request before, and must not stop this one before its content is read.
@@ -368,15 +368,5 @@ impl Carrier {
             .into_iter()
             .flatten()
             .min()
-    }
-}
-
-/// Returns whether what comes of a request's content is kept where not all of it comes.
-fn keeps_what_comes(request: &Request) -> bool {
-    match request {
-        Request::Create(_, Some(content)) | Request::Append(content) => {
-            content.broken == Broken::Keep
-        }
-        Request::Create(_, None) | Request::Offset(_) | Request::Delete => false,
     }
 }

@@ -18,7 +18,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::super::{Durability, FileWriterConfig, FileWriterFactory, begin::Unclaimed, temp};
+use super::super::{Durability, FileWriterConfig, FileWriterFactory, begin::UntakenFile, temp};
 use crate::{
     error::{AbortReason, WriteError},
     writer::{BoxWriter, UploadFacts, WriterFactory},
@@ -352,7 +352,7 @@ fn a_file_that_was_reopened_is_closed_elsewhere_next_to_a_call_that_does_not_ret
         let file = temp::open(&ground.path()).expect("opens");
         let file = file.expect("is there");
         assert!(temp::try_lock(&file).expect("tries"), "it was let go");
-        let found = Unclaimed::found(&shared, file);
+        let found = UntakenFile::found(&shared, file);
         let hangs = shared.pace.inline(Instant::now()).expect("the only call");
         let stuck = stick();
         drop(found);
